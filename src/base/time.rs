@@ -1,0 +1,137 @@
+//! Moments and media times, as plain numbers.
+//!
+//! Nothing here reads a clock: the shell does, and hands an [`Instant`] down with every call.
+
+use core::fmt;
+use core::ops::{Add, Sub};
+use core::time::Duration;
+
+/// A moment on the monotonic clock, in microseconds since the process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The start of the clock.
+    pub const ZERO: Self = Self(0);
+
+    /// A moment `micros` microseconds after the start.
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// A moment `millis` milliseconds after the start.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(1_000))
+    }
+
+    /// Microseconds since the start.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// The time from `earlier` to here; zero when `earlier` is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The earlier of two optional moments; how deadlines are joined.
+    pub fn earliest(a: Option<Self>, b: Option<Self>) -> Option<Self> {
+        match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, by: Duration) -> Self {
+        let micros = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(micros))
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+
+    fn sub(self, earlier: Self) -> Duration {
+        self.since(earlier)
+    }
+}
+
+impl fmt::Display for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
+    }
+}
+
+/// A presentation time on a call's common media clock, in microseconds.
+///
+/// The clock of a call starts near zero with its first packet; audio and video share it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MediaTime(i64);
+
+impl MediaTime {
+    /// The start of the call's media clock.
+    pub const ZERO: Self = Self(0);
+
+    /// A media time of `micros` microseconds.
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds on the call's media clock.
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// Microseconds from `earlier` to here, negative when `earlier` is later.
+    pub const fn micros_since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// This time moved by `micros` microseconds.
+    pub const fn offset(self, micros: i64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+}
+
+/// A wall-clock moment as in RTCP sender reports: seconds since 1900 in the upper 32 bits and the
+/// fraction in the lower (RFC 3550, section 4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NtpTime(pub u64);
+
+impl NtpTime {
+    /// The middle 32 bits, as reports echo them (LSR).
+    pub const fn middle(self) -> u32 {
+        ((self.0 >> 16) & 0xffff_ffff) as u32
+    }
+
+    /// Microseconds from `earlier` to here over the era's wrap (2036), as a signed number.
+    pub fn micros_since(self, earlier: Self) -> i64 {
+        let ticks = self.0.wrapping_sub(earlier.0) as i64;
+        let micros = i128::from(ticks).saturating_mul(1_000_000) >> 32;
+        i64::try_from(micros).unwrap_or(if ticks < 0 { i64::MIN } else { i64::MAX })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_saturate_instead_of_wrapping() {
+        let late = Instant::from_micros(u64::MAX - 1);
+        assert_eq!(late + Duration::from_secs(5), Instant::from_micros(u64::MAX));
+        assert_eq!(Instant::ZERO - late, Duration::ZERO);
+    }
+
+    #[test]
+    fn ntp_difference_crosses_the_era() {
+        let before = NtpTime(0xffff_ffff_8000_0000);
+        let after = NtpTime(0x0000_0000_8000_0000);
+        assert_eq!(after.micros_since(before), 1_000_000);
+        assert_eq!(before.micros_since(after), -1_000_000);
+    }
+}

@@ -1,0 +1,3 @@
+//! Floor 5: arguments and commands.
+
+#![forbid(unsafe_code)]

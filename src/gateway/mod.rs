@@ -1,0 +1,3 @@
+//! Floor 3: calls and streams.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,37 @@
+//! Trunkcast: a SIP call in, a live RTMP stream out, without transcoding.
+//!
+//! # Floors
+//!
+//! | floor | modules | what is there |
+//! | --- | --- | --- |
+//! | 5 | `main`, [`cli`] | arguments, configuration file, start, demonstration |
+//! | 4 | [`shell`] | the only floor with sockets, clock, files, signals and threads |
+//! | 3 | [`gateway`] | calls, streams, codec plan, admission |
+//! | 2 | [`sip`], [`sdp`], [`rtp`], [`rtmp`] | one protocol each, strangers to one another |
+//! | 1 | [`wire`] | bytes to checked views and back |
+//! | 0 | [`limits`], [`base`] | capacities, time, packet pool, frame log |
+//!
+//! A floor imports only floors below it, and machines of floor 2 never import each other; the
+//! `floors` test reads the `use` lines and fails otherwise.
+//!
+//! # The face of a machine
+//!
+//! Below the shell nothing reads a clock, a socket or a random source. A machine takes bytes,
+//! commands and time through `handle_*(now, …)`, each with bounded work. After every such call its
+//! owner drains `poll_transmit`, `poll_event` and `poll_timeout` before the next. A refusal for
+//! want of room is a return value.
+//!
+//! # Panics
+//!
+//! Bytes from the network never panic: they are dropped and counted, or answered with an error.
+
+pub mod base;
+pub mod cli;
+pub mod gateway;
+pub mod limits;
+pub mod rtmp;
+pub mod rtp;
+pub mod sdp;
+pub mod shell;
+pub mod sip;
+pub mod wire;

@@ -1,0 +1,25 @@
+//! Every capacity of the program, in one place.
+//!
+//! What is full refuses in a typed way (503 on SIP, a counted drop on media) and never grows. The
+//! numbers that an installation may set are in [`Limits`]; the rest are constants.
+
+/// Bytes of one packet slot: an Ethernet frame's worth of UDP payload.
+pub const PACKET_BYTES: usize = 1_500;
+
+/// Bytes that a segment may carry before its payload: a NAL unit's length and header byte.
+pub const SEGMENT_PREFIX_BYTES: usize = 5;
+
+/// Frames that a stream keeps for its readers: two seconds of 60 pictures and 50 audio packets.
+pub const LOG_FRAMES: usize = 224;
+
+/// Segments of all frames in a stream's log.
+pub const LOG_SEGMENTS: usize = 640;
+
+/// Segments of one access unit; a larger one is dropped and counted.
+pub const FRAME_SEGMENTS: usize = 448;
+
+/// Bytes of one stored sequence or picture parameter set.
+pub const PARAMETER_SET_BYTES: usize = 256;
+
+/// Picture parameter sets kept for one stream.
+pub const PICTURE_PARAMETER_SETS: usize = 4;

@@ -1,0 +1,3 @@
+//! The `trunkcast` program.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Floor 2: RTMP.
+
+#![forbid(unsafe_code)]

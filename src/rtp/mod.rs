@@ -1,0 +1,3 @@
+//! Floor 2: RTP and RTCP (RFC 3550).
+
+#![forbid(unsafe_code)]
