@@ -23,3 +23,28 @@ pub const PARAMETER_SET_BYTES: usize = 256;
 
 /// Picture parameter sets kept for one stream.
 pub const PICTURE_PARAMETER_SETS: usize = 4;
+
+// SIP
+
+/// Bytes of one SIP message, on either transport.
+pub const SIP_MESSAGE_BYTES: usize = 16_384;
+
+// SDP
+
+/// Media lines of one session description; more refuse the whole offer.
+pub const SDP_MEDIA: usize = 12;
+
+// RTP
+
+/// Packets that one stream holds back while it waits for a missing one.
+pub const REORDER_PACKETS: usize = 128;
+
+// RTMP
+
+/// Chunk size that is announced to RTMP peers; nginx-rtmp ends connections with very large ones.
+pub const RTMP_CHUNK_BYTES: usize = 65_536;
+
+// Gateway and shell
+
+/// Bytes gathered for one write to a stream socket.
+pub const GATHER_BYTES: usize = 131_072;

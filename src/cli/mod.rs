@@ -1,3 +1,8 @@
 //! Floor 5: arguments and commands.
 
 #![forbid(unsafe_code)]
+
+pub mod args;
+pub mod check;
+pub mod config_file;
+pub mod demo;

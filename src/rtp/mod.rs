@@ -1,3 +1,14 @@
 //! Floor 2: RTP and RTCP (RFC 3550).
 
 #![forbid(unsafe_code)]
+
+pub mod call_clock;
+pub mod depack_audio;
+pub mod depack_h264;
+pub mod keyframe;
+pub mod reorder;
+pub mod report;
+pub mod session;
+pub mod silence;
+pub mod source;
+pub mod stream;

@@ -1,3 +1,18 @@
 //! Floor 1: bytes to checked views, and representations to bytes.
 
 #![forbid(unsafe_code)]
+
+pub mod amf0;
+pub mod flv;
+pub mod h264;
+pub mod rtcp;
+pub mod rtmp_chunk;
+pub mod rtmp_message;
+pub mod rtmp_url;
+pub mod rtp;
+pub mod sdp;
+pub mod sip_emit;
+pub mod sip_frame;
+pub mod sip_header;
+pub mod sip_message;
+pub mod sip_uri;
