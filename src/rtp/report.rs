@@ -396,3 +396,262 @@ impl Reporter {
         compound
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::RTCP_COMPOUND_BYTES;
+    use crate::wire::rtcp::{RtcpPacket, packets};
+
+    fn millis(at: u64) -> Instant {
+        Instant::from_millis(at)
+    }
+
+    fn reporter() -> Reporter {
+        Reporter::new(77, "name@192.0.2.1", Rng::from_number(1))
+    }
+
+    fn content(reception: Option<&mut Reception>) -> Content<'_> {
+        Content {
+            sent: None,
+            reception,
+        }
+    }
+
+    #[test]
+    fn nothing_received_gives_no_block() {
+        assert_eq!(Reception::new(5, 8_000).block(Instant::ZERO), None);
+    }
+
+    #[test]
+    fn loss_is_told_since_the_last_block_and_in_all() {
+        let mut reception = Reception::new(5, 8_000);
+        for sequence in (65_500_u16..=65_535).chain(0..64).filter(|at| at % 4 != 0) {
+            reception.on_packet(Instant::ZERO, sequence, 0);
+        }
+        let block = reception.block(Instant::ZERO).unwrap();
+        // From 65501 to 63: 99 expected, of them 24 lost.
+        assert_eq!(block.cumulative_lost, 24);
+        assert_eq!(block.fraction_lost, (24 * 256 / 99) as u8);
+        assert_eq!(block.highest_sequence, 0x1_003f);
+        for sequence in 64..128 {
+            reception.on_packet(Instant::ZERO, sequence, 0);
+        }
+        let block = reception.block(Instant::ZERO).unwrap();
+        assert_eq!((block.fraction_lost, block.cumulative_lost), (0, 24));
+        assert_eq!(reception.lost(), 24);
+    }
+
+    #[test]
+    fn duplicates_make_the_loss_negative_and_the_fraction_zero() {
+        let mut reception = Reception::new(5, 8_000);
+        for sequence in 0..10 {
+            reception.on_packet(Instant::ZERO, sequence, 0);
+            reception.on_packet(Instant::ZERO, sequence, 0);
+        }
+        let block = reception.block(Instant::ZERO).unwrap();
+        assert_eq!((block.fraction_lost, block.cumulative_lost), (0, -10));
+    }
+
+    #[test]
+    fn late_packets_do_not_move_the_highest_number() {
+        let mut reception = Reception::new(5, 8_000);
+        for sequence in [65_534, 0, 65_535, 1] {
+            reception.on_packet(Instant::ZERO, sequence, 0);
+        }
+        let block = reception.block(Instant::ZERO).unwrap();
+        assert_eq!(
+            (block.highest_sequence, block.cumulative_lost),
+            (0x1_0001, 0)
+        );
+    }
+
+    #[test]
+    fn one_stray_number_is_passed_over_and_two_in_a_row_are_a_restart() {
+        let mut reception = Reception::new(5, 8_000);
+        for sequence in [10, 11, 30_000, 12] {
+            reception.on_packet(Instant::ZERO, sequence, 0);
+        }
+        assert_eq!((reception.received(), reception.restarts()), (3, 0));
+        for sequence in [40_000, 40_001, 40_002] {
+            reception.on_packet(Instant::ZERO, sequence, 0);
+        }
+        assert_eq!(
+            (reception.received(), reception.restarts(), reception.lost()),
+            (2, 1, 0)
+        );
+    }
+
+    #[test]
+    fn jitter_converges_to_the_mean_difference_of_transit() {
+        let mut reception = Reception::new(5, 8_000);
+        for at in 0..500_u32 {
+            // Every other packet is 5 ms late: differences of 40 units.
+            let late = u64::from(at % 2) * 5;
+            let timestamp = 0xffff_f000_u32.wrapping_add(at * 160);
+            reception.on_packet(millis(u64::from(at) * 20 + late), at as u16, timestamp);
+        }
+        let jitter = reception.block(Instant::ZERO).unwrap().jitter;
+        assert!((38..=40).contains(&jitter), "{jitter}");
+        assert_eq!(reception.jitter().as_millis(), 4);
+    }
+
+    #[test]
+    fn a_jump_of_the_senders_clock_is_no_jitter() {
+        let mut reception = Reception::new(5, 8_000);
+        reception.on_packet(millis(0), 0, 0);
+        reception.on_packet(millis(20), 1, 0x7000_0000);
+        reception.on_packet(millis(40), 2, 0x7000_00a0);
+        assert_eq!(reception.jitter(), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_block_echoes_the_last_sender_report() {
+        let mut reception = Reception::new(5, 8_000);
+        reception.on_packet(millis(0), 0, 0);
+        reception.on_sender_report(millis(100), NtpTime(0x1111_2222_3333_4444));
+        let block = reception.block(millis(1_600)).unwrap();
+        assert_eq!(block.last_report, 0x2222_3333);
+        assert_eq!(block.delay_since_report, 65_536 * 3 / 2);
+    }
+
+    #[test]
+    fn the_first_report_is_early_and_the_others_about_every_five_seconds() {
+        let mut reporter = reporter();
+        assert_eq!(reporter.poll_timeout(), None);
+        reporter.start(Instant::ZERO);
+        let mut out = [0; RTCP_COMPOUND_BYTES];
+        let mut times = Vec::new();
+        while times.len() < 200 {
+            let now = reporter.poll_timeout().unwrap();
+            let before = Instant::from_micros(now.as_micros() - 1);
+            assert_eq!(reporter.poll_report(before, content(None), &mut out), None);
+            assert!(reporter.poll_report(now, content(None), &mut out).is_some());
+            times.push(now.as_micros() / 1_000);
+        }
+        assert!((500..=1_000).contains(&times[0]));
+        let gaps: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(gaps.iter().all(|gap| (2_500..=7_500).contains(gap)));
+        let mean = gaps.iter().sum::<u64>() / gaps.len() as u64;
+        assert!((4_600..=5_400).contains(&mean), "{mean}");
+        assert!(gaps.iter().any(|gap| *gap < 3_500) && gaps.iter().any(|gap| *gap > 6_500));
+    }
+
+    #[test]
+    fn a_report_is_an_rr_until_we_send_and_then_an_sr() {
+        let mut reporter = reporter();
+        let mut reception = Reception::new(5, 8_000);
+        reception.on_packet(millis(0), 9, 0);
+        reporter.start(Instant::ZERO);
+        let mut out = [0; RTCP_COMPOUND_BYTES];
+        let len = reporter.poll_report(millis(1_000), content(Some(&mut reception)), &mut out);
+        let read: Vec<_> = packets(&out[..len.unwrap()]).map(Result::unwrap).collect();
+        assert!(
+            matches!(&read[..], [RtcpPacket::ReceiverReport { ssrc: 77, blocks },
+            RtcpPacket::Other(202)] if blocks[0].ssrc == 5)
+        );
+
+        let info = SenderInfo {
+            ntp: NtpTime(1 << 32),
+            rtp_timestamp: 2,
+            packets: 3,
+            octets: 4,
+        };
+        let content = Content {
+            sent: Some(info),
+            reception: Some(&mut reception),
+        };
+        let len = reporter.poll_report(millis(9_000), content, &mut out);
+        let read: Vec<_> = packets(&out[..len.unwrap()]).map(Result::unwrap).collect();
+        assert!(
+            matches!(&read[..], [RtcpPacket::SenderReport { ssrc: 77, info: got, blocks },
+            RtcpPacket::Other(202)] if *got == info && blocks.len() == 1)
+        );
+        assert_eq!(reporter.reports(), 2);
+    }
+
+    #[test]
+    fn asking_goes_in_a_compound_of_its_own_and_leaves_the_schedule() {
+        let mut reporter = reporter();
+        reporter.start(Instant::ZERO);
+        let due = reporter.poll_timeout();
+        let mut out = [0; RTCP_COMPOUND_BYTES];
+        let ask = Ask {
+            pli: true,
+            fir: Some(3),
+            info: true,
+        };
+        let len = reporter
+            .write_ask(millis(10), content(None), 5, &ask, &mut out)
+            .unwrap();
+        let read: Vec<_> = packets(&out[..len]).map(Result::unwrap).collect();
+        assert_eq!(
+            read[1..],
+            [
+                RtcpPacket::Other(202),
+                RtcpPacket::PictureLoss {
+                    sender: 77,
+                    media: 5
+                },
+                RtcpPacket::FullIntra {
+                    sender: 77,
+                    media: 5,
+                    sequence: 3
+                },
+            ]
+        );
+        assert_eq!(reporter.poll_timeout(), due);
+        let ask = Ask {
+            pli: false,
+            fir: None,
+            info: true,
+        };
+        assert_eq!(
+            reporter.write_ask(millis(10), content(None), 5, &ask, &mut out),
+            None
+        );
+    }
+
+    #[test]
+    fn bye_ends_the_schedule() {
+        let mut reporter = reporter();
+        reporter.start(Instant::ZERO);
+        let mut out = [0; RTCP_COMPOUND_BYTES];
+        let len = reporter
+            .write_bye(millis(10), content(None), &mut out)
+            .unwrap();
+        let last = packets(&out[..len]).last().unwrap().unwrap();
+        assert_eq!(last, RtcpPacket::Bye([77].into_iter().collect()));
+        assert_eq!(reporter.poll_timeout(), None);
+        assert_eq!(
+            reporter.poll_report(millis(9_999), content(None), &mut out),
+            None
+        );
+    }
+
+    #[test]
+    fn round_trip_comes_from_a_block_about_us() {
+        let mut reporter = reporter();
+        let block = |ssrc| ReportBlock {
+            ssrc,
+            last_report: 0xffff_8000,
+            delay_since_report: 0x0000_8000,
+            ..ReportBlock::default()
+        };
+        // Half a second after the era of the middle bits wrapped, plus an eighth of a second.
+        let ntp = NtpTime(0x0000_2000_0000);
+        reporter.on_block(ntp, &block(78));
+        assert_eq!(reporter.round_trip(), None);
+        reporter.on_block(ntp, &block(77));
+        assert_eq!(reporter.round_trip(), Some(Duration::from_millis(125)));
+        // A peer that claims more delay than has passed changes nothing.
+        reporter.on_block(
+            NtpTime(0),
+            &ReportBlock {
+                last_report: 9,
+                ..block(77)
+            },
+        );
+        assert_eq!(reporter.round_trip(), Some(Duration::from_millis(125)));
+    }
+}

@@ -376,3 +376,211 @@ impl<'a> CompoundWriter<'a> {
 fn block_words(block: Option<&ReportBlock>) -> u16 {
     if block.is_some() { 6 } else { 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+    use crate::limits::RTCP_COMPOUND_BYTES;
+
+    const BLOCK: ReportBlock = ReportBlock {
+        ssrc: 0x0102_0304,
+        fraction_lost: 12,
+        cumulative_lost: -3,
+        highest_sequence: 0x0001_fffe,
+        jitter: 99,
+        last_report: 0xaabb_ccdd,
+        delay_since_report: 65_536,
+    };
+
+    const INFO: SenderInfo = SenderInfo {
+        ntp: NtpTime(0xe0e1_e2e3_8000_0000),
+        rtp_timestamp: 0xffff_fff0,
+        packets: 7,
+        octets: 1_120,
+    };
+
+    /// Everything that we write, in one datagram.
+    fn everything() -> Vec<u8> {
+        let mut out = [0; RTCP_COMPOUND_BYTES];
+        let mut compound = CompoundWriter::new(&mut out);
+        compound.sender_report(1, &INFO, Some(&BLOCK));
+        compound.receiver_report(1, None);
+        compound.cname(1, "someone@192.0.2.1");
+        compound.picture_loss(1, 2);
+        compound.full_intra(1, 2, 200);
+        compound.bye(1);
+        let len = compound.finish().unwrap();
+        out[..len].to_vec()
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let bytes = everything();
+        let read: Vec<_> = packets(&bytes).map(Result::unwrap).collect();
+        assert_eq!(
+            read,
+            [
+                RtcpPacket::SenderReport {
+                    ssrc: 1,
+                    info: INFO,
+                    blocks: [BLOCK].into_iter().collect()
+                },
+                RtcpPacket::ReceiverReport {
+                    ssrc: 1,
+                    blocks: Blocks::new()
+                },
+                RtcpPacket::Other(SDES),
+                RtcpPacket::PictureLoss {
+                    sender: 1,
+                    media: 2
+                },
+                RtcpPacket::FullIntra {
+                    sender: 1,
+                    media: 2,
+                    sequence: 200
+                },
+                RtcpPacket::Bye([1].into_iter().collect()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_strict_reader_takes_the_whole_compound() {
+        let bytes = everything();
+        let compound = types::Compound::parse(&bytes).unwrap();
+        assert_eq!(compound.map(Result::unwrap).count(), 6);
+    }
+
+    #[test]
+    fn canonical_names_of_every_length_are_padded_to_words() {
+        for len in 0..=RTCP_CNAME_BYTES + 5 {
+            let name = "n".repeat(len);
+            let mut out = [0xee; RTCP_COMPOUND_BYTES];
+            let mut compound = CompoundWriter::new(&mut out);
+            compound.cname(9, &name);
+            let len = compound.finish().unwrap();
+            let sdes = types::Sdes::parse(&out[..len]).unwrap();
+            let chunk = sdes.chunks().next().unwrap();
+            let item = chunk.items().next();
+            let value = item.map(types::SdesItem::value).unwrap_or_default();
+            assert_eq!(value, &name.as_bytes()[..name.len().min(RTCP_CNAME_BYTES)]);
+            assert_eq!(chunk.ssrc(), 9);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_sent() {
+        let whole = everything().len();
+        for len in 0..whole {
+            let mut out = vec![0; len];
+            let mut compound = CompoundWriter::new(&mut out);
+            compound.sender_report(1, &INFO, Some(&BLOCK));
+            compound.receiver_report(1, None);
+            compound.cname(1, "someone@192.0.2.1");
+            compound.picture_loss(1, 2);
+            compound.full_intra(1, 2, 200);
+            compound.bye(1);
+            assert_eq!(compound.finish(), None, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn the_loss_count_saturates_at_24_bits() {
+        for (lost, wire) in [
+            (i32::MIN, -0x80_0000),
+            (i32::MAX, 0x7f_ffff),
+            (-1, -1),
+            (5, 5),
+        ] {
+            let mut out = [0; RTCP_COMPOUND_BYTES];
+            let mut compound = CompoundWriter::new(&mut out);
+            compound.receiver_report(
+                1,
+                Some(&ReportBlock {
+                    cumulative_lost: lost,
+                    ..BLOCK
+                }),
+            );
+            let len = compound.finish().unwrap();
+            let Some(Ok(RtcpPacket::ReceiverReport { blocks, .. })) = packets(&out[..len]).next()
+            else {
+                panic!("no receiver report")
+            };
+            assert_eq!(blocks[0].cumulative_lost, wire);
+        }
+    }
+
+    #[test]
+    fn a_malformed_packet_is_stepped_over() {
+        // A FIR without its entry, which makes other readers panic, before a BYE.
+        let bytes = [
+            0x84, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, 0x81, 203, 0, 1, 0, 0, 0, 9,
+        ];
+        let read: Vec<_> = packets(&bytes).collect();
+        assert_eq!(
+            read,
+            [
+                Err(RtcpError::Malformed),
+                Ok(RtcpPacket::Bye([9].into_iter().collect()))
+            ]
+        );
+    }
+
+    #[test]
+    fn a_length_beyond_the_datagram_ends_the_walk() {
+        let bytes = [0x81, 203, 0, 2, 0, 0, 0, 9];
+        assert_eq!(
+            packets(&bytes).collect::<Vec<_>>(),
+            [Err(RtcpError::Truncated)]
+        );
+        let bytes = [0x41, 203, 0, 1, 0, 0, 0, 9];
+        assert_eq!(
+            packets(&bytes).collect::<Vec<_>>(),
+            [Err(RtcpError::Version)]
+        );
+    }
+
+    #[test]
+    fn a_datagram_of_many_small_packets_is_bounded() {
+        let bytes = [0x80, 203, 0, 0].repeat(370);
+        assert_eq!(packets(&bytes).count(), RTCP_PACKETS);
+    }
+
+    #[test]
+    fn more_blocks_and_sources_than_kept_are_passed_over() {
+        let mut bytes = vec![0x9f, 201, 0, 187, 0, 0, 0, 1];
+        bytes.resize(752, 3);
+        bytes.extend([0x9f, 203, 0, 31]);
+        bytes.resize(752 + 128, 4);
+        let read: Vec<_> = packets(&bytes).map(Result::unwrap).collect();
+        assert!(matches!(&read[0], RtcpPacket::ReceiverReport { blocks, .. } if blocks.is_full()));
+        assert!(matches!(&read[1], RtcpPacket::Bye(sources) if sources.is_full()));
+    }
+
+    #[test]
+    fn rtp_and_rtcp_are_told_apart_on_one_port() {
+        assert!(is_rtcp(&everything()));
+        assert!(!is_rtcp(&[0x80, 96, 0, 1]));
+        assert!(!is_rtcp(&[0x80, 0x80 | 96, 0, 1]));
+        assert!(!is_rtcp(&[0x80]));
+    }
+
+    #[test]
+    fn no_truncation_and_no_mutation_panics() {
+        let whole = everything();
+        for len in 0..=whole.len() {
+            assert!(packets(&whole[..len]).count() <= 6);
+        }
+        let mut rng = Rng::from_number(5);
+        for _ in 0..50_000 {
+            let mut bytes = whole.clone();
+            for _ in 0..=rng.below(6) {
+                let at = rng.below(bytes.len() as u32) as usize;
+                bytes[at] = rng.u32() as u8;
+            }
+            bytes.truncate(rng.below(bytes.len() as u32 + 1) as usize);
+            assert!(packets(&bytes).count() <= RTCP_PACKETS);
+        }
+    }
+}
