@@ -12,3 +12,4 @@ pub mod session;
 pub mod silence;
 pub mod source;
 pub mod stream;
+pub mod timeline;
