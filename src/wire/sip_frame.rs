@@ -1,1 +1,1 @@
-//! To be written.
+//! Printing of SIP messages.
