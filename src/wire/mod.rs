@@ -21,6 +21,7 @@ pub mod sip_method;
 pub mod sip_name;
 pub mod sip_params;
 pub mod sip_reply;
+mod sip_rsip;
 mod sip_text;
 pub mod sip_uri;
 pub mod sip_via;

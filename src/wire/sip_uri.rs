@@ -362,3 +362,141 @@ fn headers_within(a: Option<&str>, b: Option<&str>) -> bool {
             })
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> Uri<'_> {
+        Uri::parse(text.as_bytes()).unwrap_or_else(|| panic!("{text}"))
+    }
+
+    #[test]
+    fn every_part_is_found() {
+        let read = uri("sips:alice:secret@host.example:5071;transport=tcp;LR?Subject=hi&a=b");
+        assert_eq!(read.scheme, Scheme::Sips);
+        assert_eq!((read.user, read.password), (Some("alice"), Some("secret")));
+        assert_eq!(
+            (read.host, read.port),
+            (Some(Host::Name("host.example")), Some(5071))
+        );
+        assert_eq!(read.transport(), Some("tcp"));
+        assert!(read.is_loose_route());
+        assert_eq!(read.headers, Some("Subject=hi&a=b"));
+    }
+
+    #[test]
+    fn a_user_part_may_hold_what_looks_like_parameters() {
+        let read = uri("sip:user;par=u%40example.net@example.com");
+        assert_eq!(read.user_text().unwrap(), "user;par=u@example.net");
+        assert_eq!(read.host, Some(Host::Name("example.com")));
+        let read = uri("sip:+15551212;phone-context=a.example@gw.example;user=phone");
+        assert_eq!(read.user, Some("+15551212;phone-context=a.example"));
+        assert_eq!(read.param("USER"), Some(Some("phone")));
+    }
+
+    #[test]
+    fn what_routes_cannot_be_moved_into_the_user_part() {
+        let read = uri("sip:a@h.example?Replaces=x%40y");
+        assert_eq!(read.host, Some(Host::Name("h.example")));
+        for text in ["sip:a@b@c", "sip:a@h?Replaces=x@y", "sip:@h", "sip:a@"] {
+            assert_eq!(Uri::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn ipv6_hosts_stand_in_brackets_and_only_there() {
+        let read = uri("sip:u@[2001:db8::10]:5070;x=1");
+        assert_eq!(read.socket_addr(), "[2001:db8::10]:5070".parse().ok());
+        let read = uri("sip:[2001:db8::10:5070]");
+        assert_eq!(read.socket_addr(), "[2001:db8::10:5070]:5060".parse().ok());
+        for text in [
+            "sip:2001:db8::10",
+            "sip:[2001:db8::10",
+            "sip:[192.0.2.1]",
+            "sip:[::1]x",
+            "sip:[::1]:",
+            "sip:u@[fe80::1%eth0]",
+        ] {
+            assert_eq!(Uri::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tel_uri_gives_its_number_as_the_user() {
+        let read = uri("tel:+1-555-1212;phone-context=a.example");
+        assert_eq!(read.scheme, Scheme::Tel);
+        assert_eq!(read.user_text().unwrap(), "+1-555-1212");
+        assert_eq!(read.host, None);
+        assert_eq!(Uri::parse(b"tel:a@b"), None);
+    }
+
+    #[test]
+    fn text_that_is_no_uri_is_refused() {
+        for text in [
+            "",
+            "sip:",
+            "sip",
+            ":a",
+            "1sip:a",
+            "sip:a b",
+            "sip:h:70000",
+            "sip:h:",
+            "sip:h:+5",
+            "sip:h\u{e9}",
+            "<sip:a@h>",
+            "sip:\"a\"@h",
+            "sip:\0@h",
+        ] {
+            assert_eq!(Uri::parse(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(Uri::parse(b"sip:\xff@h"), None);
+    }
+
+    #[test]
+    fn uris_compare_by_section_19_1_4() {
+        for (a, b, same) in [
+            (
+                "sip:%61lice@atlanta.com;transport=TCP",
+                "sip:alice@AtLanTa.CoM;Transport=tcp",
+                true,
+            ),
+            (
+                "sip:carol@chicago.com",
+                "sip:carol@chicago.com;newparam=5",
+                true,
+            ),
+            (
+                "sip:carol@chicago.com;newparam=5",
+                "sip:carol@chicago.com;security=on",
+                true,
+            ),
+            (
+                "sip:carol@chicago.com;security=on",
+                "sip:carol@chicago.com;security=off",
+                false,
+            ),
+            (
+                "sip:a@h;transport=tcp?b=1&c=2",
+                "sip:a@h?c=2&b=1;transport=tcp",
+                false,
+            ),
+            ("sip:a@h?b=1&c=2", "sip:a@h?C=2&b=1", true),
+            ("sip:a@h?b=1", "sip:a@h", false),
+            ("SIP:ALICE@AtLanTa.CoM", "sip:alice@AtLanTa.CoM", false),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060", false),
+            (
+                "sip:bob@biloxi.com",
+                "sip:bob@biloxi.com;transport=udp",
+                false,
+            ),
+            ("sip:bob@biloxi.com", "sips:bob@biloxi.com", false),
+            ("sip:bob@[::1]", "sip:bob@[0:0::1]", true),
+            ("tel:+1", "sip:+1@h", false),
+            ("tel:+1", "TEL:+1", true),
+        ] {
+            assert_eq!(uri(a).is_equivalent(&uri(b)), same, "{a} {b}");
+            assert_eq!(uri(b).is_equivalent(&uri(a)), same, "{b} {a}");
+        }
+    }
+}
