@@ -29,6 +29,9 @@ pub const PICTURE_PARAMETER_SETS: usize = 4;
 /// Bytes of one SIP message, on either transport.
 pub const SIP_MESSAGE_BYTES: usize = 16_384;
 
+/// Header lines of one SIP message; more refuse it with a 400.
+pub const SIP_HEADERS: usize = 128;
+
 // SDP
 
 /// Media lines of one session description; more refuse the whole offer.
