@@ -43,6 +43,12 @@ pub const SDP_MEDIA: usize = 12;
 /// Formats of one media line; more refuse the whole offer.
 pub const SDP_FORMATS: usize = 64;
 
+/// Bytes of the media type, and of the protocol, in one media line; longer ones refuse the offer.
+pub const SDP_WORD_BYTES: usize = 64;
+
+/// Bytes of formats repeated in the answer to a media line that is refused.
+pub const SDP_ECHO_BYTES: usize = 256;
+
 /// Attributes of one media section, or of the session section; more refuse the whole offer.
 pub const SDP_ATTRIBUTES: usize = 256;
 

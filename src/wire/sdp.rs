@@ -10,7 +10,12 @@
 
 #![cfg_attr(
     not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
 )]
 
 use core::fmt;
@@ -41,7 +46,10 @@ impl SessionDescription {
 
     /// The media sections in their order.
     pub fn media(&self) -> impl Iterator<Item = MediaLine<'_>> {
-        self.session.medias.iter().map(|media| MediaLine::new(&self.session, media))
+        self.session
+            .medias
+            .iter()
+            .map(|media| MediaLine::new(&self.session, media))
     }
 }
 
@@ -69,11 +77,18 @@ pub enum Direction {
 
 impl Direction {
     /// Every direction.
-    pub const ALL: [Self; 4] = [Self::SendRecv, Self::SendOnly, Self::RecvOnly, Self::Inactive];
+    pub const ALL: [Self; 4] = [
+        Self::SendRecv,
+        Self::SendOnly,
+        Self::RecvOnly,
+        Self::Inactive,
+    ];
 
     /// The direction that an attribute names, whatever its case.
     pub fn from_attribute(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|direction| name.eq_ignore_ascii_case(direction.attribute()))
+        Self::ALL
+            .into_iter()
+            .find(|direction| name.eq_ignore_ascii_case(direction.attribute()))
     }
 
     /// The direction of a side that does or does not send and receive.
@@ -187,19 +202,26 @@ mod tests {
         let parsed = parse(text).unwrap();
         assert_eq!(parsed.session().origin.username.as_deref(), Some("10009"));
         assert_eq!(parsed.media().count(), 1);
-        assert_eq!(parsed.media().next().unwrap().direction(), Direction::RecvOnly);
+        assert_eq!(
+            parsed.media().next().unwrap().direction(),
+            Direction::RecvOnly
+        );
     }
 
     #[test]
     fn an_origin_with_a_user_of_several_words_is_kept_as_one() {
         let parsed = parse("v=0\r\no=my phone 1 2 IN IP4 h\r\n").unwrap();
-        assert_eq!(parsed.session().origin.username.as_deref(), Some("my_phone"));
+        assert_eq!(
+            parsed.session().origin.username.as_deref(),
+            Some("my_phone")
+        );
         assert_eq!(parsed.session().origin.sess_version, 2);
     }
 
     #[test]
     fn a_version_number_of_twenty_digits_is_no_reason_to_refuse() {
-        let parsed = parse("v=0\no=- 99999999999999999999 99999999999999999999 IN IP4 h\n").unwrap();
+        let parsed =
+            parse("v=0\no=- 99999999999999999999 99999999999999999999 IN IP4 h\n").unwrap();
         assert_eq!(parsed.session().origin.sess_id, "99999999999999999999");
     }
 
@@ -212,7 +234,8 @@ mod tests {
 
     #[test]
     fn repeated_and_unknown_session_lines_do_no_harm() {
-        let text = "v=0\nv=0\ns=a\ns=b\nc=IN IP4 1.2.3.4\nc=IN IP4 5.6.7.8\nX=1\njunk\nb=x\nt=a b\n";
+        let text =
+            "v=0\nv=0\ns=a\ns=b\nc=IN IP4 1.2.3.4\nc=IN IP4 5.6.7.8\nX=1\njunk\nb=x\nt=a b\n";
         let parsed = parse(text).unwrap();
         assert_eq!(parsed.session().session_name, "a");
         let connection = parsed.session().connection.as_ref().unwrap();
@@ -225,10 +248,22 @@ mod tests {
         assert_eq!(parse("hello\r\nworld"), Err(SdpError::NotSdp));
         assert_eq!(parse("v=1\r\n"), Err(SdpError::Version(1)));
         assert_eq!(parse("v=0\nm=audio\n"), Err(SdpError::MediaLine(2)));
-        assert_eq!(parse("v=0\nm=audio 70000 RTP/AVP 0\n"), Err(SdpError::MediaLine(2)));
-        assert_eq!(parse("v=0\nm=audio x RTP/AVP 0\n"), Err(SdpError::MediaLine(2)));
-        assert_eq!(parse("v=0\nc=IN 1.2.3.4\n"), Err(SdpError::ConnectionLine(2)));
-        assert_eq!(SdpError::MediaLine(2).to_string(), "unreadable m= line, line 2");
+        assert_eq!(
+            parse("v=0\nm=audio 70000 RTP/AVP 0\n"),
+            Err(SdpError::MediaLine(2))
+        );
+        assert_eq!(
+            parse("v=0\nm=audio x RTP/AVP 0\n"),
+            Err(SdpError::MediaLine(2))
+        );
+        assert_eq!(
+            parse("v=0\nc=IN 1.2.3.4\n"),
+            Err(SdpError::ConnectionLine(2))
+        );
+        assert_eq!(
+            SdpError::MediaLine(2).to_string(),
+            "unreadable m= line, line 2"
+        );
     }
 
     #[test]
@@ -238,16 +273,28 @@ mod tests {
         let lines = |line: &str, count: usize| format!("{head}{}", line.repeat(count));
         let media = "m=audio 2 RTP/AVP 0\n";
         assert!(parse(&lines(media, SDP_MEDIA)).is_ok());
-        assert_eq!(parse(&lines(media, SDP_MEDIA + 1)), Err(SdpError::TooManyMedia));
+        assert_eq!(
+            parse(&lines(media, SDP_MEDIA + 1)),
+            Err(SdpError::TooManyMedia)
+        );
         assert!(parse(&lines("a=x\n", SDP_ATTRIBUTES)).is_ok());
         assert_eq!(
             parse(&lines("a=x\n", SDP_ATTRIBUTES + 1)),
             Err(SdpError::TooManyAttributes(SDP_ATTRIBUTES + 3))
         );
-        assert_eq!(parse(&lines("b=AS:1\n", SDP_LINES)), Err(SdpError::TooManyLines));
+        assert_eq!(
+            parse(&lines("b=AS:1\n", SDP_LINES)),
+            Err(SdpError::TooManyLines)
+        );
         let formats = |count| format!("{head}m=audio 2 RTP/AVP{}\n", " 0".repeat(count));
         assert!(parse(&formats(SDP_FORMATS)).is_ok());
-        assert_eq!(parse(&formats(SDP_FORMATS + 1)), Err(SdpError::TooManyFormats(3)));
-        assert_eq!(SessionDescription::parse(&[b'a'; SDP_BYTES + 1]), Err(SdpError::TooLong));
+        assert_eq!(
+            parse(&formats(SDP_FORMATS + 1)),
+            Err(SdpError::TooManyFormats(3))
+        );
+        assert_eq!(
+            SessionDescription::parse(&[b'a'; SDP_BYTES + 1]),
+            Err(SdpError::TooLong)
+        );
     }
 }

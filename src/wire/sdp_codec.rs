@@ -5,7 +5,12 @@
 
 #![cfg_attr(
     not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
 )]
 
 use crate::base::codec::ParameterSet;
@@ -43,7 +48,14 @@ impl<'a> RtpMap<'a> {
             Some(channels) => channels.parse().ok()?,
             None => 1,
         };
-        Some((payload_type, Self { encoding, clock_rate, channels }))
+        Some((
+            payload_type,
+            Self {
+                encoding,
+                clock_rate,
+                channels,
+            },
+        ))
     }
 
     /// The encoding of a payload type that has one without being told (RFC 3551); of those only the
@@ -54,7 +66,11 @@ impl<'a> RtpMap<'a> {
             PCMA_PAYLOAD_TYPE => "PCMA",
             _ => return None,
         };
-        Some(RtpMap { encoding, clock_rate: Some(8_000), channels: 1 })
+        Some(RtpMap {
+            encoding,
+            clock_rate: Some(8_000),
+            channels: 1,
+        })
     }
 
     /// Whether it is this single-channel encoding at this clock rate; an unsaid rate fits.
@@ -112,9 +128,13 @@ impl H264Format {
 /// The parameters of one `a=fmtp` text after the payload type: `name=value` or `name`, separated by
 /// semicolons.
 pub fn fmtp_parameters(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.split(';').map(str::trim).filter(|part| !part.is_empty()).map(|part| {
-        part.split_once('=').map_or((part, ""), |(name, value)| (name.trim(), value.trim()))
-    })
+    text.split(';')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            part.split_once('=')
+                .map_or((part, ""), |(name, value)| (name.trim(), value.trim()))
+        })
 }
 
 /// Six hexadecimal digits.
@@ -177,26 +197,41 @@ mod tests {
     #[test]
     fn an_rtpmap_says_name_rate_and_channels() {
         let (number, map) = RtpMap::parse("96 opus/48000/2").unwrap();
-        assert_eq!((number, map.encoding, map.clock_rate, map.channels), (96, "opus", Some(48_000), 2));
+        assert_eq!(
+            (number, map.encoding, map.clock_rate, map.channels),
+            (96, "opus", Some(48_000), 2)
+        );
         let (_, map) = RtpMap::parse("97  h264/90000 ").unwrap();
         assert!(map.is("H264", 90_000));
         assert!(!RtpMap::parse("8 PCMA/16000").unwrap().1.is("PCMA", 8_000));
         assert!(!RtpMap::parse("8 PCMA/8000/2").unwrap().1.is("PCMA", 8_000));
         assert!(RtpMap::parse("8 PCMA").unwrap().1.is("PCMA", 8_000));
-        for bad in ["", "96", "96 ", "128 H264/90000", "x H264/90000", "96 /90000", "96 H264/x"] {
+        for bad in [
+            "",
+            "96",
+            "96 ",
+            "128 H264/90000",
+            "x H264/90000",
+            "96 /90000",
+            "96 H264/x",
+        ] {
             assert_eq!(RtpMap::parse(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn h264_parameters_are_read_whatever_their_case_and_spacing() {
-        let read = format("Profile-Level-ID=42E01f; packetization-mode = 1 ;level-asymmetry-allowed=1;");
+        let read =
+            format("Profile-Level-ID=42E01f; packetization-mode = 1 ;level-asymmetry-allowed=1;");
         assert_eq!(read.packetization_mode, 1);
         assert_eq!(read.profile_level_id, Some([0x42, 0xe0, 0x1f]));
         assert_eq!(read.profile_level_id_text.as_deref(), Some("42E01f"));
         assert!(read.level_asymmetry_allowed);
         let unsaid = format("max-fs=1");
-        assert_eq!((unsaid.packetization_mode, unsaid.packetization_mode_said), (0, false));
+        assert_eq!(
+            (unsaid.packetization_mode, unsaid.packetization_mode_said),
+            (0, false)
+        );
         assert_eq!(format("packetization-mode=yes").packetization_mode, 255);
         assert_eq!(format("profile-level-id=+2e01f").profile_level_id, None);
         assert_eq!(format("profile-level-id=42e01").profile_level_id_text, None);
@@ -206,7 +241,10 @@ mod tests {
     fn sprop_sets_are_decoded_and_others_left_out() {
         let read = format("sprop-parameter-sets=Z0IAHpWoKA9k,aM48gA==,AAAA,,*,Zw,Q");
         assert_eq!(read.sprop.len(), 2);
-        assert_eq!(read.sprop[0].as_slice(), [0x67, 0x42, 0, 0x1e, 0x95, 0xa8, 0x28, 0x0f, 0x64]);
+        assert_eq!(
+            read.sprop[0].as_slice(),
+            [0x67, 0x42, 0, 0x1e, 0x95, 0xa8, 0x28, 0x0f, 0x64]
+        );
         assert_eq!(read.sprop[1].as_slice(), [0x68, 0xce, 0x3c, 0x80]);
     }
 

@@ -3,10 +3,15 @@
 
 #![cfg_attr(
     not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
 )]
 
-use crate::limits::{SDP_ATTRIBUTES, SDP_BYTES, SDP_FORMATS, SDP_LINES, SDP_MEDIA};
+use crate::limits::{SDP_ATTRIBUTES, SDP_BYTES, SDP_FORMATS, SDP_LINES, SDP_MEDIA, SDP_WORD_BYTES};
 use crate::wire::sdp::SdpError;
 
 /// The body with every line checked and put in form; `v=0` comes first.
@@ -43,14 +48,22 @@ fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
             return (!all.is_empty()).then_some(all);
         };
         let (line, after) = all.split_at_checked(end)?;
-        rest = Some(after.strip_prefix(b"\r\n").or(after.get(1..)).unwrap_or_default());
+        rest = Some(
+            after
+                .strip_prefix(b"\r\n")
+                .or(after.get(1..))
+                .unwrap_or_default(),
+        );
         Some(line)
     })
 }
 
 /// Text without control characters; bytes that are not UTF-8 become replacement characters.
 fn readable(raw: &[u8]) -> String {
-    String::from_utf8_lossy(raw).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    String::from_utf8_lossy(raw)
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 struct Pass {
@@ -146,12 +159,18 @@ fn origin(value: &str) -> Option<String> {
     let (version, id) = (fields.next()?, fields.next()?);
     let mut user: Vec<&str> = fields.collect();
     user.reverse();
-    let user = if user.is_empty() { "-".to_owned() } else { user.join("_") };
+    let user = if user.is_empty() {
+        "-".to_owned()
+    } else {
+        user.join("_")
+    };
     if !is_name(network) || !is_name(family) {
         return None;
     }
     let version: u64 = version.parse().unwrap_or(0);
-    Some(format!("{user} {id} {version} {network} {family} {address}"))
+    Some(format!(
+        "{user} {id} {version} {network} {family} {address}"
+    ))
 }
 
 /// `<nettype> <addrtype> <address>`; `None` when it cannot be made out.
@@ -183,6 +202,9 @@ fn media(value: &str, number: usize) -> Result<String, SdpError> {
     else {
         return Err(SdpError::MediaLine(number));
     };
+    if kind.len() > SDP_WORD_BYTES || proto.len() > SDP_WORD_BYTES {
+        return Err(SdpError::MediaLine(number));
+    }
     let port = port.split_once('/').map_or(port, |(port, _)| port);
     let port: u16 = port.parse().map_err(|_| SdpError::MediaLine(number))?;
     let formats: Vec<&str> = fields.take(SDP_FORMATS.saturating_add(1)).collect();
@@ -198,5 +220,8 @@ fn media(value: &str, number: usize) -> Result<String, SdpError> {
 /// A word of letters, digits and hyphens, as all registered network, address and bandwidth types
 /// are.
 pub(super) fn is_name(word: &str) -> bool {
-    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    !word.is_empty()
+        && word
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }

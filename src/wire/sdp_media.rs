@@ -2,7 +2,12 @@
 
 #![cfg_attr(
     not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
 )]
 
 use core::net::IpAddr;
@@ -105,12 +110,25 @@ impl<'a> MediaLine<'a> {
 
     /// Whether it is RTP in the clear: RTP/AVP or RTP/AVPF.
     pub fn is_plain_rtp(&self) -> bool {
-        ["RTP/AVP", "RTP/AVPF"].iter().any(|known| self.media.proto.eq_ignore_ascii_case(known))
+        ["RTP/AVP", "RTP/AVPF"]
+            .iter()
+            .any(|known| self.media.proto.eq_ignore_ascii_case(known))
     }
 
-    /// The payload types in order of preference; formats that are no payload type are left out.
+    /// The payload types in order of preference, each once; other formats are left out.
     pub fn payload_types(&self) -> impl Iterator<Item = u8> + use<'a> {
-        self.media.fmt.split_ascii_whitespace().filter_map(payload_type_number)
+        let mut seen = 0_u128;
+        let all = self
+            .media
+            .fmt
+            .split_ascii_whitespace()
+            .filter_map(payload_type_number);
+        all.filter(move |number| {
+            let bit = 1_u128 << (number & 127);
+            let new = seen & bit == 0;
+            seen |= bit;
+            new
+        })
     }
 
     /// The encoding of a payload type: from `a=rtpmap`, else from the fixed ones.
@@ -138,7 +156,9 @@ impl<'a> MediaLine<'a> {
     /// The direction: of the section, else of the session, else both ways.
     pub fn direction(&self) -> Direction {
         let find = |attributes: &[Attribute]| {
-            attributes.iter().find_map(|a| Direction::from_attribute(a.attribute.trim()))
+            attributes
+                .iter()
+                .find_map(|a| Direction::from_attribute(a.attribute.trim()))
         };
         find(&self.media.attributes)
             .or_else(|| find(&self.session.attributes))
@@ -147,9 +167,32 @@ impl<'a> MediaLine<'a> {
 
     /// Where media goes: by the `c=` line of the section, else of the session.
     pub fn address(&self) -> MediaAddress {
-        let connection = self.media.connections.first().or(self.session.connection.as_ref());
-        let Some(connection) = connection else { return MediaAddress::Unknown };
-        address(&connection.nettype, &connection.addrtype, &connection.connection_address)
+        let connection = self
+            .media
+            .connections
+            .first()
+            .or(self.session.connection.as_ref());
+        let Some(connection) = connection else {
+            return MediaAddress::Unknown;
+        };
+        address(
+            &connection.nettype,
+            &connection.addrtype,
+            &connection.connection_address,
+        )
+    }
+
+    /// Whether the section is to be reached by IPv6, also while its address is not known.
+    pub fn is_ipv6(&self) -> bool {
+        match self.address() {
+            MediaAddress::Ip(ip) => ip.is_ipv6(),
+            _ => self
+                .media
+                .connections
+                .first()
+                .or(self.session.connection.as_ref())
+                .is_some_and(|connection| connection.addrtype == AddrType::Ip6),
+        }
     }
 
     /// Port and, where given, address of `a=rtcp` (RFC 3605).
@@ -157,9 +200,11 @@ impl<'a> MediaLine<'a> {
         let mut fields = self.values("rtcp").next()?.split_ascii_whitespace();
         let port = fields.next()?.parse().ok().filter(|port| *port != 0)?;
         let given = match (fields.next(), fields.next(), fields.next()) {
-            (Some(network), Some(family), Some(text)) => {
-                Some(address(&NetType::from(network), &AddrType::from(family), text))
-            }
+            (Some(network), Some(family), Some(text)) => Some(address(
+                &NetType::from(network),
+                &AddrType::from(family),
+                text,
+            )),
             _ => None,
         };
         Some((port, given))
@@ -210,25 +255,36 @@ impl<'a> MediaLine<'a> {
     /// Whether the section carries slides rather than the main picture (RFC 4796).
     pub fn is_slides(&self) -> bool {
         self.values("content").any(|value| {
-            value.split(',').any(|content| content.trim().eq_ignore_ascii_case("slides"))
+            value
+                .split(',')
+                .any(|content| content.trim().eq_ignore_ascii_case("slides"))
         })
     }
 
     /// Whether the section has an attribute, with or without value.
     fn has(&self, name: &str) -> bool {
-        self.media.attributes.iter().any(|a| a.attribute.eq_ignore_ascii_case(name))
+        self.media
+            .attributes
+            .iter()
+            .any(|a| a.attribute.eq_ignore_ascii_case(name))
     }
 
     /// The values of all attributes of a name in the section.
     fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
         let all = self.media.attributes.iter();
-        all.filter(move |a| a.attribute.eq_ignore_ascii_case(name)).filter_map(|a| a.value.as_deref())
+        all.filter(move |a| a.attribute.eq_ignore_ascii_case(name))
+            .filter_map(|a| a.value.as_deref())
     }
 
     /// A number, of which only the whole part counts (`20.0` is written by some).
     fn number(&self, name: &str) -> Option<u16> {
         let value = self.values(name).next()?.trim();
-        value.split('.').next()?.parse().ok().filter(|number| *number != 0)
+        value
+            .split('.')
+            .next()?
+            .parse()
+            .ok()
+            .filter(|number| *number != 0)
     }
 }
 
@@ -239,11 +295,22 @@ fn address(network: &NetType, family: &AddrType, text: &str) -> MediaAddress {
     }
     let text = text.split('/').next().unwrap_or_default();
     // Some write an IPv6 address as in a URI.
-    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|t| t.strip_suffix(']'))
+        .unwrap_or(text);
     let Ok(ip) = bare.parse::<IpAddr>() else {
-        let top = text.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+        let top = text
+            .trim_end_matches('.')
+            .rsplit('.')
+            .next()
+            .unwrap_or_default();
         let invalid = top.eq_ignore_ascii_case("invalid");
-        return if invalid { MediaAddress::Hold } else { MediaAddress::Unknown };
+        return if invalid {
+            MediaAddress::Hold
+        } else {
+            MediaAddress::Unknown
+        };
     };
     match ip.to_canonical() {
         ip if ip.is_unspecified() => MediaAddress::Hold,
@@ -272,7 +339,10 @@ mod tests {
         let text = "m=audio 2 RTP/AVP 96\na=rtpmap:96 opus/48000/2\n\
                     m=video 4 RTP/AVP 96\na=rtpmap:96 H264/90000\n";
         let parsed = description(text);
-        let names: Vec<_> = parsed.media().map(|m| m.rtpmap(96).unwrap().encoding).collect();
+        let names: Vec<_> = parsed
+            .media()
+            .map(|m| m.rtpmap(96).unwrap().encoding)
+            .collect();
         assert_eq!(names, ["opus", "H264"]);
     }
 
@@ -292,7 +362,10 @@ mod tests {
         let text = "c=IN IP4 1.1.1.1\na=sendonly\nm=audio 2 RTP/AVP 0\n\
                     m=video 4 RTP/AVP 96\nc=IN IP6 2001:db8::1\na=recvonly\n";
         let parsed = description(text);
-        let got: Vec<_> = parsed.media().map(|m| (m.direction(), m.address())).collect();
+        let got: Vec<_> = parsed
+            .media()
+            .map(|m| (m.direction(), m.address()))
+            .collect();
         let ip = |text: &str| MediaAddress::Ip(text.parse().unwrap());
         assert_eq!(got[0], (Direction::SendOnly, ip("1.1.1.1")));
         assert_eq!(got[1], (Direction::RecvOnly, ip("2001:db8::1")));
@@ -309,9 +382,18 @@ mod tests {
         assert_eq!(of("IN IP4 255.255.255.255"), MediaAddress::Multicast);
         assert_eq!(of("ATM NSAP 47.0"), MediaAddress::UnknownType);
         assert_eq!(of("IN E164 4711"), MediaAddress::UnknownType);
-        assert_eq!(of("in ip4 1.2.3.4"), MediaAddress::Ip("1.2.3.4".parse().unwrap()));
-        assert_eq!(of("IN IP6 [2001:db8::7]"), MediaAddress::Ip("2001:db8::7".parse().unwrap()));
-        assert_eq!(first("m=audio 2 RTP/AVP 0\n", |m| m.address()), MediaAddress::Unknown);
+        assert_eq!(
+            of("in ip4 1.2.3.4"),
+            MediaAddress::Ip("1.2.3.4".parse().unwrap())
+        );
+        assert_eq!(
+            of("IN IP6 [2001:db8::7]"),
+            MediaAddress::Ip("2001:db8::7".parse().unwrap())
+        );
+        assert_eq!(
+            first("m=audio 2 RTP/AVP 0\n", |m| m.address()),
+            MediaAddress::Unknown
+        );
     }
 
     #[test]
@@ -329,11 +411,21 @@ mod tests {
         let text = "m=video 4 RTP/AVPF 96 97\na=rtcp-fb:* ccm fir\na=rtcp-fb:97 nack pli\n\
                     a=rtcp-fb:97 nack\na=rtcp-fb:* trr-int 100\na=rtcp-fb:x nack\na=rtcp-fb:\n";
         first(text, |m| {
-            let all = Feedback { fir: true, ..Feedback::default() };
+            let all = Feedback {
+                fir: true,
+                ..Feedback::default()
+            };
             assert_eq!(m.feedback(FeedbackScope::All), all);
-            let one = Feedback { pli: true, nack: true, fir: false };
+            let one = Feedback {
+                pli: true,
+                nack: true,
+                fir: false,
+            };
             assert_eq!(m.feedback(FeedbackScope::PayloadType(97)), one);
-            assert_eq!(m.feedback(FeedbackScope::PayloadType(96)), Feedback::default());
+            assert_eq!(
+                m.feedback(FeedbackScope::PayloadType(96)),
+                Feedback::default()
+            );
         });
     }
 
@@ -341,7 +433,10 @@ mod tests {
     fn packet_times_and_content_are_read() {
         let text = "m=audio 2 RTP/AVP 0\na=ptime:20.0\na=maxptime:x\na=content:main,slides\n";
         first(text, |m| {
-            assert_eq!((m.ptime(), m.maxptime(), m.is_slides()), (Some(20), None, true));
+            assert_eq!(
+                (m.ptime(), m.maxptime(), m.is_slides()),
+                (Some(20), None, true)
+            );
         });
     }
 
