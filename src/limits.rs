@@ -34,8 +34,32 @@ pub const SIP_HEADERS: usize = 128;
 
 // SDP
 
+/// Bytes of one session description: it has to fit a SIP message.
+pub const SDP_BYTES: usize = SIP_MESSAGE_BYTES;
+
+/// Lines of one session description; more refuse the whole offer.
+pub const SDP_LINES: usize = 1_024;
+
 /// Media lines of one session description; more refuse the whole offer.
 pub const SDP_MEDIA: usize = 12;
+
+/// Formats of one media line; more refuse the whole offer.
+pub const SDP_FORMATS: usize = 64;
+
+/// Bytes of the media type, and of the protocol, in one media line; longer ones refuse the offer.
+pub const SDP_WORD_BYTES: usize = 64;
+
+/// Bytes of formats repeated in the answer to a media line that is refused.
+pub const SDP_ECHO_BYTES: usize = 256;
+
+/// Attributes of one media section, or of the session section; more refuse the whole offer.
+pub const SDP_ATTRIBUTES: usize = 256;
+
+/// Parameter sets taken from one `sprop-parameter-sets`; the rest are left out.
+pub const SDP_SPROP_SETS: usize = 8;
+
+/// Lines that a trunk's `sdpParams`, or one section of its `sdp` template, may add to what we send.
+pub const SDP_EXTRA_LINES: usize = 16;
 
 // RTP
 
