@@ -36,8 +36,14 @@ pub const SDP_MEDIA: usize = 12;
 
 // RTP
 
-/// Packets that one stream holds back while it waits for a missing one.
+/// Packets that one stream holds back while it waits for a missing one; a power of two.
 pub const REORDER_PACKETS: usize = 128;
+
+/// Packets of a source on probation that are kept until it is accepted or refused.
+pub const PROBATION_PACKETS: usize = 8;
+
+/// Telephone events of one call that wait for its owner to take them.
+pub const SESSION_EVENTS: usize = 8;
 
 // RTMP
 
