@@ -44,6 +44,9 @@ pub const SWITCH_PACKETS: usize = 2;
 /// How long a probation may take from its first packet to its last.
 pub const PROBATION_TIME: Duration = Duration::from_secs(2);
 
+/// How far behind the newest packet one still counts as late.
+const LATE_SEQUENCES: i16 = 100;
+
 /// One received packet with its header read.
 #[derive(Clone, Debug)]
 pub struct Arrival {
@@ -145,8 +148,9 @@ impl SourceLock {
         let from = canonical(from);
         let needed = match &mut self.accepted {
             Some(accepted) if accepted.address == from && accepted.ssrc == arrival.header.ssrc => {
-                let ahead = arrival.header.sequence.wrapping_sub(accepted.newest);
-                if ahead.cast_signed() > 0 {
+                let ahead = arrival.header.sequence.wrapping_sub(accepted.newest).cast_signed();
+                // A little behind is a late packet; far behind, the source started its numbers anew.
+                if ahead > 0 || ahead < -LATE_SEQUENCES {
                     accepted.newest = arrival.header.sequence;
                     self.drop_candidate();
                 }
