@@ -45,6 +45,21 @@ pub const PROBATION_PACKETS: usize = 8;
 /// Telephone events of one call that wait for its owner to take them.
 pub const SESSION_EVENTS: usize = 8;
 
+/// Packets of one compound RTCP datagram that are read; the rest is passed over.
+pub const RTCP_PACKETS: usize = 16;
+
+/// Report blocks of one received report that are read; a call has one stream each way.
+pub const RTCP_BLOCKS: usize = 4;
+
+/// Sources of one received BYE that are read.
+pub const RTCP_SOURCES: usize = 4;
+
+/// Bytes of our RTCP canonical name; a longer one is cut.
+pub const RTCP_CNAME_BYTES: usize = 64;
+
+/// Bytes that hold any compound RTCP packet of ours.
+pub const RTCP_COMPOUND_BYTES: usize = 256;
+
 // RTMP
 
 /// Chunk size that is announced to RTMP peers; nginx-rtmp ends connections with very large ones.

@@ -26,7 +26,10 @@ pub struct TelephoneEvent {
 impl TelephoneEvent {
     /// The key, for the sixteen events that are one.
     pub fn key(self) -> Option<char> {
-        b"0123456789*#ABCD".get(usize::from(self.event)).copied().map(char::from)
+        b"0123456789*#ABCD"
+            .get(usize::from(self.event))
+            .copied()
+            .map(char::from)
     }
 }
 
@@ -45,7 +48,9 @@ impl TelephoneEvents {
             return None;
         };
         // The packets of one event share a timestamp; those of an earlier one may still come late.
-        let newer = self.last.is_none_or(|last| timestamp.wrapping_sub(last).cast_signed() > 0);
+        let newer = self
+            .last
+            .is_none_or(|last| timestamp.wrapping_sub(last).cast_signed() > 0);
         if !newer {
             return None;
         }
@@ -72,7 +77,13 @@ mod tests {
     fn a_press_is_told_once_however_often_it_is_sent() {
         let mut events = TelephoneEvents::default();
         let told = events.push(u32::MAX, &[11, 10, 0, 160]);
-        assert_eq!(told, Some(TelephoneEvent { event: 11, timestamp: u32::MAX }));
+        assert_eq!(
+            told,
+            Some(TelephoneEvent {
+                event: 11,
+                timestamp: u32::MAX
+            })
+        );
         assert_eq!(told.and_then(TelephoneEvent::key), Some('#'));
         for end in [10, 10, 0x8a, 0x8a, 0x8a] {
             assert_eq!(events.push(u32::MAX, &[11, end, 1, 64]), None);
@@ -81,7 +92,11 @@ mod tests {
         // A late repetition of the first press.
         assert_eq!(events.push(u32::MAX, &[11, 0x8a, 1, 64]), None);
         events.restart();
-        assert!(events.push(5, &[99, 10, 0, 160]).is_some_and(|event| event.key().is_none()));
+        assert!(
+            events
+                .push(5, &[99, 10, 0, 160])
+                .is_some_and(|event| event.key().is_none())
+        );
     }
 
     #[test]

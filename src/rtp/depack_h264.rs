@@ -141,7 +141,11 @@ impl H264Depacketizer {
             // Parts of the open unit, or whole units, are missing.
             self.damage();
         }
-        if self.unit.as_ref().is_some_and(|unit| unit.timestamp != header.timestamp) {
+        if self
+            .unit
+            .as_ref()
+            .is_some_and(|unit| unit.timestamp != header.timestamp)
+        {
             self.end_unit(&mut out);
         }
         let payload = header.payload();
@@ -227,9 +231,13 @@ impl H264Depacketizer {
 
     /// Takes a whole NAL unit that lies in one packet.
     fn take_nal(&mut self, payload: &Packet, range: Range<usize>) {
-        let Some(bytes) = payload.get(range.clone()) else { return };
+        let Some(bytes) = payload.get(range.clone()) else {
+            return;
+        };
         let start = range.start.saturating_add(start_code(bytes));
-        let Some(nal) = payload.slice(start..range.end) else { return };
+        let Some(nal) = payload.slice(start..range.end) else {
+            return;
+        };
         let Some(first) = nal.first() else { return };
         let header = NalHeader(*first);
         if header.is_forbidden() {
@@ -252,8 +260,12 @@ impl H264Depacketizer {
     }
 
     fn take_fragment(&mut self, payload: &Packet) {
-        let Some(header) = FragmentHeader::parse(payload) else { return self.malformed() };
-        let Some(part) = payload.slice(FragmentHeader::BYTES..payload.len()) else { return };
+        let Some(header) = FragmentHeader::parse(payload) else {
+            return self.malformed();
+        };
+        let Some(part) = payload.slice(FragmentHeader::BYTES..payload.len()) else {
+            return;
+        };
         if header.start {
             self.close_fragmented();
             if matches!(
@@ -264,10 +276,18 @@ impl H264Depacketizer {
             }
             self.begin_nal(header.nal.kind(), &part);
             let first_segment = self.segments.len();
-            self.fragmented = Some(Fragmented { nal: header.nal, first_segment, bytes: 1 });
+            self.fragmented = Some(Fragmented {
+                nal: header.nal,
+                first_segment,
+                bytes: 1,
+            });
             // The length is written when it is known.
             self.grow_fragmented(&[0, 0, 0, 0, header.nal.0], part);
-        } else if self.fragmented.as_ref().is_some_and(|open| open.nal == header.nal) {
+        } else if self
+            .fragmented
+            .as_ref()
+            .is_some_and(|open| open.nal == header.nal)
+        {
             if !part.is_empty() {
                 self.grow_fragmented(&[], part);
             }
@@ -288,7 +308,9 @@ impl H264Depacketizer {
     }
 
     fn end_fragmented(&mut self) {
-        let Some(open) = self.fragmented.take() else { return };
+        let Some(open) = self.fragmented.take() else {
+            return;
+        };
         if self.unit.as_ref().is_none_or(|unit| unit.dropped) {
             return;
         }
@@ -297,8 +319,12 @@ impl H264Depacketizer {
             self.segments.truncate(open.first_segment);
             return;
         }
-        let Some(segments) = self.segments.get_mut(open.first_segment..) else { return };
-        let Some((first, rest)) = segments.split_first_mut() else { return };
+        let Some(segments) = self.segments.get_mut(open.first_segment..) else {
+            return;
+        };
+        let Some((first, rest)) = segments.split_first_mut() else {
+            return;
+        };
         for (to, from) in first.prefix_mut().iter_mut().zip(open.bytes.to_be_bytes()) {
             *to = from;
         }
@@ -376,7 +402,11 @@ impl H264Depacketizer {
             self.counters.damaged = self.counters.damaged.saturating_add(1);
         } else if has_slices {
             let keyframe = unit.idr_slices && !unit.other_slices;
-            let config = if keyframe || self.synced { self.sets.config(keyframe) } else { None };
+            let config = if keyframe || self.synced {
+                self.sets.config(keyframe)
+            } else {
+                None
+            };
             if let Some(config) = config {
                 self.synced = true;
                 self.asked &= !keyframe;
@@ -400,7 +430,9 @@ impl H264Depacketizer {
     }
 
     fn has_slices(&self) -> bool {
-        self.unit.as_ref().is_some_and(|unit| unit.idr_slices || unit.other_slices)
+        self.unit
+            .as_ref()
+            .is_some_and(|unit| unit.idr_slices || unit.other_slices)
     }
 
     fn take_set(&mut self, nal: &[u8]) {

@@ -98,7 +98,12 @@ impl ParameterSets {
             return None;
         }
         let PictureSize { width, height } = sps.size;
-        Some(CodecConfig::H264(H264Config { sps: sps.nal.clone(), pps, width, height }))
+        Some(CodecConfig::H264(H264Config {
+            sps: sps.nal.clone(),
+            pps,
+            width,
+            height,
+        }))
     }
 
     fn take_sps(&mut self, nal: &[u8]) -> Result<(), Refused> {
@@ -132,8 +137,21 @@ impl ParameterSets {
             let stale = self.pps.iter().position(|pps| pps.stale).ok_or(Refused)?;
             self.pps.remove(stale);
         }
-        let at = self.pps.iter().position(|pps| pps.id > id).unwrap_or(self.pps.len());
-        self.pps.insert(at, Pps { id, nal, stale: false }).map_err(|_| Refused)?;
+        let at = self
+            .pps
+            .iter()
+            .position(|pps| pps.id > id)
+            .unwrap_or(self.pps.len());
+        self.pps
+            .insert(
+                at,
+                Pps {
+                    id,
+                    nal,
+                    stale: false,
+                },
+            )
+            .map_err(|_| Refused)?;
         self.changed = true;
         Ok(())
     }
@@ -145,18 +163,20 @@ mod tests {
     use crate::limits::PARAMETER_SET_BYTES;
 
     const SPS_720: &[u8] = &[
-        0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0xbb, 0x01, 0x10, 0x00, 0x00, 0x03, 0x00,
-        0x10, 0x00, 0x00, 0x03, 0x03, 0xc0, 0xf1, 0x83, 0x19, 0x60,
+        0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0xbb, 0x01, 0x10, 0x00, 0x00, 0x03,
+        0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0xc0, 0xf1, 0x83, 0x19, 0x60,
     ];
     const SPS_ODD: &[u8] = &[
-        0x67, 0x42, 0xc0, 0x1e, 0xd9, 0x00, 0x90, 0x3d, 0xee, 0x7c, 0x04, 0x40, 0x00, 0x00, 0x03, 0x00,
-        0x40, 0x00, 0x00, 0x0f, 0x03, 0xc5, 0x8b, 0x92,
+        0x67, 0x42, 0xc0, 0x1e, 0xd9, 0x00, 0x90, 0x3d, 0xee, 0x7c, 0x04, 0x40, 0x00, 0x00, 0x03,
+        0x00, 0x40, 0x00, 0x00, 0x0f, 0x03, 0xc5, 0x8b, 0x92,
     ];
     const PPS_0: &[u8] = &[0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc0];
     const PPS_1: &[u8] = &[0x68, 0x4b, 0xe3, 0xcb, 0x22, 0xc0];
 
     fn h264(config: &Rc<CodecConfig>) -> &H264Config {
-        let CodecConfig::H264(config) = &**config else { panic!("not H.264") };
+        let CodecConfig::H264(config) = &**config else {
+            panic!("not H.264")
+        };
         config
     }
 

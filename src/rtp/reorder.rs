@@ -211,9 +211,16 @@ impl Reorder {
         for arrival in self.held.iter().flatten() {
             let next = self.next.unwrap_or_default();
             let ahead = arrival.header.sequence.wrapping_sub(next);
-            assert!(usize::from(ahead) < REORDER_PACKETS, "a packet is held outside the window");
+            assert!(
+                usize::from(ahead) < REORDER_PACKETS,
+                "a packet is held outside the window"
+            );
         }
-        assert_eq!(self.deadline.is_some(), self.count > 0, "a deadline belongs to a gap");
+        assert_eq!(
+            self.deadline.is_some(),
+            self.count > 0,
+            "a deadline belongs to a gap"
+        );
     }
 
     fn slot(&mut self, sequence: u16) -> Option<&mut Option<Arrival>> {
@@ -221,7 +228,9 @@ impl Reorder {
     }
 
     fn keep(&mut self, arrival: Arrival) {
-        let Some(slot) = self.slot(arrival.header.sequence) else { return };
+        let Some(slot) = self.slot(arrival.header.sequence) else {
+            return;
+        };
         if slot.is_some() {
             self.counters.duplicates = self.counters.duplicates.saturating_add(1);
             return;
@@ -231,7 +240,10 @@ impl Reorder {
     }
 
     fn hand_over(&mut self, arrival: Arrival) -> InOrder {
-        InOrder { arrival, after_gap: core::mem::take(&mut self.after_gap) }
+        InOrder {
+            arrival,
+            after_gap: core::mem::take(&mut self.after_gap),
+        }
     }
 
     /// Moves the turn on by `by` packets, all handed over or all missing.
@@ -248,7 +260,11 @@ impl Reorder {
         if self.count == 0 {
             return None;
         }
-        self.held.iter().flatten().map(|arrival| arrival.received).min()
+        self.held
+            .iter()
+            .flatten()
+            .map(|arrival| arrival.received)
+            .min()
     }
 
     fn set_deadline(&mut self) {
@@ -259,7 +275,10 @@ impl Reorder {
         match &self.jump {
             [Some(_), Some(_)] => true,
             [Some(arrival), None] => {
-                let ahead = arrival.header.sequence.wrapping_sub(self.next.unwrap_or_default());
+                let ahead = arrival
+                    .header
+                    .sequence
+                    .wrapping_sub(self.next.unwrap_or_default());
                 ahead < MAX_DROPOUT
             }
             [None, _] => false,
@@ -278,7 +297,9 @@ impl Reorder {
         self.last_gap = self.noticed();
         self.lose(missing);
         // Real loss does not tell of reordering: the hold drifts down to its floor.
-        self.hold = self.hold.saturating_sub(self.hold.saturating_sub(MIN_HOLD) / 16);
+        self.hold = self
+            .hold
+            .saturating_sub(self.hold.saturating_sub(MIN_HOLD) / 16);
         self.set_deadline();
     }
 
@@ -290,7 +311,9 @@ impl Reorder {
 
     /// Goes on with the packets that were too far away to be held.
     fn go_to_jump(&mut self, next: u16) {
-        let [Some(first), second] = core::mem::take(&mut self.jump) else { return };
+        let [Some(first), second] = core::mem::take(&mut self.jump) else {
+            return;
+        };
         if second.is_some() {
             self.counters.jumps = self.counters.jumps.saturating_add(1);
             self.next = Some(first.header.sequence);
@@ -328,7 +351,9 @@ impl Reorder {
     }
 
     fn drop_behind(&mut self, behind: u16, received: Instant) {
-        let bit = 1_u128.checked_shl(u32::from(behind).saturating_sub(1)).unwrap_or(0);
+        let bit = 1_u128
+            .checked_shl(u32::from(behind).saturating_sub(1))
+            .unwrap_or(0);
         if self.seen & bit != 0 {
             self.counters.duplicates = self.counters.duplicates.saturating_add(1);
             return;
@@ -350,7 +375,8 @@ impl Reorder {
         self.hold = if wanted > self.hold {
             wanted
         } else {
-            self.hold.saturating_sub(self.hold.saturating_sub(wanted) / 16)
+            self.hold
+                .saturating_sub(self.hold.saturating_sub(wanted) / 16)
         };
     }
 }
@@ -369,7 +395,10 @@ mod tests {
 
     impl Rig {
         fn new() -> Self {
-            Self { pool: PacketPool::new(REORDER_PACKETS + 8), reorder: Reorder::new() }
+            Self {
+                pool: PacketPool::new(REORDER_PACKETS + 8),
+                reorder: Reorder::new(),
+            }
         }
 
         /// Pushes one packet; what comes out, with `true` after a gap.
@@ -379,7 +408,11 @@ mod tests {
             bytes[2..4].copy_from_slice(&sequence.to_be_bytes());
             let packet = self.pool.copy_from(&bytes).unwrap();
             let header = RtpHeader::parse(&packet).unwrap();
-            self.reorder.push(Arrival { header, packet, received: now });
+            self.reorder.push(Arrival {
+                header,
+                packet,
+                received: now,
+            });
             self.pop(millis)
         }
 
@@ -410,7 +443,10 @@ mod tests {
         rig.push(0, 65_534);
         assert_eq!(rig.push(1, 0), []);
         assert_eq!(rig.push(2, 1), []);
-        assert_eq!(rig.push(9, 65_535), [(65_535, false), (0, false), (1, false)]);
+        assert_eq!(
+            rig.push(9, 65_535),
+            [(65_535, false), (0, false), (1, false)]
+        );
         assert_eq!(rig.reorder.counters().reordered, 1);
         assert_eq!(rig.reorder.counters().lost, 0);
     }
@@ -486,7 +522,10 @@ mod tests {
         rig.push(0, 10);
         rig.push(1, 12);
         assert_eq!(rig.push(2, 40_000), []);
-        assert_eq!(rig.push(3, 40_001), [(12, true), (40_000, true), (40_001, false)]);
+        assert_eq!(
+            rig.push(3, 40_001),
+            [(12, true), (40_000, true), (40_001, false)]
+        );
         assert_eq!(rig.reorder.counters().jumps, 1);
         assert_eq!(rig.reorder.counters().lost, 1);
     }
@@ -516,7 +555,11 @@ mod tests {
             };
             rig.push(step, sequence);
             let latest = Instant::from_millis(step) + MAX_HOLD;
-            assert!(rig.reorder.poll_timeout().is_none_or(|deadline| deadline <= latest));
+            assert!(
+                rig.reorder
+                    .poll_timeout()
+                    .is_none_or(|deadline| deadline <= latest)
+            );
         }
         rig.pop(1_000_000);
         // A packet that may begin a new sequence is all that may stay.

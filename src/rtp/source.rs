@@ -120,7 +120,11 @@ struct Candidate {
 impl SourceLock {
     /// A lock for a stream whose peer stated `negotiated` as its address, if it stated one.
     pub fn new(negotiated: Option<SocketAddr>) -> Self {
-        Self { negotiated: negotiated.map(canonical), open: true, ..Self::default() }
+        Self {
+            negotiated: negotiated.map(canonical),
+            open: true,
+            ..Self::default()
+        }
     }
 
     /// A new offer/answer was completed: opens the lock anew.
@@ -129,7 +133,10 @@ impl SourceLock {
         if negotiated != self.negotiated {
             self.negotiated = negotiated;
             // Until the new address speaks, nobody is the source; it starts at once when it does.
-            if self.accepted.is_some_and(|accepted| Some(accepted.address) != negotiated) {
+            if self
+                .accepted
+                .is_some_and(|accepted| Some(accepted.address) != negotiated)
+            {
                 self.accepted = None;
             }
         }
@@ -148,7 +155,11 @@ impl SourceLock {
         let from = canonical(from);
         let needed = match &mut self.accepted {
             Some(accepted) if accepted.address == from && accepted.ssrc == arrival.header.ssrc => {
-                let ahead = arrival.header.sequence.wrapping_sub(accepted.newest).cast_signed();
+                let ahead = arrival
+                    .header
+                    .sequence
+                    .wrapping_sub(accepted.newest)
+                    .cast_signed();
                 // A little behind is a late packet; far behind, the source started its numbers anew.
                 if ahead > 0 || ahead < -LATE_SEQUENCES {
                     accepted.newest = arrival.header.sequence;
@@ -172,7 +183,9 @@ impl SourceLock {
 
     /// The address that media is sent back to: the accepted source's, else the negotiated one.
     pub fn remote(&self) -> Option<SocketAddr> {
-        self.accepted.map(|accepted| accepted.address).or(self.negotiated)
+        self.accepted
+            .map(|accepted| accepted.address)
+            .or(self.negotiated)
     }
 
     /// The accepted source's SSRC.
@@ -182,15 +195,19 @@ impl SourceLock {
 
     /// Whether an address was latched that the peer did not state.
     pub fn is_latched(&self) -> bool {
-        self.accepted.is_some_and(|accepted| Some(accepted.address) != self.negotiated)
+        self.accepted
+            .is_some_and(|accepted| Some(accepted.address) != self.negotiated)
     }
 
     /// Whether reports from `from` are to be believed: it is on the host that sends the media, or
     /// on the one that was negotiated.
     pub fn trusts_host_of(&self, from: SocketAddr) -> bool {
         let host = from.ip().to_canonical();
-        self.accepted.is_some_and(|accepted| accepted.address.ip() == host)
-            || self.negotiated.is_some_and(|negotiated| negotiated.ip() == host)
+        self.accepted
+            .is_some_and(|accepted| accepted.address.ip() == host)
+            || self
+                .negotiated
+                .is_some_and(|negotiated| negotiated.ip() == host)
     }
 
     /// What was dropped and why.
@@ -245,16 +262,26 @@ impl SourceLock {
     }
 
     fn accept_candidate(&mut self, out: &mut Admitted) {
-        let Some(mut candidate) = self.candidate.take() else { return };
-        let first = candidate.kept.first().map_or(0, |arrival| arrival.header.sequence);
+        let Some(mut candidate) = self.candidate.take() else {
+            return;
+        };
+        let first = candidate
+            .kept
+            .first()
+            .map_or(0, |arrival| arrival.header.sequence);
         candidate
             .kept
             .sort_unstable_by_key(|kept| kept.header.sequence.wrapping_sub(first).cast_signed());
-        let newest = candidate.kept.last().map_or(first, |arrival| arrival.header.sequence);
+        let newest = candidate
+            .kept
+            .last()
+            .map_or(first, |arrival| arrival.header.sequence);
         if self.accepted.is_some() {
             self.counters.changed = self.counters.changed.saturating_add(1);
         }
-        let moved = self.accepted.is_none_or(|accepted| accepted.address != candidate.address);
+        let moved = self
+            .accepted
+            .is_none_or(|accepted| accepted.address != candidate.address);
         if moved {
             // The negotiated address and one latched both end the search.
             self.open = false;
@@ -277,8 +304,8 @@ impl SourceLock {
             && self.open
         {
             accepted.confirmed = accepted.confirmed.saturating_add(1);
-            self.open = accepted.confirmed < LATCH_PACKETS
-                && Some(accepted.address) != self.negotiated;
+            self.open =
+                accepted.confirmed < LATCH_PACKETS && Some(accepted.address) != self.negotiated;
         }
     }
 
@@ -339,12 +366,20 @@ mod tests {
             bytes[8..12].copy_from_slice(&ssrc.to_be_bytes());
             let packet = self.pool.copy_from(&bytes).unwrap();
             let header = RtpHeader::parse(&packet).unwrap();
-            let arrival = Arrival { header, packet, received: self.now };
-            self.lock.admit(from.parse().unwrap(), arrival, &mut self.out)
+            let arrival = Arrival {
+                header,
+                packet,
+                received: self.now,
+            };
+            self.lock
+                .admit(from.parse().unwrap(), arrival, &mut self.out)
         }
 
         fn sequences(&self) -> Vec<u16, PROBATION_PACKETS> {
-            self.out.iter().map(|arrival| arrival.header.sequence).collect()
+            self.out
+                .iter()
+                .map(|arrival| arrival.header.sequence)
+                .collect()
         }
     }
 
@@ -363,7 +398,10 @@ mod tests {
     #[test]
     fn an_address_written_as_ipv4_inside_ipv6_is_the_same() {
         let mut rig = Rig::new(Some(PEER));
-        assert_eq!(rig.send("[::ffff:192.0.2.1]:4000", 1, 100), Admission::NewSource);
+        assert_eq!(
+            rig.send("[::ffff:192.0.2.1]:4000", 1, 100),
+            Admission::NewSource
+        );
     }
 
     #[test]
@@ -387,11 +425,17 @@ mod tests {
     fn packets_without_order_latch_nothing_and_give_their_buffers_back() {
         let mut rig = Rig::new(Some(PEER));
         for step in 0..100_u16 {
-            assert_eq!(rig.send(STRANGER, 9, step.wrapping_mul(7)), Admission::Probation);
+            assert_eq!(
+                rig.send(STRANGER, 9, step.wrapping_mul(7)),
+                Admission::Probation
+            );
         }
         assert!(rig.pool.available() >= 32 - PROBATION_PACKETS);
         for step in 0..100_u16 {
-            assert_eq!(rig.send(STRANGER, u32::from(step), step), Admission::Probation);
+            assert_eq!(
+                rig.send(STRANGER, u32::from(step), step),
+                Admission::Probation
+            );
         }
         assert_eq!(rig.send(PEER, 1, 5), Admission::NewSource);
         rig.out.clear();

@@ -125,7 +125,10 @@ impl Iterator for StapUnits<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.at < self.payload.len() {
-            let size = self.payload.get(self.at..).and_then(<[u8]>::first_chunk::<2>);
+            let size = self
+                .payload
+                .get(self.at..)
+                .and_then(<[u8]>::first_chunk::<2>);
             let start = self.at.saturating_add(2);
             let end = size.map(|size| start.saturating_add(usize::from(u16::from_be_bytes(*size))));
             match end {
@@ -252,7 +255,10 @@ impl PictureSize {
         if !in_range.contains(&width) || !in_range.contains(&height) {
             return None;
         }
-        Some(Self { width: u16::try_from(width).ok()?, height: u16::try_from(height).ok()? })
+        Some(Self {
+            width: u16::try_from(width).ok()?,
+            height: u16::try_from(height).ok()?,
+        })
     }
 
     const MAX_PIXELS: u16 = 16_384;
@@ -264,13 +270,31 @@ mod tests {
     use crate::base::rng::Rng;
 
     // Sets made by x264: 1280x720 High, and 572x468 Constrained Baseline with cropping.
-    const SPS_720: &[u8] = &[0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0xbb, 0x01, 0x10, 0x00, 0x00, 0x03, 0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0xc0, 0xf1, 0x83, 0x19, 0x60];
-    const SPS_ODD: &[u8] = &[0x67, 0x42, 0xc0, 0x1e, 0xd9, 0x00, 0x90, 0x3d, 0xee, 0x7c, 0x04, 0x40, 0x00, 0x00, 0x03, 0x00, 0x40, 0x00, 0x00, 0x0f, 0x03, 0xc5, 0x8b, 0x92];
+    const SPS_720: &[u8] = &[
+        0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0xbb, 0x01, 0x10, 0x00, 0x00, 0x03,
+        0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0xc0, 0xf1, 0x83, 0x19, 0x60,
+    ];
+    const SPS_ODD: &[u8] = &[
+        0x67, 0x42, 0xc0, 0x1e, 0xd9, 0x00, 0x90, 0x3d, 0xee, 0x7c, 0x04, 0x40, 0x00, 0x00, 0x03,
+        0x00, 0x40, 0x00, 0x00, 0x0f, 0x03, 0xc5, 0x8b, 0x92,
+    ];
 
     #[test]
     fn picture_sizes_are_read_with_cropping() {
-        assert_eq!(PictureSize::of_sps(SPS_720), Some(PictureSize { width: 1280, height: 720 }));
-        assert_eq!(PictureSize::of_sps(SPS_ODD), Some(PictureSize { width: 572, height: 468 }));
+        assert_eq!(
+            PictureSize::of_sps(SPS_720),
+            Some(PictureSize {
+                width: 1280,
+                height: 720
+            })
+        );
+        assert_eq!(
+            PictureSize::of_sps(SPS_ODD),
+            Some(PictureSize {
+                width: 572,
+                height: 468
+            })
+        );
     }
 
     #[test]
@@ -303,7 +327,13 @@ mod tests {
     #[test]
     fn a_height_at_the_end_of_its_range_is_refused() {
         let size = |height| PictureSize::of_sps(&baseline_sps(height));
-        assert_eq!(size(8), Some(PictureSize { width: 16, height: 144 }));
+        assert_eq!(
+            size(8),
+            Some(PictureSize {
+                width: 16,
+                height: 144
+            })
+        );
         assert_eq!(size(1_024), None);
         assert_eq!(size(u64::from(u32::MAX) - 1), None);
         assert_eq!(size(u64::from(u32::MAX)), None);
@@ -353,7 +383,10 @@ mod tests {
     #[test]
     fn aggregated_units_are_walked_and_an_overrun_is_told_once() {
         let walk = |bytes: &[u8]| StapUnits::new(bytes).collect::<Vec<_>>();
-        assert_eq!(walk(&[24, 0, 2, 7, 7, 0, 0, 0, 1, 8]), [Ok(3..5), Ok(9..10)]);
+        assert_eq!(
+            walk(&[24, 0, 2, 7, 7, 0, 0, 0, 1, 8]),
+            [Ok(3..5), Ok(9..10)]
+        );
         assert_eq!(walk(&[24, 0, 1, 7, 0, 9, 8]), [Ok(3..4), Err(Overrun)]);
         assert_eq!(walk(&[24, 0, 1, 7, 0]), [Ok(3..4), Err(Overrun)]);
         assert_eq!(walk(&[24]), []);
@@ -363,7 +396,10 @@ mod tests {
     #[test]
     fn units_of_a_byte_stream_are_split_at_start_codes() {
         let walk = |bytes: &[u8]| AnnexBUnits::new(bytes).collect::<Vec<_>>();
-        assert_eq!(walk(&[0, 0, 0, 1, 7, 9, 0, 0, 0, 1, 8, 9, 0, 0, 1, 5]), [4..6, 10..12, 15..16]);
+        assert_eq!(
+            walk(&[0, 0, 0, 1, 7, 9, 0, 0, 0, 1, 8, 9, 0, 0, 1, 5]),
+            [4..6, 10..12, 15..16]
+        );
         assert_eq!(walk(&[0, 0, 1, 7]), [3..4]);
         assert_eq!(walk(&[0, 0, 1, 0, 0, 1]), []);
         assert_eq!(walk(&[0, 0, 1]), []);

@@ -1,5 +1,5 @@
 //! RTP packets as received: a checked view of the fixed header and the payload (RFC 3550,
-//! section 5.1), and the telling apart of RTP and RTCP on one port (RFC 5761, section 4).
+//! section 5.1).
 //!
 //! Contributing sources and header extensions are stepped over and not interpreted.
 
@@ -43,7 +43,9 @@ impl RtpHeader {
     ///
     /// An [`RtpError`] when the datagram is not a whole RTP packet of version 2.
     pub fn parse(bytes: &[u8]) -> Result<Self, RtpError> {
-        let fixed = bytes.first_chunk::<FIXED_BYTES>().ok_or(RtpError::Truncated)?;
+        let fixed = bytes
+            .first_chunk::<FIXED_BYTES>()
+            .ok_or(RtpError::Truncated)?;
         let &[flags, kind, s0, s1, t0, t1, t2, t3, r0, r1, r2, r3] = fixed;
         if flags >> 6 != 2 {
             return Err(RtpError::Version);
@@ -54,7 +56,9 @@ impl RtpHeader {
             let head = bytes.get(start..).and_then(<[u8]>::first_chunk::<4>);
             let &[_, _, l0, l1] = head.ok_or(RtpError::Extension)?;
             let words = usize::from(u16::from_be_bytes([l0, l1]));
-            start = start.saturating_add(4).saturating_add(words.saturating_mul(4));
+            start = start
+                .saturating_add(4)
+                .saturating_add(words.saturating_mul(4));
             if start > bytes.len() {
                 return Err(RtpError::Extension);
             }
@@ -85,12 +89,6 @@ impl RtpHeader {
     pub fn payload(&self) -> Range<usize> {
         usize::from(self.payload_start)..usize::from(self.payload_end)
     }
-}
-
-/// Whether a datagram on a port that carries both is RTCP: its packet type is 192 to 223, which
-/// RTP packets of payload types 64 to 95 would have too and therefore avoid.
-pub fn is_rtcp(bytes: &[u8]) -> bool {
-    matches!(bytes, [flags, 192..=223, ..] if flags >> 6 == 2)
 }
 
 /// Why a datagram is not an RTP packet.
@@ -129,8 +127,8 @@ mod tests {
 
     /// Two contributing sources, an extension of one word, five bytes of payload, three of padding.
     const FULL: [u8; 36] = [
-        0xb2, 0xe0, 0x12, 0x34, 0, 0, 0, 9, 0xde, 0xad, 0xbe, 0xef, 1, 1, 1, 1, 2, 2, 2, 2, 0xbe, 0xde,
-        0, 1, 0x10, 0xff, 0, 0, b'h', b'e', b'l', b'l', b'o', 0, 0, 3,
+        0xb2, 0xe0, 0x12, 0x34, 0, 0, 0, 9, 0xde, 0xad, 0xbe, 0xef, 1, 1, 1, 1, 2, 2, 2, 2, 0xbe,
+        0xde, 0, 1, 0x10, 0xff, 0, 0, b'h', b'e', b'l', b'l', b'o', 0, 0, 3,
     ];
 
     #[test]
@@ -186,14 +184,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn control_packets_are_told_from_media() {
-        assert!(is_rtcp(&[0x80, 200, 0, 6]));
-        assert!(is_rtcp(&[0x81, 206, 0, 2]));
-        assert!(!is_rtcp(&[0x80, 96 | 0x80, 0, 0]));
-        assert!(!is_rtcp(&[0x80, 8, 0, 0]));
-        assert!(!is_rtcp(&[0x80]));
     }
 }
