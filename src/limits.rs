@@ -29,6 +29,9 @@ pub const PICTURE_PARAMETER_SETS: usize = 4;
 /// Bytes of one SIP message, on either transport.
 pub const SIP_MESSAGE_BYTES: usize = 16_384;
 
+/// Header lines of one SIP message; more refuse it with a 400.
+pub const SIP_HEADERS: usize = 128;
+
 // SDP
 
 /// Media lines of one session description; more refuse the whole offer.
@@ -64,6 +67,34 @@ pub const RTCP_COMPOUND_BYTES: usize = 256;
 
 /// Chunk size that is announced to RTMP peers; nginx-rtmp ends connections with very large ones.
 pub const RTMP_CHUNK_BYTES: usize = 65_536;
+
+/// Chunk streams that one peer may use; another one ends the connection.
+pub const RTMP_CHUNK_STREAMS: usize = 16;
+
+/// Bytes of one command or data message that is read; a longer one is skipped and counted.
+pub const RTMP_COMMAND_BYTES: usize = 4_096;
+
+/// Commands that a peer may have begun at once, on different chunk streams.
+pub const RTMP_COMMANDS_BEGUN: usize = 2;
+
+/// Bytes of handshake, commands and answers that wait to be sent: a handshake (3,073) and the
+/// longest `connect`. A peer that asks for more without reading ends the connection.
+pub const RTMP_CONTROL_BYTES: usize = 8_192;
+
+/// Bytes of an RTMP address.
+pub const RTMP_URL_BYTES: usize = 512;
+
+/// Bytes of a user's name or password in an RTMP address.
+pub const RTMP_CREDENTIAL_BYTES: usize = 128;
+
+/// Bytes of an application's or stream's name.
+pub const RTMP_NAME_BYTES: usize = 256;
+
+/// Bytes of the words that tell why a connection is not up; the rest is cut.
+pub const RTMP_REASON_BYTES: usize = 160;
+
+/// Messages gathered for one write.
+pub const RTMP_GATHER_MESSAGES: usize = 64;
 
 // Gateway and shell
 

@@ -13,3 +13,4 @@ pub mod session;
 pub mod silence;
 pub mod source;
 pub mod stream;
+pub mod timeline;
