@@ -63,13 +63,62 @@ pub const SDP_EXTRA_LINES: usize = 16;
 
 // RTP
 
-/// Packets that one stream holds back while it waits for a missing one.
+/// Packets that one stream holds back while it waits for a missing one; a power of two.
 pub const REORDER_PACKETS: usize = 128;
+
+/// Packets of a source on probation that are kept until it is accepted or refused.
+pub const PROBATION_PACKETS: usize = 8;
+
+/// Telephone events of one call that wait for its owner to take them.
+pub const SESSION_EVENTS: usize = 8;
+
+/// Packets of one compound RTCP datagram that are read; the rest is passed over.
+pub const RTCP_PACKETS: usize = 16;
+
+/// Report blocks of one received report that are read; a call has one stream each way.
+pub const RTCP_BLOCKS: usize = 4;
+
+/// Sources of one received BYE that are read.
+pub const RTCP_SOURCES: usize = 4;
+
+/// Bytes of our RTCP canonical name; a longer one is cut.
+pub const RTCP_CNAME_BYTES: usize = 64;
+
+/// Bytes that hold any compound RTCP packet of ours.
+pub const RTCP_COMPOUND_BYTES: usize = 256;
 
 // RTMP
 
 /// Chunk size that is announced to RTMP peers; nginx-rtmp ends connections with very large ones.
 pub const RTMP_CHUNK_BYTES: usize = 65_536;
+
+/// Chunk streams that one peer may use; another one ends the connection.
+pub const RTMP_CHUNK_STREAMS: usize = 16;
+
+/// Bytes of one command or data message that is read; a longer one is skipped and counted.
+pub const RTMP_COMMAND_BYTES: usize = 4_096;
+
+/// Commands that a peer may have begun at once, on different chunk streams.
+pub const RTMP_COMMANDS_BEGUN: usize = 2;
+
+/// Bytes of handshake, commands and answers that wait to be sent: a handshake (3,073) and the
+/// longest `connect`. A peer that asks for more without reading ends the connection.
+pub const RTMP_CONTROL_BYTES: usize = 8_192;
+
+/// Bytes of an RTMP address.
+pub const RTMP_URL_BYTES: usize = 512;
+
+/// Bytes of a user's name or password in an RTMP address.
+pub const RTMP_CREDENTIAL_BYTES: usize = 128;
+
+/// Bytes of an application's or stream's name.
+pub const RTMP_NAME_BYTES: usize = 256;
+
+/// Bytes of the words that tell why a connection is not up; the rest is cut.
+pub const RTMP_REASON_BYTES: usize = 160;
+
+/// Messages gathered for one write.
+pub const RTMP_GATHER_MESSAGES: usize = 64;
 
 // Gateway and shell
 
