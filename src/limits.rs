@@ -1,7 +1,10 @@
 //! Every capacity of the program, in one place.
 //!
 //! What is full refuses in a typed way (503 on SIP, a counted drop on media) and never grows. The
-//! numbers that an installation may set are in [`Limits`]; the rest are constants.
+//! numbers that an installation may set are in [`Limits`]; the rest are constants. What they cost
+//! in memory is summed by [`Budget`](crate::base::budget::Budget).
+
+#![forbid(unsafe_code)]
 
 /// Bytes of one packet slot: an Ethernet frame's worth of UDP payload.
 pub const PACKET_BYTES: usize = 1_500;
@@ -124,3 +127,61 @@ pub const RTMP_GATHER_MESSAGES: usize = 64;
 
 /// Bytes gathered for one write to a stream socket.
 pub const GATHER_BYTES: usize = 131_072;
+
+// What an installation may set, and what it costs
+
+/// Calls at once that a configuration may ask for.
+pub const CALLS_MAX: usize = 1_000;
+
+/// Mebibytes of memory that a configuration may allow.
+pub const MEMORY_MIB_MAX: usize = 16_384;
+
+/// Trunks of one configuration.
+pub const TRUNKS: usize = 16;
+
+/// Media ports of one call: RTP and RTCP of an audio and a video stream.
+pub const MEDIA_PORTS_PER_CALL: usize = 4;
+
+/// Packet slots there are whatever the number of calls.
+pub const POOL_PACKETS_BASE: usize = 1_024;
+
+/// Packet slots added for every call that may be.
+pub const POOL_PACKETS_PER_CALL: usize = 64;
+
+/// Bytes of one call's state on every floor, its frame log included. An upper estimate: whoever
+/// adds to a call keeps the sum of the `size_of` below it.
+pub const CALL_STATE_BYTES: usize = 96 * 1_024;
+
+/// Bytes of one trunk: its SIP endpoint, listeners and stream framers. An upper estimate.
+pub const TRUNK_STATE_BYTES: usize = 256 * 1_024;
+
+/// Bytes that are there once: the gather buffer, RTMP players and log queue. An upper estimate.
+pub const FIXED_STATE_BYTES: usize = 2 * 1_024 * 1_024;
+
+/// Bytes of the program itself: code, stacks and allocator. An upper estimate.
+pub const PROGRAM_BYTES: usize = 8 * 1_024 * 1_024;
+
+/// The capacities that an installation sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls at once; one more is answered with 503.
+    pub calls: usize,
+    /// Mebibytes that the memory budget may reach.
+    pub memory_mib: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            calls: 32,
+            memory_mib: 64,
+        }
+    }
+}
+
+impl Limits {
+    /// Slots of the packet pool.
+    pub const fn pool_packets(&self) -> usize {
+        POOL_PACKETS_BASE.saturating_add(POOL_PACKETS_PER_CALL.saturating_mul(self.calls))
+    }
+}
