@@ -125,6 +125,21 @@ pub const RTMP_GATHER_MESSAGES: usize = 64;
 
 // Gateway and shell
 
+/// Connections that one trunk opens at the same time.
+pub const TRUNK_OPENING: usize = 16;
+
+/// Media ports that are tried for one track before the call is refused.
+pub const PORT_ATTEMPTS: usize = 8;
+
+/// Seconds after which a refused caller may try again.
+pub const RETRY_AFTER_SECONDS: u32 = 5;
+
+/// Players of streams, over all calls.
+pub const PLAYERS: usize = 128;
+
+/// Players of one call's stream.
+pub const PLAYERS_A_CALL: usize = 16;
+
 /// Bytes gathered for one write to a stream socket.
 pub const GATHER_BYTES: usize = 131_072;
 
@@ -185,3 +200,32 @@ impl Limits {
         POOL_PACKETS_BASE.saturating_add(POOL_PACKETS_PER_CALL.saturating_mul(self.calls))
     }
 }
+/// Reports taken from the kernel in one wake-up.
+pub const POLL_EVENTS: usize = 256;
+
+/// Datagrams read from one media socket with one system call.
+pub const RECEIVE_BATCH: usize = 32;
+
+/// Bytes of kernel receive buffer asked for each media socket: a large keyframe's burst.
+pub const MEDIA_SOCKET_BYTES: usize = 1 << 20;
+
+/// SIP datagrams read from one socket in one wake-up; the rest waits for the next.
+pub const SIP_DATAGRAMS_A_WAKE: usize = 64;
+
+/// TCP connections of all kinds, in and out.
+pub const STREAMS: usize = 1_024;
+
+/// Bytes that may wait for one TCP connection's socket outside the media path.
+pub const STREAM_PENDING_BYTES: usize = 65_536;
+
+/// Bytes read from a TCP connection at once.
+pub const STREAM_READ_BYTES: usize = 65_536;
+
+/// Reads from one TCP connection in one wake-up; the rest waits for the next.
+pub const STREAM_READS_A_WAKE: usize = 8;
+
+/// Addresses of one host name that are tried in turn.
+pub const HOST_ADDRESSES: usize = 4;
+
+/// Host names being resolved at the same time.
+pub const RESOLUTIONS: usize = 64;
