@@ -6,6 +6,7 @@ pub mod call_clock;
 pub mod depack_audio;
 pub mod depack_h264;
 pub mod keyframe;
+pub mod parameter_sets;
 pub mod reorder;
 pub mod report;
 pub mod session;
