@@ -7,3 +7,4 @@ pub mod check;
 pub mod config_file;
 pub mod demo;
 pub mod test_caller;
+pub mod viewer;
