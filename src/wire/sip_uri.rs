@@ -340,20 +340,22 @@ fn same_option(a: Option<&str>, b: Option<&str>, ignore_case: bool) -> bool {
 }
 
 /// Whether every parameter of `a` agrees with `b`: those that choose where a request goes are in
-/// both or in none, others have to agree only where both have them.
+/// both or in none, others have to agree only where both have them. Of a name that stands twice,
+/// which some phones do with `transport`, the first counts.
 fn params_agree(a: &Uri<'_>, b: &Uri<'_>) -> bool {
-    // Each side is a short list of an already bounded message; the cap keeps a hostile one cheap.
-    const COMPARED: usize = 32;
     const DECISIVE: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
     a.params().count() <= COMPARED
-        && a.params().all(|(name, value)| match b.param(name) {
-            Some(other) => same_option(value, other, true),
-            None => !DECISIVE.iter().any(|known| same_text(known, name, true)),
-        })
+        && a.params()
+            .all(|(name, _)| match (a.param(name), b.param(name)) {
+                (Some(ours), Some(theirs)) => same_option(ours, theirs, true),
+                _ => !DECISIVE.iter().any(|known| same_text(known, name, true)),
+            })
 }
 
+/// Parameters and header fields that a comparison looks at; a URI with more equals none.
+const COMPARED: usize = 32;
+
 fn headers_within(a: Option<&str>, b: Option<&str>) -> bool {
-    const COMPARED: usize = 32;
     let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
     pairs(a, '&').count() <= COMPARED
         && pairs(a, '&').all(|(name, value)| {
@@ -492,6 +494,11 @@ mod tests {
             ),
             ("sip:bob@biloxi.com", "sips:bob@biloxi.com", false),
             ("sip:bob@[::1]", "sip:bob@[0:0::1]", true),
+            (
+                "sip:a@h;transport=tcp;transport=udp",
+                "sip:a@h;transport=tcp",
+                true,
+            ),
             ("tel:+1", "sip:+1@h", false),
             ("tel:+1", "TEL:+1", true),
         ] {
