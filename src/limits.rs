@@ -32,6 +32,9 @@ pub const PICTURE_PARAMETER_SETS: usize = 4;
 /// Bytes of one SIP message, on either transport.
 pub const SIP_MESSAGE_BYTES: usize = 16_384;
 
+/// Header lines of one SIP message; more refuse it with a 400.
+pub const SIP_HEADERS: usize = 128;
+
 /// SIP messages that wait for the owner of an endpoint; it takes them after every step.
 pub const SIP_TRANSMITS: usize = 512;
 

@@ -149,7 +149,11 @@ impl<T: Timed> Table<T> {
 
     /// The earliest deadline of all.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.iter().min().filter(|at| **at != NEVER).copied()
+        self.deadlines
+            .iter()
+            .min()
+            .filter(|at| **at != NEVER)
+            .copied()
     }
 
     /// An entry whose deadline has come: the one that waits longest.

@@ -109,7 +109,10 @@ mod tests {
 
     #[test]
     fn reliable_transports_wait_for_no_retransmissions() {
-        assert_eq!(timer_i(true) + timer_j(true) + timer_k(true), Duration::ZERO);
+        assert_eq!(
+            timer_i(true) + timer_j(true) + timer_k(true),
+            Duration::ZERO
+        );
         assert_eq!((timer_i(false), timer_j(false)), (T4, T1 * 64));
     }
 }

@@ -118,6 +118,13 @@ impl ClientTransaction {
         self.destination
     }
 
+    /// Its connection is gone: the request goes again, over another one.
+    pub(super) fn move_to_new(&mut self) -> (SipDestination, Printed) {
+        let remote = self.destination.remote();
+        self.destination = SipDestination::Tcp { conn: None, remote };
+        (self.destination, self.request.clone())
+    }
+
     /// A response came. Gives its code once, when it is the first final one.
     pub(super) fn answered(&mut self, now: Instant, code: u16) -> Option<u16> {
         let State::Trying { resend, .. } = &mut self.state else {

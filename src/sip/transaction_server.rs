@@ -87,8 +87,9 @@ enum State {
 #[derive(Debug)]
 pub(super) struct ServerTransaction {
     key: TransactionKey,
+    /// Of an INVITE alone.
     merge: Option<MergeKey>,
-    /// The call whose INVITE it is.
+    /// The call whose INVITE it is; none when it was refused on sight.
     call: Option<CallId>,
     destination: SipDestination,
     state: State,
@@ -117,17 +118,16 @@ pub(super) enum ServerTimeout {
 }
 
 impl ServerTransaction {
-    /// The transaction of an INVITE of a call, before any answer.
+    /// The transaction of an INVITE, before any answer.
     pub(super) fn invite(
         key: TransactionKey,
         merge: MergeKey,
-        call: CallId,
         destination: SipDestination,
     ) -> Self {
         Self {
             key,
             merge: Some(merge),
-            call: Some(call),
+            call: None,
             destination,
             state: State::Proceeding,
             answer: None,
@@ -163,6 +163,11 @@ impl ServerTransaction {
         self.merge.as_ref() == Some(key)
     }
 
+    /// Binds an INVITE to its call.
+    pub(super) fn set_call(&mut self, call: CallId) {
+        self.call = Some(call);
+    }
+
     /// The call whose INVITE it is.
     pub(super) fn call(&self) -> Option<CallId> {
         self.call
@@ -183,16 +188,22 @@ impl ServerTransaction {
         self.state == State::Proceeding
     }
 
-    /// When it could be dropped for want of room: what it still does is absorb late repetitions.
-    pub(super) fn expendable_until(&self) -> Option<Instant> {
+    /// How much would be lost by dropping it for want of room, as an order: first those that only
+    /// absorb late repetitions, and of equal ones the oldest. `None` for one without final answer.
+    pub(super) fn worth(&self) -> Option<(u8, Instant)> {
         match self.state {
-            State::Completed {
-                resend: None,
-                until,
-            } if self.call.is_none() => Some(until),
-            State::Confirmed { until } | State::Accepted { until } => Some(until),
-            _ => None,
+            State::Proceeding => None,
+            State::Completed { until, .. } if self.merge.is_none() => Some((0, until)),
+            State::Confirmed { until } => Some((0, until)),
+            State::Accepted { until } => Some((1, until)),
+            State::Completed { until, .. } => Some((2, until)),
         }
+    }
+
+    /// Whether it is an INVITE that was refused on sight and not acknowledged.
+    pub(super) fn is_bare_refusal(&self) -> bool {
+        let is_completed = matches!(self.state, State::Completed { .. });
+        is_completed && self.merge.is_some() && self.call.is_none()
     }
 
     /// Notes an answer to its INVITE that is being sent.
@@ -251,7 +262,7 @@ impl ServerTransaction {
                     None => ServerTimeout::Ended,
                 }
             }
-            State::Completed { .. } if self.call.is_some() => ServerTimeout::NoAck,
+            State::Completed { .. } if self.merge.is_some() => ServerTimeout::NoAck,
             _ => ServerTimeout::Ended,
         }
     }
