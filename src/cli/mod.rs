@@ -6,3 +6,4 @@ pub mod args;
 pub mod check;
 pub mod config_file;
 pub mod demo;
+pub mod test_caller;
