@@ -5,4 +5,7 @@
 pub mod args;
 pub mod check;
 pub mod config_file;
+pub mod config_section;
 pub mod demo;
+pub mod nearest;
+pub mod yaml;
