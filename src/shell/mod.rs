@@ -1,1 +1,3 @@
 //! Floor 4: sockets, clock, signals and threads; the only floor that has them.
+
+pub mod log_out;
