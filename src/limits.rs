@@ -54,6 +54,9 @@ pub const SIP_SPARE_TRANSACTIONS: usize = 64;
 /// Bytes of the user part of a Request-URI, escapes resolved: the number that was dialled.
 pub const SIP_USER_BYTES: usize = 128;
 
+/// Peers of a trunk for which our own address is remembered.
+pub const SIP_ROUTES: usize = 16;
+
 // SDP
 
 /// Bytes of one session description: it has to fit a SIP message.

@@ -1,6 +1,6 @@
 //! One trunk at work: its configuration, its SIP endpoint, and what it may negotiate.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use heapless::Vec as FixedVec;
@@ -34,7 +34,7 @@ impl Trunk {
     /// A trunk without calls, with room for `calls`.
     pub fn new(config: config::Trunk, calls: usize, rng: Rng) -> Result<Self, PlanError> {
         let sip = SipConfig {
-            port: config.local_port,
+            local: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), config.local_port),
             user_agent: USER_AGENT.to_owned(),
             display_name: config.visible_name.clone(),
             allow: config.sources().collect(),
@@ -61,6 +61,14 @@ impl Trunk {
     pub fn set_proxy(&mut self, addresses: impl Iterator<Item = IpAddr>) {
         let allow = self.config.sources().chain(addresses.map(Network::host)).collect();
         self.endpoint.set_allow(allow);
+    }
+
+    /// Takes new settings over, for calls to come.
+    pub fn reconfigure(&mut self, config: config::Trunk, plan: CodecPlan) {
+        self.plan = Rc::new(plan);
+        self.endpoint.set_display_name(config.visible_name.clone());
+        self.config = config;
+        self.set_proxy(std::iter::empty());
     }
 
     /// Forgets that a connection is being opened; where it was to lead.

@@ -29,6 +29,7 @@ use crate::base::time::Instant;
 use crate::gateway::config::Config;
 use crate::gateway::outlet::{CallIndex, MediaPort};
 use crate::gateway::{ConnectionKind, Gateway};
+use crate::sdp::PlanError;
 use crate::limits::{
     RECEIVE_BATCH, SIP_DATAGRAMS_A_WAKE, SIP_MESSAGE_BYTES, STREAM_READ_BYTES, STREAM_READS_A_WAKE,
 };
@@ -44,6 +45,8 @@ const LOOK_UP_INTERVAL: Duration = Duration::from_secs(60);
 pub enum StartError {
     /// A port could not be bound: what it is for, its address, and the reason.
     Bind(String, String, io::Error),
+    /// A trunk's SDP settings cannot be used.
+    Sdp(PlanError),
     /// The system refused something else.
     System(io::Error),
 }
@@ -52,12 +55,19 @@ impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Bind(what, address, error) => write!(f, "cannot listen on {address} for {what}: {error}"),
+            Self::Sdp(error) => write!(f, "cannot start: {error}"),
             Self::System(error) => write!(f, "cannot start: {error}"),
         }
     }
 }
 
 impl std::error::Error for StartError {}
+
+impl From<PlanError> for StartError {
+    fn from(error: PlanError) -> Self {
+        Self::Sdp(error)
+    }
+}
 
 impl From<io::Error> for StartError {
     fn from(error: io::Error) -> Self {
@@ -123,14 +133,14 @@ impl Daemon {
                 StartError::Bind(what, format!("port {}", trunk.local_port), error)
             })?;
         }
-        let address = config.rtmp.listen;
+        let address = config.rtmp_listen;
         sockets.listen_rtmp(address).map_err(|error| {
             StartError::Bind("RTMP players".to_owned(), address.to_string(), error)
         })?;
-        let pool = PacketPool::new(config.limits.packets());
+        let pool = PacketPool::new(config.limits.pool_packets());
         let rng = Rng::from_seed(seed);
         Ok(Self {
-            gateway: Gateway::new(config, pool.clone(), rng, clock.epoch()),
+            gateway: Gateway::new(config, pool.clone(), rng, clock.epoch())?,
             sockets,
             clock,
             pool,
@@ -188,7 +198,15 @@ impl Daemon {
                     Order::Stop => return Ok(()),
                     Order::Reload => {
                         if let Some(config) = reload() {
-                            self.gateway.reload(now, config);
+                            match self.gateway.reload(config) {
+                                Ok(false) => log::info!("configuration read again"),
+                                Ok(true) => log::warn!(
+                                    "configuration read again; changed ports, trunks or limits \
+                                     take effect with the next start"
+                                ),
+                                Err(error) => log::error!("configuration unchanged: {error}"),
+                            }
+                            self.next_look_up = now;
                         }
                     }
                 }

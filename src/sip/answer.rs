@@ -10,6 +10,8 @@
     )
 )]
 
+use core::net::IpAddr;
+
 use rsip::{Header, StatusCode};
 
 use crate::wire::sip_emit::{host_text, reason_phrase, write_request, write_response};
@@ -19,7 +21,7 @@ use crate::wire::sip_reply::ReplyHead;
 
 use super::endpoint::{SipEndpoint, count};
 use super::table::hash;
-use super::transmit::Printed;
+use super::transmit::{Printed, SipDestination};
 
 /// The methods that are served.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO";
@@ -114,8 +116,8 @@ impl SipEndpoint {
     }
 
     /// Our Contact, for a peer on a connection or not.
-    pub(super) fn contact(&self, reliable: bool) -> Header {
-        let host = host_text(self.config.local.ip());
+    pub(super) fn contact(&self, remote: IpAddr, reliable: bool) -> Header {
+        let host = host_text(self.local_for(remote));
         let port = self.config.local.port();
         let transport = if reliable { ";transport=tcp" } else { "" };
         let uri = format!("<sip:{host}:{port}{transport}>");
@@ -130,9 +132,9 @@ impl SipEndpoint {
     }
 
     /// The Via of a request of ours, up to its parameters.
-    pub(super) fn via(&self, reliable: bool, branch: &str) -> Header {
-        let transport = if reliable { "TCP" } else { "UDP" };
-        let host = host_text(self.config.local.ip());
+    pub(super) fn via(&self, to: SipDestination, branch: &str) -> Header {
+        let transport = if to.is_reliable() { "TCP" } else { "UDP" };
+        let host = host_text(self.local_for(to.remote().ip()));
         let port = self.config.local.port();
         Header::Via(format!("SIP/2.0/{transport} {host}:{port};branch={branch};rport").into())
     }

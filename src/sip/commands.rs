@@ -179,9 +179,13 @@ impl SipEndpoint {
     /// An answer that makes a dialog, with where we are reached.
     fn dialog_answer(&self, code: u16, slot: Slot) -> Answer {
         let session = self.sessions.get(slot);
-        let conn = session.and_then(|session| session.dialog.arrival().conn);
-        Answer::code(code)
-            .with(self.contact(conn.is_some()))
+        let contact = session.map(|session| {
+            let arrival = session.dialog.arrival();
+            self.contact(arrival.remote.ip(), arrival.conn.is_some())
+        });
+        contact
+            .into_iter()
+            .fold(Answer::code(code), Answer::with)
             .allow()
             .with(rsip::Header::Supported("".into()))
     }

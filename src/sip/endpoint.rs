@@ -19,7 +19,7 @@ use crate::base::network::Network;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::limits::{
-    SIP_MESSAGE_BYTES, SIP_SPARE_CALLS, SIP_SPARE_CONNECTIONS, SIP_SPARE_TRANSACTIONS,
+    SIP_MESSAGE_BYTES, SIP_ROUTES, SIP_SPARE_CALLS, SIP_SPARE_CONNECTIONS, SIP_SPARE_TRANSACTIONS,
     SIP_TRANSACTIONS_PER_CALL, SIP_TRANSMITS,
 };
 use crate::wire::sip_fault::{SipError, SipFault};
@@ -40,7 +40,8 @@ use super::transmit::{Printed, SipDestination, SipTransmit, TransmitQueue};
 /// What an endpoint is told of its trunk.
 #[derive(Clone, Debug)]
 pub struct SipConfig {
-    /// The address and port that peers reach the trunk at: in Contact and Via.
+    /// The address and port that peers reach the trunk at, in Contact and Via, unless
+    /// [`SipEndpoint::set_local`] says otherwise.
     pub local: SocketAddr,
     /// `Server` of answers and `User-Agent` of requests.
     pub user_agent: String,
@@ -73,6 +74,8 @@ impl fmt::Display for ConnectionRefused {
 /// The SIP machine of one trunk. Its tables are as large as they will ever be from the start.
 pub struct SipEndpoint {
     pub(super) config: SipConfig,
+    /// Our address as seen by peers, where it is not the configured one; the oldest goes first.
+    routes: heapless::Vec<(IpAddr, IpAddr), SIP_ROUTES>,
     pub(super) rng: Rng,
     /// Makes the tags of answers without state: the same for the same request.
     pub(super) secret: u64,
@@ -114,8 +117,43 @@ impl SipEndpoint {
             events: VecDeque::with_capacity(events.saturating_add(EVENTS_SPARE)),
             events_capacity: events.saturating_add(EVENTS_SPARE),
             deadline: None,
+            routes: heapless::Vec::new(),
             config,
         }
+    }
+
+    /// Whether a source may call.
+    pub fn allows(&self, address: IpAddr) -> bool {
+        self.is_allowed(address)
+    }
+
+    /// Says anew who may call. Calls that are up stay.
+    pub fn set_allow(&mut self, allow: Vec<Network>) {
+        self.config.allow = allow;
+    }
+
+    /// Sets the display name in Contact.
+    pub fn set_display_name(&mut self, name: Option<String>) {
+        self.config.display_name = name;
+    }
+
+    /// Says at which address of ours a peer reaches us, where it is not the configured one.
+    pub fn set_local(&mut self, remote: IpAddr, local: IpAddr) {
+        if self.local_for(remote) == local {
+            return;
+        }
+        self.routes.retain(|(to, _)| *to != remote);
+        if self.routes.is_full() {
+            self.routes.remove(0);
+        }
+        // Room was made above.
+        let _ = self.routes.push((remote, local));
+    }
+
+    /// The address of ours that a peer reaches us at.
+    pub(super) fn local_for(&self, remote: IpAddr) -> IpAddr {
+        let route = self.routes.iter().find(|(to, _)| *to == remote);
+        route.map_or(self.config.local.ip(), |(_, local)| *local)
     }
 
     /// Takes a datagram: one message, or nothing of interest. Work grows with its length alone.

@@ -97,7 +97,7 @@ impl SipEndpoint {
         let destination = self.way_to(&made.next_hop, arrival);
         let branch = format!("z9hG4bK{}", self.rng.token());
         let mut request = made.request;
-        let mut all = vec![self.via(destination.is_reliable(), &branch)];
+        let mut all = vec![self.via(destination, &branch)];
         all.extend(request.headers);
         all.extend(headers);
         request.headers = all.into();
