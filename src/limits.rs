@@ -145,6 +145,10 @@ pub const RTMP_REASON_BYTES: usize = 160;
 /// Messages gathered for one write.
 pub const RTMP_GATHER_MESSAGES: usize = 64;
 
+/// How far behind, in milliseconds, a connection may fall before its video is dropped to the next
+/// keyframe.
+pub const RTMP_BACKLOG_MILLIS: u64 = 2_000;
+
 // Gateway and shell
 
 /// Connections that one trunk opens at the same time.
