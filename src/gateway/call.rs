@@ -5,15 +5,16 @@ use std::net::IpAddr;
 
 use crate::base::codec::Track;
 use crate::base::frame_log::FrameLog;
+use crate::base::ids::CallId;
 use crate::base::time::Instant;
+use crate::gateway::outlet::{Level, Outlet};
 use crate::gateway::relay::Link;
 use crate::gateway::status::CallStatus;
-use crate::gateway::stream_name::StreamName;
 use crate::limits::PLAYERS_A_CALL;
 use crate::rtmp::Publisher;
 use crate::rtp::session::Session;
-use crate::sdp::OfferAnswer;
-use crate::sip::CallId;
+use crate::sdp::{MediaPlan, Negotiated, OfferAnswer};
+
 
 /// Who calls whom, for lines of the journal.
 #[derive(Clone, Debug)]
@@ -84,9 +85,11 @@ pub struct Call {
     /// Since when it is answered.
     pub answered: Option<Instant>,
     /// Name of the stream.
-    pub stream: StreamName,
+    pub stream: String,
     /// Offer and answer so far.
     pub negotiation: OfferAnswer,
+    /// Whether our 200 carried an offer whose answer has not come.
+    pub offered: bool,
     /// Our address as the caller sees it.
     pub local: IpAddr,
     /// Leased ports.
@@ -108,5 +111,55 @@ impl Call {
     pub fn needed_from(&self, players: impl Iterator<Item = u64>) -> u64 {
         let publisher = self.publishing.as_ref().map(|publishing| publishing.publisher.position());
         players.chain(publisher).min().unwrap_or_else(|| self.log.end())
+    }
+
+    /// Whether every reader of the stream has sent its last byte.
+    pub fn is_flushed(&self) -> bool {
+        let published = |publishing: &Publishing| publishing.publisher.is_flushed();
+        self.players.is_empty() && self.publishing.as_deref().is_none_or(published)
+    }
+
+    /// Takes over what was agreed: the state of the call, and a line for the journal.
+    pub fn note_media(&mut self, negotiated: &Negotiated, outlet: &mut dyn Outlet) {
+        let plans = [&negotiated.audio, &negotiated.video];
+        let receives = plans.into_iter().flatten().any(|plan| plan.receive);
+        self.status = if receives { CallStatus::Established } else { CallStatus::Hold };
+        let audio = negotiated.audio.as_ref().map(TrackWords);
+        let video = negotiated.video.as_ref().map(TrackWords);
+        outlet.note(
+            Level::Info,
+            format_args!(
+                "{}: {}; audio {}; video {}",
+                self.label,
+                self.status,
+                Words(audio),
+                Words(video)
+            ),
+        );
+    }
+}
+
+/// A negotiated track in words.
+struct TrackWords<'a>(&'a MediaPlan);
+
+impl fmt::Display for TrackWords<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plan = self.0;
+        write!(f, "{} payload {}", plan.codec, plan.payload_type)?;
+        match plan.remote_rtp {
+            Some(remote) => write!(f, " from {remote}"),
+            None => f.write_str(" on hold"),
+        }
+    }
+}
+
+struct Words<'a>(Option<TrackWords<'a>>);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(words) => words.fmt(f),
+            None => f.write_str("none"),
+        }
     }
 }

@@ -185,6 +185,8 @@ impl Default for Config {
 pub struct Conflict {
     /// Path of the field as in the file: `trunks.pbx_t0.localPort`.
     pub field: String,
+    /// Path of the field that it does not go together with.
+    pub with: String,
     /// What was expected, as a sentence.
     pub expected: String,
 }
@@ -210,6 +212,7 @@ impl Config {
             let needed = calls.saturating_mul(MEDIA_PORTS_PER_CALL);
             found.push(Conflict {
                 field: "media.ports".to_owned(),
+                with: "limits.calls".to_owned(),
                 expected: format!(
                     "expected room for {needed} ports, {MEDIA_PORTS_PER_CALL} for each of \
                      limits.calls ({calls}); {ports} is enough for {room} calls"
@@ -219,6 +222,7 @@ impl Config {
         if let Err(over) = self.budget().check() {
             found.push(Conflict {
                 field: "limits.memoryMiB".to_owned(),
+                with: "limits.calls".to_owned(),
                 expected: format!(
                     "expected at least {}, which {calls} calls need; found {}",
                     over.needed_mib, over.allowed_mib
@@ -232,7 +236,11 @@ impl Config {
         for (at, trunk) in self.trunks.iter().enumerate() {
             let mut conflict = |key: &str, expected: String| {
                 let field = format!("trunks.{}.{key}", trunk.name);
-                found.push(Conflict { field, expected });
+                found.push(Conflict {
+                    with: field.clone(),
+                    field,
+                    expected,
+                });
             };
             let port = trunk.local_port;
             if let Some(first) = self.trunks.iter().take(at).find(|t| t.local_port == port) {
@@ -246,7 +254,7 @@ impl Config {
                 let ports = self.media.ports;
                 conflict(
                     "localPort",
-                    format!("expected a port outside media.ports {ports}, found {port}"),
+                    format!("expected a port outside media.ports {ports}; found {port}"),
                 );
             }
             if trunk.proxy.is_none() && trunk.allow.is_empty() {
@@ -263,7 +271,7 @@ impl Config {
                 conflict(
                     "url",
                     format!(
-                        "expected another server, found this program's own rtmp.listen port {}; \
+                        "expected another server; found this program's own rtmp.listen port {}; \
                          without url the stream stays on the box",
                         url.port
                     ),
@@ -283,6 +291,7 @@ impl Config {
                 let name = &trunk.name;
                 found.push(Conflict {
                     field: key.to_owned(),
+                    with: format!("trunks.{name}.localPort"),
                     expected: format!(
                         "expected another port, but {port} is localPort of trunk {name}"
                     ),
@@ -295,6 +304,7 @@ impl Config {
         if same && rtmp.port() == rest.port() {
             found.push(Conflict {
                 field: key.to_owned(),
+                with: "rtmp.listen".to_owned(),
                 expected: format!(
                     "expected another port, but rtmp.listen has {} too",
                     rtmp.port()
@@ -304,6 +314,7 @@ impl Config {
         if !rest.ip().is_loopback() && self.rest.password.is_none() {
             found.push(Conflict {
                 field: key.to_owned(),
+                with: "rtmp.listen".to_owned(),
                 expected: format!(
                     "expected a loopback address such as 127.0.0.1:8081, or rest.password beside \
                      it; found {rest}"

@@ -6,18 +6,18 @@ use crate::base::codec::Track;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Label, Ports, Publishing};
+use crate::gateway::config::MediaAddress;
 use crate::gateway::connections::User;
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::gateway::status::CallStatus;
-use crate::gateway::stream_name::stream_name;
 use crate::limits::{PORT_ATTEMPTS, RETRY_AFTER_SECONDS};
 use crate::rtmp::{Publisher, PublisherConfig};
 use crate::rtp::session::{Session, SessionConfig};
 use crate::rtp::keyframe::Feedback;
 use crate::rtp::stream::{Codec, StreamConfig};
-use crate::sdp::{LocalMedia, MediaPlan, PlannedCodec, Negotiated, OfferAnswer, Refusal, Wanted};
+use crate::sdp::{CodecPlan, LocalMedia, MediaPlan, Negotiated, OfferAnswer, PlannedCodec, Refusal, Wanted, wanted};
 use crate::base::ids::CallId;
-use crate::sip::{SipDestination, SipEvent};
+use crate::sip::{Cause, SipDestination, SipEvent};
 use crate::wire::sdp::SessionDescription;
 
 /// An INVITE as SIP reports it.
@@ -127,8 +127,9 @@ impl Gateway {
         let label = format!("{} {}->{}", trunk.config.name, incoming.caller, incoming.callee);
         match answer {
             Ok((index, sdp)) => {
-                trunk.endpoint.ring(now, id);
-                trunk.endpoint.accept(now, id, &sdp);
+                // Refusals here mean that the caller went away meanwhile: its end is reported.
+                let _ = trunk.endpoint.ring(now, id);
+                let _ = trunk.endpoint.accept(now, id, &sdp);
                 self.counters.calls += 1;
                 if let Some(call) = self.calls.touch_mut(index) {
                     call.status = CallStatus::Established;
@@ -144,17 +145,18 @@ impl Gateway {
             }
             Err(Turned::Full(what)) => {
                 self.counters.calls_refused += 1;
-                trunk.endpoint.reject(now, id, 503, what, Some(RETRY_AFTER_SECONDS));
+                let _ = trunk.endpoint.reject(now, id, 503, what, Some(RETRY_AFTER_SECONDS));
                 outlet.note(Level::Warn, format_args!("{label}: 503, {what}"));
             }
             Err(Turned::Busy) => {
                 self.counters.calls_refused += 1;
-                trunk.endpoint.reject(now, id, 486, "Busy Here", None);
+                let _ = trunk.endpoint.reject(now, id, 486, "Busy Here", None);
                 outlet.note(Level::Warn, format_args!("{label}: 486, its stream name is in use"));
             }
             Err(Turned::Media(refusal)) => {
                 self.counters.calls_without_media += 1;
-                trunk.endpoint.reject_media(now, id, refusal.status(), refusal.warning_code(), &refusal.to_string());
+                let reason = if refusal.status() == 488 { refusal.to_string() } else { String::new() };
+                let _ = trunk.endpoint.reject(now, id, refusal.status(), &reason, None);
                 outlet.note(Level::Warn, format_args!("{label}: {}, {refusal}", refusal.status()));
             }
         }
@@ -175,18 +177,19 @@ impl Gateway {
         let trunk = self.trunks.get(at).ok_or(Turned::Full("no such trunk"))?;
         let config = &trunk.config;
         let stream =
-            stream_name(&config.stream_name, &incoming.callee, &incoming.caller, &config.name);
+            config.stream_name.expand(&incoming.callee, &incoming.caller, &config.name);
         if self.calls.iter().any(|(_, call)| call.gone_by.is_none() && call.stream == stream) {
             return Err(Turned::Busy);
         }
         let local = match self.config.media.address {
-            Some(address) => address,
-            None => outlet.local_address(incoming.remote.ip()),
+            MediaAddress::Fixed(address) => address,
+            MediaAddress::Auto => outlet.local_address(incoming.remote.ip()),
         };
         let offer = incoming.offer.as_deref().map(SessionDescription::parse).transpose().map_err(Refusal::from).map_err(Turned::Media)?;
         let mut negotiation = OfferAnswer::new(trunk.plan.clone(), self.rng.u32());
         let mut ports = Ports::default();
-        let opened = self.open_tracks(index, &mut ports, local, negotiation.wanted(offer.as_ref()), outlet);
+        let wanted = tracks(offer.as_ref(), &trunk.plan);
+        let opened = self.open_tracks(index, &mut ports, local, wanted, outlet);
         let media = local_media(local, &ports);
         let negotiated = match (opened, &offer) {
             (Err(turned), _) => Err(turned),
@@ -205,11 +208,8 @@ impl Gateway {
                 return Err(turned);
             }
         };
-        let mut session = Session::new(
-            SessionConfig { cname: format!("trunkcast@{local}"), epoch: self.epoch },
-            self.pool.clone(),
-            self.rng.fork(),
-        );
+        let session = SessionConfig { cname: format!("trunkcast@{local}"), epoch: self.epoch };
+        let mut session = Session::new(session, self.rng.fork());
         if let Some(negotiated) = &negotiated {
             configure(now, &mut session, negotiated);
         }
@@ -242,6 +242,7 @@ impl Gateway {
             log: Box::default(),
             publishing,
             players: heapless::Vec::new(),
+            offered: negotiated.is_none(),
             gone_by: None,
         };
         self.next_call += 1;
@@ -258,7 +259,7 @@ impl Gateway {
         outlet: &mut dyn Outlet,
     ) {
         let Some(call) = self.calls.touch_mut(index) else { return };
-        if !call.negotiation.awaits_answer() {
+        if !std::mem::take(&mut call.offered) {
             return;
         }
         let description = SessionDescription::parse(answer.unwrap_or_default());
@@ -272,7 +273,7 @@ impl Gateway {
             }
             Err(refusal) => {
                 outlet.note(Level::Warn, format_args!("{}: the answer to our offer: {refusal}", call.label));
-                self.hang_up(now, index, &refusal.to_string());
+                self.hang_up(now, index, Cause::new(488, refusal.to_string()));
             }
         }
     }
@@ -297,20 +298,23 @@ impl Gateway {
         trunk.dirty = true;
         match result {
             Ok((text, negotiated)) => {
-                trunk.endpoint.answer_reinvite(now, sip, &text);
+                // Refused when the caller took its offer back meanwhile.
+                let _ = trunk.endpoint.answer_reinvite(now, sip, &text);
                 if let Some(negotiated) = negotiated {
                     call.note_media(&negotiated, outlet);
                 }
             }
             Err(Turned::Media(refusal)) => {
-                trunk.endpoint.refuse_reinvite(now, sip, refusal.status());
+                let _ = trunk.endpoint.refuse_reinvite(now, sip, refusal.status());
                 outlet.note(Level::Warn, format_args!("{}: re-INVITE refused: {refusal}", call.label));
             }
             Err(Turned::Full(what)) => {
-                trunk.endpoint.refuse_reinvite(now, sip, 503);
+                let _ = trunk.endpoint.refuse_reinvite(now, sip, 503);
                 outlet.note(Level::Warn, format_args!("{}: re-INVITE refused: {what}", call.label));
             }
-            Err(Turned::Busy) => trunk.endpoint.refuse_reinvite(now, sip, 488),
+            Err(Turned::Busy) => {
+                let _ = trunk.endpoint.refuse_reinvite(now, sip, 488);
+            }
         }
     }
 
@@ -328,14 +332,17 @@ impl Gateway {
             .map_err(|error| Turned::Media(error.into()))?;
         let call = self.calls.get_mut(index).ok_or(GONE)?;
         let (local, mut ports) = (call.local, call.ports);
-        let wanted = call.negotiation.wanted(offer.as_ref());
+        let plan = self.trunks.get(call.trunk).map(|trunk| trunk.plan.clone()).ok_or(GONE)?;
+        let wanted = tracks(offer.as_ref(), &plan);
         let opened = self.open_tracks(index, &mut ports, local, wanted, outlet);
         let call = self.calls.get_mut(index).ok_or(GONE)?;
         call.ports = ports;
         opened?;
         let media = local_media(local, &ports);
         let Some(offer) = offer else {
-            return Ok((call.negotiation.offer(&media).map_err(Turned::Media)?, None));
+            let text = call.negotiation.offer(&media).map_err(Turned::Media)?;
+            call.offered = true;
+            return Ok((text, None));
         };
         let answer = call.negotiation.answer(&offer, &media).map_err(Turned::Media)?;
         configure(now, &mut call.session, &answer.negotiated);
@@ -385,18 +392,27 @@ impl Gateway {
         }
     }
 
-    fn hang_up(&mut self, now: Instant, index: CallIndex, reason: &str) {
+    fn hang_up(&mut self, now: Instant, index: CallIndex, cause: Cause) {
         let Some((at, sip)) = self.calls.get_mut(index).and_then(|c| Some((c.trunk, c.sip?))) else {
             return;
         };
         if let Some(trunk) = self.trunks.get_mut(at) {
-            trunk.endpoint.hangup(now, sip, reason);
+            // A call that is over already needs no end.
+            let _ = trunk.endpoint.hangup(now, sip, cause);
             trunk.dirty = true;
         }
     }
 
     fn call_of(&self, trunk: usize, sip: CallId) -> Option<CallIndex> {
         self.calls.find(|call| call.trunk == trunk && call.sip == Some(sip))
+    }
+}
+
+/// The tracks that an offer asks for; without one, those that we shall offer.
+fn tracks(offer: Option<&SessionDescription>, plan: &CodecPlan) -> Wanted {
+    match offer {
+        Some(offer) => wanted(offer, plan),
+        None => Wanted { audio: true, video: true, ..Wanted::default() },
     }
 }
 

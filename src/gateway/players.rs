@@ -46,11 +46,21 @@ impl Players {
     }
 
     /// The player at a place.
+    pub fn get(&self, at: usize) -> Option<&Viewer> {
+        self.viewers.get(at)?.as_deref()
+    }
+
+    /// The player at a place, for change.
     pub fn get_mut(&mut self, at: usize) -> Option<&mut Viewer> {
         self.viewers.get_mut(at)?.as_deref_mut()
     }
 
-    /// Players with their places.
+    /// Every player.
+    pub fn iter(&self) -> impl Iterator<Item = &Viewer> {
+        self.viewers.iter().flatten().map(|viewer| &**viewer)
+    }
+
+    /// Players with their places, for change.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Viewer)> {
         self.viewers.iter_mut().enumerate().filter_map(|(at, v)| Some((at, v.as_deref_mut()?)))
     }

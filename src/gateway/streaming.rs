@@ -41,8 +41,8 @@ impl Gateway {
     fn drain_session(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
         let Some(call) = self.calls.get_mut(index) else { return };
         let mut bytes = [0; MADE_PACKET_BYTES];
-        while let Some(transmit) = call.session.poll_transmit(&mut bytes) {
-            let port = if transmit.rtcp && !transmit.muxed { MediaPort::Rtcp } else { MediaPort::Rtp };
+        while let Some(transmit) = call.session.poll_transmit(now, &mut bytes) {
+            let port = if transmit.rtcp { MediaPort::Rtcp } else { MediaPort::Rtp };
             let made = bytes.get(..transmit.len).unwrap_or_default();
             outlet.send_media(index, transmit.track, port, transmit.to, made);
         }
@@ -51,14 +51,18 @@ impl Gateway {
             match event {
                 SessionEvent::KeyframeByInfo => {
                     if let (Some(sip), Some(trunk)) = (sip, self.trunks.get_mut(trunk)) {
-                        trunk.endpoint.info_keyframe(now, sip);
+                        // Refused while an earlier one is unanswered: it is asked again anyway.
+                        let _ = trunk.endpoint.info_keyframe(now, sip);
                         trunk.dirty = true;
                     }
                 }
-                SessionEvent::SourceLocked { track, from } => {
-                    outlet.note(Level::Info, format_args!("{}: {track} comes from {from}", call.label));
+                SessionEvent::Bye { track } => {
+                    outlet.note(Level::Info, format_args!("{}: {track} ended (RTCP BYE)", call.label));
                 }
-                _ => {}
+                SessionEvent::TelephoneEvent(event) => {
+                    let key = event.key().unwrap_or('?');
+                    outlet.note(Level::Info, format_args!("{}: key {key}", call.label));
+                }
             }
         }
         if self.trunks.get(trunk).is_some_and(|trunk| trunk.dirty) {
@@ -176,10 +180,10 @@ impl Gateway {
         let Some(call) = self.calls.touch_mut(index) else { return };
         call.sip = None;
         call.gone_by = Some(now + super::STREAM_PATIENCE);
-        call.session.bye(now);
+        call.session.bye();
         let mut bytes = [0; MADE_PACKET_BYTES];
-        while let Some(transmit) = call.session.poll_transmit(&mut bytes) {
-            let port = if transmit.rtcp && !transmit.muxed { MediaPort::Rtcp } else { MediaPort::Rtp };
+        while let Some(transmit) = call.session.poll_transmit(now, &mut bytes) {
+            let port = if transmit.rtcp { MediaPort::Rtcp } else { MediaPort::Rtp };
             let made = bytes.get(..transmit.len).unwrap_or_default();
             outlet.send_media(index, transmit.track, port, transmit.to, made);
         }

@@ -15,6 +15,7 @@ use smol::future::FutureExt;
 
 use super::clock::Clock;
 use super::pace::{Pace, Wait};
+use super::resolver::Purpose;
 use super::sockets::{Service, Sockets};
 use super::streams::Progress;
 use super::sys::{self, ReceiveBatch};
@@ -28,6 +29,7 @@ use crate::base::time::Instant;
 use crate::gateway::config::Config;
 use crate::gateway::outlet::{CallIndex, MediaPort};
 use crate::gateway::{ConnectionKind, Gateway};
+use crate::sdp::PlanError;
 use crate::limits::{
     RECEIVE_BATCH, SIP_DATAGRAMS_A_WAKE, SIP_MESSAGE_BYTES, STREAM_READ_BYTES, STREAM_READS_A_WAKE,
 };
@@ -35,11 +37,16 @@ use crate::limits::{
 /// How long calls and streams have to end cleanly after a stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How often the names of PBXs are resolved again.
+const LOOK_UP_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Why the daemon does not start.
 #[derive(Debug)]
 pub enum StartError {
     /// A port could not be bound: what it is for, its address, and the reason.
     Bind(String, String, io::Error),
+    /// A trunk's SDP settings cannot be used.
+    Sdp(PlanError),
     /// The system refused something else.
     System(io::Error),
 }
@@ -48,12 +55,19 @@ impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Bind(what, address, error) => write!(f, "cannot listen on {address} for {what}: {error}"),
+            Self::Sdp(error) => write!(f, "cannot start: {error}"),
             Self::System(error) => write!(f, "cannot start: {error}"),
         }
     }
 }
 
 impl std::error::Error for StartError {}
+
+impl From<PlanError> for StartError {
+    fn from(error: PlanError) -> Self {
+        Self::Sdp(error)
+    }
+}
 
 impl From<io::Error> for StartError {
     fn from(error: io::Error) -> Self {
@@ -99,6 +113,7 @@ pub struct Daemon {
     /// Connections with more to read than one turn takes.
     unfinished: Vec<ConnId>,
     pace: Pace,
+    next_look_up: Instant,
     orders: Receiver<Order>,
     remote: Remote,
 }
@@ -118,14 +133,14 @@ impl Daemon {
                 StartError::Bind(what, format!("port {}", trunk.local_port), error)
             })?;
         }
-        let address = config.rtmp.listen;
+        let address = config.rtmp_listen;
         sockets.listen_rtmp(address).map_err(|error| {
             StartError::Bind("RTMP players".to_owned(), address.to_string(), error)
         })?;
-        let pool = PacketPool::new(config.limits.packets());
+        let pool = PacketPool::new(config.limits.pool_packets());
         let rng = Rng::from_seed(seed);
         Ok(Self {
-            gateway: Gateway::new(config, pool.clone(), rng, clock.epoch()),
+            gateway: Gateway::new(config, pool.clone(), rng, clock.epoch())?,
             sockets,
             clock,
             pool,
@@ -133,6 +148,7 @@ impl Daemon {
             scratch: vec![0; STREAM_READ_BYTES.max(SIP_MESSAGE_BYTES)].into_boxed_slice(),
             unfinished: Vec::with_capacity(16),
             pace: Pace::default(),
+            next_look_up: Instant::ZERO,
             orders,
             remote: Remote { orders: order, waker },
         })
@@ -162,6 +178,9 @@ impl Daemon {
         loop {
             let now = self.clock.now();
             let mut deadline = self.gateway.poll_timeout();
+            if self.gateway.proxy_names().next().is_some() {
+                deadline = Instant::earliest(deadline, Some(self.next_look_up));
+            }
             if let Some(stop_by) = stop_by {
                 if now >= stop_by || self.gateway.is_idle() {
                     return Ok(());
@@ -179,7 +198,15 @@ impl Daemon {
                     Order::Stop => return Ok(()),
                     Order::Reload => {
                         if let Some(config) = reload() {
-                            self.gateway.reload(now, config);
+                            match self.gateway.reload(config) {
+                                Ok(false) => log::info!("configuration read again"),
+                                Ok(true) => log::warn!(
+                                    "configuration read again; changed ports, trunks or limits \
+                                     take effect with the next start"
+                                ),
+                                Err(error) => log::error!("configuration unchanged: {error}"),
+                            }
+                            self.next_look_up = now;
                         }
                     }
                 }
@@ -248,8 +275,16 @@ impl Daemon {
                 Token::Alarm => self.sockets.alarm.clear(),
             }
         }
-        while let Some((conn, found)) = self.sockets.resolver.answered() {
-            self.sockets.resolved(conn, found);
+        self.look_up_proxies(now);
+        while let Some((purpose, found)) = self.sockets.resolver.answered() {
+            match (purpose, found) {
+                (Purpose::Connection(conn), found) => self.sockets.resolved(conn, found),
+                (Purpose::Proxy(trunk), Ok(found)) => {
+                    self.gateway.set_proxy(trunk, found.iter().map(SocketAddr::ip));
+                }
+                // The addresses known so far stay in use.
+                (Purpose::Proxy(_), Err(reason)) => log::warn!("proxyIp: {reason}"),
+            }
         }
         self.gateway.handle_timeout(now);
         self.gateway.drain(now, &mut self.sockets);
@@ -258,6 +293,17 @@ impl Daemon {
             self.gateway.drain(now, &mut self.sockets);
         }
         self.pace.woke(now, media_packets);
+    }
+
+    /// Resolves the PBXs that are known by name, now and then again.
+    fn look_up_proxies(&mut self, now: Instant) {
+        if now < self.next_look_up {
+            return;
+        }
+        self.next_look_up = now + LOOK_UP_INTERVAL;
+        for (trunk, host) in self.gateway.proxy_names() {
+            self.sockets.resolver.start(Purpose::Proxy(trunk), host, 0);
+        }
     }
 
     fn read_media(

@@ -1,7 +1,7 @@
 //! The kinds of value a configuration is made of, each read from text and printed back.
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 use core::str::FromStr;
 
 use crate::base::redact::{HIDDEN, Secret};
@@ -427,6 +427,8 @@ impl<'a> Authority<'a> {
 
 #[cfg(test)]
 mod tests {
+    use core::net::Ipv4Addr;
+
     use super::*;
 
     #[test]
