@@ -32,7 +32,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match args::parse(args) {
         Ok(Command::Run { config }) => run(ConfigSource::new(config)),
         Ok(Command::Check { config }) => check(&ConfigSource::new(config)),
-        Ok(Command::Demo { seconds }) => demo(seconds),
+        Ok(Command::Demo { seconds }) => demo::run(seconds),
         Ok(Command::Help) => print(args::HELP.trim_end()),
         Ok(Command::Version) => print(concat!("trunkcast ", env!("CARGO_PKG_VERSION"))),
         Err(error) => {
@@ -73,12 +73,6 @@ pub type Reload = Box<dyn FnMut() -> Result<Config, Vec<String>>>;
 /// The one place where the daemon is started.
 fn start(_config: Config, _reload: Reload) -> ExitCode {
     log::error!("this build has no daemon");
-    ExitCode::from(EXIT_PROBLEM)
-}
-
-/// The one place where the demonstration is started.
-fn demo(_seconds: Option<u64>) -> ExitCode {
-    complain("this build has no demonstration");
     ExitCode::from(EXIT_PROBLEM)
 }
 

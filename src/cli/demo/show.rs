@@ -41,7 +41,7 @@ fn stream() -> String {
 
 /// Makes a call of `seconds`, telling `out` how it goes; whether frames came out of RTMP as they
 /// should.
-pub fn show(stage: &Stage, seconds: u32, out: &mut dyn Write) -> io::Result<bool> {
+pub fn show(stage: &Stage, seconds: u64, out: &mut dyn Write) -> io::Result<bool> {
     writeln!(
         out,
         "SIP    {} over UDP; the test caller dials {NUMBER}",
@@ -54,7 +54,7 @@ pub fn show(stage: &Stage, seconds: u32, out: &mut dyn Write) -> io::Result<bool
     let began = Instant::now();
     let mut before = 0;
     for second in 1..=seconds {
-        let next = began + Duration::from_secs(u64::from(second));
+        let next = began + Duration::from_secs(second);
         thread::sleep(next.saturating_duration_since(Instant::now()));
         let (sent, seen) = (caller.stats(), viewer.stats());
         writeln!(
@@ -86,7 +86,7 @@ pub fn show(stage: &Stage, seconds: u32, out: &mut dyn Write) -> io::Result<bool
 }
 
 /// One line of progress; `bytes` came in the last second.
-fn progress(second: u32, sent: &CallerStats, seen: &ViewerStats, bytes: u64) -> String {
+fn progress(second: u64, sent: &CallerStats, seen: &ViewerStats, bytes: u64) -> String {
     let measure = &seen.measure;
     let skew = measure
         .skew
