@@ -206,7 +206,8 @@ mod tests {
         for first in [b'G', 0, 2, 0x16 + 0x10, 255] {
             let mut server = Handshake::server();
             let mut queue = ControlQueue::new();
-            let result = server.handle_bytes(&[first], &mut Rng::from_number(1), &mut queue);
+            let bytes = [first];
+            let result = server.handle_bytes(&bytes, &mut Rng::from_number(1), &mut queue);
             assert_eq!(result, Err(HandshakeError::Version(first)));
             assert!(queue.pending().is_empty());
         }

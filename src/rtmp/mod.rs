@@ -14,11 +14,15 @@ mod heard;
 mod link;
 mod media_place;
 mod media_writer;
+mod player;
 mod publisher;
 mod retry;
+mod viewer;
 mod words;
 
 pub use heard::FourCcs;
 pub use media_writer::MediaCounters;
+pub use player::{Name, Player, PlayerEvent};
 pub use publisher::{Publisher, PublisherConfig, PublisherCounters, PublisherEvent, RtmpStatus};
+pub use viewer::{Viewer, ViewerEvent};
 pub use words::Reason;
