@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::gateway::config::{Config, Host, Trunk};
+use crate::gateway::config::{Codec, Config, Host, Trunk};
 
 /// What a configuration would run, in a few lines and without secrets.
 #[derive(Clone, Copy, Debug)]
@@ -50,9 +50,7 @@ fn write_trunk(f: &mut fmt::Formatter<'_>, trunk: &Trunk, play_port: u16) -> fmt
         callers.insert(0, proxy.clone());
     }
     writeln!(f, "  calls from {}", callers.join(", "))?;
-    let codecs: Vec<&str> = trunk
-        .codecs
-        .iter()
+    let codecs: Vec<&str> = (trunk.codecs.as_deref().unwrap_or(&Codec::RELAYED).iter())
         .filter(|codec| codec.is_relayed())
         .map(|codec| codec.name())
         .collect();
