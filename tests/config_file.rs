@@ -8,6 +8,7 @@ use trunkcast::gateway::config::{Codec, Config, Host, MediaAddress};
 
 const WCS: &str = include_str!("data/config/wcs.yml");
 const WCS_PRINTED: &str = include_str!("data/config/wcs_printed.yml");
+const EXAMPLE: &str = include_str!("data/config/example.yml");
 const FULL: &str = include_str!("data/config/full.yml");
 const BROKEN: &str = include_str!("data/config/broken.yml");
 const BROKEN_PROBLEMS: &str = include_str!("data/config/broken.problems.txt");
@@ -176,6 +177,17 @@ fn every_key_is_read() {
     );
     assert_eq!(hooks.timeout, Duration::from_secs(20));
     assert_eq!((config.limits.calls, config.limits.memory_mib), (50, 128));
+}
+
+#[test]
+fn the_documented_example_spells_out_the_defaults() {
+    let example = config(EXAMPLE);
+    let mut plain = config(TRUNK);
+    assert_eq!(example.notices, [""; 0]);
+    assert_eq!(example.trunks[0].stream_name, plain.trunks[0].stream_name);
+    assert_eq!(example.trunks[0].remote_port, plain.trunks[0].remote_port);
+    plain.trunks.clone_from(&example.trunks);
+    assert_eq!(example, plain);
 }
 
 #[test]

@@ -1,5 +1,15 @@
 //! `trunkcast check`: what a configuration would run.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
 use core::fmt;
 
 use crate::gateway::config::{Codec, Config, Host, Trunk};

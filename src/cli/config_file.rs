@@ -3,6 +3,16 @@
 //! The keys are a contract, and a WCS `sip_trunk.yml` is a valid file as it stands, also with its
 //! trunks at column 0 beside `trunks:`, as copies of it are often printed.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
 use core::fmt;
 use core::net::SocketAddr;
 use core::str::FromStr;

@@ -4,6 +4,16 @@
 //! allows, the gateway can do, except for the parts named in [`Config::notices`], which are read
 //! and checked but not acted on yet.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
 mod stream_name;
 mod value;
 

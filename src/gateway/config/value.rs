@@ -1,5 +1,15 @@
 //! The kinds of value a configuration is made of, each read from text and printed back.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
 use core::fmt;
 use core::net::IpAddr;
 use core::str::FromStr;
