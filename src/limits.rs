@@ -35,6 +35,25 @@ pub const SIP_MESSAGE_BYTES: usize = 16_384;
 /// Header lines of one SIP message; more refuse it with a 400.
 pub const SIP_HEADERS: usize = 128;
 
+/// SIP messages that wait for the owner of an endpoint; it takes them after every step.
+pub const SIP_TRANSMITS: usize = 512;
+
+/// Stream connections of one SIP endpoint beyond one for every call.
+pub const SIP_SPARE_CONNECTIONS: usize = 16;
+
+/// Calls of one SIP endpoint that are over but for the peer's answer to our BYE, beyond as many as
+/// may be up.
+pub const SIP_SPARE_CALLS: usize = 16;
+
+/// Server transactions of one SIP endpoint for every call: its INVITE, a re-INVITE, INFOs, the BYE.
+pub const SIP_TRANSACTIONS_PER_CALL: usize = 4;
+
+/// Server transactions of one SIP endpoint whatever the number of calls.
+pub const SIP_SPARE_TRANSACTIONS: usize = 64;
+
+/// Bytes of the user part of a Request-URI, escapes resolved: the number that was dialled.
+pub const SIP_USER_BYTES: usize = 128;
+
 // SDP
 
 /// Bytes of one session description: it has to fit a SIP message.

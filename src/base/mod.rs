@@ -5,6 +5,7 @@
 pub mod budget;
 pub mod codec;
 pub mod frame_log;
+pub mod ids;
 pub mod network;
 pub mod packet_pool;
 pub mod redact;

@@ -9,6 +9,7 @@ pub mod config_section;
 pub mod config_source;
 pub mod demo;
 pub mod nearest;
+pub mod test_caller;
 pub mod yaml;
 
 use std::ffi::OsString;

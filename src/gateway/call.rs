@@ -5,15 +5,15 @@ use std::net::IpAddr;
 
 use crate::base::codec::Track;
 use crate::base::frame_log::FrameLog;
+use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::gateway::relay::Link;
 use crate::gateway::status::CallStatus;
-use crate::gateway::stream_name::StreamName;
 use crate::limits::PLAYERS_A_CALL;
 use crate::rtmp::Publisher;
 use crate::rtp::session::Session;
 use crate::sdp::OfferAnswer;
-use crate::sip::CallId;
+
 
 /// Who calls whom, for lines of the journal.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ pub struct Call {
     /// Since when it is answered.
     pub answered: Option<Instant>,
     /// Name of the stream.
-    pub stream: StreamName,
+    pub stream: String,
     /// Offer and answer so far.
     pub negotiation: OfferAnswer,
     /// Our address as the caller sees it.

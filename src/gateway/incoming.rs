@@ -6,10 +6,10 @@ use crate::base::codec::Track;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Label, Ports, Publishing};
+use crate::gateway::config::MediaAddress;
 use crate::gateway::connections::User;
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::gateway::status::CallStatus;
-use crate::gateway::stream_name::stream_name;
 use crate::limits::{PORT_ATTEMPTS, RETRY_AFTER_SECONDS};
 use crate::rtmp::{Publisher, PublisherConfig};
 use crate::rtp::session::{Session, SessionConfig};
@@ -175,13 +175,13 @@ impl Gateway {
         let trunk = self.trunks.get(at).ok_or(Turned::Full("no such trunk"))?;
         let config = &trunk.config;
         let stream =
-            stream_name(&config.stream_name, &incoming.callee, &incoming.caller, &config.name);
+            config.stream_name.expand(&incoming.callee, &incoming.caller, &config.name);
         if self.calls.iter().any(|(_, call)| call.gone_by.is_none() && call.stream == stream) {
             return Err(Turned::Busy);
         }
         let local = match self.config.media.address {
-            Some(address) => address,
-            None => outlet.local_address(incoming.remote.ip()),
+            MediaAddress::Fixed(address) => address,
+            MediaAddress::Auto => outlet.local_address(incoming.remote.ip()),
         };
         let offer = incoming.offer.as_deref().map(SessionDescription::parse).transpose().map_err(Refusal::from).map_err(Turned::Media)?;
         let mut negotiation = OfferAnswer::new(trunk.plan.clone(), self.rng.u32());

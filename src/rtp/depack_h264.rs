@@ -485,3 +485,453 @@ impl H264Depacketizer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::packet_pool::PacketPool;
+    use crate::base::rng::Rng;
+    use crate::rtp::source::Arrival;
+    use crate::wire::rtp::RtpHeader;
+
+    const SPS: &[u8] = &[
+        0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0xbb, 0x01, 0x10, 0x00, 0x00, 0x03,
+        0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0xc0, 0xf1, 0x83, 0x19, 0x60,
+    ];
+    const OTHER_SPS: &[u8] = &[
+        0x67, 0x42, 0xc0, 0x1e, 0xd9, 0x00, 0x90, 0x3d, 0xee, 0x7c, 0x04, 0x40, 0x00, 0x00, 0x03,
+        0x00, 0x40, 0x00, 0x00, 0x0f, 0x03, 0xc5, 0x8b, 0x92,
+    ];
+    const PPS: &[u8] = &[0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc0];
+    const IDR: &[u8] = &[0x65, 0x88, 1, 2, 3];
+    const IDR_REST: &[u8] = &[0x65, 0x48, 4, 5];
+    const SLICE: &[u8] = &[0x41, 0x9a, 6, 7];
+    const SLICE_REST: &[u8] = &[0x41, 0x5a, 8, 9];
+    const SEI: &[u8] = &[0x06, 5, 1, 0xaa, 0x80];
+    const DELIMITER: &[u8] = &[0x09, 0x10];
+
+    struct Out {
+        timestamp: u32,
+        keyframe: bool,
+        bytes: Vec<u8>,
+        config: Rc<CodecConfig>,
+    }
+
+    type Vec<T> = std::vec::Vec<T>;
+
+    struct Rig {
+        pool: PacketPool,
+        depacketizer: H264Depacketizer,
+        sequence: u16,
+        after_gap: bool,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            Self {
+                pool: PacketPool::new(1_000),
+                depacketizer: H264Depacketizer::new(),
+                sequence: 0,
+                after_gap: false,
+            }
+        }
+
+        /// One that has had its first keyframe.
+        fn synced() -> Self {
+            let mut rig = Self::new();
+            rig.push(1, false, SPS);
+            rig.push(1, false, PPS);
+            assert_eq!(rig.push(1, true, IDR).len(), 1);
+            assert!(!rig.depacketizer.take_keyframe_wanted());
+            rig
+        }
+
+        fn lose(&mut self) {
+            self.after_gap = true;
+        }
+
+        fn push(&mut self, timestamp: u32, marker: bool, payload: &[u8]) -> Vec<Out> {
+            self.sequence = self.sequence.wrapping_add(1);
+            let mut bytes = [0x80, 96, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9].to_vec();
+            bytes[1] |= u8::from(marker) << 7;
+            bytes[4..8].copy_from_slice(&timestamp.to_be_bytes());
+            bytes.extend(payload);
+            let packet = self.pool.copy_from(&bytes).unwrap();
+            let header = RtpHeader::parse(&packet).unwrap();
+            let arrival = Arrival {
+                header,
+                packet,
+                received: Instant::from_millis(7),
+            };
+            let after_gap = core::mem::take(&mut self.after_gap);
+            let mut out = Vec::new();
+            self.depacketizer
+                .push(InOrder { arrival, after_gap }, |unit, segments| {
+                    let bytes = segments
+                        .iter()
+                        .flat_map(|s| [s.prefix(), s.payload()].concat())
+                        .collect();
+                    out.push(Out {
+                        timestamp: unit.timestamp,
+                        keyframe: unit.keyframe,
+                        bytes,
+                        config: unit.config,
+                    });
+                });
+            out
+        }
+
+        fn wants_keyframe(&mut self) -> bool {
+            self.depacketizer.take_keyframe_wanted()
+        }
+
+        fn counters(&self) -> &H264Counters {
+            self.depacketizer.counters()
+        }
+    }
+
+    fn avc(nals: &[&[u8]]) -> Vec<u8> {
+        nals.iter()
+            .flat_map(|nal| [&(nal.len() as u32).to_be_bytes(), *nal].concat())
+            .collect()
+    }
+
+    fn stap(nals: &[&[u8]]) -> Vec<u8> {
+        let units = nals
+            .iter()
+            .flat_map(|nal| [&(nal.len() as u16).to_be_bytes(), *nal].concat());
+        [0x78].into_iter().chain(units).collect()
+    }
+
+    /// A NAL unit in fragments of `size` bytes.
+    fn fragments(nal: &[u8], size: usize) -> Vec<Vec<u8>> {
+        let parts: Vec<_> = nal[1..].chunks(size).collect();
+        let last = parts.len() - 1;
+        let fragment = |(at, part): (usize, &&[u8])| {
+            let flags = u8::from(at == 0) << 7 | u8::from(at == last) << 6;
+            [&[nal[0] & 0xe0 | 28, nal[0] & 0x1f | flags], *part].concat()
+        };
+        parts.iter().enumerate().map(fragment).collect()
+    }
+
+    #[test]
+    fn the_marker_ends_a_unit_of_several_slices() {
+        let mut rig = Rig::new();
+        for nal in [DELIMITER, SPS, PPS, SEI, IDR] {
+            assert!(rig.push(100, false, nal).is_empty());
+        }
+        let out = rig.push(100, true, IDR_REST);
+        assert_eq!(out[0].bytes, avc(&[SPS, PPS, SEI, IDR, IDR_REST]));
+        assert!(out[0].keyframe);
+        assert_eq!(out[0].timestamp, 100);
+        let CodecConfig::H264(config) = &*out[0].config else {
+            panic!()
+        };
+        assert_eq!((config.width, config.height), (1280, 720));
+        rig.push(200, false, SLICE);
+        let out = rig.push(200, true, SLICE_REST);
+        assert_eq!(out[0].bytes, avc(&[SLICE, SLICE_REST]));
+        assert!(!out[0].keyframe);
+        assert!(!rig.wants_keyframe());
+    }
+
+    #[test]
+    fn a_new_timestamp_ends_a_unit_without_marker() {
+        let mut rig = Rig::synced();
+        rig.push(200, false, SLICE);
+        rig.push(200, false, SLICE_REST);
+        let out = rig.push(300, true, SLICE);
+        assert_eq!(out.len(), 2);
+        assert_eq!((out[0].timestamp, out[1].timestamp), (200, 300));
+        assert_eq!(out[0].bytes, avc(&[SLICE, SLICE_REST]));
+    }
+
+    #[test]
+    fn aggregated_sets_configure_and_stay_in_their_unit() {
+        let mut rig = Rig::new();
+        rig.push(1, false, &stap(&[DELIMITER, SPS, PPS]));
+        let out = rig.push(1, true, IDR);
+        assert_eq!(out[0].bytes, avc(&[SPS, PPS, IDR]));
+    }
+
+    #[test]
+    fn fragments_are_put_together_at_any_size() {
+        let nal: Vec<u8> = [0x65, 0x88].into_iter().chain(3..200).collect();
+        for size in [1, 2, 7, 100, 197, 198] {
+            let mut rig = Rig::new();
+            rig.push(1, false, &stap(&[SPS, PPS]));
+            let fragments = fragments(&nal, size);
+            let (last, before) = fragments.split_last().unwrap();
+            for fragment in before {
+                assert!(rig.push(1, false, fragment).is_empty());
+            }
+            let out = rig.push(1, true, last);
+            assert_eq!(out[0].bytes, avc(&[SPS, PPS, &nal]), "{size}");
+        }
+    }
+
+    #[test]
+    fn fragmented_sets_are_taken_and_fragmented_filler_is_left_out() {
+        let mut rig = Rig::new();
+        for nal in [SPS, PPS, &[0x0c, 0xff, 0xff, 0xff, 0x80]] {
+            for fragment in fragments(nal, 2) {
+                rig.push(1, false, &fragment);
+            }
+        }
+        rig.push(1, false, &[0x0c, 0xff, 0x80]);
+        let out = rig.push(1, true, IDR);
+        assert_eq!(out[0].bytes, avc(&[SPS, PPS, IDR]));
+    }
+
+    #[test]
+    fn nothing_comes_before_a_keyframe_with_both_sets() {
+        let mut rig = Rig::new();
+        assert!(rig.push(1, true, SLICE).is_empty());
+        assert!(rig.wants_keyframe());
+        rig.push(2, false, SPS);
+        assert!(rig.push(2, true, IDR).is_empty());
+        assert!(rig.push(3, true, SLICE).is_empty());
+        rig.push(4, false, PPS);
+        assert!(rig.push(4, true, SLICE).is_empty());
+        assert_eq!(rig.counters().withheld, 4);
+        let out = rig.push(5, true, IDR);
+        assert_eq!(out[0].bytes, avc(&[IDR]));
+        assert_eq!(rig.push(6, true, SLICE).len(), 1);
+    }
+
+    #[test]
+    fn sets_from_sdp_serve_a_sender_that_sends_none() {
+        let mut rig = Rig::new();
+        let sprop = [SPS, PPS].map(|set| ParameterSet::from_slice(set).unwrap());
+        rig.depacketizer.take_sprop(&sprop);
+        assert_eq!(rig.push(1, true, IDR).len(), 1);
+    }
+
+    #[test]
+    fn sets_alone_are_no_unit_whatever_the_marker_says() {
+        let mut rig = Rig::new();
+        assert!(rig.push(1, true, SPS).is_empty());
+        assert!(rig.push(1, true, PPS).is_empty());
+        let out = rig.push(1, true, IDR);
+        assert_eq!(out[0].bytes, avc(&[SPS, PPS, IDR]));
+        rig.push(2, true, SPS);
+        assert_eq!(rig.push(3, true, IDR)[0].bytes, avc(&[IDR]));
+    }
+
+    #[test]
+    fn only_changed_sets_make_a_new_configuration() {
+        let mut rig = Rig::new();
+        let keyframe = |rig: &mut Rig, timestamp, sps| {
+            rig.push(timestamp, false, &stap(&[sps, PPS]));
+            rig.push(timestamp, true, IDR).remove(0).config
+        };
+        let first = keyframe(&mut rig, 1, SPS);
+        assert!(Rc::ptr_eq(&first, &keyframe(&mut rig, 2, SPS)));
+        assert!(Rc::ptr_eq(
+            &first,
+            &rig.push(3, true, SLICE).remove(0).config
+        ));
+        let second = keyframe(&mut rig, 4, OTHER_SPS);
+        assert!(!Rc::ptr_eq(&first, &second));
+        let CodecConfig::H264(config) = &*second else {
+            panic!()
+        };
+        assert_eq!((config.width, config.height), (572, 468));
+    }
+
+    #[test]
+    fn after_a_loss_nothing_comes_until_a_whole_keyframe() {
+        let mut rig = Rig::synced();
+        rig.push(200, false, SLICE);
+        rig.lose();
+        assert!(rig.push(200, true, SLICE_REST).is_empty());
+        assert!(rig.wants_keyframe());
+        assert!(rig.push(300, true, SLICE).is_empty());
+        rig.push(400, false, SPS);
+        rig.lose();
+        assert!(
+            rig.push(400, true, IDR).is_empty(),
+            "the keyframe has a gap in it"
+        );
+        assert_eq!(rig.push(500, true, IDR).len(), 1);
+        assert_eq!(rig.push(600, true, SLICE).len(), 1);
+        assert_eq!(rig.counters().damaged, 2);
+        assert_eq!(rig.counters().withheld, 1);
+    }
+
+    #[test]
+    fn a_keyframe_right_after_a_loss_counts_only_with_its_beginning() {
+        for beginning in [&stap(&[SPS, PPS])[..], SPS, DELIMITER] {
+            let mut rig = Rig::synced();
+            rig.lose();
+            rig.push(200, false, beginning);
+            assert_eq!(rig.push(200, true, IDR).len(), 1);
+        }
+        for beginning in [PPS, SEI, IDR, &fragments(IDR, 9)[0]] {
+            let mut rig = Rig::synced();
+            rig.lose();
+            rig.push(200, false, beginning);
+            assert!(rig.push(200, true, IDR_REST).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_unit_that_a_loss_cut_off_is_dropped_when_the_next_begins() {
+        let mut rig = Rig::synced();
+        rig.push(200, false, SLICE);
+        rig.lose();
+        assert!(rig.push(300, true, SLICE).is_empty());
+        assert_eq!(rig.counters().damaged, 2);
+    }
+
+    #[test]
+    fn broken_forms_damage_their_unit_and_ask_for_a_keyframe() {
+        let nal: Vec<u8> = [0x41, 0x9a].into_iter().chain(0..30).collect();
+        let parts = fragments(&nal, 10);
+        let overrun = [&stap(&[SLICE])[..], &[0, 9, 1]].concat();
+        let forbidden = [&[0xc1], &SLICE[1..]].concat();
+        let cases: [(&str, Vec<&[u8]>); 11] = [
+            ("no first fragment", vec![&parts[1], &parts[2]]),
+            ("no last fragment", vec![&parts[0], &parts[1]]),
+            (
+                "a unit between fragments",
+                vec![&parts[0], SLICE, &parts[1]],
+            ),
+            (
+                "a second first fragment",
+                vec![&parts[0], &parts[0], &parts[1], &parts[2]],
+            ),
+            (
+                "a fragment of another unit",
+                vec![&parts[0], &[0x5c, 0x45, 9]],
+            ),
+            ("one byte of a fragment", vec![SLICE, &[0x5c]]),
+            ("a length past the end", vec![&overrun]),
+            ("the forbidden bit", vec![&forbidden]),
+            (
+                "aggregation in aggregation",
+                vec![SLICE, &[24, 0, 2, 24, 0]],
+            ),
+            ("interleaved mode", vec![SLICE, &[25, 0, 0, 0, 1, 9]]),
+            (
+                "fragment of an aggregation",
+                vec![SLICE, &[28, 0x80 | 24, 1, 2]],
+            ),
+        ];
+        for (name, payloads) in cases {
+            let mut rig = Rig::synced();
+            for payload in payloads {
+                assert!(rig.push(200, false, payload).is_empty(), "{name}");
+            }
+            assert!(rig.push(300, true, SLICE).is_empty(), "{name}");
+            assert!(rig.wants_keyframe(), "{name}");
+            assert_eq!(rig.counters().damaged, 1, "{name}");
+            assert_eq!(
+                rig.counters().malformed + rig.counters().unsupported,
+                1,
+                "{name}"
+            );
+            assert_eq!(rig.push(400, true, IDR).len(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn start_codes_by_mistake_are_taken_off() {
+        let mut rig = Rig::new();
+        let sets = [&[0, 0, 0, 1], SPS, &[0, 0, 0, 1], PPS].concat();
+        rig.push(1, false, &sets);
+        rig.push(1, false, &stap(&[&[&[0, 0, 1], SEI].concat()]));
+        let out = rig.push(1, true, &[&[0, 0, 1], IDR].concat());
+        assert_eq!(out[0].bytes, avc(&[SPS, PPS, SEI, IDR]));
+    }
+
+    #[test]
+    fn payloads_without_meaning_change_nothing() {
+        let mut rig = Rig::synced();
+        rig.push(200, false, SLICE);
+        for payload in [&[][..], &[0], &[30, 1, 2], &[31], &[0x78]] {
+            assert!(rig.push(200, false, payload).is_empty());
+        }
+        let out = rig.push(200, true, SLICE_REST);
+        assert_eq!(out[0].bytes, avc(&[SLICE, SLICE_REST]));
+    }
+
+    #[test]
+    fn markers_on_every_slice_are_found_out_and_passed_over() {
+        let mut rig = Rig::synced();
+        rig.push(200, true, SLICE);
+        assert!(rig.push(200, true, SLICE_REST).is_empty());
+        assert!(rig.wants_keyframe());
+        rig.push(300, true, IDR);
+        assert!(rig.push(300, true, IDR_REST).is_empty());
+        let out = rig.push(400, true, SLICE);
+        assert_eq!(out[0].bytes, avc(&[IDR, IDR_REST]));
+        rig.push(400, true, SLICE_REST);
+        assert_eq!(
+            rig.push(500, true, SLICE)[0].bytes,
+            avc(&[SLICE, SLICE_REST])
+        );
+    }
+
+    #[test]
+    fn another_picture_of_the_same_time_is_a_unit_of_its_own() {
+        let mut rig = Rig::synced();
+        assert_eq!(rig.push(200, true, SLICE).len(), 1);
+        assert_eq!(rig.push(200, true, SLICE).len(), 1);
+        assert!(!rig.wants_keyframe());
+    }
+
+    #[test]
+    fn a_unit_of_too_many_pieces_is_dropped_and_frees_its_packets() {
+        let mut rig = Rig::synced();
+        for _ in 0..FRAME_SEGMENTS + 20 {
+            assert!(rig.push(200, false, SLICE).is_empty());
+        }
+        assert_eq!(rig.counters().too_large, 1);
+        assert_eq!(rig.pool.available(), rig.pool.capacity());
+        assert!(rig.push(300, true, SLICE).is_empty());
+        assert!(rig.wants_keyframe());
+    }
+
+    #[test]
+    fn another_source_starts_with_a_keyframe_and_keeps_the_sets() {
+        let mut rig = Rig::synced();
+        rig.push(200, false, SLICE);
+        rig.depacketizer.restart();
+        assert!(rig.wants_keyframe());
+        assert_eq!(rig.pool.available(), rig.pool.capacity());
+        assert!(rig.push(200, true, SLICE_REST).is_empty());
+        assert_eq!(rig.push(300, true, IDR).len(), 1);
+    }
+
+    #[test]
+    fn truncated_and_mutated_payloads_never_panic_and_lose_no_buffer() {
+        let mut rng = Rng::from_number(4);
+        let nal: Vec<u8> = [0x65, 0x88].into_iter().chain(0..60).collect();
+        let mut payloads = vec![
+            SPS.to_vec(),
+            PPS.to_vec(),
+            IDR.to_vec(),
+            stap(&[SPS, PPS, SEI, IDR]),
+        ];
+        payloads.extend(fragments(&nal, 20));
+        payloads.push([&[0, 0, 0, 1], SPS, &[0, 0, 1], IDR].concat());
+        let mut rig = Rig::new();
+        for round in 0..400_u32 {
+            for payload in &payloads {
+                let mut bytes = payload.clone();
+                for _ in 0..rng.below(4) {
+                    let at = rng.below(bytes.len() as u32) as usize;
+                    bytes[at] = rng.u32() as u8;
+                }
+                for length in [round as usize % (bytes.len() + 1), bytes.len()] {
+                    rig.after_gap = rng.below(50) == 0;
+                    rig.push(round / 3, rng.below(4) == 0, &bytes[..length]);
+                }
+            }
+        }
+        assert!(rig.counters().frames > 0 && rig.counters().malformed > 0);
+        rig.depacketizer.restart();
+        assert_eq!(rig.pool.available(), rig.pool.capacity());
+    }
+}

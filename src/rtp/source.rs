@@ -161,7 +161,7 @@ impl SourceLock {
                     .wrapping_sub(accepted.newest)
                     .cast_signed();
                 // A little behind is a late packet; far behind, the source started its numbers anew.
-                if ahead > 0 || ahead < -LATE_SEQUENCES {
+                if !(-LATE_SEQUENCES..=0).contains(&ahead) {
                     accepted.newest = arrival.header.sequence;
                     self.drop_candidate();
                 }

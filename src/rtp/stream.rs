@@ -197,7 +197,11 @@ impl Stream {
             return count(&mut self.stats.on_hold);
         }
         let mut admitted = Admitted::new();
-        let arrival = Arrival { header, packet, received: now };
+        let arrival = Arrival {
+            header,
+            packet,
+            received: now,
+        };
         match self.source.admit(from, arrival, &mut admitted) {
             Admission::Accepted => {}
             Admission::NewSource => self.source_changed(clock),
@@ -285,7 +289,11 @@ impl Stream {
                 Media::Audio(_) => H264Counters::default(),
             },
             hold: self.reorder.hold(),
-            jitter: self.reception.as_ref().map(Reception::jitter).unwrap_or_default(),
+            jitter: self
+                .reception
+                .as_ref()
+                .map(Reception::jitter)
+                .unwrap_or_default(),
             ..self.stats
         }
     }
@@ -296,7 +304,8 @@ impl Stream {
     }
 
     fn has_payload_type(&self, payload_type: u8) -> bool {
-        payload_type == self.config.payload_type || Some(payload_type) == self.config.telephone_event
+        payload_type == self.config.payload_type
+            || Some(payload_type) == self.config.telephone_event
     }
 
     /// The lock accepted another source, or the same one from another address.
@@ -344,21 +353,46 @@ impl Stream {
         match &mut self.media {
             Media::H264(depacketizer) => depacketizer.push(packet, |unit, segments| {
                 let time = clock.frame_time(track, unit.timestamp, rate, unit.first_received);
-                let AccessUnit { keyframe, config, received, .. } = unit;
+                let AccessUnit {
+                    keyframe,
+                    config,
+                    received,
+                    ..
+                } = unit;
                 self.keyframe_came |= keyframe;
-                let frame = Frame { track, time, keyframe, config, received };
+                let frame = Frame {
+                    track,
+                    time,
+                    keyframe,
+                    config,
+                    received,
+                };
                 // An access unit never has more segments than the log.
                 if log.push(frame, segments).is_ok() {
                     count(frames);
                 }
             }),
             Media::Audio(config) => {
-                let Arrival { header, packet, received } = packet.arrival;
-                let payload = packet.slice(header.payload()).filter(|payload| !payload.is_empty());
-                let Some(payload) = payload else { return count(&mut self.stats.empty) };
+                let Arrival {
+                    header,
+                    packet,
+                    received,
+                } = packet.arrival;
+                let payload = packet
+                    .slice(header.payload())
+                    .filter(|payload| !payload.is_empty());
+                let Some(payload) = payload else {
+                    return count(&mut self.stats.empty);
+                };
                 let time = clock.frame_time(track, header.timestamp, rate, received);
                 let config = config.clone();
-                let frame = Frame { track, time, keyframe: true, config, received };
+                let frame = Frame {
+                    track,
+                    time,
+                    keyframe: true,
+                    config,
+                    received,
+                };
                 let mut segments = heapless::Vec::<_, 1>::from_array([Segment::new(&[], payload)]);
                 if log.push(frame, &mut segments).is_ok() {
                     count(frames);
@@ -368,8 +402,13 @@ impl Stream {
     }
 
     fn take_telephone_event(&mut self, arrival: &Arrival) {
-        let payload = arrival.packet.get(arrival.header.payload()).unwrap_or_default();
-        let Some(event) = self.telephone.push(arrival.header.timestamp, payload) else { return };
+        let payload = arrival
+            .packet
+            .get(arrival.header.payload())
+            .unwrap_or_default();
+        let Some(event) = self.telephone.push(arrival.header.timestamp, payload) else {
+            return;
+        };
         count(&mut self.stats.telephone_events);
         if self.events.push_back(event).is_err() {
             count(&mut self.stats.telephone_events_missed);

@@ -29,12 +29,13 @@ const KEYPAD_EVENTS: &str = "0-15";
 
 /// The session section around media sections.
 ///
-/// `origin` stays the same for a whole session; `address` is where media goes now.
+/// `origin` stays the same for a whole session; `address` is where media goes now; `time` is that of
+/// the offer, which an answer repeats (RFC 3264, section 6).
 pub(super) fn session(
     plan: &CodecPlan,
     (session_id, version): (u32, u64),
     (origin, address): (IpAddr, IpAddr),
-    times: Vec<Time>,
+    time: Option<&Time>,
     medias: Vec<Media>,
 ) -> Session {
     let (user, name) = plan.names();
@@ -50,7 +51,11 @@ pub(super) fn session(
         phones: Vec::new(),
         connection: Some(Connection::from_ip_addr(address)),
         bandwidths: plan.bandwidths().cloned().collect(),
-        times,
+        times: vec![Time {
+            start_time: time.map_or(0, |time| time.start_time),
+            stop_time: time.map_or(0, |time| time.stop_time),
+            repeats: Vec::new(),
+        }],
         time_zones: Vec::new(),
         key: None,
         attributes: plan.attributes().cloned().collect(),

@@ -17,8 +17,11 @@ use heapless::Vec as FixedVec;
 
 use crate::base::codec::ParameterSet;
 use crate::limits::SDP_MEDIA;
+use crate::sdp::choose::Choice;
+use crate::sdp::codec_plan::Codec;
+use crate::sdp::direction::{Direction, without_receiving};
 use crate::sdp::refusal::LineRefusal;
-use crate::wire::sdp_media::Feedback;
+use crate::wire::sdp_media::{Feedback, FeedbackScope, MediaAddress, MediaLine};
 
 /// Where our media of a call lives. RTCP has the port after RTP's, unless it is muxed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,4 +122,74 @@ impl fmt::Display for PlannedCodec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// What the other side will do with a line, its address taken into account.
+pub(super) fn their_direction(line: &MediaLine<'_>) -> Direction {
+    match line.address() {
+        MediaAddress::Hold => without_receiving(line.direction()),
+        _ => line.direction(),
+    }
+}
+
+/// Whether RTP with these payload types can be told from RTCP on one port (RFC 5761, section 4).
+pub(super) fn may_mux(choice: &Choice) -> bool {
+    let clashes = |number: u8| (64..=95).contains(&number);
+    !clashes(choice.payload_type) && !choice.telephone_event.is_some_and(clashes)
+}
+
+/// The plan of a line in use, from their description of it and what we chose.
+pub(super) fn media_plan(
+    at: usize,
+    line: &MediaLine<'_>,
+    choice: Choice,
+    direction: Direction,
+    rtcp_mux: bool,
+) -> MediaPlan {
+    let (remote_rtp, remote_rtcp) = remote(line, rtcp_mux);
+    let scope = FeedbackScope::PayloadType(choice.send_payload_type);
+    MediaPlan {
+        line: at,
+        clock_rate: choice.codec.clock_rate(),
+        codec: match choice.codec {
+            Codec::H264 => PlannedCodec::H264 {
+                packetization_mode: choice.h264.packetization_mode,
+                profile_level_id: choice.h264.profile_level_id,
+                sprop: choice.h264.sprop,
+            },
+            Codec::Pcma => PlannedCodec::Pcma,
+            Codec::Pcmu => PlannedCodec::Pcmu,
+        },
+        payload_type: choice.payload_type,
+        send_payload_type: choice.send_payload_type,
+        telephone_event: choice.telephone_event,
+        remote_rtp,
+        remote_rtcp,
+        rtcp_mux,
+        send: direction.sends(),
+        receive: direction.receives(),
+        feedback: line.feedback(FeedbackScope::All).or(line.feedback(scope)),
+        ptime: line.ptime(),
+        maxptime: line.maxptime(),
+    }
+}
+
+/// Where RTP and RTCP of a line go.
+fn remote(line: &MediaLine<'_>, rtcp_mux: bool) -> (Option<SocketAddr>, Option<SocketAddr>) {
+    let MediaAddress::Ip(ip) = line.address() else {
+        return (None, None);
+    };
+    let rtp = SocketAddr::new(ip, line.port());
+    let rtcp = match line.rtcp() {
+        _ if rtcp_mux => Some(rtp),
+        Some((port, Some(MediaAddress::Ip(other)))) if other.is_ipv4() == ip.is_ipv4() => {
+            Some(SocketAddr::new(other, port))
+        }
+        Some((port, _)) => Some(SocketAddr::new(ip, port)),
+        None => line
+            .port()
+            .checked_add(1)
+            .map(|port| SocketAddr::new(ip, port)),
+    };
+    (Some(rtp), rtcp)
 }

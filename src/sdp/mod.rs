@@ -18,6 +18,7 @@ pub mod codec_plan;
 pub mod direction;
 mod emit;
 pub mod media_plan;
+mod offer;
 pub mod offer_answer;
 pub mod refusal;
 mod template;

@@ -15,6 +15,7 @@ use smol::future::FutureExt;
 
 use super::clock::Clock;
 use super::pace::{Pace, Wait};
+use super::resolver::Purpose;
 use super::sockets::{Service, Sockets};
 use super::streams::Progress;
 use super::sys::{self, ReceiveBatch};
@@ -34,6 +35,9 @@ use crate::limits::{
 
 /// How long calls and streams have to end cleanly after a stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often the names of PBXs are resolved again.
+const LOOK_UP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Why the daemon does not start.
 #[derive(Debug)]
@@ -99,6 +103,7 @@ pub struct Daemon {
     /// Connections with more to read than one turn takes.
     unfinished: Vec<ConnId>,
     pace: Pace,
+    next_look_up: Instant,
     orders: Receiver<Order>,
     remote: Remote,
 }
@@ -133,6 +138,7 @@ impl Daemon {
             scratch: vec![0; STREAM_READ_BYTES.max(SIP_MESSAGE_BYTES)].into_boxed_slice(),
             unfinished: Vec::with_capacity(16),
             pace: Pace::default(),
+            next_look_up: Instant::ZERO,
             orders,
             remote: Remote { orders: order, waker },
         })
@@ -162,6 +168,9 @@ impl Daemon {
         loop {
             let now = self.clock.now();
             let mut deadline = self.gateway.poll_timeout();
+            if self.gateway.proxy_names().next().is_some() {
+                deadline = Instant::earliest(deadline, Some(self.next_look_up));
+            }
             if let Some(stop_by) = stop_by {
                 if now >= stop_by || self.gateway.is_idle() {
                     return Ok(());
@@ -248,8 +257,16 @@ impl Daemon {
                 Token::Alarm => self.sockets.alarm.clear(),
             }
         }
-        while let Some((conn, found)) = self.sockets.resolver.answered() {
-            self.sockets.resolved(conn, found);
+        self.look_up_proxies(now);
+        while let Some((purpose, found)) = self.sockets.resolver.answered() {
+            match (purpose, found) {
+                (Purpose::Connection(conn), found) => self.sockets.resolved(conn, found),
+                (Purpose::Proxy(trunk), Ok(found)) => {
+                    self.gateway.set_proxy(trunk, found.iter().map(SocketAddr::ip));
+                }
+                // The addresses known so far stay in use.
+                (Purpose::Proxy(_), Err(reason)) => log::warn!("proxyIp: {reason}"),
+            }
         }
         self.gateway.handle_timeout(now);
         self.gateway.drain(now, &mut self.sockets);
@@ -258,6 +275,17 @@ impl Daemon {
             self.gateway.drain(now, &mut self.sockets);
         }
         self.pace.woke(now, media_packets);
+    }
+
+    /// Resolves the PBXs that are known by name, now and then again.
+    fn look_up_proxies(&mut self, now: Instant) {
+        if now < self.next_look_up {
+            return;
+        }
+        self.next_look_up = now + LOOK_UP_INTERVAL;
+        for (trunk, host) in self.gateway.proxy_names() {
+            self.sockets.resolver.start(Purpose::Proxy(trunk), host, 0);
+        }
     }
 
     fn read_media(

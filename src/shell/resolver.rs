@@ -12,10 +12,19 @@ use crate::limits::{HOST_ADDRESSES, RESOLUTIONS};
 /// Addresses of one host, in the order to try them.
 pub type Addresses = Vec<SocketAddr, HOST_ADDRESSES>;
 
-/// An answer: for which connection, and the addresses or the reason for their lack.
-pub type Resolved = (ConnId, Result<Addresses, String>);
+/// What a name is resolved for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A connection to it.
+    Connection(ConnId),
+    /// The sources that the trunk at this place accepts.
+    Proxy(usize),
+}
 
-/// Resolves names for connections.
+/// An answer: what it is for, and the addresses or the reason for their lack.
+pub type Resolved = (Purpose, Result<Addresses, String>);
+
+/// Resolves names, several at a time.
 pub struct Resolver {
     answers: Receiver<Resolved>,
     answer: Sender<Resolved>,
@@ -37,7 +46,7 @@ impl Resolver {
     }
 
     /// Begins to resolve a name; false when too many are under way.
-    pub fn start(&mut self, conn: ConnId, host: &str, port: u16) -> bool {
+    pub fn start(&mut self, purpose: Purpose, host: &str, port: u16) -> bool {
         if self.under_way >= RESOLUTIONS {
             return false;
         }
@@ -49,7 +58,7 @@ impl Resolver {
                 .map(|all| all.take(HOST_ADDRESSES).collect::<Addresses>())
                 .map_err(|error| format!("cannot resolve {host}: {error}"));
             // There is room for every name under way.
-            let _ = answer.try_send((conn, found));
+            let _ = answer.try_send((purpose, found));
             waker.wake();
         })
         .detach();

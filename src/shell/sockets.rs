@@ -9,7 +9,7 @@ use heapless::Deque;
 
 use super::listen;
 use super::media::MediaSockets;
-use super::resolver::Resolver;
+use super::resolver::{Purpose, Resolver};
 use super::streams::{Progress, Streams};
 use super::sys::{Epoll, Interest};
 use super::token::Token;
@@ -179,7 +179,7 @@ impl Outlet for Sockets {
         };
         match Resolver::literal(host, port) {
             Some(addresses) => self.resolved(conn, Ok(addresses)),
-            None if self.resolver.start(conn, host, port) => {}
+            None if self.resolver.start(Purpose::Connection(conn), host, port) => {}
             None => self.fail(conn, "too many names are being resolved".to_owned()),
         }
         Some(conn)

@@ -27,4 +27,5 @@ pub mod sip_reply;
 mod sip_rsip;
 mod sip_text;
 pub mod sip_uri;
+mod sip_uri_compare;
 pub mod sip_via;

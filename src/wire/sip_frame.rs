@@ -114,6 +114,9 @@ impl StreamFramer {
 
     /// Drops the bytes given out. Done on pushing, so that an item may borrow them until then.
     fn compact(&mut self) {
+        if self.used == 0 {
+            return;
+        }
         let length = self.buffer.len();
         self.buffer.copy_within(self.used.min(length).., 0);
         self.buffer.truncate(length.saturating_sub(self.used));

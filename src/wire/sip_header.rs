@@ -14,7 +14,7 @@
 
 use super::sip_method::Method;
 use super::sip_params::Params;
-use super::sip_text::{self, Unbalanced, cut_at, find_bare, is_space, is_token, token, trim};
+use super::sip_text::{self, Unbalanced, cut_at, find_bare, is_space, token, trim};
 use super::sip_uri::Uri;
 
 /// A value of From, To, Contact, Route or Record-Route.
@@ -113,8 +113,8 @@ fn find_bracket(value: &[u8]) -> Option<Option<usize>> {
     (!quoted).then_some(None)
 }
 
-/// Nothing, one quoted string, or tokens with space between. Bytes above ASCII pass for a token's,
-/// since phones send names bare in UTF-8 and Latin-1.
+/// Nothing, one quoted string, or words. Words may hold more than tokens do, since phones send names
+/// bare in UTF-8 and Latin-1 and with brackets of any kind, but nothing that separates.
 fn is_display_name(display: &[u8]) -> bool {
     match display {
         [b'"', rest @ ..] => {
@@ -128,7 +128,7 @@ fn is_display_name(display: &[u8]) -> bool {
         }
         _ => display
             .iter()
-            .all(|&b| is_token(b) || is_space(b) || b >= 0x80),
+            .all(|&b| is_space(b) || (b > b' ' && b != 0x7f && !b",;:\"\\<>".contains(&b))),
     }
 }
 
@@ -227,6 +227,8 @@ mod tests {
             read.display_name().unwrap(),
             "\u{418}\u{432}\u{430}\u{43d} I"
         );
+        let room = NameAddr::parse(b"Room 5 (2nd/left) #3 <sip:a@b.example>").unwrap();
+        assert_eq!(room.display_name().unwrap(), "Room 5 (2nd/left) #3");
         assert_eq!(
             read.to_text(),
             "\u{418}\u{432}\u{430}\u{43d} I <sip:a@b.example>"
