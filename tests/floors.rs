@@ -11,7 +11,7 @@ mod scanner;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use scanner::{Source, paths, tokens, without_tests};
+use scanner::{Source, paths, test_modules, tokens, without_tests};
 
 /// Floor of each module of the crate's root.
 const FLOORS: &[(&str, u8)] = &[
@@ -157,13 +157,16 @@ fn sources() -> Vec<Source> {
     let mut files = Vec::new();
     collect(&root, &mut files);
     files.retain(|file| !file.starts_with(root.join("patched")) && *file != root.join("lib.rs"));
-    files
+    let mut sources: Vec<Source> = files
         .iter()
         .map(|file| {
             let name = file.strip_prefix(&root).unwrap().to_str().unwrap();
             Source::new(name, fs::read_to_string(file).unwrap())
         })
-        .collect()
+        .collect();
+    let tests: Vec<Vec<String>> = sources.iter().flat_map(test_modules).collect();
+    sources.retain(|source| !tests.iter().any(|place| source.place.starts_with(place)));
+    sources
 }
 
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
@@ -319,6 +322,13 @@ fn what_keeps_the_law_is_let_through() {
     ] {
         assert_eq!(judged(file, text), [""; 0], "{file}: {text}");
     }
+}
+
+#[test]
+fn test_modules_in_files_of_their_own_are_known() {
+    let text = "#[cfg(test)]\nmod tests;\nmod other;\n#[cfg(test)] pub(crate) mod lab { mod x; }";
+    let source = Source::new("sip/timer.rs", text.to_owned());
+    assert_eq!(test_modules(&source), [["sip", "timer", "tests"]]);
 }
 
 #[test]

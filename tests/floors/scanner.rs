@@ -159,6 +159,34 @@ fn item(tokens: &[String]) -> usize {
     tokens.len()
 }
 
+/// Places of the modules that are declared under `#[cfg(test)]` and stand in files of their own.
+pub fn test_modules(source: &Source) -> Vec<Vec<String>> {
+    let all = tokens(&source.text);
+    let attribute = ["#", "[", "cfg", "(", "test", ")", "]"];
+    let mut found = Vec::new();
+    for at in 0..all.len() {
+        let rest = &all[at..];
+        if !rest
+            .iter()
+            .take(attribute.len())
+            .map(String::as_str)
+            .eq(attribute)
+        {
+            continue;
+        }
+        let declared = &rest[attribute.len()..];
+        let declared = &declared[..item(declared)];
+        if let [.., keyword, name, end] = declared
+            && (keyword.as_str(), end.as_str()) == ("mod", ";")
+        {
+            let mut place = source.place.clone();
+            place.push(name.clone());
+            found.push(place);
+        }
+    }
+    found
+}
+
 /// Every path that is spelt, groups opened and `super` and `self` resolved.
 pub fn paths(tokens: &[String], source: &Source) -> Vec<String> {
     let mut found = Vec::new();
