@@ -45,7 +45,7 @@ fn check_tells_what_would_run_without_secrets_and_exits_0() {
         "trunk pbx_t0: SIP on UDP and TCP port 40000\n",
         "  calls from 192.0.2.10, 192.0.2.0/24, 2001:db8::/32\n",
         "  codecs h264, pcma, pcmu\n",
-        "  published to rtmp://***@192.0.2.20:1935/live as door_{callee}\n",
+        "  published to rtmp://***@192.0.2.20/live as door_{callee}\n",
         "trunk pbx_t1: SIP on UDP and TCP port 40002\n",
         "  stays here: rtmp://THIS-BOX:1936/live/rtmp_{callee}\n",
         "play-out: rtmp on 0.0.0.0:1936\n",
@@ -66,7 +66,7 @@ fn check_takes_a_wcs_file() {
         assert_eq!((err.as_str(), code), ("", 0));
         assert!(out.contains("  calls from pbx_address\n"), "{out}");
         assert!(
-            out.contains("published to rtmp://rtmp_server:1935/live as rtmp_{callee}\n"),
+            out.contains("published to rtmp://rtmp_server/live as rtmp_{callee}\n"),
             "{out}"
         );
     }

@@ -8,6 +8,7 @@ use trunkcast::gateway::config::{Codec, Config, Host, MediaAddress};
 
 const WCS: &str = include_str!("data/config/wcs.yml");
 const WCS_PRINTED: &str = include_str!("data/config/wcs_printed.yml");
+const EXAMPLE: &str = include_str!("data/config/example.yml");
 const FULL: &str = include_str!("data/config/full.yml");
 const BROKEN: &str = include_str!("data/config/broken.yml");
 const BROKEN_PROBLEMS: &str = include_str!("data/config/broken.problems.txt");
@@ -48,9 +49,10 @@ fn assert_wcs(text: &str) {
     assert_eq!(trunk.local_port, 40_000);
     assert_eq!(trunk.proxy, Some(Host::Name("pbx_address".to_owned())));
     assert_eq!(trunk.remote_port, 5_060);
+    let url = trunk.url.as_ref().unwrap();
     assert_eq!(
-        trunk.url.as_ref().unwrap().to_string(),
-        "rtmp://rtmp_server:1935/live"
+        (url.host(), url.port(), url.app()),
+        ("rtmp_server", 1_935, "live")
     );
     assert_eq!(trunk.visible_name.as_deref(), Some("CUSTOM_NAME"));
     let sdp = trunk.sdp.as_deref().unwrap();
@@ -127,10 +129,12 @@ fn every_key_is_read() {
     let config = config(FULL);
     let trunk = &config.trunks[0];
     assert_eq!(trunk.proxy, Some(Host::Ip("192.0.2.10".parse().unwrap())));
+    let url = trunk.url.as_ref().unwrap();
     assert_eq!(
-        trunk.url.as_ref().unwrap().expose(),
-        "rtmp://joe:hunter2@192.0.2.20:1935/live"
+        (url.host(), url.port(), url.app()),
+        ("192.0.2.20", 1_935, "live")
     );
+    assert_eq!(url.credentials().unwrap().password(), "hunter2");
     assert_eq!(trunk.visible_name.as_deref(), Some("Lobby"));
     assert_eq!(trunk.sdp_params, ["b=AS:2000"]);
     let allow: Vec<String> = trunk.allow.iter().map(ToString::to_string).collect();
@@ -149,11 +153,11 @@ fn every_key_is_read() {
     );
     assert_eq!(
         trunk.codecs,
-        [Codec::H264, Codec::Opus, Codec::Pcma, Codec::Pcmu]
+        Some(vec![Codec::H264, Codec::Opus, Codec::Pcma, Codec::Pcmu])
     );
     assert_eq!(trunk.stream_name.to_string(), "door_{callee}");
     let plain = &config.trunks[1];
-    assert_eq!(plain.codecs, Codec::RELAYED);
+    assert_eq!(plain.codecs, None);
     assert_eq!((plain.remote_port, plain.url.is_none()), (5_060, true));
     assert_eq!(config.rtmp_listen, "0.0.0.0:1936".parse().unwrap());
     assert_eq!(config.rest.listen, "0.0.0.0:8082".parse().unwrap());
@@ -173,6 +177,17 @@ fn every_key_is_read() {
     );
     assert_eq!(hooks.timeout, Duration::from_secs(20));
     assert_eq!((config.limits.calls, config.limits.memory_mib), (50, 128));
+}
+
+#[test]
+fn the_documented_example_spells_out_the_defaults() {
+    let example = config(EXAMPLE);
+    let mut plain = config(TRUNK);
+    assert_eq!(example.notices, [""; 0]);
+    assert_eq!(example.trunks[0].stream_name, plain.trunks[0].stream_name);
+    assert_eq!(example.trunks[0].remote_port, plain.trunks[0].remote_port);
+    plain.trunks.clone_from(&example.trunks);
+    assert_eq!(example, plain);
 }
 
 #[test]

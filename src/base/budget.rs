@@ -1,5 +1,15 @@
 //! The memory budget: what the limits cost, summed before anything starts.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
 use core::fmt;
 
 use crate::base::packet_pool::PacketPool;

@@ -1,5 +1,15 @@
 //! Values that must not show: passwords, stream keys, addresses with credentials.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
 use core::fmt;
 
 /// What stands in place of a secret.

@@ -1,5 +1,15 @@
 //! The command line.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
 use core::fmt;
 use std::ffi::OsString;
 use std::path::PathBuf;

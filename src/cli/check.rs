@@ -1,8 +1,18 @@
 //! `trunkcast check`: what a configuration would run.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
 use core::fmt;
 
-use crate::gateway::config::{Config, Host, Trunk};
+use crate::gateway::config::{Codec, Config, Host, Trunk};
 
 /// What a configuration would run, in a few lines and without secrets.
 #[derive(Clone, Copy, Debug)]
@@ -50,9 +60,7 @@ fn write_trunk(f: &mut fmt::Formatter<'_>, trunk: &Trunk, play_port: u16) -> fmt
         callers.insert(0, proxy.clone());
     }
     writeln!(f, "  calls from {}", callers.join(", "))?;
-    let codecs: Vec<&str> = trunk
-        .codecs
-        .iter()
+    let codecs: Vec<&str> = (trunk.codecs.as_deref().unwrap_or(&Codec::RELAYED).iter())
         .filter(|codec| codec.is_relayed())
         .map(|codec| codec.name())
         .collect();

@@ -3,6 +3,16 @@
 //! The keys are a contract, and a WCS `sip_trunk.yml` is a valid file as it stands, also with its
 //! trunks at column 0 beside `trunks:`, as copies of it are often printed.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
 use core::fmt;
 use core::net::SocketAddr;
 use core::str::FromStr;
@@ -13,7 +23,9 @@ use crate::base::redact::Secret;
 use crate::cli::config_section::{Reader, Section};
 use crate::cli::nearest::nearest;
 use crate::cli::yaml::{self, Entry, Node, Value};
-use crate::gateway::config::{Codec, Config, Expected, Hooks, Host, Media, Register, Rest, Trunk};
+use crate::gateway::config::{
+    Codec, Config, Expected, Hooks, Host, Media, Register, Rest, Trunk, rtmp_url,
+};
 use crate::limits::{CALLS_MAX, Limits, MEMORY_MIB_MAX, TRUNKS};
 
 /// Bytes of a configuration file; a larger one is refused.
@@ -263,7 +275,7 @@ fn read_trunk(reader: &mut Reader<'_>, name: &str, section: &Section<'_>) -> Opt
     let local_port = reader.required(section, "localPort", port);
     let proxy = reader.value(section, "proxyIp", parse::<Host>);
     let remote_port = reader.value(section, "remotePort", port);
-    let url = reader.url(section, "url", parse);
+    let url = reader.url(section, "url", rtmp_url);
     let visible_name = reader.value(section, "visibleName", display_name);
     let sdp = reader.value(section, "sdp", sdp);
     let sdp_params = reader.list(section, "sdpParams", SDP_PARAMS, sdp_param);
@@ -288,7 +300,7 @@ fn read_trunk(reader: &mut Reader<'_>, name: &str, section: &Section<'_>) -> Opt
         sdp_params: sdp_params.unwrap_or_default(),
         allow: allow.unwrap_or_default(),
         register,
-        codecs: codecs.unwrap_or(default.codecs),
+        codecs,
         stream_name: stream_name.unwrap_or(default.stream_name),
         ..Trunk::new(name, default.local_port)
     })

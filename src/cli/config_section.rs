@@ -1,6 +1,16 @@
 //! Reading the sections of a configuration: known keys, single values and lists, each problem with
 //! its line.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
 use std::collections::BTreeMap;
 
 use crate::base::redact::OneLine;

@@ -19,7 +19,8 @@ use std::process::ExitCode;
 use crate::cli::args::Command;
 use crate::cli::config_source::ConfigSource;
 use crate::gateway::config::Config;
-use crate::shell::log_out;
+use crate::shell::daemon::Daemon;
+use crate::shell::{log_out, signals};
 
 /// Something is wrong with what was asked for: configuration, addresses, ports.
 const EXIT_PROBLEM: u8 = 1;
@@ -71,9 +72,36 @@ fn run(source: ConfigSource) -> ExitCode {
 pub type Reload = Box<dyn FnMut() -> Result<Config, Vec<String>>>;
 
 /// The one place where the daemon is started.
-fn start(_config: Config, _reload: Reload) -> ExitCode {
-    log::error!("this build has no daemon");
-    ExitCode::from(EXIT_PROBLEM)
+fn start(config: Config, mut reload: Reload) -> ExitCode {
+    let daemon = match Daemon::bind(config) {
+        Ok(daemon) => daemon,
+        Err(error) => {
+            log::error!("{error}");
+            return ExitCode::from(EXIT_PROBLEM);
+        }
+    };
+    if let Err(error) = signals::watch(daemon.remote()) {
+        log::error!("cannot watch signals: {error}");
+        return ExitCode::from(EXIT_PROBLEM);
+    }
+    log::info!("ready");
+    // Without a service manager there is nobody to tell.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let reload = || match reload() {
+        Ok(config) => Some(config),
+        Err(problems) => {
+            problems.iter().for_each(|problem| log::error!("{problem}"));
+            log::error!("configuration unchanged");
+            None
+        }
+    };
+    match smol::block_on(daemon.run(reload, |_, _| {})) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("the daemon stopped: {error}");
+            ExitCode::from(EXIT_PROBLEM)
+        }
+    }
 }
 
 fn check(source: &ConfigSource) -> ExitCode {

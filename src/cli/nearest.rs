@@ -1,5 +1,15 @@
 //! The known name that a mistyped one is closest to.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
 /// The name in `known` with the fewest edits from `word`, unless more than about half of it would
 /// have to be written anew. Case does not count as an edit.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -19,24 +29,33 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 fn edits(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.to_lowercase().chars().collect();
     let b: Vec<char> = b.to_lowercase().chars().collect();
-    // Rows of the distance table: two before, one before, and the one being filled.
+    // Rows of the distance table: two before, one before, and the one being filled. What lies
+    // outside a row costs more than any path inside.
+    let cell = |row: &[usize], at: Option<usize>| {
+        let found = at.and_then(|at| row.get(at).copied());
+        found.unwrap_or(a.len().max(b.len()))
+    };
     let mut older: Vec<usize> = Vec::new();
     let mut before: Vec<usize> = (0..=b.len()).collect();
+    let mut previous = None;
     for (i, char) in a.iter().enumerate() {
         let mut row = vec![i + 1];
+        let mut other_previous = None;
         for (j, other) in b.iter().enumerate() {
-            let mut best = (before[j] + usize::from(char != other))
-                .min(before[j + 1] + 1)
-                .min(row[j] + 1);
-            if i > 0 && j > 0 && *char == b[j - 1] && a[i - 1] == *other {
-                best = best.min(older[j - 1] + 1);
+            let mut best = (cell(&before, Some(j)) + usize::from(char != other))
+                .min(cell(&before, Some(j + 1)) + 1)
+                .min(cell(&row, Some(j)) + 1);
+            if other_previous == Some(char) && previous == Some(other) {
+                best = best.min(cell(&older, j.checked_sub(1)) + 1);
             }
             row.push(best);
+            other_previous = Some(other);
         }
+        previous = Some(char);
         older = before;
         before = row;
     }
-    before[b.len()]
+    cell(&before, Some(b.len()))
 }
 
 #[cfg(test)]

@@ -3,6 +3,16 @@
 //! serde-saphyr parses, refuses duplicates and bounds depth, nodes and aliases; the tree keeps what
 //! it reads as text, so that `00123` stays a name and each field decides what it wants to be.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -75,8 +85,8 @@ fn error(error: serde_saphyr::Error) -> YamlError {
     };
     // The position is in front of the message already.
     let rendered = error.to_string();
-    let message = match rendered.rfind(" at line ") {
-        Some(end) => rendered[..end].to_owned(),
+    let message = match rendered.rsplit_once(" at line ") {
+        Some((message, _)) => message.to_owned(),
         None => rendered,
     };
     YamlError {

@@ -115,7 +115,7 @@ impl Call {
 
     /// Whether every reader of the stream has sent its last byte.
     pub fn is_flushed(&self) -> bool {
-        let published = |publishing: &Publishing| publishing.publisher.is_flushed();
+        let published = |publishing: &Publishing| publishing.publisher.is_stopped();
         self.players.is_empty() && self.publishing.as_deref().is_none_or(published)
     }
 

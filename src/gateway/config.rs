@@ -4,6 +4,16 @@
 //! allows, the gateway can do, except for the parts named in [`Config::notices`], which are read
 //! and checked but not acted on yet.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
 mod stream_name;
 mod value;
 
@@ -11,12 +21,14 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 pub use stream_name::StreamName;
-pub use value::{Codec, Expected, Host, HttpUrl, MediaAddress, PortRange, RtmpTarget};
+pub use value::{Codec, Expected, Host, HttpUrl, MediaAddress, PortRange, rtmp_url};
 
 use crate::base::budget::Budget;
 use crate::base::network::Network;
 use crate::base::redact::Secret;
 use crate::limits::{Limits, MEDIA_PORTS_PER_CALL};
+use crate::sdp::{CodecPlan, PlanError};
+use crate::wire::rtmp_url::RtmpUrl;
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +61,7 @@ pub struct Trunk {
     /// SIP port of the PBX, for what we send there unasked.
     pub remote_port: u16,
     /// RTMP server and application to publish to; none keeps the stream on the box.
-    pub url: Option<RtmpTarget>,
+    pub url: Option<RtmpUrl>,
     /// Display name towards PBX and caller.
     pub visible_name: Option<String>,
     /// Template of the SDP answer, lines ending in LF.
@@ -60,8 +72,9 @@ pub struct Trunk {
     pub allow: Vec<Network>,
     /// Registration at the PBX. Not active yet.
     pub register: Option<Register>,
-    /// Codecs that may be negotiated, most wanted first.
-    pub codecs: Vec<Codec>,
+    /// Codecs that may be negotiated, most wanted first. Without a list, whatever is relayed, in
+    /// the order of the template or of the offer.
+    pub codecs: Option<Vec<Codec>>,
     /// How a call's stream is named.
     pub stream_name: StreamName,
 }
@@ -123,9 +136,21 @@ impl Trunk {
             sdp_params: Vec::new(),
             allow: Vec::new(),
             register: None,
-            codecs: Codec::RELAYED.to_vec(),
+            codecs: None,
             stream_name: StreamName::default(),
         }
+    }
+
+    /// What `codecs`, `sdp` and `sdpParams` amount to.
+    ///
+    /// # Errors
+    ///
+    /// The template or a line cannot be read; never in a configuration that was loaded.
+    pub fn codec_plan(&self) -> Result<CodecPlan, PlanError> {
+        let names = |codecs: &Vec<Codec>| codecs.iter().map(|codec| codec.name()).collect();
+        let codecs: Option<Vec<&str>> = self.codecs.as_ref().map(names);
+        let params: Vec<&str> = self.sdp_params.iter().map(String::as_str).collect();
+        CodecPlan::new(codecs.as_deref(), self.sdp.as_deref(), &params)
     }
 
     /// Networks that may call, apart from a PBX given by name.
@@ -264,16 +289,26 @@ impl Config {
                         .to_owned(),
                 );
             }
+            if let Err(error) = trunk.codec_plan() {
+                let (key, words) = match error {
+                    PlanError::Template(error) => ("sdp", format!("expected SDP: {error}")),
+                    PlanError::Param { .. } => ("sdpParams", error.to_string()),
+                };
+                conflict(key, words);
+            }
             if let Some(url) = &trunk.url
-                && url.host.is_loopback()
-                && url.port == self.rtmp_listen.port()
+                && url
+                    .host()
+                    .parse()
+                    .is_ok_and(|host: Host| host.is_loopback())
+                && url.port() == self.rtmp_listen.port()
             {
                 conflict(
                     "url",
                     format!(
                         "expected another server; found this program's own rtmp.listen port {}; \
                          without url the stream stays on the box",
-                        url.port
+                        url.port()
                     ),
                 );
             }

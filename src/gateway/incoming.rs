@@ -18,6 +18,7 @@ use crate::rtp::stream::{Codec, StreamConfig};
 use crate::sdp::{CodecPlan, LocalMedia, MediaPlan, Negotiated, OfferAnswer, PlannedCodec, Refusal, Wanted, wanted};
 use crate::base::ids::CallId;
 use crate::sip::{Cause, SipDestination, SipEvent};
+use crate::wire::rtmp_url::{RtmpUrl, StreamKey};
 use crate::wire::sdp::SessionDescription;
 
 /// An INVITE as SIP reports it.
@@ -178,6 +179,8 @@ impl Gateway {
         let config = &trunk.config;
         let stream =
             config.stream_name.expand(&incoming.callee, &incoming.caller, &config.name);
+        let (plan, trunk_name, url) =
+            (trunk.plan.clone(), config.name.clone(), config.url.clone());
         if self.calls.iter().any(|(_, call)| call.gone_by.is_none() && call.stream == stream) {
             return Err(Turned::Busy);
         }
@@ -186,9 +189,9 @@ impl Gateway {
             MediaAddress::Auto => outlet.local_address(incoming.remote.ip()),
         };
         let offer = incoming.offer.as_deref().map(SessionDescription::parse).transpose().map_err(Refusal::from).map_err(Turned::Media)?;
-        let mut negotiation = OfferAnswer::new(trunk.plan.clone(), self.rng.u32());
+        let mut negotiation = OfferAnswer::new(plan.clone(), self.rng.u32());
         let mut ports = Ports::default();
-        let wanted = tracks(offer.as_ref(), &trunk.plan);
+        let wanted = tracks(offer.as_ref(), &plan);
         let opened = self.open_tracks(index, &mut ports, local, wanted, outlet);
         let media = local_media(local, &ports);
         let negotiated = match (opened, &offer) {
@@ -213,19 +216,21 @@ impl Gateway {
         if let Some(negotiated) = &negotiated {
             configure(now, &mut session, negotiated);
         }
-        let publishing = config.url.as_ref().map(|url| {
+        let expect_video = ports.video.is_some();
+        let publishing = url.and_then(|url| {
             let publisher = PublisherConfig {
-                url: url.clone(),
-                stream_name: stream.as_str().to_owned(),
+                url: RtmpUrl::parse(url.expose()).ok()?,
+                stream_name: StreamKey::new(&stream)?,
                 first_timestamp: 0,
+                expect_video,
             };
             let publisher = Publisher::new(now, publisher, self.rng.fork());
-            Box::new(Publishing { publisher, link: None })
+            Some(Box::new(Publishing { publisher, link: None }))
         });
         let call = Call {
             label: Label {
                 number: self.next_call,
-                trunk: config.name.clone(),
+                trunk: trunk_name,
                 caller: incoming.caller.clone(),
                 callee: incoming.callee.clone(),
             },

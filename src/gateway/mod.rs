@@ -13,7 +13,7 @@ use core::time::Duration;
 use crate::base::codec::Track;
 use crate::base::frame_log::FrameLog;
 use crate::base::ids::ConnId;
-use crate::base::packet_pool::{Packet, PacketPool};
+use crate::base::packet_pool::Packet;
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, NtpTime};
 use crate::limits::GATHER_BYTES;
@@ -25,7 +25,7 @@ use call_table::CallTable;
 use config::Config;
 use connections::{Connections, User};
 use media_ports::MediaPorts;
-use outlet::{CallIndex, Level, MediaPort, Outlet};
+use outlet::{CallIndex, MediaPort, Outlet};
 use players::Players;
 use trunk::Trunk;
 
@@ -79,7 +79,6 @@ pub struct Gateway {
     players: Players,
     connections: Connections,
     ports: MediaPorts,
-    pool: PacketPool,
     rng: Rng,
     epoch: NtpTime,
     /// The log that players without a stream read.
@@ -96,7 +95,6 @@ impl Gateway {
     /// A gateway with no calls. `epoch` is the wall-clock time at [`Instant::ZERO`].
     pub fn new(
         config: Config,
-        pool: PacketPool,
         mut rng: Rng,
         epoch: NtpTime,
     ) -> Result<Self, PlanError> {
@@ -111,7 +109,6 @@ impl Gateway {
             players: Players::default(),
             connections: Connections::default(),
             ports: MediaPorts::new(config.media.ports),
-            pool,
             rng,
             epoch,
             nothing: Box::default(),
@@ -134,6 +131,7 @@ impl Gateway {
         outlet: &mut dyn Outlet,
     ) {
         let Some(place) = self.trunks.get_mut(trunk) else { return };
+        place.set_local(from.ip(), self.config.media.address, outlet);
         place.endpoint.handle_datagram(now, from, bytes);
         self.drain_trunk(now, trunk, outlet);
     }
@@ -145,10 +143,12 @@ impl Gateway {
         conn: ConnId,
         kind: ConnectionKind,
         remote: SocketAddr,
+        outlet: &mut dyn Outlet,
     ) -> bool {
         let user = match kind {
             ConnectionKind::Sip(at) => {
                 let Some(trunk) = self.trunks.get_mut(at) else { return false };
+                trunk.set_local(remote.ip(), self.config.media.address, outlet);
                 if trunk.endpoint.handle_accepted(now, conn, remote).is_err() {
                     return false;
                 }

@@ -78,8 +78,9 @@ impl Gateway {
         for _ in 0..2 {
             while let Some(event) = publishing.publisher.poll_event() {
                 match event {
-                    PublisherEvent::Connect { host, port } => {
-                        match outlet.connect(&host, port) {
+                    PublisherEvent::Connect => {
+                        let url = publishing.publisher.url();
+                        match outlet.connect(url.host(), url.port()) {
                             Some(conn) => {
                                 publishing.link = Some(Link { conn, writable: false });
                                 self.connections.insert(conn, User::Publisher(index));
@@ -104,8 +105,14 @@ impl Gateway {
                     PublisherEvent::KeyframeWanted => session.request_keyframe(now),
                 }
             }
-            if let Some(link) = &mut publishing.link {
-                link.pump(now, &mut publishing.publisher, log, &mut self.gather, outlet);
+            match &mut publishing.link {
+                Some(link) if link.writable => {
+                    link.pump(now, &mut publishing.publisher, log, &mut self.gather, outlet);
+                }
+                // Without a socket to write to, its place in the log still moves on.
+                _ => {
+                    publishing.publisher.poll_transmit(now, log, &mut []);
+                }
             }
         }
     }

@@ -8,7 +8,8 @@ use heapless::Vec as FixedVec;
 use crate::base::ids::ConnId;
 use crate::base::network::Network;
 use crate::base::rng::Rng;
-use crate::gateway::config::{self, Host};
+use crate::gateway::config::{self, Host, MediaAddress};
+use crate::gateway::outlet::Outlet;
 use crate::limits::TRUNK_OPENING;
 use crate::sdp::{CodecPlan, PlanError};
 use crate::sip::{SipConfig, SipEndpoint};
@@ -54,6 +55,18 @@ impl Trunk {
         match &self.config.proxy {
             Some(Host::Name(name)) => Some(name),
             _ => None,
+        }
+    }
+
+    /// Tells SIP at which address of ours a peer reaches us.
+    pub fn set_local(&mut self, peer: IpAddr, address: MediaAddress, outlet: &mut dyn Outlet) {
+        // Nothing is looked up for those who get no answer.
+        if self.endpoint.allows(peer) {
+            let local = match address {
+                MediaAddress::Fixed(address) => address,
+                MediaAddress::Auto => outlet.local_address(peer),
+            };
+            self.endpoint.set_local(peer, local);
         }
     }
 

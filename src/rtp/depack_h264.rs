@@ -30,7 +30,7 @@ use crate::base::packet_pool::Packet;
 use crate::base::time::Instant;
 use crate::limits::FRAME_SEGMENTS;
 use crate::rtp::parameter_sets::ParameterSets;
-use crate::rtp::reorder::InOrder;
+use crate::rtp::reorder::{Before, InOrder};
 use crate::wire::h264::{
     AnnexBUnits, FragmentHeader, NalHeader, NalKind, StapUnits, start_code, starts_picture,
 };
@@ -83,6 +83,8 @@ pub struct H264Depacketizer {
     segments: Segments,
     unit: Option<Unit>,
     fragmented: Option<Fragmented>,
+    /// What came before the packets without payload that came last.
+    before_empty: Before,
     /// The timestamp of the unit that a marker ended last.
     ended: Option<u32>,
     /// Units go on after a marker, so only a new timestamp ends them.
@@ -99,8 +101,8 @@ struct Unit {
     timestamp: u32,
     first_received: Instant,
     received: Instant,
-    /// Its beginning may be missing, unless its first NAL unit is one that units begin with.
-    maybe_headless: bool,
+    /// What came before its first NAL unit; [`Before::Packet`] once its beginning is there for sure.
+    before: Before,
     /// It has the timestamp of a unit that a marker ended.
     after_marker: bool,
     damaged: bool,
@@ -135,9 +137,15 @@ impl H264Depacketizer {
     ///
     /// `out` may take the segments; what it leaves is dropped.
     pub fn push(&mut self, packet: InOrder, mut out: impl FnMut(AccessUnit, &mut Segments)) {
-        let InOrder { arrival, after_gap } = packet;
+        let InOrder { arrival, before } = packet;
         let header = arrival.header;
-        if after_gap {
+        let carried = core::mem::take(&mut self.before_empty);
+        let before = if before == Before::Packet {
+            carried
+        } else {
+            before
+        };
+        if before == Before::Gap {
             // Parts of the open unit, or whole units, are missing.
             self.damage();
         }
@@ -151,13 +159,14 @@ impl H264Depacketizer {
         let payload = header.payload();
         if payload.is_empty() {
             self.counters.empty = self.counters.empty.saturating_add(1);
+            self.before_empty = before;
             return;
         }
         let unit = self.unit.get_or_insert(Unit {
             timestamp: header.timestamp,
             first_received: arrival.received,
             received: arrival.received,
-            maybe_headless: after_gap,
+            before,
             after_marker: self.ended == Some(header.timestamp),
             damaged: false,
             dropped: false,
@@ -179,9 +188,38 @@ impl H264Depacketizer {
         self.unit = None;
         self.fragmented = None;
         self.segments.clear();
+        self.before_empty = Before::Packet;
         self.ended = None;
         self.marker_unreliable = false;
         self.lose_sync();
+    }
+
+    /// Whether a source's first packet may well be the first of an access unit: others belong
+    /// before it otherwise.
+    pub fn can_begin_with(&self, payload: &[u8]) -> bool {
+        let Some(first) = payload.first() else {
+            return true;
+        };
+        let (kind, after_header) = match NalHeader(*first).kind() {
+            NalKind::StapA => (
+                NalHeader(payload.get(3).copied().unwrap_or(0)).kind(),
+                &[][..],
+            ),
+            NalKind::FuA => match FragmentHeader::parse(payload) {
+                Some(header) if header.start => (
+                    header.nal.kind(),
+                    payload.get(FragmentHeader::BYTES..).unwrap_or_default(),
+                ),
+                _ => return false,
+            },
+            NalKind::Reserved => (NalKind::Sps, &[][..]),
+            kind => (kind, payload.get(1..).unwrap_or_default()),
+        };
+        match kind {
+            NalKind::Sps | NalKind::Delimiter => true,
+            NalKind::IdrSlice => self.sets.are_complete() && starts_picture(after_header),
+            _ => false,
+        }
     }
 
     /// Whether a keyframe has become wanted since the last call.
@@ -349,13 +387,22 @@ impl H264Depacketizer {
     /// Notes what a NAL unit, given without its header byte, tells of the access unit it is in.
     fn begin_nal(&mut self, kind: NalKind, after_header: &[u8]) {
         let Some(unit) = &mut self.unit else { return };
-        // Everything before these belongs to the access unit before (H.264, section 7.4.1.2.3),
-        // but for units that no decoder misses.
-        let headless = unit.maybe_headless && !matches!(kind, NalKind::Sps | NalKind::Delimiter);
-        if kind != NalKind::Filler {
-            unit.maybe_headless = false;
+        let mut damaged = false;
+        if unit.before != Before::Packet {
+            match kind {
+                NalKind::Filler => {}
+                // Everything before these belongs to the access unit before (H.264, section
+                // 7.4.1.2.3), but for units that no decoder misses.
+                NalKind::Sps | NalKind::Delimiter => unit.before = Before::Packet,
+                // What was sent before the first packet of a source is known to be missing only
+                // when that packet starts in the middle of a picture.
+                NalKind::Slice | NalKind::IdrSlice if unit.before == Before::Nothing => {
+                    damaged = !starts_picture(after_header);
+                    unit.before = Before::Packet;
+                }
+                _ => damaged = unit.before == Before::Gap,
+            }
         }
-        let mut damaged = headless;
         match kind {
             NalKind::IdrSlice => unit.idr_slices = true,
             NalKind::Slice => unit.other_slices = true,
@@ -523,7 +570,7 @@ mod tests {
         pool: PacketPool,
         depacketizer: H264Depacketizer,
         sequence: u16,
-        after_gap: bool,
+        before: Before,
     }
 
     impl Rig {
@@ -532,7 +579,7 @@ mod tests {
                 pool: PacketPool::new(1_000),
                 depacketizer: H264Depacketizer::new(),
                 sequence: 0,
-                after_gap: false,
+                before: Before::Nothing,
             }
         }
 
@@ -547,7 +594,7 @@ mod tests {
         }
 
         fn lose(&mut self) {
-            self.after_gap = true;
+            self.before = Before::Gap;
         }
 
         fn push(&mut self, timestamp: u32, marker: bool, payload: &[u8]) -> Vec<Out> {
@@ -563,10 +610,10 @@ mod tests {
                 packet,
                 received: Instant::from_millis(7),
             };
-            let after_gap = core::mem::take(&mut self.after_gap);
+            let before = core::mem::replace(&mut self.before, Before::Packet);
             let mut out = Vec::new();
             self.depacketizer
-                .push(InOrder { arrival, after_gap }, |unit, segments| {
+                .push(InOrder { arrival, before }, |unit, segments| {
                     let bytes = segments
                         .iter()
                         .flat_map(|s| [s.prefix(), s.payload()].concat())
@@ -770,8 +817,51 @@ mod tests {
         for beginning in [PPS, SEI, IDR, &fragments(IDR, 9)[0]] {
             let mut rig = Rig::synced();
             rig.lose();
+            rig.push(199, false, &[]);
             rig.push(200, false, beginning);
             assert!(rig.push(200, true, IDR_REST).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_source_may_begin_with_a_whole_picture_and_not_within_one() {
+        for beginning in [&[][..], PPS, SEI] {
+            for (slice, frames) in [(IDR, 1), (IDR_REST, 0)] {
+                let mut rig = Rig::new();
+                let sprop = [SPS, PPS].map(|set| ParameterSet::from_slice(set).unwrap());
+                assert!(!rig.depacketizer.can_begin_with(IDR));
+                rig.depacketizer.take_sprop(&sprop);
+                assert!(rig.depacketizer.can_begin_with(IDR));
+                assert!(!rig.depacketizer.can_begin_with(IDR_REST));
+                rig.push(1, false, beginning);
+                assert_eq!(rig.push(1, true, slice).len(), frames);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_source_may_begin_with_is_told_from_the_first_payload() {
+        let rig = Rig::new();
+        let coded = [&[0, 0, 0, 1], SPS].concat();
+        for payload in [
+            SPS,
+            DELIMITER,
+            &stap(&[SPS, PPS]),
+            &coded,
+            &fragments(SPS, 9)[0],
+        ] {
+            assert!(rig.depacketizer.can_begin_with(payload));
+        }
+        for payload in [
+            PPS,
+            SEI,
+            IDR,
+            SLICE,
+            &stap(&[PPS]),
+            &fragments(SPS, 9)[1],
+            &[0x7c],
+        ] {
+            assert!(!rig.depacketizer.can_begin_with(payload));
         }
     }
 
@@ -925,7 +1015,9 @@ mod tests {
                     bytes[at] = rng.u32() as u8;
                 }
                 for length in [round as usize % (bytes.len() + 1), bytes.len()] {
-                    rig.after_gap = rng.below(50) == 0;
+                    if rng.below(50) == 0 {
+                        rig.lose();
+                    }
                     rig.push(round / 3, rng.below(4) == 0, &bytes[..length]);
                 }
             }

@@ -79,6 +79,11 @@ impl ParameterSets {
         self.config.clone()
     }
 
+    /// Whether there is one of each.
+    pub fn are_complete(&self) -> bool {
+        self.sps.is_some() && !self.pps.is_empty()
+    }
+
     fn build(&self, keyframe: bool) -> Option<CodecConfig> {
         let sps = self.sps.as_ref()?;
         if !keyframe

@@ -1,6 +1,7 @@
 //! The reorder buffer: packets in sequence, held by time and not by count.
 //!
-//! What comes in order passes at once. Behind a gap packets wait until the missing one comes or
+//! What comes in order passes at once, and so does a source's first packet, unless its owner says
+//! that something belongs before it ([`Reorder::expect_earlier`]). Behind a gap packets wait until the missing one comes or
 //! the gap's deadline passes; then the missing packets count as lost and the rest goes on. The
 //! hold lies between [`MIN_HOLD`] and [`MAX_HOLD`] and follows the reordering seen: twice the
 //! lateness of packets that closed a gap, at once upwards and slowly downwards.
@@ -43,6 +44,9 @@ pub const MAX_DROPOUT: u16 = 3_000;
 /// How far behind a packet may be to be called late.
 pub const LATE_PACKETS: u16 = 128;
 
+/// Packets that may still come before the first one of a source.
+const EARLIER_PACKETS: u16 = 16;
+
 const _: () = assert!(REORDER_PACKETS.is_power_of_two() && REORDER_PACKETS <= 128);
 
 /// What the reorder buffer saw.
@@ -67,8 +71,20 @@ pub struct ReorderCounters {
 pub struct InOrder {
     /// The packet.
     pub arrival: Arrival,
-    /// Packets before it are missing for good, or its sequence is a new one.
-    pub after_gap: bool,
+    /// What is known of the packet before it.
+    pub before: Before,
+}
+
+/// What came before a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Before {
+    /// The packet whose sequence number is one less.
+    #[default]
+    Packet,
+    /// Nothing: it is the first of its source that came.
+    Nothing,
+    /// Something that is missing for good, or another sequence.
+    Gap,
 }
 
 /// Puts one source's packets in sequence. About 6 KiB.
@@ -84,7 +100,9 @@ pub struct Reorder {
     deadline: Option<Instant>,
     /// Packets far away, to go on with when everything held is out.
     jump: [Option<Arrival>; 2],
-    after_gap: bool,
+    before: Before,
+    /// The gap in front may be none: nothing was handed over yet.
+    starting: bool,
     /// Bit n: the packet n + 1 before `next` was handed over.
     seen: u128,
     /// When the gap that was given up last was noticed.
@@ -109,7 +127,8 @@ impl Reorder {
             count: 0,
             deadline: None,
             jump: [None, None],
-            after_gap: false,
+            before: Before::Nothing,
+            starting: false,
             seen: 0,
             last_gap: None,
             hold: START_HOLD,
@@ -127,8 +146,23 @@ impl Reorder {
         self.jump = [None, None];
         self.next = None;
         self.seen = 0;
-        self.after_gap = false;
+        self.before = Before::Nothing;
+        self.starting = false;
         self.last_gap = None;
+    }
+
+    /// Whether no packet came yet since the last restart.
+    pub fn is_fresh(&self) -> bool {
+        self.next.is_none()
+    }
+
+    /// Tells of a fresh buffer's first packet, before it is pushed, that packets before it are
+    /// probably on their way: it then waits for them, up to [`MIN_HOLD`].
+    pub fn expect_earlier(&mut self, sequence: u16) {
+        if self.is_fresh() {
+            self.next = Some(sequence.wrapping_sub(EARLIER_PACKETS));
+            self.starting = true;
+        }
     }
 
     /// Takes one packet. Drain [`Self::pop`] before the next.
@@ -143,6 +177,7 @@ impl Reorder {
                 self.came_late(arrival.received.since(noticed));
                 self.counters.reordered = self.counters.reordered.saturating_add(1);
             }
+            self.starting = false;
             self.step(1, true);
             self.ready = Some(arrival);
             self.set_deadline();
@@ -241,7 +276,7 @@ impl Reorder {
     fn hand_over(&mut self, arrival: Arrival) -> InOrder {
         InOrder {
             arrival,
-            after_gap: core::mem::take(&mut self.after_gap),
+            before: core::mem::replace(&mut self.before, Before::Packet),
         }
     }
 
@@ -267,7 +302,8 @@ impl Reorder {
     }
 
     fn set_deadline(&mut self) {
-        self.deadline = self.noticed().map(|noticed| noticed + self.hold);
+        let hold = if self.starting { MIN_HOLD } else { self.hold };
+        self.deadline = self.noticed().map(|noticed| noticed + hold);
     }
 
     fn is_leaving(&self) -> bool {
@@ -294,6 +330,11 @@ impl Reorder {
             .min()
             .unwrap_or(0);
         self.last_gap = self.noticed();
+        if core::mem::take(&mut self.starting) {
+            // Nothing came before: the source starts here.
+            self.step(missing, false);
+            return self.set_deadline();
+        }
         self.lose(missing);
         // Real loss does not tell of reordering: the hold drifts down to its floor.
         self.hold = self
@@ -305,7 +346,7 @@ impl Reorder {
     fn lose(&mut self, missing: u16) {
         self.counters.lost = self.counters.lost.saturating_add(u64::from(missing));
         self.step(missing, false);
-        self.after_gap = true;
+        self.before = Before::Gap;
     }
 
     /// Goes on with the packets that were too far away to be held.
@@ -317,7 +358,7 @@ impl Reorder {
             self.counters.jumps = self.counters.jumps.saturating_add(1);
             self.next = Some(first.header.sequence);
             self.seen = 0;
-            self.after_gap = true;
+            self.before = Before::Gap;
         } else {
             self.last_gap = Some(first.received);
             self.lose(first.header.sequence.wrapping_sub(next));
@@ -418,7 +459,7 @@ mod tests {
         fn pop(&mut self, millis: u64) -> Vec<(u16, bool)> {
             let now = Instant::from_millis(millis);
             let out: Vec<_> = core::iter::from_fn(|| self.reorder.pop(now))
-                .map(|packet| (packet.arrival.header.sequence, packet.after_gap))
+                .map(|packet| (packet.arrival.header.sequence, packet.before == Before::Gap))
                 .collect();
             self.reorder.check_invariants();
             out
@@ -466,6 +507,28 @@ mod tests {
         assert_eq!(rig.reorder.counters().lost, 3);
         assert_eq!(rig.push(61, 11), []);
         assert_eq!(rig.reorder.counters().late, 1);
+    }
+
+    #[test]
+    fn packets_before_the_first_are_waited_for_where_they_are_expected() {
+        let mut rig = Rig::new();
+        rig.reorder.expect_earlier(5);
+        assert_eq!(rig.push(0, 5), []);
+        assert_eq!(rig.push(2, 3), []);
+        assert_eq!(rig.push(3, 4), []);
+        assert_eq!(rig.pop(19), []);
+        assert_eq!(rig.pop(20), [(3, false), (4, false), (5, false)]);
+        assert_eq!(rig.push(21, 6), [(6, false)]);
+        assert_eq!(rig.reorder.counters().lost, 0);
+        // Once something came there is nothing to expect before it.
+        rig.reorder.expect_earlier(7);
+        assert_eq!(rig.push(22, 7), [(7, false)]);
+        rig.reorder.restart();
+        rig.reorder.expect_earlier(60_000);
+        assert_eq!(rig.push(30, 60_000), []);
+        assert_eq!(rig.push(31, 60_002), []);
+        assert_eq!(rig.pop(50), [(60_000, false)]);
+        assert_eq!(rig.pop(71), [(60_002, true)]);
     }
 
     #[test]

@@ -212,6 +212,9 @@ impl Stream {
             if let Some(reception) = &mut self.reception {
                 reception.on_packet(arrival.received, header.sequence, header.timestamp);
             }
+            if self.reorder.is_fresh() && !self.media.can_begin_with(&arrival) {
+                self.reorder.expect_earlier(header.sequence);
+            }
             self.reorder.push(arrival);
             self.drain(now, clock, log);
         }
@@ -426,6 +429,17 @@ impl Media {
             }
             Codec::Pcma => Self::Audio(Rc::new(CodecConfig::Pcma)),
             Codec::Pcmu => Self::Audio(Rc::new(CodecConfig::Pcmu)),
+        }
+    }
+
+    fn can_begin_with(&self, arrival: &Arrival) -> bool {
+        let payload = arrival
+            .packet
+            .get(arrival.header.payload())
+            .unwrap_or_default();
+        match self {
+            Self::H264(depacketizer) => depacketizer.can_begin_with(payload),
+            Self::Audio(_) => true,
         }
     }
 }

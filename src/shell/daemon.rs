@@ -140,7 +140,7 @@ impl Daemon {
         let pool = PacketPool::new(config.limits.pool_packets());
         let rng = Rng::from_seed(seed);
         Ok(Self {
-            gateway: Gateway::new(config, pool.clone(), rng, clock.epoch())?,
+            gateway: Gateway::new(config, rng, clock.epoch())?,
             sockets,
             clock,
             pool,
@@ -346,7 +346,7 @@ impl Daemon {
                             Service::Sip(trunk) => ConnectionKind::Sip(trunk),
                             Service::Rtmp => ConnectionKind::Player,
                         };
-                        if !self.gateway.handle_accepted(now, conn, kind, remote) {
+                        if !self.gateway.handle_accepted(now, conn, kind, remote, &mut self.sockets) {
                             self.sockets.streams.remove(conn);
                         }
                     }

@@ -5,6 +5,16 @@
 //! itself is cut to a few lines and a count. Towards the journal each line carries its priority;
 //! elsewhere, the seconds since start.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;

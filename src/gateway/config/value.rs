@@ -1,11 +1,22 @@
 //! The kinds of value a configuration is made of, each read from text and printed back.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
 use core::fmt;
 use core::net::IpAddr;
 use core::str::FromStr;
 
 use crate::base::redact::{HIDDEN, Secret};
 use crate::limits::MEDIA_PORTS_PER_CALL;
+use crate::wire::rtmp_url::{RtmpUrl, RtmpUrlError};
 
 /// Bytes of a host name.
 const HOST_BYTES: usize = 253;
@@ -310,66 +321,25 @@ impl fmt::Debug for HttpUrl {
     }
 }
 
-/// Address of an RTMP server and application.
-///
-/// Prints without user, password and query.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RtmpTarget {
-    /// The server.
-    pub host: Host,
-    /// Its port.
-    pub port: u16,
-    text: Secret<String>,
-    shown: String,
-}
-
-impl RtmpTarget {
-    /// The whole address.
-    pub fn expose(&self) -> &str {
-        self.text.expose()
-    }
-}
-
-impl FromStr for RtmpTarget {
-    type Err = Expected;
-
-    fn from_str(text: &str) -> Result<Self, Expected> {
-        let form = || Expected::new("an address such as rtmp://server:1935/live");
-        let (scheme, rest) = text.split_once("://").ok_or_else(form)?;
-        if scheme.eq_ignore_ascii_case("rtmps") {
-            return Err(Expected::new(
-                "rtmp://, as rtmps:// (TLS) is not supported yet",
-            ));
+/// Reads the address of an RTMP server and application.
+pub fn rtmp_url(text: &str) -> Result<RtmpUrl, Expected> {
+    let form = || Expected::new("an address such as rtmp://server:1935/live");
+    let url = RtmpUrl::parse(text).map_err(|error| match error {
+        RtmpUrlError::Scheme | RtmpUrlError::Character => form(),
+        RtmpUrlError::TooLong => Expected::new("a shorter address, user and password"),
+        RtmpUrlError::Secure => Expected::new("rtmp://, as rtmps:// (TLS) is not supported yet"),
+        RtmpUrlError::Host => Expected::new("an address with a host, as in rtmp://server/live"),
+        RtmpUrlError::Port => Expected::new("an address with a port from 1 to 65535"),
+        RtmpUrlError::App => {
+            Expected::new("an application after the server, such as rtmp://server:1935/live")
         }
-        if !scheme.eq_ignore_ascii_case("rtmp") {
-            return Err(form());
+        RtmpUrlError::Credentials => {
+            Expected::new("user:password before the @, percent-encoded where they hold %, / or @")
         }
-        let authority = Authority::parse(rest).ok_or_else(form)?;
-        let path = authority.tail.split('?').next().unwrap_or_default();
-        if path.trim_matches('/').is_empty() {
-            return Err(Expected::new(
-                "an application after the server, such as rtmp://server:1935/live",
-            ));
-        }
-        Ok(Self {
-            shown: format!("rtmp://{}{path}", authority.shown()),
-            host: authority.host,
-            port: authority.port.unwrap_or(1_935),
-            text: Secret::new(text.to_owned()),
-        })
-    }
-}
-
-impl fmt::Display for RtmpTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown)
-    }
-}
-
-impl fmt::Debug for RtmpTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RtmpTarget({self})")
-    }
+    })?;
+    // An address with a mistake, such as 192.0.2.256, is no host name.
+    url.host().parse::<Host>()?;
+    Ok(url)
 }
 
 /// The `user:password@host:port` of a URL and what follows.
@@ -494,14 +464,11 @@ mod tests {
             .unwrap();
         assert_eq!(url.to_string(), "https://***@backend:8080/MyAPI");
         assert!(url.expose().contains("hunter2"));
-        let target: RtmpTarget = "rtmp://joe:p@ss@[2001:db8::1]/live/x?key=hunter2"
-            .parse()
-            .unwrap();
-        assert_eq!(target.to_string(), "rtmp://***@[2001:db8::1]/live/x");
-        assert_eq!(target.port, 1_935);
-        assert_eq!(
-            format!("{target:?}"),
-            "RtmpTarget(rtmp://***@[2001:db8::1]/live/x)"
+        let target = rtmp_url("rtmp://joe:hunter2@[2001:db8::1]:1936/live/x?key=hunter2").unwrap();
+        assert!(!target.to_string().contains("hunter2"), "{target}");
+        assert!(
+            target.to_string().contains("[2001:db8::1]:1936/live/x"),
+            "{target}"
         );
     }
 
@@ -526,10 +493,11 @@ mod tests {
             "server/live",
             "rtmp://s:70000/live",
             "rtmp://[::1/live",
+            "rtmp://192.0.2.256/live",
         ] {
-            assert!(text.parse::<RtmpTarget>().is_err(), "{text}");
+            assert!(rtmp_url(text).is_err(), "{text}");
         }
-        let refused = "rtmps://server/live".parse::<RtmpTarget>().unwrap_err();
+        let refused = rtmp_url("rtmps://server/live").unwrap_err();
         assert!(refused.to_string().contains("not supported yet"));
     }
 }
