@@ -36,7 +36,13 @@ pub struct Sent {
 
 impl Baresip {
     /// Calls `number` at the gateway for `seconds`, offering `codec` (`PCMA` or `PCMU`) and H.264.
-    pub fn call(ports: &mut Ports, gateway: SocketAddr, number: &str, codec: &str, seconds: u32) -> Self {
+    pub fn call(
+        ports: &mut Ports,
+        gateway: SocketAddr,
+        number: &str,
+        codec: &str,
+        seconds: u32,
+    ) -> Self {
         let folder = Scratch::new("baresip");
         let sip = ports.pair();
         let first = ports.pair();
@@ -53,8 +59,9 @@ impl Baresip {
             .replace("@FOLDER@", &folder.path().to_string_lossy());
         folder.write("config", text);
         folder.write("contacts", "");
-        let account =
-            format!("<sip:caller@127.0.0.1:{sip}>;regint=0;audio_codecs={codec};video_codecs=H264\n");
+        let account = format!(
+            "<sip:caller@127.0.0.1:{sip}>;regint=0;audio_codecs={codec};video_codecs=H264\n"
+        );
         folder.write("accounts", account);
         let program = Program::start(
             Command::new("baresip")
@@ -76,9 +83,16 @@ impl Baresip {
         self.program.wait(patience);
         let text = self.program.text();
         let encoded = |kind: &str| {
-            let line = text.lines().find(|line| line.contains("libx264") && line.contains(kind));
-            let rest = line.and_then(|line| line.split_once(kind)).map_or("", |(_, rest)| rest);
-            rest.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0)
+            let line = text
+                .lines()
+                .find(|line| line.contains("libx264") && line.contains(kind));
+            let rest = line
+                .and_then(|line| line.split_once(kind))
+                .map_or("", |(_, rest)| rest);
+            rest.split_whitespace()
+                .next()
+                .and_then(|word| word.parse().ok())
+                .unwrap_or(0)
         };
         let keyframes = encoded("frame I:");
         let packets = text.lines().find(|line| line.starts_with("packets:"));
@@ -86,6 +100,10 @@ impl Baresip {
             .and_then(|line| line.split_whitespace().nth(1))
             .and_then(|word| word.parse().ok())
             .unwrap_or_else(|| panic!("baresip had no call:\n{text}"));
-        Sent { pictures: keyframes + encoded("frame P:"), keyframes, audio_packets }
+        Sent {
+            pictures: keyframes + encoded("frame P:"),
+            keyframes,
+            audio_packets,
+        }
     }
 }

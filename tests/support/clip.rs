@@ -25,7 +25,10 @@ impl Clip {
     pub fn load() -> Self {
         let video = fs::read(Self::video_path()).expect("the clip is part of the project");
         let audio = fs::read(Self::audio_path()).expect("the clip is part of the project");
-        Self { pictures: pictures(&video), audio }
+        Self {
+            pictures: pictures(&video),
+            audio,
+        }
     }
 
     /// The H.264 elementary stream.
@@ -47,7 +50,8 @@ impl Clip {
     pub fn parameter_sets(&self) -> (Vec<u8>, Vec<u8>) {
         let find = |kind| {
             let nal = self.pictures[0].iter().find(|nal| nal_type(nal) == kind);
-            nal.expect("the clip begins with its parameter sets").clone()
+            nal.expect("the clip begins with its parameter sets")
+                .clone()
         };
         (find(7), find(8))
     }
@@ -58,7 +62,10 @@ impl Clip {
         run(Command::new("ffmpeg")
             .args(["-v", "error", "-y", "-framerate", "25", "-f", "h264", "-i"])
             .arg(Self::video_path())
-            .args(["-itsoffset", &format!("{}", f64::from(audio_late_ms) / 1000.0)])
+            .args([
+                "-itsoffset",
+                &format!("{}", f64::from(audio_late_ms) / 1000.0),
+            ])
             .args(["-f", "alaw", "-ar", "8000", "-ac", "1", "-i"])
             .arg(Self::audio_path())
             .args(["-c", "copy", "-f", "flv"])
@@ -81,7 +88,9 @@ impl Clip {
     pub fn as_wav(folder: &Scratch) -> PathBuf {
         let path = folder.join("clip.wav");
         run(Command::new("ffmpeg")
-            .args(["-v", "error", "-y", "-f", "alaw", "-ar", "8000", "-ac", "1", "-i"])
+            .args([
+                "-v", "error", "-y", "-f", "alaw", "-ar", "8000", "-ac", "1", "-i",
+            ])
             .arg(Self::audio_path())
             .args(["-c:a", "pcm_s16le"])
             .arg(&path));
@@ -96,7 +105,10 @@ pub fn nal_type(nal: &[u8]) -> u8 {
 
 /// Only the coded slices of a picture.
 pub fn slices(nals: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    nals.iter().filter(|nal| matches!(nal_type(nal), 1 | 5)).cloned().collect()
+    nals.iter()
+        .filter(|nal| matches!(nal_type(nal), 1 | 5))
+        .cloned()
+        .collect()
 }
 
 /// Splits an Annex B stream of single-slice pictures into access units.

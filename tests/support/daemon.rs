@@ -30,7 +30,13 @@ pub struct Daemon {
 impl Daemon {
     /// Starts a gateway whose trunk publishes to `url`.
     pub fn publishing_to(ports: &mut Ports, url: &str) -> Self {
-        Self::start(ports, Settings { url: Some(url.to_owned()), ..Settings::default() })
+        Self::start(
+            ports,
+            Settings {
+                url: Some(url.to_owned()),
+                ..Settings::default()
+            },
+        )
     }
 
     /// Starts a gateway and waits until it listens.
@@ -56,10 +62,17 @@ impl Daemon {
         let folder = Scratch::new("gateway");
         let file = folder.write("trunkcast.yml", yaml);
         let program = Program::start(
-            Command::new(env!("CARGO_BIN_EXE_trunkcast")).args(["run", "--config"]).arg(file),
+            Command::new(env!("CARGO_BIN_EXE_trunkcast"))
+                .args(["run", "--config"])
+                .arg(file),
         );
         program.wait_for("ready", Duration::from_secs(5));
-        Self { program, sip, rtmp, folder }
+        Self {
+            program,
+            sip,
+            rtmp,
+            folder,
+        }
     }
 
     /// Where the trunk takes SIP, over UDP and TCP.
@@ -79,14 +92,20 @@ impl Daemon {
 
     /// Waits for a line with `text` after line `from` of the log; returns the line after it.
     pub fn wait_after(&self, from: usize, text: &str, seconds: u64) -> usize {
-        self.program.wait_for_after(from, text, Duration::from_secs(seconds)).0
+        self.program
+            .wait_for_after(from, text, Duration::from_secs(seconds))
+            .0
     }
 
     /// Asks it to end, as systemd does, and demands that it does so within its two seconds.
     pub fn terminate(&mut self) {
         self.program.signal("TERM");
         let status = self.program.wait(Duration::from_secs(4));
-        assert!(status.success(), "the gateway ended with {status}:\n{}", self.program.text());
+        assert!(
+            status.success(),
+            "the gateway ended with {status}:\n{}",
+            self.program.text()
+        );
     }
 
     /// Demands that nothing panicked and that no call is left.

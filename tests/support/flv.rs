@@ -48,7 +48,9 @@ impl Flv {
         while rest.len() >= 15 {
             let size = be(&rest[1..4]) as usize;
             let time = be(&[rest[7], rest[4], rest[5], rest[6]]);
-            let Some(body) = rest.get(11..11 + size) else { break };
+            let Some(body) = rest.get(11..11 + size) else {
+                break;
+            };
             flv.tag(rest[0] & 0x1f, time, body);
             rest = rest.get(11 + size + 4..).unwrap_or_default();
         }
@@ -57,39 +59,68 @@ impl Flv {
 
     /// The slices of every picture, in order.
     pub fn slices(&self) -> Vec<Vec<Vec<u8>>> {
-        self.pictures.iter().map(|picture| slices(&picture.nals)).collect()
+        self.pictures
+            .iter()
+            .map(|picture| slices(&picture.nals))
+            .collect()
     }
 
     /// All sound, joined.
     pub fn sound(&self) -> Vec<u8> {
-        self.sounds.iter().flat_map(|sound| sound.data.iter().copied()).collect()
+        self.sounds
+            .iter()
+            .flat_map(|sound| sound.data.iter().copied())
+            .collect()
     }
 
     /// Demands what every output of the gateway has: headers first, a keyframe first, and times
     /// that never go back within a track.
     pub fn check_order(&self) {
         assert!(!self.pictures.is_empty(), "no pictures");
-        assert_eq!(self.sequence_headers[0].0, 0, "a picture came before the sequence header");
-        assert!(self.pictures[0].keyframe, "the first picture is not a keyframe");
+        assert_eq!(
+            self.sequence_headers[0].0, 0,
+            "a picture came before the sequence header"
+        );
+        assert!(
+            self.pictures[0].keyframe,
+            "the first picture is not a keyframe"
+        );
         for picture in &self.pictures {
             let idr = picture.nals.iter().any(|nal| nal_type(nal) == 5);
-            assert_eq!(picture.keyframe, idr, "keyframe flag at {} ms", picture.time);
+            assert_eq!(
+                picture.keyframe, idr,
+                "keyframe flag at {} ms",
+                picture.time
+            );
         }
         for pair in self.pictures.windows(2) {
-            assert!(pair[0].time <= pair[1].time, "video went back to {} ms", pair[1].time);
+            assert!(
+                pair[0].time <= pair[1].time,
+                "video went back to {} ms",
+                pair[1].time
+            );
         }
         for pair in self.sounds.windows(2) {
-            assert!(pair[0].time <= pair[1].time, "audio went back to {} ms", pair[1].time);
+            assert!(
+                pair[0].time <= pair[1].time,
+                "audio went back to {} ms",
+                pair[1].time
+            );
         }
     }
 
     fn tag(&mut self, kind: u8, time: u32, body: &[u8]) {
         match (kind, body) {
             (8, [format, data @ ..]) => {
-                self.sounds.push(Sound { time, format: *format, data: data.to_vec() });
+                self.sounds.push(Sound {
+                    time,
+                    format: *format,
+                    data: data.to_vec(),
+                });
             }
             (9, [_, 0, _, _, _, header @ ..]) => {
-                self.sequence_headers.push((self.pictures.len(), header.to_vec()));
+                self.sequence_headers
+                    .push((self.pictures.len(), header.to_vec()));
             }
             (9, [first, 1, _, _, _, data @ ..]) => self.pictures.push(Picture {
                 time,
@@ -114,5 +145,7 @@ fn length_prefixed(mut data: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn be(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0, |value, &byte| value << 8 | u32::from(byte))
+    bytes
+        .iter()
+        .fold(0, |value, &byte| value << 8 | u32::from(byte))
 }

@@ -23,7 +23,10 @@ pub fn skews(recording: &Path) -> Vec<f64> {
     assert!(!beeps.is_empty(), "no beep in {}", recording.display());
     let mut skews = Vec::new();
     for flash in flashes {
-        let nearest = beeps.iter().map(|beep| flash - beep).min_by(|a, b| a.abs().total_cmp(&b.abs()));
+        let nearest = beeps
+            .iter()
+            .map(|beep| flash - beep)
+            .min_by(|a, b| a.abs().total_cmp(&b.abs()));
         skews.extend(nearest.filter(|skew| skew.abs() < PAIR));
     }
     skews
@@ -80,5 +83,9 @@ fn a_law(byte: u8) -> i32 {
         0 => (mantissa << 4) + 8,
         segment => ((mantissa << 4) + 0x108) << (segment - 1),
     };
-    if value & 0x80 == 0 { -magnitude } else { magnitude }
+    if value & 0x80 == 0 {
+        -magnitude
+    } else {
+        magnitude
+    }
 }

@@ -4,7 +4,7 @@
 //! ([`Scratch`]) and ends what it started when it goes out of scope ([`Program`]). A program that
 //! is not installed fails the test that needs it; `tests/run` installs them all.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test uses a part of it")]
 
 pub mod baresip;
 pub mod clip;

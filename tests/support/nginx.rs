@@ -44,7 +44,11 @@ impl Nginx {
                 .arg("-c")
                 .arg(config),
         );
-        let nginx = Self { program, folder, address };
+        let nginx = Self {
+            program,
+            folder,
+            address,
+        };
         nginx.wait_until_bound();
         nginx
     }
@@ -66,13 +70,19 @@ impl Nginx {
         // nginx writes without buffering, so a file that no longer grows is whole.
         let mut size = None;
         loop {
-            let now = fs::metadata(&path).ok().map(|data| data.len()).filter(|&size| size > 13);
+            let now = fs::metadata(&path)
+                .ok()
+                .map(|data| data.len())
+                .filter(|&size| size > 13);
             if now.is_some() && now == size {
                 return path;
             }
             size = now;
             let log = fs::read_to_string(self.folder.join("error.log")).unwrap_or_default();
-            assert!(Instant::now() < deadline, "nginx recorded no {stream}:\n{log}");
+            assert!(
+                Instant::now() < deadline,
+                "nginx recorded no {stream}:\n{log}"
+            );
             thread::sleep(Duration::from_millis(300));
         }
     }
@@ -88,7 +98,10 @@ impl Nginx {
         let deadline = Instant::now() + patience;
         while self.recorded(stream) <= size {
             let log = fs::read_to_string(self.folder.join("error.log")).unwrap_or_default();
-            assert!(Instant::now() < deadline, "no more of {stream} came to nginx:\n{log}");
+            assert!(
+                Instant::now() < deadline,
+                "no more of {stream} came to nginx:\n{log}"
+            );
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -112,7 +125,11 @@ impl Nginx {
         let deadline = Instant::now() + Duration::from_secs(5);
         while TcpStream::connect(self.address).is_err() {
             let log = fs::read_to_string(self.folder.join("error.log")).unwrap_or_default();
-            assert!(Instant::now() < deadline, "nginx does not listen:\n{log}{}", self.program.text());
+            assert!(
+                Instant::now() < deadline,
+                "nginx does not listen:\n{log}{}",
+                self.program.text()
+            );
             thread::sleep(Duration::from_millis(20));
         }
     }

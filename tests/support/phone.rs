@@ -86,7 +86,12 @@ impl Phone {
         let mut leg = || {
             let port = ports.pair();
             let (rtp, rtcp) = (bind(port), bind(port + 1));
-            Leg { rtp, rtcp, remote_rtp: nowhere, remote_rtcp: nowhere }
+            Leg {
+                rtp,
+                rtcp,
+                remote_rtp: nowhere,
+                remote_rtcp: nowhere,
+            }
         };
         let (audio, video) = (leg(), leg());
         let mut phone = Self {
@@ -119,7 +124,10 @@ impl Phone {
     pub fn play_in_background(mut self, clip: &Arc<Clip>) -> Playing {
         let stop = Arc::new(AtomicBool::new(false));
         let (clip, stopped) = (Arc::clone(clip), Arc::clone(&stop));
-        let play = Play { rounds: 0, ..Play::default() };
+        let play = Play {
+            rounds: 0,
+            ..Play::default()
+        };
         let thread = thread::spawn(move || {
             let report = self.play_unless(&clip, &play, &stopped);
             (self, report)
@@ -132,7 +140,10 @@ impl Phone {
         self.cseq += 1;
         let request = self.request("BYE", self.cseq, "");
         let answer = self.ask(&request, "BYE");
-        assert!(answer.starts_with("SIP/2.0 200"), "answer to BYE:\n{answer}");
+        assert!(
+            answer.starts_with("SIP/2.0 200"),
+            "answer to BYE:\n{answer}"
+        );
     }
 
     /// Waits for the gateway to end the call.
@@ -163,7 +174,10 @@ impl Phone {
         );
         let request = self.request("INVITE", self.cseq, &request);
         let answer = self.ask(&request, "INVITE");
-        assert!(answer.starts_with("SIP/2.0 200"), "answer to INVITE:\n{answer}");
+        assert!(
+            answer.starts_with("SIP/2.0 200"),
+            "answer to INVITE:\n{answer}"
+        );
         self.to = header(&answer, "To").expect("a 200 has To").to_owned();
         let contact = header(&answer, "Contact").expect("a 200 has Contact");
         let inside = contact.split_once('<').map_or(contact, |(_, rest)| rest);
@@ -257,7 +271,10 @@ impl Phone {
             let kept = ["Via", "From", "To", "Call-ID", "CSeq"];
             let mut answer = String::from("SIP/2.0 200 OK\r\n");
             for line in message.lines() {
-                if line.split_once(':').is_some_and(|(name, _)| kept.contains(&name)) {
+                if line
+                    .split_once(':')
+                    .is_some_and(|(name, _)| kept.contains(&name))
+                {
                     answer += &format!("{line}\r\n");
                 }
             }
@@ -269,7 +286,11 @@ impl Phone {
     /// A request within or for the dialog; `rest` holds further headers and the body.
     fn request(&self, method: &str, cseq: u32, rest: &str) -> String {
         let address = self.sip.local_addr().expect("the socket is bound");
-        let rest = if rest.is_empty() { "Content-Length: 0\r\n\r\n" } else { rest };
+        let rest = if rest.is_empty() {
+            "Content-Length: 0\r\n\r\n"
+        } else {
+            rest
+        };
         format!(
             "{method} {} SIP/2.0\r\n\
              Via: SIP/2.0/UDP {address};branch=z9hG4bK{}-{method}-{cseq};rport\r\n\
@@ -320,13 +341,17 @@ impl Playing {
     /// Stops the media and gives the phone back, its call still up.
     pub fn stop(self) -> (Phone, Report) {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("the phone's thread does not panic")
+        self.thread
+            .join()
+            .expect("the phone's thread does not panic")
     }
 }
 
 fn bind(port: u16) -> UdpSocket {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).expect("the port is the test's own");
-    socket.set_nonblocking(true).expect("a socket can be made non-blocking");
+    socket
+        .set_nonblocking(true)
+        .expect("a socket can be made non-blocking");
     socket
 }
 

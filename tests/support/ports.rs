@@ -26,7 +26,11 @@ impl Ports {
         for step in 0..BLOCKS {
             let base = FIRST + (start + step) % BLOCKS * BLOCK;
             if let Ok(lock) = TcpListener::bind((Ipv4Addr::LOCALHOST, base)) {
-                return Self { lock, base, next: base + 2 };
+                return Self {
+                    lock,
+                    base,
+                    next: base + 2,
+                };
             }
         }
         panic!("no block of test ports is free");

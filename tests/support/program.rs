@@ -30,10 +30,20 @@ impl Program {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{name} does not start ({error}); see tests/run"));
-        let output = Arc::new((Mutex::new(Output { lines: Vec::new(), open: 2 }), Condvar::new()));
+        let output = Arc::new((
+            Mutex::new(Output {
+                lines: Vec::new(),
+                open: 2,
+            }),
+            Condvar::new(),
+        ));
         keep_lines(child.stdout.take().expect("stdout is piped"), &output);
         keep_lines(child.stderr.take().expect("stderr is piped"), &output);
-        Self { name, child, output }
+        Self {
+            name,
+            child,
+            output,
+        }
     }
 
     /// Waits until the program has printed a line that holds `text`, and returns that line.
@@ -57,9 +67,16 @@ impl Program {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || output.open == 0 {
                 let why = if output.open == 0 { "ended" } else { "went on" };
-                panic!("{} {why} without printing {text:?}:\n{}", self.name, output.lines.join("\n"));
+                panic!(
+                    "{} {why} without printing {text:?}:\n{}",
+                    self.name,
+                    output.lines.join("\n")
+                );
             }
-            output = changed.wait_timeout(output, left).expect("no reader panics").0;
+            output = changed
+                .wait_timeout(output, left)
+                .expect("no reader panics")
+                .0;
         }
     }
 
@@ -70,7 +87,12 @@ impl Program {
 
     /// Everything printed so far.
     pub fn text(&self) -> String {
-        self.output.0.lock().expect("no reader panics").lines.join("\n")
+        self.output
+            .0
+            .lock()
+            .expect("no reader panics")
+            .lines
+            .join("\n")
     }
 
     /// Process number.
@@ -84,7 +106,11 @@ impl Program {
             .args([format!("-{name}"), self.id().to_string()])
             .status()
             .expect("kill is part of every system");
-        assert!(status.success(), "{} was not there to be signalled", self.name);
+        assert!(
+            status.success(),
+            "{} was not there to be signalled",
+            self.name
+        );
     }
 
     /// Kills the program at once.
@@ -102,7 +128,11 @@ impl Program {
                 return status;
             }
             if Instant::now() > deadline {
-                panic!("{} did not end in {patience:?}:\n{}", self.name, self.text());
+                panic!(
+                    "{} did not end in {patience:?}:\n{}",
+                    self.name,
+                    self.text()
+                );
             }
             thread::sleep(Duration::from_millis(10));
         }
@@ -112,7 +142,11 @@ impl Program {
     pub fn succeed(&mut self, patience: Duration) -> String {
         let status = self.wait(patience);
         let text = self.text();
-        assert!(status.success(), "{} ended with {status}:\n{text}", self.name);
+        assert!(
+            status.success(),
+            "{} ended with {status}:\n{text}",
+            self.name
+        );
         text
     }
 
@@ -143,7 +177,11 @@ pub fn run(command: &mut Command) -> String {
         .output()
         .unwrap_or_else(|error| panic!("{name} does not start ({error}); see tests/run"));
     let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?} ended with {}:\n{complaints}", output.status);
+    assert!(
+        output.status.success(),
+        "{command:?} ended with {}:\n{complaints}",
+        output.status
+    );
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -157,7 +195,8 @@ fn keep_lines(stream: impl Read + Send + 'static, output: &Arc<(Mutex<Output>, C
             let more = matches!(reader.read_until(b'\n', &mut line), Ok(1..));
             let mut kept = output.0.lock().expect("no reader panics");
             if more {
-                kept.lines.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+                kept.lines
+                    .push(String::from_utf8_lossy(&line).trim_end().to_owned());
             } else {
                 kept.open -= 1;
             }

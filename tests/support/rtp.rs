@@ -20,7 +20,14 @@ pub struct RtpStream {
 impl RtpStream {
     /// A stream whose sequence number and timestamp begin where the test says.
     pub fn new(payload_type: u8, ssrc: u32, sequence: u16, first_timestamp: u32) -> Self {
-        Self { ssrc, payload_type, sequence, first_timestamp, packets: 0, octets: 0 }
+        Self {
+            ssrc,
+            payload_type,
+            sequence,
+            first_timestamp,
+            packets: 0,
+            octets: 0,
+        }
     }
 
     /// Packets sent so far.
@@ -48,7 +55,10 @@ impl RtpStream {
     /// as single NAL units or FU-A, marker on the last.
     pub fn picture(&mut self, elapsed: u32, nals: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let mut payloads: Vec<Vec<u8>> = Vec::new();
-        let sets: Vec<&Vec<u8>> = nals.iter().filter(|n| matches!(nal_type(n), 7 | 8)).collect();
+        let sets: Vec<&Vec<u8>> = nals
+            .iter()
+            .filter(|n| matches!(nal_type(n), 7 | 8))
+            .collect();
         if sets.len() > 1 {
             let mut aggregate = vec![0x78];
             for set in &sets {
@@ -75,17 +85,28 @@ impl RtpStream {
         }
         let last = payloads.len().saturating_sub(1);
         let packets = payloads.iter().enumerate();
-        packets.map(|(index, payload)| self.packet(elapsed, index == last, payload)).collect()
+        packets
+            .map(|(index, payload)| self.packet(elapsed, index == last, payload))
+            .collect()
     }
 
     /// A sender report with a CNAME that tells the time of now as `elapsed` ticks.
     pub fn sender_report(&self, elapsed: u32) -> Vec<u8> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("it is after 1970");
         let seconds = (now.as_secs() + 2_208_988_800) as u32;
         let fraction = ((u64::from(now.subsec_nanos()) << 32) / 1_000_000_000) as u32;
         let timestamp = self.first_timestamp.wrapping_add(elapsed);
         let mut report = vec![0x80, 200, 0, 6];
-        for word in [self.ssrc, seconds, fraction, timestamp, self.packets, self.octets] {
+        for word in [
+            self.ssrc,
+            seconds,
+            fraction,
+            timestamp,
+            self.packets,
+            self.octets,
+        ] {
             report.extend_from_slice(&word.to_be_bytes());
         }
         // SDES, one chunk: CNAME "test@tone" and the end of the chunk, on a 32-bit boundary.

@@ -46,7 +46,10 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("files of the failed test are kept in {}", self.path.display());
+            eprintln!(
+                "files of the failed test are kept in {}",
+                self.path.display()
+            );
         } else {
             let _ = fs::remove_dir_all(&self.path);
         }

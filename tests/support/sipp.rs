@@ -29,7 +29,14 @@ pub struct Scenario<'a> {
 impl<'a> Scenario<'a> {
     /// A scenario run from this host.
     pub fn new(name: &'a str, transport: &'a str, target: SocketAddr, number: &'a str) -> Self {
-        Self { name, transport, target, number, from: "127.0.0.1", keys: Vec::new() }
+        Self {
+            name,
+            transport,
+            target,
+            number,
+            from: "127.0.0.1",
+            keys: Vec::new(),
+        }
     }
 
     /// Sets a key.
@@ -55,8 +62,23 @@ impl<'a> Scenario<'a> {
             .current_dir(folder.path())
             .arg(self.target.to_string())
             .arg("-sf")
-            .arg(tests_folder().join("sipp").join(format!("{}.xml", self.name)))
-            .args(["-m", "1", "-r", "1", "-l", "1", "-nostdin", "-nd", "-trace_err", "-trace_msg"])
+            .arg(
+                tests_folder()
+                    .join("sipp")
+                    .join(format!("{}.xml", self.name)),
+            )
+            .args([
+                "-m",
+                "1",
+                "-r",
+                "1",
+                "-l",
+                "1",
+                "-nostdin",
+                "-nd",
+                "-trace_err",
+                "-trace_msg",
+            ])
             .args(["-timeout", "40s", "-timeout_error"])
             .args(["-t", self.transport, "-i", self.from, "-mi", self.from])
             .args(["-p", &ports.pair().to_string(), "-mp", &media.to_string()])
@@ -64,7 +86,11 @@ impl<'a> Scenario<'a> {
         for (name, value) in &self.keys {
             command.args(["-key", name, value]);
         }
-        Sipp { program: Program::start(&mut command), folder, name: self.name.to_owned() }
+        Sipp {
+            program: Program::start(&mut command),
+            folder,
+            name: self.name.to_owned(),
+        }
     }
 
     /// Runs SIPp for one call that must go as the scenario says.
@@ -93,7 +119,10 @@ impl Sipp {
     /// The messages that went to and fro, and SIPp's complaints.
     fn trace(&self) -> String {
         let mut text = String::new();
-        for entry in std::fs::read_dir(self.folder.path()).expect("the folder is there").flatten() {
+        for entry in std::fs::read_dir(self.folder.path())
+            .expect("the folder is there")
+            .flatten()
+        {
             let path = entry.path();
             if path.extension().is_some_and(|kind| kind == "log") {
                 text += &std::fs::read_to_string(path).unwrap_or_default();
@@ -109,9 +138,18 @@ pub fn write_capture(clip: &Clip, seconds: u32, path: &Path) {
     let mut audio = RtpStream::new(8, 0x0a0d_0001, 65_500, 4_294_960_000);
     let mut video = RtpStream::new(96, 0x0a0d_0002, 65_500, 4_294_900_000);
     let mut packets = Vec::new();
-    for (number, samples) in clip.audio.chunks(AUDIO_PACKET).take(seconds as usize * 50).enumerate() {
+    for (number, samples) in clip
+        .audio
+        .chunks(AUDIO_PACKET)
+        .take(seconds as usize * 50)
+        .enumerate()
+    {
         let elapsed = (number * AUDIO_PACKET) as u32;
-        packets.push((number as u64 * 20_000, 0, audio.packet(elapsed, number == 0, samples)));
+        packets.push((
+            number as u64 * 20_000,
+            0,
+            audio.packet(elapsed, number == 0, samples),
+        ));
     }
     let pictures = clip.pictures.iter().take((seconds * PICTURE_RATE) as usize);
     for (number, nals) in pictures.enumerate() {
