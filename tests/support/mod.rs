@@ -18,6 +18,7 @@ pub mod probe;
 pub mod program;
 pub mod rtp;
 pub mod scratch;
+pub mod signalling;
 pub mod sipp;
 
 pub use clip::Clip;

@@ -12,22 +12,18 @@ use super::{Clip, Ports, Program};
 
 /// How a scenario is run.
 pub struct Scenario<'a> {
-    /// File in `tests/sipp`, without `.xml`.
-    pub name: &'a str,
-    /// `u1` for UDP, `t1` for TCP.
-    pub transport: &'a str,
-    /// Where the gateway listens.
-    pub target: SocketAddr,
-    /// Whom to call.
-    pub number: &'a str,
-    /// Our own address.
-    pub from: &'a str,
-    /// Values that the scenario reads as `[name]`.
-    pub keys: Vec<(&'a str, String)>,
+    name: &'a str,
+    transport: &'a str,
+    target: SocketAddr,
+    number: &'a str,
+    from: &'a str,
+    /// Seconds of the clip to play, and whether with the picture.
+    media: Option<(u32, bool)>,
 }
 
 impl<'a> Scenario<'a> {
-    /// A scenario run from this host.
+    /// The scenario `tests/sipp/<name>.xml`, run from this host over `u1` (UDP) or `t1` (TCP)
+    /// towards the gateway at `target`, calling `number`.
     pub fn new(name: &'a str, transport: &'a str, target: SocketAddr, number: &'a str) -> Self {
         Self {
             name,
@@ -35,19 +31,25 @@ impl<'a> Scenario<'a> {
             target,
             number,
             from: "127.0.0.1",
-            keys: Vec::new(),
+            media: None,
         }
     }
 
-    /// Sets a key.
-    pub fn key(mut self, name: &'a str, value: impl ToString) -> Self {
-        self.keys.push((name, value.to_string()));
+    /// Calls from another address of this host.
+    pub fn from(mut self, address: &'a str) -> Self {
+        self.from = address;
         self
     }
 
-    /// Sets our own address.
-    pub fn from(mut self, address: &'a str) -> Self {
-        self.from = address;
+    /// Lets the scenario play both streams of the clip for so many seconds.
+    pub fn play(mut self, seconds: u32) -> Self {
+        self.media = Some((seconds, true));
+        self
+    }
+
+    /// Lets the scenario play the clip's sound for so many seconds.
+    pub fn sound(mut self, seconds: u32) -> Self {
+        self.media = Some((seconds, false));
         self
     }
 
@@ -55,8 +57,12 @@ impl<'a> Scenario<'a> {
     pub fn start(&self, ports: &mut Ports) -> Sipp {
         let folder = Scratch::new("sipp");
         let media = ports.pair();
-        // The video port is the pair above the audio port.
-        ports.pair();
+        // The picture's port is the pair above; the pairs after it are those a re-INVITE moves to.
+        for _ in 0..3 {
+            ports.pair();
+        }
+        let (seconds, picture) = self.media.unwrap_or((0, false));
+        write_capture(&Clip::load(), seconds, picture, &folder.join("clip.pcap"));
         let mut command = Command::new("sipp");
         command
             .current_dir(folder.path())
@@ -80,12 +86,10 @@ impl<'a> Scenario<'a> {
                 "-trace_msg",
             ])
             .args(["-timeout", "40s", "-timeout_error"])
+            .args(["-d", &(seconds * 1_000 + 200).to_string()])
             .args(["-t", self.transport, "-i", self.from, "-mi", self.from])
             .args(["-p", &ports.pair().to_string(), "-mp", &media.to_string()])
             .args(["-s", self.number]);
-        for (name, value) in &self.keys {
-            command.args(["-key", name, value]);
-        }
         Sipp {
             program: Program::start(&mut command),
             folder,
@@ -133,17 +137,14 @@ impl Sipp {
 }
 
 /// Writes a capture of the first `seconds` of the clip: A-law with payload type 8 on the first
-/// port, H.264 with payload type 96 two ports above it.
-pub fn write_capture(clip: &Clip, seconds: u32, path: &Path) {
+/// port and, if wanted, H.264 with payload type 96 two ports above it. SIPp shifts the ports of
+/// a capture as a whole, so one capture plays both streams, which two captures cannot.
+fn write_capture(clip: &Clip, seconds: u32, picture: bool, path: &Path) {
     let mut audio = RtpStream::new(8, 0x0a0d_0001, 65_500, 4_294_960_000);
     let mut video = RtpStream::new(96, 0x0a0d_0002, 65_500, 4_294_900_000);
     let mut packets = Vec::new();
-    for (number, samples) in clip
-        .audio
-        .chunks(AUDIO_PACKET)
-        .take(seconds as usize * 50)
-        .enumerate()
-    {
+    let sounds = clip.audio.chunks(AUDIO_PACKET).take(seconds as usize * 50);
+    for (number, samples) in sounds.enumerate() {
         let elapsed = (number * AUDIO_PACKET) as u32;
         packets.push((
             number as u64 * 20_000,
@@ -151,8 +152,12 @@ pub fn write_capture(clip: &Clip, seconds: u32, path: &Path) {
             audio.packet(elapsed, number == 0, samples),
         ));
     }
-    let pictures = clip.pictures.iter().take((seconds * PICTURE_RATE) as usize);
-    for (number, nals) in pictures.enumerate() {
+    let pictures = if picture {
+        (seconds * PICTURE_RATE) as usize
+    } else {
+        0
+    };
+    for (number, nals) in clip.pictures.iter().take(pictures).enumerate() {
         let elapsed = number as u32 * (90_000 / PICTURE_RATE);
         for (place, packet) in video.picture(elapsed, nals).into_iter().enumerate() {
             packets.push((number as u64 * 40_000 + place as u64, 2, packet));
