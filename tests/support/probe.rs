@@ -177,7 +177,7 @@ pub fn check_contiguous(clip: &Clip, got: &[Vec<Vec<u8>>]) -> usize {
 pub fn view(url: &str, file: &Path, seconds: Option<u32>) -> Program {
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-v", "info", "-y", "-rw_timeout", "20000000"]);
-    command.args(["-copyts", "-i", url, "-c", "copy"]);
+    command.args(["-i", url, "-c", "copy"]);
     if let Some(seconds) = seconds {
         command.args(["-t", &seconds.to_string()]);
     }
