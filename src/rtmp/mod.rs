@@ -1,3 +1,28 @@
-//! Floor 2: RTMP.
+//! Floor 2: RTMP (Adobe's RTMP specification 1.0), as a publisher, as a server that plays out, and
+//! as a viewer.
+//!
+//! The machines read frames from a [`FrameLog`](crate::base::frame_log::FrameLog) by a position of
+//! their own and copy frame bytes once, into the buffer of one write.
 
 #![forbid(unsafe_code)]
+
+mod auth;
+mod control_queue;
+mod gather;
+mod handshake;
+mod heard;
+mod link;
+mod media_place;
+mod media_writer;
+mod player;
+mod publisher;
+mod retry;
+mod viewer;
+mod words;
+
+pub use heard::FourCcs;
+pub use media_writer::MediaCounters;
+pub use player::{Name, Player, PlayerEvent};
+pub use publisher::{Publisher, PublisherConfig, PublisherCounters, PublisherEvent, RtmpStatus};
+pub use viewer::{Viewer, ViewerEvent};
+pub use words::Reason;

@@ -1,0 +1,741 @@
+//! The publisher: one stream to one RTMP server, for as long as its owner wants, whatever the
+//! server does meanwhile.
+//!
+//! Handshake, `connect` (with the FourCC list of Enhanced RTMP, version 2), chunk size,
+//! `releaseStream`, `FCPublish`, `createStream`, `publish`, then media; `FCUnpublish` and
+//! `deleteStream` at the end. A connection that fails at any step is tried again with growing waits;
+//! a name that is in use is waited for in the same way. Not done: RTMPS, the digest handshake,
+//! redirects, Enhanced RTMP media.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use core::fmt;
+use core::time::Duration;
+
+use heapless::Deque;
+
+use crate::base::frame_log::FrameLog;
+use crate::base::rng::Rng;
+use crate::base::time::Instant;
+use crate::limits::RTMP_CHUNK_BYTES;
+use crate::rtmp::auth::{self, AuthAnswer, AuthQuery};
+use crate::rtmp::control_queue::QueueFull;
+use crate::rtmp::heard::{FourCcs, Heard, Refusal};
+use crate::rtmp::link::{Link, WINDOW_BYTES};
+use crate::rtmp::media_place::Form;
+use crate::rtmp::media_writer::{MediaCounters, MediaWriter};
+use crate::rtmp::retry::Retry;
+use crate::rtmp::words::{Reason, reason};
+use crate::wire::rtmp_message::{Control, kind};
+use crate::wire::rtmp_url::{RtmpUrl, StreamKey};
+
+/// How long the TCP connection may take.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the server may take for the handshake and for each answer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the clean end may take.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+/// A stream that lasted this long was a success: the waits begin anew after it.
+const LASTING: Duration = Duration::from_secs(10);
+
+/// What this side could send to a server that knows Enhanced RTMP.
+const FOURCCS: [&str; 1] = ["avc1"];
+
+const CONNECT: u32 = 1;
+const RELEASE: u32 = 2;
+const FC_PUBLISH: u32 = 3;
+const CREATE_STREAM: u32 = 4;
+const PUBLISH: u32 = 5;
+const END: u32 = 6;
+
+/// What to publish, and where.
+#[derive(Clone, Debug)]
+pub struct PublisherConfig {
+    /// The server and its application.
+    pub url: RtmpUrl,
+    /// The name to publish under.
+    pub stream_name: StreamKey,
+    /// RTMP time of each connection's first frame; 0 but in tests.
+    pub first_timestamp: u32,
+    /// Whether video was negotiated, so that audio waits a little for its first keyframe.
+    pub expect_video: bool,
+}
+
+/// How the stream stands, in the words of the status contract.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RtmpStatus {
+    /// Being set up for the first time.
+    #[default]
+    Wait,
+    /// Connected and sending.
+    Active,
+    /// Was up and broke; it is being tried again.
+    Lost,
+    /// Never was up so far; it is being tried again.
+    Failed,
+}
+
+impl fmt::Display for RtmpStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Wait => "RTMP_STREAM_WAIT",
+            Self::Active => "RTMP_STREAM_ACTIVE",
+            Self::Lost => "RTMP_CONNECTION_LOST",
+            Self::Failed => "RTMP_CONNECTION_FAILED",
+        })
+    }
+}
+
+/// What the owner is to do or to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublisherEvent {
+    /// Open a TCP connection to the address's host and port, then `handle_connected` or
+    /// `handle_disconnected`.
+    Connect,
+    /// Close the connection, after what the kernel has taken. Nothing of it is to be handed in any
+    /// more.
+    Close,
+    /// The status, or the reason for it, changed.
+    Status {
+        /// The status now.
+        status: RtmpStatus,
+        /// Why, in words fit for a log and a page.
+        reason: Reason,
+    },
+    /// The caller should make a keyframe.
+    KeyframeWanted,
+}
+
+/// What a publisher has seen besides media.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PublisherCounters {
+    /// Attempts to connect.
+    pub attempts: u64,
+    /// Times the server accepted the stream.
+    pub accepted: u64,
+    /// Messages of the server that were too long or too many to read.
+    pub unread_messages: u64,
+    /// Events that the owner did not fetch in time.
+    pub lost_events: u64,
+}
+
+/// What is being waited for, and until when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The TCP connection.
+    Connecting { until: Instant },
+    /// The server's half of the handshake.
+    Handshaking { until: Instant },
+    /// The answer to the command of this transaction.
+    Asking { transaction: u32, until: Instant },
+    /// Nothing: media flows.
+    Active { since: Instant },
+    /// The rest of the media, then of the farewell, to be taken by the kernel.
+    Stopping { until: Instant, said: bool },
+    /// The next attempt.
+    Waiting { until: Instant },
+    /// Nothing any more.
+    Stopped,
+}
+
+/// One outgoing stream. About 40 KiB: keep it boxed.
+///
+/// Drain [`Self::poll_event`] and [`Self::poll_transmit`] after every `handle_*` call and after new
+/// frames, also without a connection: that lets go of frames that will not be sent.
+pub struct Publisher {
+    config: PublisherConfig,
+    rng: Rng,
+    state: State,
+    link: Option<Link>,
+    stream_id: u32,
+    media: MediaWriter,
+    retry: Retry,
+    auth: Option<AuthQuery>,
+    auth_steps: u8,
+    status: RtmpStatus,
+    reason: Reason,
+    was_active: bool,
+    fourccs: FourCcs,
+    events: Deque<PublisherEvent, 8>,
+    counters: PublisherCounters,
+}
+
+impl Publisher {
+    /// A publisher that asks for its first connection at once.
+    pub fn new(now: Instant, config: PublisherConfig, rng: Rng) -> Self {
+        let mut publisher = Self {
+            state: State::Waiting { until: now },
+            link: None,
+            stream_id: 0,
+            media: MediaWriter::new(config.expect_video),
+            retry: Retry::default(),
+            auth: None,
+            auth_steps: 0,
+            status: RtmpStatus::Wait,
+            reason: reason(format_args!("connecting")),
+            was_active: false,
+            fourccs: FourCcs::new(),
+            events: Deque::new(),
+            counters: PublisherCounters::default(),
+            config,
+            rng,
+        };
+        publisher.attempt(now);
+        publisher
+    }
+
+    /// The TCP connection is there.
+    pub fn handle_connected(&mut self, now: Instant) {
+        if !matches!(self.state, State::Connecting { .. }) {
+            return;
+        }
+        match Link::client(&mut self.rng) {
+            Ok(link) => {
+                self.link = Some(link);
+                self.state = State::Handshaking {
+                    until: now + ANSWER_PATIENCE,
+                };
+            }
+            Err(QueueFull) => self.fail(now, reason(format_args!("no room for a handshake")), true),
+        }
+    }
+
+    /// Bytes from the server; work is bounded by their number.
+    pub fn handle_bytes(&mut self, now: Instant, mut bytes: &[u8]) {
+        loop {
+            let Some(link) = &mut self.link else { return };
+            let (used, heard, done) = match link.next(&mut self.rng, bytes) {
+                Ok((used, incoming)) => {
+                    let secrets = secrets(&self.config);
+                    let heard = incoming.as_ref().and_then(|i| Heard::read(i, &secrets));
+                    (used, heard, incoming.is_none())
+                }
+                Err(error) => return self.fail(now, reason(format_args!("{error}")), true),
+            };
+            bytes = bytes.get(used..).unwrap_or_default();
+            let open = link.is_open();
+            let result = match (self.state, heard) {
+                (State::Handshaking { .. }, _) if open => self.ask_connect(now),
+                (_, Some(heard)) => self.handle_heard(now, heard),
+                _ => Ok(()),
+            };
+            if result.is_err() {
+                return self.fail(now, reason(format_args!("the commands do not fit")), true);
+            }
+            if done && bytes.is_empty() {
+                break;
+            }
+        }
+        if let Some(Err(error)) = self.link.as_mut().map(Link::acknowledge) {
+            self.fail(now, reason(format_args!("{error}")), true);
+        }
+    }
+
+    /// The connection could not be made or is gone.
+    pub fn handle_disconnected(&mut self, now: Instant, why: &str) {
+        match self.state {
+            State::Stopped | State::Waiting { .. } => {}
+            State::Stopping { .. } => self.end(),
+            _ => self.fail(now, reason(format_args!("{why}")), false),
+        }
+    }
+
+    /// Sees to every deadline that has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.media.handle_timeout(now);
+        let write_deadline = self.link.as_ref().and_then(Link::write_deadline);
+        match self.state {
+            State::Waiting { until } if until <= now => self.attempt(now),
+            State::Connecting { until } if until <= now => {
+                self.fail(now, reason(format_args!("no connection within 10 s")), true);
+            }
+            State::Handshaking { until } if until <= now => {
+                self.fail(
+                    now,
+                    reason(format_args!("no RTMP handshake within 10 s")),
+                    true,
+                );
+            }
+            State::Asking { transaction, until } if until <= now => {
+                let what = match transaction {
+                    CONNECT => "connect",
+                    CREATE_STREAM => "createStream",
+                    _ => "publish",
+                };
+                self.fail(
+                    now,
+                    reason(format_args!("no answer to {what} within 10 s")),
+                    true,
+                );
+            }
+            State::Stopping { until, .. } if until <= now => {
+                self.push(PublisherEvent::Close);
+                self.end();
+            }
+            State::Active { .. } if write_deadline.is_some_and(|deadline| deadline <= now) => {
+                self.fail(
+                    now,
+                    reason(format_args!("the server took nothing for 15 s")),
+                    true,
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends the stream: what the log holds is still sent, then the farewell, then `Close`. Takes at
+    /// most a second. Without a stream it ends at once.
+    pub fn stop(&mut self, now: Instant) {
+        match self.state {
+            State::Active { .. } => {
+                self.media.finish();
+                self.state = State::Stopping {
+                    until: now + STOP_PATIENCE,
+                    said: false,
+                };
+            }
+            State::Connecting { .. } | State::Handshaking { .. } | State::Asking { .. } => {
+                self.push(PublisherEvent::Close);
+                self.end();
+            }
+            State::Waiting { .. } => self.end(),
+            State::Stopping { .. } | State::Stopped => {}
+        }
+    }
+
+    /// Whether it has ended and can be dropped once its events are fetched.
+    pub fn is_stopped(&self) -> bool {
+        self.state == State::Stopped
+    }
+
+    /// Whether video was negotiated, when that changes.
+    pub fn set_expect_video(&mut self, expect: bool) {
+        self.media.set_expect_video(expect);
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<PublisherEvent> {
+        let event = self.events.pop_front();
+        if event.is_none() && self.media.take_keyframe_wanted() {
+            return Some(PublisherEvent::KeyframeWanted);
+        }
+        event
+    }
+
+    /// The next moment for [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let link = self.link.as_ref();
+        match self.state {
+            State::Waiting { until }
+            | State::Connecting { until }
+            | State::Handshaking { until }
+            | State::Asking { until, .. }
+            | State::Stopping { until, .. } => Some(until),
+            State::Active { .. } => Instant::earliest(
+                self.media.poll_timeout(),
+                link.and_then(Link::write_deadline),
+            ),
+            State::Stopped => None,
+        }
+    }
+
+    /// Gathers the bytes of one write into `out` and gives their number: as many whole messages as
+    /// fit, control first; a message longer than `out` in parts. The log must not change until
+    /// [`Self::transmitted`] has told how many of them the kernel took. Gathering again instead
+    /// forgets the last one. Fetch events afterwards.
+    pub fn poll_transmit(&mut self, now: Instant, log: &FrameLog, out: &mut [u8]) -> usize {
+        let Some(link) = &mut self.link else {
+            self.media.park(now, log);
+            return 0;
+        };
+        if !self.media.is_started() {
+            self.media.park(now, log);
+        }
+        let mut len = link.gather(&mut self.media, now, log, out);
+        if len == 0
+            && let State::Stopping { said: false, .. } = self.state
+            && self.media.is_finished()
+        {
+            if self.say_farewell().is_err() {
+                self.push(PublisherEvent::Close);
+                self.end();
+                return 0;
+            }
+            if let Some(link) = &mut self.link {
+                len = link.gather(&mut self.media, now, log, out);
+            }
+        }
+        len
+    }
+
+    /// The kernel took the first `count` of the gathered bytes.
+    pub fn transmitted(&mut self, now: Instant, count: usize, log: &FrameLog) {
+        let Some(link) = &mut self.link else { return };
+        link.transmitted(&mut self.media, now, count, log);
+        if self.media.is_torn() {
+            return self.fail(
+                now,
+                reason(format_args!("a frame was lost while being sent")),
+                true,
+            );
+        }
+        if let State::Stopping { said: true, .. } = self.state
+            && link.queue.pending().is_empty()
+        {
+            self.push(PublisherEvent::Close);
+            self.end();
+        }
+    }
+
+    /// The oldest position of the log that is still wanted; the largest number when none is.
+    pub fn position(&self) -> u64 {
+        if self.is_stopped() {
+            u64::MAX
+        } else {
+            self.media.position()
+        }
+    }
+
+    /// How the stream stands.
+    pub fn status(&self) -> RtmpStatus {
+        self.status
+    }
+
+    /// Why it stands so, in words fit for a log and a page.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Where it goes.
+    pub fn url(&self) -> &RtmpUrl {
+        &self.config.url
+    }
+
+    /// The codecs that the server listed in its last answer (Enhanced RTMP); empty for others.
+    pub fn server_fourccs(&self) -> &[[u8; 4]] {
+        &self.fourccs
+    }
+
+    /// What was sent and left out, over all connections.
+    pub fn media_counters(&self) -> &MediaCounters {
+        self.media.counters()
+    }
+
+    /// What else was seen, over all connections.
+    pub fn counters(&self) -> &PublisherCounters {
+        &self.counters
+    }
+
+    /// Panics when the parts disagree; for tests and fuzzers.
+    pub fn check_invariants(&self) {
+        self.media.check_invariants();
+        if let Some(link) = &self.link {
+            link.check_invariants();
+        }
+        let connected = !matches!(
+            self.state,
+            State::Connecting { .. } | State::Waiting { .. } | State::Stopped
+        );
+        assert_eq!(
+            connected,
+            self.link.is_some(),
+            "connection and state {:?}",
+            self.state
+        );
+        assert!(
+            !self.media.is_started()
+                || matches!(self.state, State::Active { .. } | State::Stopping { .. }),
+            "media in state {:?}",
+            self.state
+        );
+    }
+
+    fn attempt(&mut self, now: Instant) {
+        self.counters.attempts = self.counters.attempts.saturating_add(1);
+        self.state = State::Connecting {
+            until: now + CONNECT_PATIENCE,
+        };
+        self.push(PublisherEvent::Connect);
+    }
+
+    fn handle_heard(&mut self, now: Instant, heard: Heard) -> Result<(), QueueFull> {
+        let asked = match self.state {
+            State::Asking { transaction, .. } => Some(transaction),
+            _ => None,
+        };
+        match heard {
+            Heard::Result {
+                transaction: CONNECT,
+                fourccs,
+                ..
+            } if asked == Some(CONNECT) => {
+                self.fourccs = fourccs;
+                return self.ask_stream(now);
+            }
+            Heard::Result {
+                transaction: CREATE_STREAM,
+                number,
+                ..
+            } if asked == Some(CREATE_STREAM) => match number {
+                Some(stream_id) => return self.ask_publish(now, stream_id),
+                None => self.fail(
+                    now,
+                    reason(format_args!("createStream gave no stream")),
+                    true,
+                ),
+            },
+            Heard::PublishStart if asked == Some(PUBLISH) => self.begin(now),
+            Heard::Error {
+                transaction,
+                refusal,
+            } if asked == Some(transaction)
+                && matches!(transaction, CONNECT | CREATE_STREAM | PUBLISH) =>
+            {
+                self.refused(now, transaction, refusal);
+            }
+            Heard::Refused(refusal) => match self.state {
+                State::Stopping { .. } => {}
+                _ => self.refused(now, asked.unwrap_or(PUBLISH), refusal),
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn ask_connect(&mut self, now: Instant) -> Result<(), QueueFull> {
+        let Some(link) = &mut self.link else {
+            return Ok(());
+        };
+        let url = &self.config.url;
+        let app = url.app_with_query();
+        let (join, auth) = match &self.auth {
+            Some(auth) => (if app.contains('?') { "&" } else { "?" }, auth.as_str()),
+            None => ("", ""),
+        };
+        link.queue.command(kind::COMMAND, 0, |body| {
+            body.string(&["connect"])
+                .number(f64::from(CONNECT))
+                .object();
+            body.name("app").string(&[app, join, auth]);
+            body.name("type").string(&["nonprivate"]);
+            body.name("flashVer").string(&[
+                "FMLE/3.0 (compatible; trunkcast ",
+                env!("CARGO_PKG_VERSION"),
+                ")",
+            ]);
+            body.name("tcUrl").string(&[url.tc_url(), join, auth]);
+            body.name("fourCcList").strict_array(FOURCCS.len() as u32);
+            for fourcc in FOURCCS {
+                body.string(&[fourcc]);
+            }
+            body.end();
+        })?;
+        self.asking(now, CONNECT);
+        Ok(())
+    }
+
+    fn ask_stream(&mut self, now: Instant) -> Result<(), QueueFull> {
+        let Some(link) = &mut self.link else {
+            return Ok(());
+        };
+        let key = self.config.stream_name.reveal();
+        link.queue.control(Control::WindowAckSize(WINDOW_BYTES))?;
+        link.queue
+            .control(Control::SetChunkSize(RTMP_CHUNK_BYTES as u32))?;
+        for (name, transaction) in [("releaseStream", RELEASE), ("FCPublish", FC_PUBLISH)] {
+            link.queue.command(kind::COMMAND, 0, |body| {
+                body.string(&[name])
+                    .number(f64::from(transaction))
+                    .null()
+                    .string(&[key]);
+            })?;
+        }
+        link.queue.command(kind::COMMAND, 0, |body| {
+            body.string(&["createStream"])
+                .number(f64::from(CREATE_STREAM))
+                .null();
+        })?;
+        self.asking(now, CREATE_STREAM);
+        Ok(())
+    }
+
+    fn ask_publish(&mut self, now: Instant, stream_id: u32) -> Result<(), QueueFull> {
+        let Some(link) = &mut self.link else {
+            return Ok(());
+        };
+        let key = self.config.stream_name.reveal();
+        self.stream_id = stream_id;
+        link.queue.command(kind::COMMAND, stream_id, |body| {
+            body.string(&["publish"]).number(f64::from(PUBLISH)).null();
+            body.string(&[key]).string(&["live"]);
+        })?;
+        self.asking(now, PUBLISH);
+        Ok(())
+    }
+
+    fn asking(&mut self, now: Instant, transaction: u32) {
+        self.state = State::Asking {
+            transaction,
+            until: now + ANSWER_PATIENCE,
+        };
+    }
+
+    fn begin(&mut self, now: Instant) {
+        let Some(link) = &self.link else { return };
+        let form = Form {
+            stream_id: self.stream_id,
+            to_publish: true,
+            first_timestamp: self.config.first_timestamp,
+        };
+        self.media.start(form, link.queue.chunk_bytes());
+        self.counters.accepted = self.counters.accepted.saturating_add(1);
+        self.was_active = true;
+        self.auth_steps = 0;
+        self.state = State::Active { since: now };
+        self.set_status(
+            RtmpStatus::Active,
+            reason(format_args!("the server accepted the stream")),
+        );
+    }
+
+    fn refused(&mut self, now: Instant, transaction: u32, refusal: Refusal) {
+        let answer = if transaction == CONNECT {
+            let credentials = self.config.url.credentials();
+            auth::answer(&refusal.description, credentials, &mut self.rng)
+        } else {
+            AuthAnswer::None
+        };
+        match answer {
+            AuthAnswer::Retry(query) if self.auth_steps < 2 => {
+                // Asked for, so no failure: back at once, with what was asked for.
+                self.auth_steps = self.auth_steps.saturating_add(1);
+                self.auth = Some(query);
+                self.drop_link();
+                self.push(PublisherEvent::Close);
+                self.attempt(now);
+            }
+            AuthAnswer::Retry(_) | AuthAnswer::Refused => {
+                self.fail(
+                    now,
+                    reason(format_args!("the server refused user and password")),
+                    true,
+                );
+            }
+            AuthAnswer::Wanted => {
+                self.fail(
+                    now,
+                    reason(format_args!("the server wants user and password")),
+                    true,
+                );
+            }
+            AuthAnswer::None => self.fail(now, refusal.words, true),
+        }
+    }
+
+    fn say_farewell(&mut self) -> Result<(), QueueFull> {
+        let Some(link) = &mut self.link else {
+            return Ok(());
+        };
+        let key = self.config.stream_name.reveal();
+        link.queue.command(kind::COMMAND, 0, |body| {
+            body.string(&["FCUnpublish"])
+                .number(f64::from(END))
+                .null()
+                .string(&[key]);
+        })?;
+        let stream_id = self.stream_id;
+        link.queue.command(kind::COMMAND, 0, |body| {
+            body.string(&["deleteStream"])
+                .number(f64::from(END + 1))
+                .null();
+            body.number(f64::from(stream_id));
+        })?;
+        if let State::Stopping { said, .. } = &mut self.state {
+            *said = true;
+        }
+        Ok(())
+    }
+
+    /// Gives this connection up and waits for the next attempt.
+    fn fail(&mut self, now: Instant, why: Reason, close: bool) {
+        if matches!(self.state, State::Stopping { .. }) {
+            if close {
+                self.push(PublisherEvent::Close);
+            }
+            return self.end();
+        }
+        if let State::Active { since } = self.state
+            && now.since(since) >= LASTING
+        {
+            self.retry.reset();
+        }
+        self.drop_link();
+        self.auth = None;
+        self.auth_steps = 0;
+        self.state = State::Waiting {
+            until: now + self.retry.wait(&mut self.rng),
+        };
+        if close {
+            self.push(PublisherEvent::Close);
+        }
+        let status = if self.was_active {
+            RtmpStatus::Lost
+        } else {
+            RtmpStatus::Failed
+        };
+        self.set_status(status, why);
+    }
+
+    fn end(&mut self) {
+        self.drop_link();
+        self.state = State::Stopped;
+    }
+
+    fn drop_link(&mut self) {
+        if let Some(link) = self.link.take() {
+            let counters = link.counters();
+            let unread = counters.too_long.saturating_add(counters.too_many);
+            self.counters.unread_messages = self.counters.unread_messages.saturating_add(unread);
+        }
+        self.media.stop();
+    }
+
+    fn set_status(&mut self, status: RtmpStatus, why: Reason) {
+        if (status, &why) == (self.status, &self.reason) {
+            return;
+        }
+        self.status = status;
+        self.reason = why.clone();
+        self.push(PublisherEvent::Status {
+            status,
+            reason: why,
+        });
+    }
+
+    fn push(&mut self, event: PublisherEvent) {
+        if self.events.push_back(event).is_err() {
+            self.counters.lost_events = self.counters.lost_events.saturating_add(1);
+        }
+    }
+}
+
+/// What no printed word may hold.
+fn secrets(config: &PublisherConfig) -> [&str; 4] {
+    let url = &config.url;
+    let query = url
+        .app_with_query()
+        .split_once('?')
+        .map_or("", |(_, query)| query);
+    let (user, password) = url
+        .credentials()
+        .map_or(("", ""), |c| (c.user(), c.password()));
+    [config.stream_name.reveal(), query, user, password]
+}
