@@ -669,3 +669,45 @@ fn hostile_answers_to_a_late_offer_do_no_harm() {
     }
     assert!(accepted > 500, "{accepted} accepted");
 }
+
+#[test]
+fn baresip_takes_the_late_offer_in_the_mode_it_has() {
+    for (name, mode, number) in [("baresip-h264", 0, 96), ("baresip-full", 1, 97)] {
+        let path = format!(
+            "{}/tests/data/sdp/{name}.late-answer.sdp",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let mut call = call();
+        call.offer(&local()).unwrap();
+        let answer = SessionDescription::parse(&std::fs::read(path).unwrap()).unwrap();
+        // It answers from loopback and in IPv4, as we offered.
+        let got = call.accept_answer(&answer).unwrap();
+        let (audio, video) = (got.audio.unwrap(), got.video.unwrap());
+        assert_eq!(
+            (audio.codec, audio.telephone_event),
+            (PlannedCodec::Pcma, Some(101))
+        );
+        assert_eq!(
+            (video.payload_type, video.send_payload_type),
+            (number, number)
+        );
+        assert!(
+            matches!(video.codec, PlannedCodec::H264 { packetization_mode, .. }
+            if packetization_mode == mode)
+        );
+        assert!(video.receive && !video.send && audio.send && audio.receive);
+        assert!(video.feedback.pli);
+    }
+}
+
+#[test]
+fn a_later_offer_of_ours_gives_no_number_of_theirs_another_meaning() {
+    let mut call = call();
+    let video = "m=video 4002 RTP/AVP 96 99\na=rtpmap:96 VP8/90000\na=rtpmap:99 H264/90000\n";
+    let audio = "m=audio 4000 RTP/AVP 8 101\na=rtpmap:101 opus/48000/2\n";
+    call.answer(&from_phone(&[audio, video]), &local()).unwrap();
+    let sdp = call.offer(&local()).unwrap();
+    // 99 is H.264 in mode 0; 96 stays VP8, 101 stays Opus.
+    assert!(sdp.contains("m=video 31002 RTP/AVP 99 97\r\n"), "{sdp}");
+    assert!(sdp.contains("m=audio 31000 RTP/AVP 8 0 96\r\n"), "{sdp}");
+}

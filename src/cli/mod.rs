@@ -10,6 +10,7 @@ pub mod config_source;
 pub mod demo;
 pub mod nearest;
 pub mod test_caller;
+pub mod viewer;
 pub mod yaml;
 
 use std::ffi::OsString;
@@ -32,7 +33,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match args::parse(args) {
         Ok(Command::Run { config }) => run(ConfigSource::new(config)),
         Ok(Command::Check { config }) => check(&ConfigSource::new(config)),
-        Ok(Command::Demo { seconds }) => demo(seconds),
+        Ok(Command::Demo { seconds }) => demo::run(seconds),
         Ok(Command::Help) => print(args::HELP.trim_end()),
         Ok(Command::Version) => print(concat!("trunkcast ", env!("CARGO_PKG_VERSION"))),
         Err(error) => {
@@ -101,12 +102,6 @@ fn start(config: Config, mut reload: Reload) -> ExitCode {
             ExitCode::from(EXIT_PROBLEM)
         }
     }
-}
-
-/// The one place where the demonstration is started.
-fn demo(_seconds: Option<u64>) -> ExitCode {
-    complain("this build has no demonstration");
-    ExitCode::from(EXIT_PROBLEM)
 }
 
 fn check(source: &ConfigSource) -> ExitCode {

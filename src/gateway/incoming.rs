@@ -18,7 +18,7 @@ use crate::rtp::stream::{Codec, StreamConfig};
 use crate::sdp::{CodecPlan, LocalMedia, MediaPlan, Negotiated, OfferAnswer, PlannedCodec, Refusal, Wanted, wanted};
 use crate::base::ids::CallId;
 use crate::sip::{Cause, SipDestination, SipEvent};
-use crate::wire::rtmp_url::{RtmpUrl, StreamKey};
+use crate::wire::rtmp_url::StreamKey;
 use crate::wire::sdp::SessionDescription;
 
 /// An INVITE as SIP reports it.
@@ -219,7 +219,7 @@ impl Gateway {
         let expect_video = ports.video.is_some();
         let publishing = url.and_then(|url| {
             let publisher = PublisherConfig {
-                url: RtmpUrl::parse(url.expose()).ok()?,
+                url,
                 stream_name: StreamKey::new(&stream)?,
                 first_timestamp: 0,
                 expect_video,

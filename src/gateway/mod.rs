@@ -349,7 +349,7 @@ impl Gateway {
     /// the next start, and so are capacities and listeners. Returns whether any such part changed.
     pub fn reload(&mut self, config: Config) -> Result<bool, PlanError> {
         let plans =
-            config.trunks.iter().map(trunk::plan).collect::<Result<Vec<_>, _>>()?;
+            config.trunks.iter().map(config::Trunk::codec_plan).collect::<Result<Vec<_>, _>>()?;
         let mut taken = 0;
         for (new, plan) in config.trunks.iter().zip(plans) {
             let same = |trunk: &&mut Trunk| {

@@ -119,67 +119,70 @@ impl Gateway {
 
     /// Sends what one player is due, and attaches it to the stream it asks for.
     pub(super) fn drain_player(&mut self, now: Instant, at: usize, outlet: &mut dyn Outlet) {
-        let Some(viewer) = self.players.get_mut(at) else { return };
-        let mut close = false;
-        let mut keyframe = false;
-        while let Some(event) = viewer.player.poll_event() {
+        while let Some(event) = self.players.get_mut(at).and_then(|v| v.player.poll_event()) {
             match event {
-                PlayerEvent::Play { name, .. } => {
-                    let found = self.calls.find(|call| call.gone_by.is_none() && *call.stream == *name);
-                    let joined = found.and_then(|index| {
-                        let call = self.calls.touch_mut(index)?;
-                        call.players.push(at).ok()?;
-                        Some((index, call))
-                    });
-                    match joined {
-                        Some((index, call)) => {
-                            viewer.call = Some(index);
-                            viewer.player.start(now, &call.log);
-                            outlet.note(
-                                Level::Info,
-                                format_args!("{}: {} plays {name}", call.label, viewer.remote),
-                            );
-                        }
-                        None => {
-                            viewer.player.not_found(now);
-                            outlet.note(
-                                Level::Info,
-                                format_args!("player {}: no stream {name}", viewer.remote),
-                            );
-                        }
-                    }
-                }
-                PlayerEvent::KeyframeWanted => keyframe = true,
-                PlayerEvent::Close => close = true,
-            }
-        }
-        let log: &FrameLog = match viewer.call {
-            Some(index) => match self.calls.get_mut(index) {
-                Some(call) => {
-                    if keyframe {
+                PlayerEvent::Play { name, .. } => self.join(now, at, &name, outlet),
+                PlayerEvent::Stopped => self.leave(at),
+                PlayerEvent::KeyframeWanted => {
+                    let call = self.players.get(at).and_then(|viewer| viewer.call);
+                    if let Some(call) = call.and_then(|index| self.calls.touch_mut(index)) {
                         call.session.request_keyframe(now);
                     }
-                    &call.log
                 }
-                None => &self.nothing,
-            },
-            None => &self.nothing,
-        };
+                PlayerEvent::Close { reason } => {
+                    let Some(viewer) = self.players.get(at) else { return };
+                    outlet.note(Level::Info, format_args!("player {}: {reason}", viewer.remote));
+                    let conn = viewer.link.conn;
+                    self.connections.remove(conn);
+                    outlet.close(conn);
+                    self.forget_player(at);
+                }
+            }
+        }
+        let Some(viewer) = self.players.get_mut(at) else { return };
+        let call = viewer.call.and_then(|index| self.calls.get_mut(index));
+        let log: &FrameLog = call.map_or(&self.nothing, |call| &call.log);
         viewer.link.pump(now, &mut viewer.player, log, &mut self.gather, outlet);
-        if close && viewer.player.is_flushed() {
-            let conn = viewer.link.conn;
-            self.connections.remove(conn);
-            outlet.close(conn);
-            self.forget_player(at);
+        if viewer.player.has_event() {
+            self.touch_player(at);
+        }
+    }
+
+    /// Attaches a player to the stream of a name, if there is one.
+    fn join(&mut self, now: Instant, at: usize, name: &str, outlet: &mut dyn Outlet) {
+        let Some(viewer) = self.players.get_mut(at) else { return };
+        let index = self.calls.find(|call| call.gone_by.is_none() && call.stream == name);
+        let call = index.and_then(|index| self.calls.touch_mut(index));
+        let joined = call.and_then(|call| call.players.push(at).ok().map(|()| call));
+        match joined {
+            Some(call) => {
+                viewer.call = index;
+                viewer.player.start(now, &call.log, call.ports.video.is_some());
+                outlet.note(
+                    Level::Info,
+                    format_args!("{}: {} plays {name}", call.label, viewer.remote),
+                );
+            }
+            None => {
+                viewer.player.not_found(now);
+                let line = format_args!("player {}: no stream {name} is live", viewer.remote);
+                outlet.note(Level::Info, line);
+            }
+        }
+    }
+
+    /// Takes a player out of the call whose stream it played.
+    fn leave(&mut self, at: usize) {
+        let call = self.players.get_mut(at).and_then(|viewer| viewer.call.take());
+        if let Some(call) = call.and_then(|index| self.calls.touch_mut(index)) {
+            call.players.retain(|player| *player != at);
         }
     }
 
     /// Takes a player out of its table and out of its call.
     pub(super) fn forget_player(&mut self, at: usize) {
-        let Some(viewer) = self.players.remove(at) else { return };
-        if let Some(call) = viewer.call.and_then(|index| self.calls.touch_mut(index)) {
-            call.players.retain(|player| *player != at);
-        }
+        self.leave(at);
+        self.players.remove(at);
     }
 
     /// Ends a call's streams: SIP is done with it.
@@ -205,7 +208,8 @@ impl Gateway {
         }
         for at in call.players.clone() {
             if let Some(viewer) = self.players.get_mut(at) {
-                viewer.player.finish(now);
+                viewer.player.end(now);
+                self.touch_player(at);
             }
         }
     }

@@ -42,7 +42,7 @@ impl Trunk {
             calls,
         };
         Ok(Self {
-            plan: Rc::new(plan(&config)?),
+            plan: Rc::new(config.codec_plan()?),
             endpoint: SipEndpoint::new(sip, rng),
             opening: FixedVec::new(),
             dirty: false,
@@ -89,11 +89,4 @@ impl Trunk {
         let at = self.opening.iter().position(|(opening, _)| *opening == conn)?;
         Some(self.opening.swap_remove(at).1)
     }
-}
-
-/// What a trunk's `codecs`, `sdp` and `sdpParams` amount to.
-pub fn plan(config: &config::Trunk) -> Result<CodecPlan, PlanError> {
-    let codecs: Vec<&str> = config.codecs.iter().map(|codec| codec.name()).collect();
-    let params: Vec<&str> = config.sdp_params.iter().map(String::as_str).collect();
-    CodecPlan::new(Some(&codecs), config.sdp.as_deref(), &params)
 }

@@ -111,6 +111,9 @@ impl Default for CodecPlan {
 impl CodecPlan {
     /// The plan of a trunk's `codecs`, `sdp` and `sdpParams`, each where it is given.
     ///
+    /// `codecs` is `None` where the trunk names none: a list of all codecs is not the same, because
+    /// its order counts before that of the offer and of the template.
+    ///
     /// `sdpParams` takes `b=` lines, which stand after the session's `c=` line, and `a=` lines,
     /// which stand at the end of the session section.
     pub fn new(

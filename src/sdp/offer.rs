@@ -37,6 +37,111 @@ const EVENTS_PAYLOAD_TYPE: u8 = 101;
 /// The payload types of one line.
 type Formats = FixedVec<(u8, OfferedFormat), 4>;
 
+/// What a line of an offer is made of.
+pub(super) struct LineOffer<'a> {
+    pub(super) kind: MediaKind,
+    pub(super) port: u16,
+    /// Whether RTCP may stay on the RTP port where it is already.
+    pub(super) rtcp_mux: bool,
+    /// The line as we sent it last, where the session has it already.
+    pub(super) before: Option<&'a Media>,
+    /// The formats that they offered in it last.
+    pub(super) theirs: &'a str,
+    /// What is agreed for it now.
+    pub(super) current: Option<&'a MediaPlan>,
+}
+
+impl LineOffer<'_> {
+    /// The section to send, and what to hold the answer against.
+    pub(super) fn build(&self, plan: &CodecPlan) -> (Media, OfferedLine) {
+        let kind = self.kind;
+        let mut numbers = Numbers::default();
+        // A number keeps its meaning for a whole session.
+        let ours = self.before.map_or("", |media| media.fmt.as_str());
+        ours.split_ascii_whitespace()
+            .chain(self.theirs.split_ascii_whitespace())
+            .for_each(|number| numbers.take(number));
+        let formats = match kind {
+            MediaKind::Video => self.video_formats(numbers, plan),
+            MediaKind::Audio | MediaKind::Other => self.audio_formats(numbers, plan),
+        };
+        let direction = plan.wish(kind);
+        let rtcp_mux = self.rtcp_mux && self.current.is_some_and(|current| current.rtcp_mux);
+        let proto = self.before.filter(|_| self.current.is_some());
+        let proto = proto.map_or("RTP/AVP", |media| media.proto.as_str());
+        let place = (self.port, proto);
+        let section = emit::offered(kind, place, &formats, direction, rtcp_mux, plan);
+        (
+            section,
+            OfferedLine {
+                kind,
+                formats,
+                direction,
+                rtcp_mux,
+            },
+        )
+    }
+
+    /// H.264 in both packetization-modes, the one in use first, else 1.
+    fn video_formats(&self, mut numbers: Numbers, plan: &CodecPlan) -> Formats {
+        let (in_use, profile) = match self.current.map(|current| &current.codec) {
+            Some(PlannedCodec::H264 {
+                packetization_mode,
+                profile_level_id,
+                ..
+            }) => (Some(*packetization_mode), *profile_level_id),
+            _ => (None, None),
+        };
+        let profile =
+            profile.map(|[profile, flags, level]| format!("{profile:02x}{flags:02x}{level:02x}"));
+        let template = plan
+            .section(MediaKind::Video)
+            .and_then(|of| of.profile_level_id.as_ref());
+        let profile = profile.or_else(|| template.map(|(text, _)| text.clone()));
+        let profile = profile.unwrap_or_else(|| DEFAULT_PROFILE.to_owned());
+        let modes = match in_use {
+            Some(0) => [(0, MODE_0_PAYLOAD_TYPE), (1, MODE_1_PAYLOAD_TYPE)],
+            _ => [(1, MODE_1_PAYLOAD_TYPE), (0, MODE_0_PAYLOAD_TYPE)],
+        };
+        let mut formats = Formats::new();
+        for (mode, usual) in modes {
+            let number = match self.current {
+                Some(current) if in_use == Some(mode) => current.payload_type,
+                _ => numbers.free(usual),
+            };
+            let profile_level_id = profile.clone();
+            // Two modes fit.
+            let _ = formats.push((
+                number,
+                OfferedFormat::H264 {
+                    mode,
+                    profile_level_id,
+                },
+            ));
+        }
+        formats
+    }
+
+    /// The trunk's G.711, the one in use first, and telephone-event.
+    fn audio_formats(&self, mut numbers: Numbers, plan: &CodecPlan) -> Formats {
+        let mut formats = Formats::new();
+        for codec in plan.codecs(MediaKind::Audio) {
+            let format = OfferedFormat::Audio(codec);
+            // Two codecs and events fit.
+            let _ = match self.current {
+                Some(current) if current.codec.name() == codec.encoding() => {
+                    formats.insert(0, (current.payload_type, format))
+                }
+                _ => formats.push((fixed_number(codec), format)),
+            };
+        }
+        let in_use = self.current.and_then(|current| current.telephone_event);
+        let number = in_use.unwrap_or_else(|| numbers.free(EVENTS_PAYLOAD_TYPE));
+        let _ = formats.push((number, OfferedFormat::Events));
+        formats
+    }
+}
+
 /// An offer of ours that waits for its answer.
 #[derive(Debug)]
 pub(super) struct PendingOffer {
@@ -128,109 +233,6 @@ impl OfferedLine {
                 .map(|(number, _)| *number),
             h264,
         })
-    }
-}
-
-/// What a line of an offer is made of.
-pub(super) struct LineOffer<'a> {
-    pub(super) kind: MediaKind,
-    pub(super) port: u16,
-    /// Whether RTCP may stay on the RTP port where it is already.
-    pub(super) rtcp_mux: bool,
-    /// The line as we sent it last, where the session has it already.
-    pub(super) before: Option<&'a Media>,
-    /// What is agreed for it now.
-    pub(super) current: Option<&'a MediaPlan>,
-}
-
-impl LineOffer<'_> {
-    /// The section to send, and what to hold the answer against.
-    pub(super) fn build(&self, plan: &CodecPlan) -> (Media, OfferedLine) {
-        let kind = self.kind;
-        let mut numbers = Numbers::default();
-        // A number keeps its meaning for a whole session.
-        let before = self.before.map_or("", |media| media.fmt.as_str());
-        before
-            .split_ascii_whitespace()
-            .for_each(|number| numbers.take(number));
-        let formats = match kind {
-            MediaKind::Video => self.video_formats(numbers, plan),
-            MediaKind::Audio | MediaKind::Other => self.audio_formats(numbers, plan),
-        };
-        let direction = plan.wish(kind);
-        let rtcp_mux = self.rtcp_mux && self.current.is_some_and(|current| current.rtcp_mux);
-        let proto = self.before.filter(|_| self.current.is_some());
-        let proto = proto.map_or("RTP/AVP", |media| media.proto.as_str());
-        let place = (self.port, proto);
-        let section = emit::offered(kind, place, &formats, direction, rtcp_mux, plan);
-        (
-            section,
-            OfferedLine {
-                kind,
-                formats,
-                direction,
-                rtcp_mux,
-            },
-        )
-    }
-
-    /// H.264 in both packetization-modes, the one in use first, else 1.
-    fn video_formats(&self, mut numbers: Numbers, plan: &CodecPlan) -> Formats {
-        let (in_use, profile) = match self.current.map(|current| &current.codec) {
-            Some(PlannedCodec::H264 {
-                packetization_mode,
-                profile_level_id,
-                ..
-            }) => (Some(*packetization_mode), *profile_level_id),
-            _ => (None, None),
-        };
-        let profile =
-            profile.map(|[profile, flags, level]| format!("{profile:02x}{flags:02x}{level:02x}"));
-        let template = plan
-            .section(MediaKind::Video)
-            .and_then(|of| of.profile_level_id.as_ref());
-        let profile = profile.or_else(|| template.map(|(text, _)| text.clone()));
-        let profile = profile.unwrap_or_else(|| DEFAULT_PROFILE.to_owned());
-        let modes = match in_use {
-            Some(0) => [(0, MODE_0_PAYLOAD_TYPE), (1, MODE_1_PAYLOAD_TYPE)],
-            _ => [(1, MODE_1_PAYLOAD_TYPE), (0, MODE_0_PAYLOAD_TYPE)],
-        };
-        let mut formats = Formats::new();
-        for (mode, usual) in modes {
-            let number = match self.current {
-                Some(current) if in_use == Some(mode) => current.payload_type,
-                _ => numbers.free(usual),
-            };
-            let profile_level_id = profile.clone();
-            // Two modes fit.
-            let _ = formats.push((
-                number,
-                OfferedFormat::H264 {
-                    mode,
-                    profile_level_id,
-                },
-            ));
-        }
-        formats
-    }
-
-    /// The trunk's G.711, the one in use first, and telephone-event.
-    fn audio_formats(&self, mut numbers: Numbers, plan: &CodecPlan) -> Formats {
-        let mut formats = Formats::new();
-        for codec in plan.codecs(MediaKind::Audio) {
-            let format = OfferedFormat::Audio(codec);
-            // Two codecs and events fit.
-            let _ = match self.current {
-                Some(current) if current.codec.name() == codec.encoding() => {
-                    formats.insert(0, (current.payload_type, format))
-                }
-                _ => formats.push((fixed_number(codec), format)),
-            };
-        }
-        let in_use = self.current.and_then(|current| current.telephone_event);
-        let number = in_use.unwrap_or_else(|| numbers.free(EVENTS_PAYLOAD_TYPE));
-        let _ = formats.push((number, OfferedFormat::Events));
-        formats
     }
 }
 

@@ -51,6 +51,8 @@ pub struct OfferAnswer {
     /// The first address we sent, which the `o=` line keeps.
     origin: Option<IpAddr>,
     pending: Option<PendingOffer>,
+    /// The formats of each line of their last offer.
+    theirs: Vec<String>,
     current: Negotiated,
 }
 
@@ -63,6 +65,7 @@ impl OfferAnswer {
             sent: None,
             origin: None,
             pending: None,
+            theirs: Vec::new(),
             current: Negotiated::default(),
         }
     }
@@ -111,6 +114,8 @@ impl OfferAnswer {
         let time = offer.session().times.first();
         let sdp = self.send(local.address, time, medias);
         self.pending = None;
+        let medias = offer.session().medias.iter();
+        self.theirs = medias.map(|media| media.fmt.clone()).collect();
         self.current = negotiated.clone();
         Ok(Answer { sdp, negotiated })
     }
@@ -137,7 +142,7 @@ impl OfferAnswer {
                 .iter_mut()
                 .find_map(|slot| slot.take_if(|(kind, _)| self.reoffers(*kind, at, media)));
             let (section, line) = match live {
-                Some((kind, port)) => self.line_offer(kind, port, Some(media), local),
+                Some((kind, port)) => self.line_offer(kind, port, Some((at, media)), local),
                 None => (emit::refused(media), OfferedLine::unused()),
             };
             medias.push(section);
@@ -250,19 +255,20 @@ impl OfferAnswer {
         &self,
         kind: MediaKind,
         port: u16,
-        before: Option<&Media>,
+        before: Option<(usize, &Media)>,
         local: &LocalMedia,
     ) -> (Media, OfferedLine) {
         let current = match kind {
             MediaKind::Video => self.current.video.as_ref(),
             MediaKind::Audio | MediaKind::Other => self.current.audio.as_ref(),
         };
-        let rtcp_mux = local.rtcp_mux;
+        let theirs = before.and_then(|(at, _)| self.theirs.get(at));
         LineOffer {
             kind,
             port,
-            rtcp_mux,
-            before,
+            rtcp_mux: local.rtcp_mux,
+            before: before.map(|(_, media)| media),
+            theirs: theirs.map_or("", String::as_str),
             current,
         }
         .build(&self.plan)
