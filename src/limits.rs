@@ -56,20 +56,108 @@ pub const SIP_USER_BYTES: usize = 128;
 
 // SDP
 
+/// Bytes of one session description: it has to fit a SIP message.
+pub const SDP_BYTES: usize = SIP_MESSAGE_BYTES;
+
+/// Lines of one session description; more refuse the whole offer.
+pub const SDP_LINES: usize = 1_024;
+
 /// Media lines of one session description; more refuse the whole offer.
 pub const SDP_MEDIA: usize = 12;
 
+/// Formats of one media line; more refuse the whole offer.
+pub const SDP_FORMATS: usize = 64;
+
+/// Bytes of the media type, and of the protocol, in one media line; longer ones refuse the offer.
+pub const SDP_WORD_BYTES: usize = 64;
+
+/// Bytes of formats repeated in the answer to a media line that is refused.
+pub const SDP_ECHO_BYTES: usize = 256;
+
+/// Attributes of one media section, or of the session section; more refuse the whole offer.
+pub const SDP_ATTRIBUTES: usize = 256;
+
+/// Parameter sets taken from one `sprop-parameter-sets`; the rest are left out.
+pub const SDP_SPROP_SETS: usize = 8;
+
+/// Lines that a trunk's `sdpParams`, or one section of its `sdp` template, may add to what we send.
+pub const SDP_EXTRA_LINES: usize = 16;
+
 // RTP
 
-/// Packets that one stream holds back while it waits for a missing one.
+/// Packets that one stream holds back while it waits for a missing one; a power of two.
 pub const REORDER_PACKETS: usize = 128;
+
+/// Packets of a source on probation that are kept until it is accepted or refused.
+pub const PROBATION_PACKETS: usize = 8;
+
+/// Telephone events of one call that wait for its owner to take them.
+pub const SESSION_EVENTS: usize = 8;
+
+/// Packets of one compound RTCP datagram that are read; the rest is passed over.
+pub const RTCP_PACKETS: usize = 16;
+
+/// Report blocks of one received report that are read; a call has one stream each way.
+pub const RTCP_BLOCKS: usize = 4;
+
+/// Sources of one received BYE that are read.
+pub const RTCP_SOURCES: usize = 4;
+
+/// Bytes of our RTCP canonical name; a longer one is cut.
+pub const RTCP_CNAME_BYTES: usize = 64;
+
+/// Bytes that hold any compound RTCP packet of ours.
+pub const RTCP_COMPOUND_BYTES: usize = 256;
 
 // RTMP
 
 /// Chunk size that is announced to RTMP peers; nginx-rtmp ends connections with very large ones.
 pub const RTMP_CHUNK_BYTES: usize = 65_536;
 
+/// Chunk streams that one peer may use; another one ends the connection.
+pub const RTMP_CHUNK_STREAMS: usize = 16;
+
+/// Bytes of one command or data message that is read; a longer one is skipped and counted.
+pub const RTMP_COMMAND_BYTES: usize = 4_096;
+
+/// Commands that a peer may have begun at once, on different chunk streams.
+pub const RTMP_COMMANDS_BEGUN: usize = 2;
+
+/// Bytes of handshake, commands and answers that wait to be sent: a handshake (3,073) and the
+/// longest `connect`. A peer that asks for more without reading ends the connection.
+pub const RTMP_CONTROL_BYTES: usize = 8_192;
+
+/// Bytes of an RTMP address.
+pub const RTMP_URL_BYTES: usize = 512;
+
+/// Bytes of a user's name or password in an RTMP address.
+pub const RTMP_CREDENTIAL_BYTES: usize = 128;
+
+/// Bytes of an application's or stream's name.
+pub const RTMP_NAME_BYTES: usize = 256;
+
+/// Bytes of the words that tell why a connection is not up; the rest is cut.
+pub const RTMP_REASON_BYTES: usize = 160;
+
+/// Messages gathered for one write.
+pub const RTMP_GATHER_MESSAGES: usize = 64;
+
 // Gateway and shell
+
+/// Connections that one trunk opens at the same time.
+pub const TRUNK_OPENING: usize = 16;
+
+/// Media ports that are tried for one track before the call is refused.
+pub const PORT_ATTEMPTS: usize = 8;
+
+/// Seconds after which a refused caller may try again.
+pub const RETRY_AFTER_SECONDS: u32 = 5;
+
+/// Players of streams, over all calls.
+pub const PLAYERS: usize = 128;
+
+/// Players of one call's stream.
+pub const PLAYERS_A_CALL: usize = 16;
 
 /// Bytes gathered for one write to a stream socket.
 pub const GATHER_BYTES: usize = 131_072;
@@ -131,3 +219,32 @@ impl Limits {
         POOL_PACKETS_BASE.saturating_add(POOL_PACKETS_PER_CALL.saturating_mul(self.calls))
     }
 }
+/// Reports taken from the kernel in one wake-up.
+pub const POLL_EVENTS: usize = 256;
+
+/// Datagrams read from one media socket with one system call.
+pub const RECEIVE_BATCH: usize = 32;
+
+/// Bytes of kernel receive buffer asked for each media socket: a large keyframe's burst.
+pub const MEDIA_SOCKET_BYTES: usize = 1 << 20;
+
+/// SIP datagrams read from one socket in one wake-up; the rest waits for the next.
+pub const SIP_DATAGRAMS_A_WAKE: usize = 64;
+
+/// TCP connections of all kinds, in and out.
+pub const STREAMS: usize = 1_024;
+
+/// Bytes that may wait for one TCP connection's socket outside the media path.
+pub const STREAM_PENDING_BYTES: usize = 65_536;
+
+/// Bytes read from a TCP connection at once.
+pub const STREAM_READ_BYTES: usize = 65_536;
+
+/// Reads from one TCP connection in one wake-up; the rest waits for the next.
+pub const STREAM_READS_A_WAKE: usize = 8;
+
+/// Addresses of one host name that are tried in turn.
+pub const HOST_ADDRESSES: usize = 4;
+
+/// Host names being resolved at the same time.
+pub const RESOLUTIONS: usize = 64;

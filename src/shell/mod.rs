@@ -1,1 +1,1 @@
-//! Floor 4: sockets, clock, files, signals.
+//! Floor 4: sockets, clock, signals and threads; the only floor that has them.

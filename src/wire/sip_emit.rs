@@ -225,3 +225,101 @@ impl fmt::Write for OneLine<'_, '_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::sip_message::SipMessage;
+    use crate::wire::sip_name::HeaderName;
+
+    const REQUEST: &[u8] = b"INFO sip:a%20b:pw@[2001:db8::1]:5070;transport=tcp;lr SIP/2.0\r\n\
+        v: SIP/2.0/TCP [2001:db8::2];branch=z9hG4bK1, SIP/2.0/UDP h.example\r\n\
+        f: <sip:c@[2001:db8::3]>;tag=1\r\nt: <sip:a@b.example>\r\ni: x\r\nCSeq: 1 INFO\r\n\
+        X-Own: \xff\xfe\r\nl: 3\r\n\r\n\xff\0\n";
+
+    fn request() -> rsip::Request {
+        match SipMessage::parse(REQUEST).unwrap().to_rsip() {
+            Some(rsip::SipMessage::Request(request)) => request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_message_survives_the_way_through_rsip() {
+        let mut out = [0; 1_000];
+        let length = write_request(&request(), &mut out).unwrap();
+        let printed = SipMessage::parse(&out[..length]).unwrap();
+        let original = SipMessage::parse(REQUEST).unwrap();
+        assert_eq!(printed.start(), original.start());
+        assert_eq!(printed.vias().count(), 2);
+        assert_eq!(printed.via().branch, original.via().branch);
+        assert_eq!(printed.via().host, original.via().host);
+        assert_eq!(printed.from().uri, original.from().uri);
+        assert_eq!(printed.cseq(), original.cseq());
+        assert_eq!(printed.body(), b"\xff\0\n");
+        assert_eq!(printed.count(HeaderName::ContentLength), 1);
+        assert_eq!(printed.all_named("x-own").count(), 1);
+    }
+
+    #[test]
+    fn an_ipv6_address_of_rsip_gets_its_brackets() {
+        let mut request = request();
+        request.uri.host_with_port.host = rsip::Host::IpAddr("2001:db8::5".parse().unwrap());
+        let mut out = [0; 1_000];
+        let length = write_request(&request, &mut out).unwrap();
+        assert!(
+            out[..length]
+                .starts_with(b"INFO sip:a%20b:pw@[2001:db8::5]:5070;transport=tcp;lr SIP/2.0\r\n")
+        );
+        assert_eq!(host_text("::1".parse().unwrap()), "[::1]");
+        assert_eq!(host_text("192.0.2.1".parse().unwrap()), "192.0.2.1");
+    }
+
+    #[test]
+    fn a_buffer_one_byte_short_is_an_overflow() {
+        let request = request();
+        let mut out = [0; 1_000];
+        let length = write_request(&request, &mut out).unwrap();
+        assert_eq!(write_request(&request, &mut out[..length]), Ok(length));
+        for short in 0..length {
+            assert_eq!(write_request(&request, &mut out[..short]), Err(Overflow));
+        }
+    }
+
+    #[test]
+    fn a_value_cannot_begin_a_line_of_its_own() {
+        let mut request = request();
+        request.headers.push(rsip::Header::Other(
+            "X".into(),
+            "a\r\nEvil: yes\r\n\r\n".into(),
+        ));
+        let mut out = [0; 1_000];
+        let length = write_request(&request, &mut out).unwrap();
+        let printed = SipMessage::parse(&out[..length]).unwrap();
+        assert_eq!(printed.all_named("Evil").count(), 0);
+        assert_eq!(printed.body(), b"\xff\0\n");
+    }
+
+    #[test]
+    fn reason_phrases_have_their_spaces_and_own_ones_stand() {
+        let headers = SipMessage::parse(REQUEST).unwrap();
+        let head = ReplyHead::new(headers.headers(), "192.0.2.1:5060".parse().unwrap());
+        let line = |status_code: rsip::StatusCode| {
+            let response = rsip::Response {
+                status_code,
+                ..rsip::Response::default()
+            };
+            let mut out = [0; 1_000];
+            let length = write_response(&head, None, &response, &mut out).unwrap();
+            let end = out[..length].iter().position(|&b| b == b'\r').unwrap();
+            String::from_utf8(out[..end].to_vec()).unwrap()
+        };
+        assert_eq!(line(rsip::StatusCode::BusyHere), "SIP/2.0 486 Busy Here");
+        assert_eq!(line(rsip::StatusCode::from(200)), "SIP/2.0 200 OK");
+        assert_eq!(line(rsip::StatusCode::from(299)), "SIP/2.0 299 OK");
+        assert_eq!(
+            line(rsip::StatusCode::Other(400, "Missing To".into())),
+            "SIP/2.0 400 Missing To"
+        );
+    }
+}

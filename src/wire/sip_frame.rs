@@ -114,6 +114,9 @@ impl StreamFramer {
 
     /// Drops the bytes given out. Done on pushing, so that an item may borrow them until then.
     fn compact(&mut self) {
+        if self.used == 0 {
+            return;
+        }
         let length = self.buffer.len();
         self.buffer.copy_within(self.used.min(length).., 0);
         self.buffer.truncate(length.saturating_sub(self.used));
@@ -190,5 +193,122 @@ impl StreamFramer {
             return Err(StreamError::TooLarge);
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Items as owned text: `K`, `M<bytes>`, `U<bytes>`, `E<error>`.
+    fn items(framer: &mut StreamFramer, bytes: &[u8]) -> Vec<String> {
+        let mut items = Vec::new();
+        let mut rest = bytes;
+        loop {
+            let taken = framer.push(rest);
+            rest = &rest[taken..];
+            loop {
+                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+                match framer.next_item() {
+                    Ok(Some(StreamItem::KeepAlive)) => items.push("K".into()),
+                    Ok(Some(StreamItem::Message(bytes))) => items.push(format!("M{}", text(bytes))),
+                    Ok(Some(StreamItem::Unframed(bytes))) => {
+                        items.push(format!("U{}", text(bytes)))
+                    }
+                    Ok(None) => break,
+                    Err(error) => {
+                        items.push(format!("E{error:?}"));
+                        return items;
+                    }
+                }
+            }
+            if rest.is_empty() {
+                return items;
+            }
+        }
+    }
+
+    const STREAM: &[u8] = b"\r\nA b SIP/2.0\r\nl: 4\r\n\r\n\r\n\r\n\r\n\r\n\r\nC d SIP/2.0\nX: y\nContent-Length :\r\n 0\n\n\r\n\r\n\nE f SIP/2.0\r\nbad line\r\nl: 1\r\n\r\nxG";
+
+    #[test]
+    fn any_split_of_a_stream_gives_the_same_items() {
+        let wanted = [
+            "MA b SIP/2.0\r\nl: 4\r\n\r\n\r\n\r\n",
+            "K",
+            "MC d SIP/2.0\nX: y\nContent-Length :\r\n 0\n\n",
+            "K",
+            "ME f SIP/2.0\r\nbad line\r\nl: 1\r\n\r\nx",
+        ];
+        for split in 0..=STREAM.len() {
+            let mut framer = StreamFramer::new();
+            let (before, after) = STREAM.split_at(split);
+            let got = [items(&mut framer, before), items(&mut framer, after)].concat();
+            assert_eq!(got, wanted, "split at {split}");
+        }
+        let mut framer = StreamFramer::new();
+        let got: Vec<_> = STREAM
+            .iter()
+            .flat_map(|byte| items(&mut framer, &[*byte]))
+            .collect();
+        assert_eq!(got, wanted);
+    }
+
+    #[test]
+    fn a_message_as_large_as_the_buffer_passes_and_a_larger_one_ends_the_stream() {
+        let message = |total: usize| {
+            let head = "A b SIP/2.0\r\nl: 00000\r\n\r\n".len();
+            format!(
+                "A b SIP/2.0\r\nl: {:05}\r\n\r\n{}",
+                total - head,
+                "x".repeat(total - head)
+            )
+        };
+        let fits = message(SIP_MESSAGE_BYTES);
+        let twice = [fits.as_bytes(), fits.as_bytes()].concat();
+        assert_eq!(
+            items(&mut StreamFramer::new(), &twice),
+            [format!("M{fits}"), format!("M{fits}")]
+        );
+        let over = items(
+            &mut StreamFramer::new(),
+            message(SIP_MESSAGE_BYTES + 1).as_bytes(),
+        );
+        assert_eq!(over.len(), 2);
+        assert!(over[0].starts_with("UA b"));
+        assert_eq!(over[1], "EUnframed");
+    }
+
+    #[test]
+    fn header_fields_without_end_end_the_stream() {
+        let endless = "A: b\r\n".repeat(SIP_MESSAGE_BYTES / 6 + 1);
+        assert_eq!(
+            items(&mut StreamFramer::new(), endless.as_bytes()),
+            ["ETooLarge"]
+        );
+    }
+
+    #[test]
+    fn a_message_without_a_length_is_the_last_item() {
+        for length in ["X: y", "l: -1", "l: 1\r\nl: 1", "l: 99999", "l: 4294967296"] {
+            let stream = format!("A b SIP/2.0\r\n{length}\r\n\r\nB c SIP/2.0\r\nl: 0\r\n\r\n");
+            let got = items(&mut StreamFramer::new(), stream.as_bytes());
+            assert_eq!(
+                got,
+                [
+                    format!("UA b SIP/2.0\r\n{length}\r\n\r\n"),
+                    "EUnframed".into()
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn one_line_end_is_no_keep_alive() {
+        assert!(items(&mut StreamFramer::new(), b"\r\n").is_empty());
+        assert_eq!(items(&mut StreamFramer::new(), b"\r\n\r\n\r\n"), ["K"]);
+        assert_eq!(
+            items(&mut StreamFramer::new(), b"\r\n\r\n\r\n\r\n"),
+            ["K", "K"]
+        );
     }
 }

@@ -14,7 +14,7 @@
 
 use super::sip_method::Method;
 use super::sip_params::Params;
-use super::sip_text::{self, Unbalanced, cut_at, find_bare, is_space, is_token, token, trim};
+use super::sip_text::{self, Unbalanced, cut_at, find_bare, is_space, token, trim};
 use super::sip_uri::Uri;
 
 /// A value of From, To, Contact, Route or Record-Route.
@@ -53,7 +53,9 @@ impl<'a> NameAddr<'a> {
             }
         };
         let params = Params::parse(params)?;
-        if !is_display_name(display) || params.count("tag") > 1 {
+        // A tag is what dialogs are told apart by: one, and readable.
+        let tags = params.count("tag");
+        if !is_display_name(display) || tags != usize::from(params.token("tag").is_some()) {
             return None;
         }
         Some(Self {
@@ -111,8 +113,8 @@ fn find_bracket(value: &[u8]) -> Option<Option<usize>> {
     (!quoted).then_some(None)
 }
 
-/// Nothing, one quoted string, or tokens with space between. Bytes above ASCII pass for a token's,
-/// since phones send names bare in UTF-8 and Latin-1.
+/// Nothing, one quoted string, or words. Words may hold more than tokens do, since phones send names
+/// bare in UTF-8 and Latin-1 and with brackets of any kind, but nothing that separates.
 fn is_display_name(display: &[u8]) -> bool {
     match display {
         [b'"', rest @ ..] => {
@@ -126,7 +128,7 @@ fn is_display_name(display: &[u8]) -> bool {
         }
         _ => display
             .iter()
-            .all(|&b| is_token(b) || is_space(b) || b >= 0x80),
+            .all(|&b| is_space(b) || (b > b' ' && b != 0x7f && !b",;:\"\\<>".contains(&b))),
     }
 }
 
@@ -185,5 +187,122 @@ impl<'a> MediaType<'a> {
     /// Whether it is `kind/subtype`, whatever the case.
     pub fn is(&self, kind: &str, subtype: &str) -> bool {
         self.kind.eq_ignore_ascii_case(kind) && self.subtype.eq_ignore_ascii_case(subtype)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::sip_uri::{Host, Scheme};
+
+    #[test]
+    fn a_name_addr_keeps_uri_parameters_and_header_parameters_apart() {
+        let read =
+            NameAddr::parse(b"\"Bell, A. \\\"Al\\\"\" <sip:bell@a.example;lr;tag=no>;tag=43;x=<y>");
+        assert_eq!(read, None, "brackets outside quotes are no parameter value");
+        let read =
+            NameAddr::parse(b"\"Bell, A. \\\"Al\\\"\" <sip:bell@a.example;lr;tag=no>;tag=43")
+                .unwrap();
+        assert_eq!(read.display_name().unwrap(), "Bell, A. \"Al\"");
+        assert_eq!(read.tag(), Some("43"));
+        assert!(read.uri.is_loose_route());
+        assert_eq!(read.uri.param("tag"), Some(Some("no")));
+    }
+
+    #[test]
+    fn parameters_of_a_bare_address_are_the_headers() {
+        let read = NameAddr::parse(b"sip:+1972@gw.example;user=phone;tag=9").unwrap();
+        assert_eq!(read.tag(), Some("9"));
+        assert_eq!(read.uri.params().count(), 0);
+        assert_eq!(read.display_name(), None);
+    }
+
+    #[test]
+    fn display_names_in_latin_1_and_without_quotes_are_read() {
+        let read = NameAddr::parse(b"\"Andr\xe9\" <sip:a@b.example>").unwrap();
+        assert_eq!(read.display_name().unwrap(), "Andr\u{e9}");
+        let read =
+            NameAddr::parse("\u{418}\u{432}\u{430}\u{43d} I <sip:a@b.example>".as_bytes()).unwrap();
+        assert_eq!(
+            read.display_name().unwrap(),
+            "\u{418}\u{432}\u{430}\u{43d} I"
+        );
+        let room = NameAddr::parse(b"Room 5 (2nd/left) #3 <sip:a@b.example>").unwrap();
+        assert_eq!(room.display_name().unwrap(), "Room 5 (2nd/left) #3");
+        assert_eq!(
+            read.to_text(),
+            "\u{418}\u{432}\u{430}\u{43d} I <sip:a@b.example>"
+        );
+    }
+
+    #[test]
+    fn a_contact_with_a_quoted_urn_is_read() {
+        let read = NameAddr::parse(
+            b"<sip:bob@192.0.2.1:5060;transport=tcp>;+sip.instance=\"<urn:uuid:00000000>\";expires=60",
+        )
+        .unwrap();
+        assert_eq!(read.uri.host, Host::parse("192.0.2.1"));
+        assert_eq!(read.uri.transport(), Some("tcp"));
+        assert_eq!(read.params.token("expires"), Some("60"));
+    }
+
+    #[test]
+    fn addresses_that_cannot_be_told_apart_are_refused() {
+        for broken in [
+            &b"\"open <sip:a@b.example>"[..],
+            b"Bell, A <sip:a@b.example>",
+            b"\"a\" b <sip:a@b.example>",
+            b"< sip:a@b.example >",
+            b"<sip:a@b.example",
+            b"sip:a@b.example?Route=x",
+            b"<sip:a@b.example>;tag=1;tag=2",
+            b"<sip:a@b.example>;tag",
+            b"<sip:a@b.example>;tag=\"q\"",
+            b"<sip:a@b.example> tag=1",
+            b"<>",
+            b"",
+            b"*",
+        ] {
+            assert_eq!(NameAddr::parse(broken), None, "{}", text(broken));
+        }
+    }
+
+    #[test]
+    fn any_scheme_may_stand_in_an_address() {
+        let read = NameAddr::parse(b"<http://www.example.com>;tag=3").unwrap();
+        assert_eq!(read.uri.scheme, Scheme::Other("http"));
+        assert_eq!(read.tag(), Some("3"));
+    }
+
+    #[test]
+    fn a_sequence_number_is_below_two_to_the_31st() {
+        let read = CSeq::parse(b"0009\r\n  INVITE").unwrap();
+        assert_eq!((read.number, read.method.as_str()), (9, "INVITE"));
+        assert_eq!(
+            CSeq::parse(b"2147483647 BYE").unwrap().number,
+            i32::MAX as u32
+        );
+        for broken in [
+            &b"2147483648 BYE"[..],
+            b"9",
+            b"BYE",
+            b"-1 BYE",
+            b"1 B YE",
+            b"",
+        ] {
+            assert_eq!(CSeq::parse(broken), None);
+        }
+    }
+
+    #[test]
+    fn a_media_type_is_compared_without_case() {
+        let read = MediaType::parse(b"Multipart / mixed ; boundary=\"a;b\"").unwrap();
+        assert!(read.is("multipart", "MIXED"));
+        assert!(read.params.get("boundary").is_some());
+        assert_eq!(MediaType::parse(b"application"), None);
+    }
+
+    fn text(bytes: &[u8]) -> String {
+        sip_text::text(bytes)
     }
 }

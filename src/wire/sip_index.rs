@@ -265,3 +265,95 @@ pub(super) fn split_commas(line: &[u8]) -> impl Iterator<Item = &[u8]> + use<'_>
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(bytes: &[u8]) -> Indexed<'_> {
+        SipHeaders::index(bytes)
+    }
+
+    #[test]
+    fn lines_are_found_whatever_ends_or_folds_them() {
+        let indexed = index(b"Via:a\nVia : b,\r\n\tc\r\nX-Own  :\r\n d\n e\r\nv:\r\n\nbody\n\n");
+        assert_eq!(indexed.fault, None);
+        assert_eq!(indexed.rest, b"body\n\n");
+        let vias: Vec<_> = indexed.headers.values(HeaderName::Via).collect();
+        assert_eq!(vias, [b"a", b"b", b"c"]);
+        assert_eq!(indexed.headers.count(HeaderName::Via), 3);
+        let own: Vec<_> = indexed.headers.all_named("x-own").collect();
+        assert_eq!(own, [&b"d\n e"[..]]);
+    }
+
+    #[test]
+    fn one_bad_line_is_told_and_the_others_are_kept() {
+        for bad in [
+            "no colon",
+            ": no name",
+            "two words: x",
+            " fold of nothing",
+            "\r",
+        ] {
+            let bytes = format!("{bad}\r\n folded\r\nTo: x\r\n\r\n");
+            let indexed = index(bytes.as_bytes());
+            assert_eq!(indexed.fault, Some(SipFault::HeaderLine), "{bad}");
+            assert_eq!(
+                indexed.headers.first(HeaderName::To),
+                Some(&b"x"[..]),
+                "{bad}"
+            );
+            assert_eq!(indexed.headers.iter().count(), 1, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_cut_in_the_header_fields_is_never_a_body() {
+        let indexed = index(b"To: x\r\nFrom: y\r\nVia: z");
+        assert_eq!(indexed.fault, Some(SipFault::HeadersNotEnded));
+        assert_eq!(indexed.headers.first(HeaderName::From), Some(&b"y"[..]));
+        assert_eq!(indexed.headers.first(HeaderName::Via), None);
+        assert_eq!(indexed.rest, b"");
+    }
+
+    #[test]
+    fn one_line_more_than_the_limit_is_refused_and_none_less() {
+        let lines = |count| "A: b\r\n".repeat(count) + "\r\n";
+        assert_eq!(index(lines(SIP_HEADERS).as_bytes()).fault, None);
+        let over = lines(SIP_HEADERS + 1);
+        let over = index(over.as_bytes());
+        assert_eq!(over.fault, Some(SipFault::TooManyHeaders));
+        assert_eq!(over.headers.iter().count(), SIP_HEADERS);
+    }
+
+    #[test]
+    fn content_length_is_digits_once() {
+        let length = |lines: &str| {
+            index(format!("{lines}\r\n\r\n").as_bytes())
+                .headers
+                .content_length()
+        };
+        assert_eq!(length("l:  0042 "), Ok(Some(42)));
+        assert_eq!(length("X: y"), Ok(None));
+        for bad in ["-1", "+1", "1 2", "0x10", "", "1,2", "99999999999999999999"] {
+            assert_eq!(
+                length(&format!("l: {bad}")),
+                Err(SipFault::Malformed(HeaderName::ContentLength)),
+                "{bad}"
+            );
+        }
+        assert_eq!(
+            length("l: 1\r\nContent-Length: 1"),
+            Err(SipFault::Repeated(HeaderName::ContentLength))
+        );
+    }
+
+    #[test]
+    fn lists_split_outside_quotes_over_all_lines() {
+        let indexed = index(b"Require: 100rel , timer,,\r\nRequire: Path\r\nm: \"a, b\" <sip:a,x@h>, <sip:c@h>\r\n\r\n");
+        let tokens: Vec<_> = indexed.headers.tokens(HeaderName::Require).collect();
+        assert_eq!(tokens, ["100rel", "timer", "Path"]);
+        assert!(indexed.headers.has_token(HeaderName::Require, "path"));
+        assert_eq!(indexed.headers.contacts().count(), 2);
+    }
+}

@@ -368,3 +368,123 @@ fn read_body<'a>(
         (None, Carrier::Stream) => Err(SipFault::Missing(HeaderName::ContentLength)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REST: &str = "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\n\
+                        To: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 ";
+
+    fn fault(bytes: &[u8]) -> (SipFault, bool) {
+        let error = SipMessage::parse(bytes).unwrap_err();
+        (error.fault, error.answer_to.is_some())
+    }
+
+    #[test]
+    fn a_datagram_may_begin_with_line_ends_and_end_lines_with_lf_alone() {
+        let text =
+            format!("\r\n\r\nBYE sip:b@h SIP/2.0\r\n{REST}BYE\r\n\r\nbody").replace('\r', "");
+        let message = SipMessage::parse(text.as_bytes()).unwrap();
+        assert_eq!(message.method().unwrap(), rsip::Method::Bye);
+        assert_eq!((message.call_id(), message.body()), ("c", &b"body"[..]));
+    }
+
+    #[test]
+    fn a_body_is_as_long_as_content_length_says() {
+        let with = |length: &str, body: &str| {
+            format!("BYE sip:b@h SIP/2.0\r\n{REST}BYE\r\n{length}\r\n{body}")
+        };
+        let (long, exact) = (with("l: 2\r\n", "abc"), with("l: 3\r\n", "abc"));
+        assert_eq!(SipMessage::parse(long.as_bytes()).unwrap().body(), b"ab");
+        assert_eq!(SipMessage::parse(exact.as_bytes()).unwrap().body(), b"abc");
+        assert_eq!(
+            fault(with("l: 4\r\n", "abc").as_bytes()),
+            (SipFault::BodyCut, true)
+        );
+        let none = with("", "abc");
+        assert_eq!(SipMessage::parse(none.as_bytes()).unwrap().body(), b"abc");
+        let error = SipMessage::parse_stream(none.as_bytes()).unwrap_err();
+        assert_eq!(error.fault, SipFault::Missing(HeaderName::ContentLength));
+    }
+
+    #[test]
+    fn what_is_not_sip_is_dropped() {
+        let large = "x".repeat(SIP_MESSAGE_BYTES + 1);
+        for (bytes, wanted) in [
+            ("", SipFault::KeepAlive),
+            ("\r\n\r\n", SipFault::KeepAlive),
+            ("\0", SipFault::NotSip),
+            (
+                "GET / HTTP/1.1\r\nVia: SIP/2.0/UDP h\r\n\r\n",
+                SipFault::NotSip,
+            ),
+            ("BYE sip:b@h SIP/2.0", SipFault::NotSip),
+            (&large, SipFault::TooLarge),
+        ] {
+            assert_eq!(fault(bytes.as_bytes()), (wanted, false), "{bytes:.20}");
+        }
+    }
+
+    #[test]
+    fn no_ack_no_response_and_nothing_without_a_way_back_is_answered() {
+        let ack = format!("ACK sip:b@h SIP/2.0\r\n{REST}BYE\r\n\r\n");
+        assert_eq!(fault(ack.as_bytes()), (SipFault::CSeqMethod, false));
+        let response = format!("SIP/2.0 200 OK\r\n{REST}bad method\r\n\r\n");
+        assert_eq!(
+            fault(response.as_bytes()),
+            (SipFault::Malformed(HeaderName::CSeq), false)
+        );
+        let lost = format!("BYE sip:b@h SIP/2.0\r\n{REST}BYE\r\n\r\n").replace("192.0.2.1", "?");
+        assert_eq!(
+            fault(lost.as_bytes()),
+            (SipFault::Malformed(HeaderName::Via), false)
+        );
+        let without = "BYE sip:b@h SIP/2.0\r\nCSeq: 1 BYE\r\n\r\n";
+        assert_eq!(
+            fault(without.as_bytes()),
+            (SipFault::Missing(HeaderName::Via), false)
+        );
+    }
+
+    #[test]
+    fn a_message_cut_in_its_header_fields_is_no_message() {
+        let text = format!("BYE sip:b@h SIP/2.0\r\n{REST}BYE\r\n\r\n");
+        let via_whole = text.find("From").unwrap();
+        for length in 0..text.len() {
+            let read = SipMessage::parse(&text.as_bytes()[..length]);
+            let error = read.unwrap_err();
+            assert_eq!(error.answer_to.is_some(), length >= via_whole, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_status_line_needs_three_digits_and_nothing_more() {
+        let read = |line: &str| {
+            let text = format!("{line}\r\n{REST}BYE\r\n\r\n");
+            SipMessage::parse(text.as_bytes())
+                .map(|m| m.status())
+                .map_err(|e| e.fault)
+        };
+        assert_eq!(read("SIP/2.0 200"), Ok(Some(200)));
+        assert_eq!(read("sip/2.0 481 No: call / here"), Ok(Some(481)));
+        for bad in [
+            "SIP/2.0 20 OK",
+            "SIP/2.0 099 X",
+            "SIP/2.0 700 X",
+            "SIP/2.0 +20 X",
+            "SIP/2.0  200 OK",
+            "SIP/2.0",
+        ] {
+            assert_eq!(read(bad), Err(SipFault::StartLine), "{bad}");
+        }
+        assert_eq!(read("SIP/3.0 200 OK"), Err(SipFault::Version));
+    }
+
+    #[test]
+    fn a_tel_request_uri_is_one_to_call() {
+        let text = format!("INVITE tel:+1555 SIP/2.0\r\n{REST}INVITE\r\n\r\n");
+        let message = SipMessage::parse(text.as_bytes()).unwrap();
+        assert_eq!(message.request_uri().unwrap().user_text().unwrap(), "+1555");
+    }
+}

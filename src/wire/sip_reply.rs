@@ -53,10 +53,10 @@ impl ReplyHead {
             vias: vias(headers, source),
             record_routes: lines(headers, HeaderName::RecordRoute),
             from: lines(headers, HeaderName::From),
-            to: to.map(|value| line("To", value)).unwrap_or_default(),
+            to: to.map(to_line).unwrap_or_default(),
             to_has_tag: to
                 .and_then(NameAddr::parse)
-                .is_some_and(|to| to.params.get("tag").is_some()),
+                .is_some_and(|to| to.tag().is_some()),
             identity: [HeaderName::CallId, HeaderName::CSeq]
                 .map(|name| lines(headers, name))
                 .concat(),
@@ -100,6 +100,15 @@ impl ReplyHead {
 fn line(name: &str, value: &[u8]) -> Vec<u8> {
     let mut line = format!("{name}: ").into_bytes();
     line.extend(sip_text::unfolded(value));
+    line
+}
+
+/// The To line, open for a tag: a `;` with nothing behind it would make that an empty parameter.
+fn to_line(value: &[u8]) -> Vec<u8> {
+    let mut line = line(HeaderName::To.as_str(), value);
+    while line.last().is_some_and(|b| b"; \t".contains(b)) {
+        line.pop();
+    }
     line
 }
 
@@ -157,4 +166,147 @@ fn top_via(line: &[u8], source: SocketAddr) -> Vec<u8> {
     }
     value.extend(others.unwrap_or_default());
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::sip_emit::write_response;
+    use crate::wire::sip_message::SipMessage;
+
+    fn invite(via: &str) -> String {
+        format!(
+            "INVITE sip:100@192.0.2.9 SIP/2.0\r\nv: {via}\r\nVia: SIP/2.0/UDP far.example;branch=z9hG4bKfar\r\n\
+             Record-Route: <sip:p2.example;lr>,\r\n <sip:p1.example;lr>\r\nf: \"A\r\n\tB\" <sip:a@a.example>;tag=1\r\n\
+             To: <sip:100@192.0.2.9>;\r\ni: call\r\nCSeq: 007 INVITE\r\nTimestamp: 54\r\n\r\n"
+        )
+    }
+
+    fn answer(
+        request: &str,
+        source: &str,
+        code: u16,
+        to_tag: Option<&str>,
+    ) -> (String, SocketAddr) {
+        let message = SipMessage::parse(request.as_bytes()).unwrap();
+        let head = ReplyHead::new(message.headers(), source.parse().unwrap());
+        let response = rsip::Response {
+            status_code: code.into(),
+            ..rsip::Response::default()
+        };
+        let mut out = [0; 2_000];
+        let length = write_response(&head, to_tag, &response, &mut out).unwrap();
+        let text = String::from_utf8(out[..length].to_vec()).unwrap();
+        (text, head.destination())
+    }
+
+    #[test]
+    fn an_answer_repeats_what_identifies_the_request() {
+        let request = invite("SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1");
+        let (text, destination) = answer(&request, "192.0.2.1:9999", 486, Some("us"));
+        assert_eq!(
+            text,
+            "SIP/2.0 486 Busy Here\r\n\
+             Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n\
+             Via: SIP/2.0/UDP far.example;branch=z9hG4bKfar\r\n\
+             From: \"A B\" <sip:a@a.example>;tag=1\r\n\
+             To: <sip:100@192.0.2.9>;tag=us\r\n\
+             Call-ID: call\r\nCSeq: 007 INVITE\r\nContent-Length: 0\r\n\r\n"
+        );
+        assert_eq!(destination, "192.0.2.1:5060".parse().unwrap());
+    }
+
+    #[test]
+    fn only_answers_that_make_a_dialog_carry_the_route_and_only_100_the_timestamp() {
+        let request = invite("SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1");
+        let of = |code| answer(&request, "192.0.2.1:5060", code, None).0;
+        let route = "Record-Route: <sip:p2.example;lr>, <sip:p1.example;lr>\r\n";
+        for (code, routed, timed) in [
+            (100, false, true),
+            (180, true, false),
+            (200, true, false),
+            (500, false, false),
+        ] {
+            assert_eq!(of(code).contains(route), routed, "{code}");
+            assert_eq!(of(code).contains("Timestamp: 54\r\n"), timed, "{code}");
+        }
+    }
+
+    #[test]
+    fn rport_brings_the_answer_back_to_the_source() {
+        let request = invite(
+            "SIP/2.0/UDP 10.0.0.1:5070;rport;branch=z9hG4bK1;received=203.0.113.9;x=y , SIP/2.0/TCP b.example",
+        );
+        let (text, destination) = answer(&request, "192.0.2.77:40000", 100, None);
+        assert!(text.contains(
+            "\r\nVia: SIP/2.0/UDP 10.0.0.1:5070;branch=z9hG4bK1;x=y;received=192.0.2.77;rport=40000, SIP/2.0/TCP b.example\r\n"
+        ), "{text}");
+        assert_eq!(destination, "192.0.2.77:40000".parse().unwrap());
+    }
+
+    #[test]
+    fn without_rport_the_answer_goes_to_the_port_of_sent_by_at_the_source_address() {
+        let request = invite("SIP/2.0/UDP 10.0.0.1:5070;branch=z9hG4bK1;maddr=203.0.113.1");
+        let (text, destination) = answer(&request, "192.0.2.77:40000", 100, None);
+        assert!(text.contains(";received=192.0.2.77\r\n"), "{text}");
+        assert_eq!(destination, "192.0.2.77:5070".parse().unwrap());
+    }
+
+    #[test]
+    fn an_ipv6_source_stands_bare_in_received() {
+        let request = invite("SIP/2.0/UDP [2001:db8::9]:5070;rport;branch=z9hG4bK1");
+        let (text, destination) = answer(&request, "[2001:db8::7]:40000", 100, None);
+        assert!(text.contains("SIP/2.0/UDP [2001:db8::9]:5070;branch=z9hG4bK1;received=2001:db8::7;rport=40000\r\n"), "{text}");
+        assert_eq!(destination, "[2001:db8::7]:40000".parse().unwrap());
+    }
+
+    #[test]
+    fn a_tag_that_is_there_stays() {
+        let request =
+            invite("SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1").replace("9>;\r\n", "9>;tag=old\r\n");
+        let (text, _) = answer(&request, "192.0.2.1:5060", 200, Some("new"));
+        assert!(
+            text.contains("To: <sip:100@192.0.2.9>;tag=old\r\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf_8_go_back_as_they_came() {
+        let mut request = b"OPTIONS sip:a@b.example SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\nFrom: \"Andr\xe9\" <sip:a@a.example>;tag=1\nTo: <sip:b@b.example>\nCall-ID: c\nCSeq: 1 OPTIONS\n\n".to_vec();
+        request.push(0xff);
+        let message = SipMessage::parse(&request).unwrap();
+        let head = ReplyHead::new(message.headers(), "192.0.2.1:5060".parse().unwrap());
+        let mut out = [0; 2_000];
+        let length =
+            write_response(&head, Some("t"), &rsip::Response::default(), &mut out).unwrap();
+        let wanted = b"From: \"Andr\xe9\" <sip:a@a.example>;tag=1\r\n";
+        assert!(
+            out[..length]
+                .windows(wanted.len())
+                .any(|window| window == wanted)
+        );
+    }
+
+    #[test]
+    fn a_refused_request_is_answered_with_what_it_has() {
+        let refused = SipMessage::parse(
+            b"INVITE sip:a@b.example SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.15;;,;,,\r\nCSeq: 8 INVITE\r\n\r\n",
+        )
+        .unwrap_err();
+        let head = ReplyHead::new(
+            &refused.answer_to.unwrap(),
+            "192.0.2.15:5060".parse().unwrap(),
+        );
+        let response = rsip::Response {
+            status_code: refused.fault.status(),
+            ..rsip::Response::default()
+        };
+        let mut out = [0; 2_000];
+        let length = write_response(&head, Some("t"), &response, &mut out).unwrap();
+        assert_eq!(
+            core::str::from_utf8(&out[..length]).unwrap(),
+            "SIP/2.0 400 Malformed Via\r\nVia: SIP/2.0/UDP 192.0.2.15,;,,\r\nCSeq: 8 INVITE\r\nContent-Length: 0\r\n\r\n"
+        );
+    }
 }

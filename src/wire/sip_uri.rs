@@ -20,6 +20,7 @@ use rsip::common::uri::Auth;
 use rsip::common::uri::param::{OtherParam, OtherParamValue};
 
 use super::sip_text;
+use super::sip_uri_compare::same_text;
 
 /// A URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,27 +138,6 @@ impl<'a> Uri<'a> {
             5060
         };
         Some(SocketAddr::new(ip, self.port.unwrap_or(usual)))
-    }
-
-    /// Whether both name the same resource by RFC 3261 section 19.1.4.
-    pub fn is_equivalent(&self, other: &Uri<'_>) -> bool {
-        if !matches!(self.scheme, Scheme::Sip | Scheme::Sips) {
-            return self.text.eq_ignore_ascii_case(other.text);
-        }
-        let same_host = match (self.host, other.host) {
-            (Some(Host::Ip(a)), Some(Host::Ip(b))) => a == b,
-            (Some(Host::Name(a)), Some(Host::Name(b))) => a.eq_ignore_ascii_case(b),
-            _ => false,
-        };
-        same_host
-            && self.scheme == other.scheme
-            && self.port == other.port
-            && same_option(self.user, other.user, false)
-            && same_option(self.password, other.password, false)
-            && params_agree(self, other)
-            && params_agree(other, self)
-            && headers_within(self.headers, other.headers)
-            && headers_within(other.headers, self.headers)
     }
 
     /// The URI in rsip's terms, printing as it was written save for header fields.
@@ -305,7 +285,7 @@ impl fmt::Display for Host<'_> {
 }
 
 /// Splits `a=1;b` into names and values; empty pieces are passed over.
-fn pairs<'a>(
+pub(super) fn pairs<'a>(
     text: &'a str,
     separator: char,
 ) -> impl Iterator<Item = (&'a str, Option<&'a str>)> + use<'a> {
@@ -317,48 +297,93 @@ fn pairs<'a>(
         })
 }
 
-/// Whether two pieces of a URI are equal once their escapes are resolved.
-fn same_text(a: &str, b: &str, ignore_case: bool) -> bool {
-    let folded = |byte: u8| {
-        if ignore_case {
-            byte.to_ascii_lowercase()
-        } else {
-            byte
-        }
-    };
-    sip_text::unescaped(a.as_bytes())
-        .map(folded)
-        .eq(sip_text::unescaped(b.as_bytes()).map(folded))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn same_option(a: Option<&str>, b: Option<&str>, ignore_case: bool) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => same_text(a, b, ignore_case),
-        (None, None) => true,
-        _ => false,
+    fn uri(text: &str) -> Uri<'_> {
+        Uri::parse(text.as_bytes()).unwrap_or_else(|| panic!("{text}"))
     }
-}
 
-/// Whether every parameter of `a` agrees with `b`: those that choose where a request goes are in
-/// both or in none, others have to agree only where both have them.
-fn params_agree(a: &Uri<'_>, b: &Uri<'_>) -> bool {
-    // Each side is a short list of an already bounded message; the cap keeps a hostile one cheap.
-    const COMPARED: usize = 32;
-    const DECISIVE: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
-    a.params().count() <= COMPARED
-        && a.params().all(|(name, value)| match b.param(name) {
-            Some(other) => same_option(value, other, true),
-            None => !DECISIVE.iter().any(|known| same_text(known, name, true)),
-        })
-}
+    #[test]
+    fn every_part_is_found() {
+        let read = uri("sips:alice:secret@host.example:5071;transport=tcp;LR?Subject=hi&a=b");
+        assert_eq!(read.scheme, Scheme::Sips);
+        assert_eq!((read.user, read.password), (Some("alice"), Some("secret")));
+        assert_eq!(
+            (read.host, read.port),
+            (Some(Host::Name("host.example")), Some(5071))
+        );
+        assert_eq!(read.transport(), Some("tcp"));
+        assert!(read.is_loose_route());
+        assert_eq!(read.headers, Some("Subject=hi&a=b"));
+    }
 
-fn headers_within(a: Option<&str>, b: Option<&str>) -> bool {
-    const COMPARED: usize = 32;
-    let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
-    pairs(a, '&').count() <= COMPARED
-        && pairs(a, '&').all(|(name, value)| {
-            pairs(b, '&').any(|(other, given)| {
-                same_text(name, other, true) && same_option(value, given, false)
-            })
-        })
+    #[test]
+    fn a_user_part_may_hold_what_looks_like_parameters() {
+        let read = uri("sip:user;par=u%40example.net@example.com");
+        assert_eq!(read.user_text().unwrap(), "user;par=u@example.net");
+        assert_eq!(read.host, Some(Host::Name("example.com")));
+        let read = uri("sip:+15551212;phone-context=a.example@gw.example;user=phone");
+        assert_eq!(read.user, Some("+15551212;phone-context=a.example"));
+        assert_eq!(read.param("USER"), Some(Some("phone")));
+    }
+
+    #[test]
+    fn what_routes_cannot_be_moved_into_the_user_part() {
+        let read = uri("sip:a@h.example?Replaces=x%40y");
+        assert_eq!(read.host, Some(Host::Name("h.example")));
+        for text in ["sip:a@b@c", "sip:a@h?Replaces=x@y", "sip:@h", "sip:a@"] {
+            assert_eq!(Uri::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn ipv6_hosts_stand_in_brackets_and_only_there() {
+        let read = uri("sip:u@[2001:db8::10]:5070;x=1");
+        assert_eq!(read.socket_addr(), "[2001:db8::10]:5070".parse().ok());
+        let read = uri("sip:[2001:db8::10:5070]");
+        assert_eq!(read.socket_addr(), "[2001:db8::10:5070]:5060".parse().ok());
+        for text in [
+            "sip:2001:db8::10",
+            "sip:[2001:db8::10",
+            "sip:[192.0.2.1]",
+            "sip:[::1]x",
+            "sip:[::1]:",
+            "sip:u@[fe80::1%eth0]",
+        ] {
+            assert_eq!(Uri::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tel_uri_gives_its_number_as_the_user() {
+        let read = uri("tel:+1-555-1212;phone-context=a.example");
+        assert_eq!(read.scheme, Scheme::Tel);
+        assert_eq!(read.user_text().unwrap(), "+1-555-1212");
+        assert_eq!(read.host, None);
+        assert_eq!(Uri::parse(b"tel:a@b"), None);
+    }
+
+    #[test]
+    fn text_that_is_no_uri_is_refused() {
+        for text in [
+            "",
+            "sip:",
+            "sip",
+            ":a",
+            "1sip:a",
+            "sip:a b",
+            "sip:h:70000",
+            "sip:h:",
+            "sip:h:+5",
+            "sip:h\u{e9}",
+            "<sip:a@h>",
+            "sip:\"a\"@h",
+            "sip:\0@h",
+        ] {
+            assert_eq!(Uri::parse(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(Uri::parse(b"sip:\xff@h"), None);
+    }
 }

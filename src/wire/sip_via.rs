@@ -147,3 +147,81 @@ fn address(value: &[u8]) -> Option<IpAddr> {
         _ => text.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_via_is_read_around_spaces_and_folds() {
+        let via = Via::parse(b"SIP  /   2.0\r\n /UDP\r\n    192.0.2.2 : 5070 ;branch = z9hG4bKx ; rport; received=[2001:db8::9]").unwrap();
+        assert_eq!(via.transport, "UDP");
+        assert_eq!(
+            (via.host, via.port),
+            (Host::parse("192.0.2.2").unwrap(), Some(5070))
+        );
+        assert_eq!(via.transaction_branch(), Some("z9hG4bKx"));
+        assert_eq!(via.rport, Some(None));
+        assert_eq!(via.received, "2001:db8::9".parse().ok());
+    }
+
+    #[test]
+    fn a_branch_that_identifies_nothing_is_no_transaction() {
+        for (params, whole) in [
+            ("", None),
+            (";branch=z9hG4bK", None),
+            (";branch=390skdjuw", None),
+            (";branch=Z9HG4BK1", Some("Z9HG4BK1")),
+        ] {
+            let value = format!("SIP/2.0/UDP h.example{params}");
+            assert_eq!(
+                Via::parse(value.as_bytes()).unwrap().transaction_branch(),
+                whole
+            );
+        }
+    }
+
+    #[test]
+    fn a_broken_via_still_tells_the_way_back_when_its_sent_by_is_whole() {
+        for broken in [
+            "SIP/2.0/UDP h.example:5070;;",
+            "SIP/7.0/UDP h.example:5070",
+            "SIP/2.0/UDP h.example:5070;branch=a;branch=b",
+        ] {
+            assert_eq!(Via::parse(broken.as_bytes()), None, "{broken}");
+            assert_eq!(
+                Via::parse_for_answer(broken.as_bytes()).unwrap().port,
+                Some(5070),
+                "{broken}"
+            );
+        }
+        for unusable in [
+            "",
+            ";",
+            "SIP/2.0/UDP",
+            "SIP/2.0/UDP ",
+            "SIP/2.0 h.example",
+            "HTTP/2.0/UDP h",
+            "SIP/2.0/UDP a b",
+            "SIP/2.0/UDP ::1",
+            "SIP/2.0/UDP h:x",
+            "SIP/2.0/UDP h:70000",
+        ] {
+            assert_eq!(
+                Via::parse_for_answer(unusable.as_bytes()),
+                None,
+                "{unusable}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_port_of_zero_is_no_place_to_answer_to() {
+        let via = Via::parse(b"SIP/2.0/TCP h.example:0;branch=z9hG4bK1").unwrap();
+        let source = "192.0.2.1:4000".parse().unwrap();
+        assert_eq!(
+            via.response_address(source),
+            "192.0.2.1:5060".parse().unwrap()
+        );
+    }
+}
