@@ -24,7 +24,10 @@ pub fn config(calls: usize) -> SipConfig {
         local: "192.0.2.1:40000".parse().unwrap(),
         user_agent: "trunkcast".into(),
         display_name: Some("Lobby".into()),
-        allow: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+        allow: vec![
+            "192.0.2.0/24".parse().unwrap(),
+            "2001:db8::/32".parse().unwrap(),
+        ],
         calls,
     }
 }
@@ -43,11 +46,8 @@ impl Sent {
     }
 
     pub fn status(&self) -> Option<u16> {
-        self.message().status()
-    }
-
-    pub fn method(&self) -> Option<String> {
-        Some(self.message().method()?.to_string())
+        let rest = self.bytes.strip_prefix(b"SIP/2.0 ")?;
+        std::str::from_utf8(&rest[..3]).unwrap().parse().ok()
     }
 
     pub fn text(&self) -> String {
@@ -62,10 +62,12 @@ impl Sent {
         self.message().to().tag().map(Into::into)
     }
 
-    /// Code of a response, method of a request.
+    /// Code of a response, method of a request. What is repeated of a broken request is broken.
     pub fn what(&self) -> String {
-        let method = self.method();
-        method.unwrap_or_else(|| self.status().unwrap().to_string())
+        match self.status() {
+            Some(code) => code.to_string(),
+            None => self.message().method().unwrap().to_string(),
+        }
     }
 }
 
@@ -111,7 +113,8 @@ impl Bench {
     }
 
     pub fn datagram_from(&mut self, remote: SocketAddr, message: impl AsRef<[u8]>) -> Vec<Sent> {
-        self.endpoint.handle_datagram(self.now, remote, message.as_ref());
+        self.endpoint
+            .handle_datagram(self.now, remote, message.as_ref());
         self.drain();
         self.take()
     }
@@ -128,7 +131,9 @@ impl Bench {
 
     pub fn connect(&mut self, conn: ConnId) {
         let remote = SocketAddr::new(peer().ip(), 50_000 + conn.0 as u16);
-        self.endpoint.handle_accepted(self.now, conn, remote).unwrap();
+        self.endpoint
+            .handle_accepted(self.now, conn, remote)
+            .unwrap();
         self.drain();
     }
 
@@ -187,7 +192,10 @@ impl Bench {
         self.accept(id, caller);
         let ack = caller.ack();
         assert!(self.datagram(ack).is_empty());
-        assert!(matches!(self.event(), SipEvent::Confirmed { answer: None, .. }));
+        assert!(matches!(
+            self.event(),
+            SipEvent::Confirmed { answer: None, .. }
+        ));
         id
     }
 }
@@ -231,6 +239,14 @@ impl Caller {
         }
     }
 
+    /// The same caller with another request under way: its branches are its own.
+    pub fn fork(&self) -> Self {
+        Self {
+            branch: self.branch + 1_000,
+            ..self.clone()
+        }
+    }
+
     pub fn over_tcp(name: &str) -> Self {
         Self {
             transport: "TCP",
@@ -247,7 +263,12 @@ impl Caller {
     /// A first INVITE, or a re-INVITE once there is a To tag.
     pub fn invite(&mut self) -> String {
         self.branch += 1;
-        self.write("INVITE", &self.branch(), self.cseq, self.offer.unwrap_or_default())
+        self.write(
+            "INVITE",
+            &self.branch(),
+            self.cseq,
+            self.offer.unwrap_or_default(),
+        )
     }
 
     pub fn reinvite(&mut self) -> String {
@@ -324,8 +345,13 @@ pub fn respond(request: &Sent, code: u16) -> String {
     let message = request.message();
     let headers = message.headers();
     let mut text = format!("SIP/2.0 {code} Whatever\r\n");
-    for name in [HeaderName::Via, HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq]
-    {
+    for name in [
+        HeaderName::Via,
+        HeaderName::From,
+        HeaderName::To,
+        HeaderName::CallId,
+        HeaderName::CSeq,
+    ] {
         text += &format!("{name}: {}\r\n", headers.text(name).unwrap());
     }
     text + "Content-Length: 0\r\n\r\n"

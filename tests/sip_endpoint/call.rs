@@ -13,8 +13,15 @@ fn a_call_is_tried_rung_answered_and_acknowledged() {
     let sent = bench.datagram(caller.invite());
     assert_eq!(whats(&sent), ["100"]);
     assert_eq!(sent[0].to_tag(), None);
-    let SipEvent::Invite { id, caller: from, callee, display_name, call_id, remote, offer } =
-        bench.event()
+    let SipEvent::Invite {
+        id,
+        caller: from,
+        callee,
+        display_name,
+        call_id,
+        remote,
+        offer,
+    } = bench.event()
     else {
         panic!("no INVITE");
     };
@@ -33,12 +40,21 @@ fn a_call_is_tried_rung_answered_and_acknowledged() {
     assert!(ok.to_tag().is_some());
     assert_eq!(ok.message().body(), ANSWER.as_bytes());
     let header = |name| ok.header(name).unwrap();
-    assert_eq!(header(HeaderName::Contact), "\"Lobby\" <sip:192.0.2.1:40000>");
-    assert_eq!(header(HeaderName::Allow), "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO");
+    assert_eq!(
+        header(HeaderName::Contact),
+        "\"Lobby\" <sip:192.0.2.1:40000>"
+    );
+    assert_eq!(
+        header(HeaderName::Allow),
+        "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO"
+    );
     assert_eq!(header(HeaderName::ContentType), "application/sdp");
     assert_eq!(header(HeaderName::Server), "trunkcast");
     assert_eq!(header(HeaderName::Supported), "");
-    assert!(header(HeaderName::Via).ends_with(";received=192.0.2.10;rport=5060") || header(HeaderName::Via).ends_with(";rport=5060"));
+    assert!(
+        header(HeaderName::Via).ends_with(";received=192.0.2.10;rport=5060")
+            || header(HeaderName::Via).ends_with(";rport=5060")
+    );
 
     caller.to_tag = ok.to_tag();
     assert!(bench.datagram(caller.ack()).is_empty());
@@ -49,7 +65,14 @@ fn a_call_is_tried_rung_answered_and_acknowledged() {
     let sent = bench.datagram(caller.request("BYE"));
     assert_eq!(whats(&sent), ["200"]);
     let cause = Cause::new(200, "the caller hung up");
-    assert_eq!(bench.event(), SipEvent::Ended { id, cause, by: EndedBy::Remote });
+    assert_eq!(
+        bench.event(),
+        SipEvent::Ended {
+            id,
+            cause,
+            by: EndedBy::Remote
+        }
+    );
     bench.advance(secs(40));
     assert_eq!(bench.endpoint.busy(), 0);
     assert!(bench.events.is_empty());
@@ -61,7 +84,10 @@ fn a_late_offer_is_answered_in_the_ack() {
     let mut caller = Caller::new("late");
     caller.offer = None;
     bench.datagram(caller.invite());
-    let SipEvent::Invite { id, offer: None, .. } = bench.event() else {
+    let SipEvent::Invite {
+        id, offer: None, ..
+    } = bench.event()
+    else {
         panic!("an offer came from nowhere");
     };
     bench.accept(id, &mut caller);
@@ -97,7 +123,13 @@ fn a_200_without_ack_ends_the_call_by_bye_after_64_t1() {
     let bye = sent.last().unwrap();
     assert_eq!(bye.what(), "BYE");
     assert_eq!((bye.at - start).as_millis(), 32_000);
-    assert!(matches!(bench.event(), SipEvent::Ended { by: EndedBy::Silence, .. }));
+    assert!(matches!(
+        bench.event(),
+        SipEvent::Ended {
+            by: EndedBy::Silence,
+            ..
+        }
+    ));
     bench.datagram(respond(bye, 200));
     bench.advance(secs(40));
     assert_eq!(bench.endpoint.busy(), 0);
@@ -108,16 +140,31 @@ fn our_bye_follows_the_dialog_and_ends_with_its_answer() {
     let mut bench = Bench::new();
     let mut caller = Caller::new("a");
     let id = bench.call(&mut caller);
-    bench.command(|e, now| e.hangup(now, id, Cause::new(200, "done"))).unwrap();
+    bench
+        .command(|e, now| e.hangup(now, id, Cause::new(200, "done")))
+        .unwrap();
     let bye = bench.take().remove(0);
     let cause = Cause::new(200, "done");
-    assert_eq!(bench.event(), SipEvent::Ended { id, cause, by: EndedBy::Local });
+    assert_eq!(
+        bench.event(),
+        SipEvent::Ended {
+            id,
+            cause,
+            by: EndedBy::Local
+        }
+    );
     assert_eq!(bye.to, SipDestination::Udp(peer()));
     let text = bye.text();
-    assert!(text.starts_with("BYE sip:caller@192.0.2.10:5060 SIP/2.0\r\n"), "{text}");
+    assert!(
+        text.starts_with("BYE sip:caller@192.0.2.10:5060 SIP/2.0\r\n"),
+        "{text}"
+    );
     assert!(text.contains("CSeq: 1 BYE\r\n"), "{text}");
     assert!(text.contains("Max-Forwards: 70\r\n"), "{text}");
-    assert!(text.contains("Via: SIP/2.0/UDP 192.0.2.1:40000;branch=z9hG4bK"), "{text}");
+    assert!(
+        text.contains("Via: SIP/2.0/UDP 192.0.2.1:40000;branch=z9hG4bK"),
+        "{text}"
+    );
     let message = bye.message();
     assert_eq!(message.from().tag(), caller.to_tag.as_deref());
     assert_eq!(message.to().tag(), Some(&*caller.tag));
@@ -136,13 +183,23 @@ fn our_bye_is_repeated_and_given_up_after_64_t1() {
     let mut bench = Bench::new();
     let mut caller = Caller::new("a");
     let id = bench.call(&mut caller);
-    bench.command(|e, now| e.hangup(now, id, Cause::new(503, "shutting down"))).unwrap();
+    bench
+        .command(|e, now| e.hangup(now, id, Cause::new(503, "shutting down")))
+        .unwrap();
     let bye = bench.take().remove(0);
-    assert!(bye.text().contains("Reason: SIP;cause=503;text=\"shutting down\"\r\n"));
+    assert!(
+        bye.text()
+            .contains("Reason: SIP;cause=503;text=\"shutting down\"\r\n")
+    );
     let start = bench.now;
     let sent = bench.advance(secs(60));
     let at: Vec<u128> = sent.iter().map(|s| (s.at - start).as_millis()).collect();
-    assert_eq!(at, [500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500]);
+    assert_eq!(
+        at,
+        [
+            500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500
+        ]
+    );
     assert!(sent.iter().all(|s| s.bytes == bye.bytes));
     assert_eq!(bench.endpoint.counters().requests_unanswered, 1);
     assert_eq!(bench.endpoint.busy(), 0);
@@ -153,7 +210,9 @@ fn a_provisional_answer_slows_our_bye_down() {
     let mut bench = Bench::new();
     let mut caller = Caller::new("a");
     let id = bench.call(&mut caller);
-    bench.command(|e, now| e.hangup(now, id, Cause::new(200, ""))).unwrap();
+    bench
+        .command(|e, now| e.hangup(now, id, Cause::new(200, "")))
+        .unwrap();
     let bye = bench.take().remove(0);
     bench.datagram(respond(&bye, 100));
     let start = bench.now;
@@ -168,9 +227,17 @@ fn hanging_up_before_the_ack_waits_for_it() {
     let mut caller = Caller::new("a");
     let id = bench.invite(&mut caller);
     bench.accept(id, &mut caller);
-    bench.command(|e, now| e.hangup(now, id, Cause::new(200, "done"))).unwrap();
+    bench
+        .command(|e, now| e.hangup(now, id, Cause::new(200, "done")))
+        .unwrap();
     assert!(bench.take().is_empty());
-    assert!(matches!(bench.event(), SipEvent::Ended { by: EndedBy::Local, .. }));
+    assert!(matches!(
+        bench.event(),
+        SipEvent::Ended {
+            by: EndedBy::Local,
+            ..
+        }
+    ));
     assert_eq!(whats(&bench.advance(ms(600))), ["200"]);
     assert_eq!(whats(&bench.datagram(caller.ack())), ["BYE"]);
     assert!(bench.events.is_empty());
@@ -184,7 +251,9 @@ fn hanging_up_without_any_ack_sends_bye_after_64_t1() {
     let mut caller = Caller::new("a");
     let id = bench.invite(&mut caller);
     bench.accept(id, &mut caller);
-    bench.command(|e, now| e.hangup(now, id, Cause::new(200, "done"))).unwrap();
+    bench
+        .command(|e, now| e.hangup(now, id, Cause::new(200, "done")))
+        .unwrap();
     bench.event();
     let sent = bench.advance(ms(32_000));
     assert_eq!(sent.last().unwrap().what(), "BYE");
@@ -196,10 +265,18 @@ fn hanging_up_before_the_answer_refuses() {
     let mut bench = Bench::new();
     let mut caller = Caller::new("a");
     let id = bench.invite(&mut caller);
-    bench.command(|e, now| e.hangup(now, id, Cause::new(200, "gone"))).unwrap();
+    bench
+        .command(|e, now| e.hangup(now, id, Cause::new(200, "gone")))
+        .unwrap();
     let refusal = bench.take().remove(0);
     assert_eq!(refusal.status(), Some(480));
-    assert!(matches!(bench.event(), SipEvent::Ended { by: EndedBy::Local, .. }));
+    assert!(matches!(
+        bench.event(),
+        SipEvent::Ended {
+            by: EndedBy::Local,
+            ..
+        }
+    ));
     bench.datagram(caller.ack_refusal(&refusal));
     bench.advance(secs(6));
     assert_eq!(bench.endpoint.busy(), 0);
@@ -212,7 +289,13 @@ fn a_bye_before_the_ack_ends_the_call_and_the_200s() {
     let id = bench.invite(&mut caller);
     bench.accept(id, &mut caller);
     assert_eq!(whats(&bench.datagram(caller.request("BYE"))), ["200"]);
-    assert!(matches!(bench.event(), SipEvent::Ended { by: EndedBy::Remote, .. }));
+    assert!(matches!(
+        bench.event(),
+        SipEvent::Ended {
+            by: EndedBy::Remote,
+            ..
+        }
+    ));
     assert!(bench.advance(secs(10)).is_empty());
     assert!(bench.datagram(caller.ack()).is_empty());
     bench.advance(secs(40));
@@ -226,8 +309,17 @@ fn a_bye_before_the_answer_refuses_the_invite() {
     let id = bench.invite(&mut caller);
     bench.command(|e, now| e.ring(now, id)).unwrap();
     caller.to_tag = bench.take()[0].to_tag();
-    assert_eq!(whats(&bench.datagram(caller.request("BYE"))), ["200", "487"]);
-    assert!(matches!(bench.event(), SipEvent::Ended { by: EndedBy::Remote, .. }));
+    assert_eq!(
+        whats(&bench.datagram(caller.request("BYE"))),
+        ["200", "487"]
+    );
+    assert!(matches!(
+        bench.event(),
+        SipEvent::Ended {
+            by: EndedBy::Remote,
+            ..
+        }
+    ));
     let gone = bench.command(|e, now| e.accept(now, id, ANSWER));
     assert_eq!(gone, Err(SipRefusal::NoSuchCall));
 }
@@ -237,7 +329,9 @@ fn byes_that_cross_are_both_answered() {
     let mut bench = Bench::new();
     let mut caller = Caller::new("a");
     let id = bench.call(&mut caller);
-    bench.command(|e, now| e.hangup(now, id, Cause::new(200, ""))).unwrap();
+    bench
+        .command(|e, now| e.hangup(now, id, Cause::new(200, "")))
+        .unwrap();
     let ours = bench.take().remove(0);
     bench.event();
     assert_eq!(whats(&bench.datagram(caller.request("BYE"))), ["200"]);
@@ -295,11 +389,23 @@ fn a_refusal_is_repeated_until_its_ack() {
     let mut bench = Bench::new();
     let mut caller = Caller::new("a");
     let id = bench.invite(&mut caller);
-    bench.command(|e, now| e.reject(now, id, 488, "", Some(7))).unwrap();
+    bench
+        .command(|e, now| e.reject(now, id, 488, "", Some(7)))
+        .unwrap();
     let refusal = bench.take().remove(0);
-    assert!(refusal.text().starts_with("SIP/2.0 488 Not Acceptable Here\r\n"));
+    assert!(
+        refusal
+            .text()
+            .starts_with("SIP/2.0 488 Not Acceptable Here\r\n")
+    );
     assert_eq!(refusal.header(HeaderName::RetryAfter).as_deref(), Some("7"));
-    assert!(matches!(bench.event(), SipEvent::Ended { by: EndedBy::Local, .. }));
+    assert!(matches!(
+        bench.event(),
+        SipEvent::Ended {
+            by: EndedBy::Local,
+            ..
+        }
+    ));
     let sent = bench.advance(ms(2_000));
     assert_eq!(whats(&sent), ["488", "488"]);
     assert!(bench.datagram(caller.ack_refusal(&refusal)).is_empty());
@@ -314,7 +420,9 @@ fn a_refusal_without_ack_is_given_up_after_64_t1() {
     let mut bench = Bench::new();
     let mut caller = Caller::new("a");
     let id = bench.invite(&mut caller);
-    bench.command(|e, now| e.reject(now, id, 486, "Busy", None)).unwrap();
+    bench
+        .command(|e, now| e.reject(now, id, 486, "Busy", None))
+        .unwrap();
     let start = bench.now;
     let sent = bench.advance(secs(40));
     assert!(sent.iter().all(|s| s.at - start < secs(32)));
@@ -330,7 +438,13 @@ fn an_invite_that_expires_is_refused() {
     bench.invite(&mut caller);
     let sent = bench.advance(ms(10_100));
     assert_eq!(whats(&sent), ["487"]);
-    assert!(matches!(bench.event(), SipEvent::Ended { by: EndedBy::Remote, .. }));
+    assert!(matches!(
+        bench.event(),
+        SipEvent::Ended {
+            by: EndedBy::Remote,
+            ..
+        }
+    ));
 }
 
 #[test]
@@ -341,9 +455,18 @@ fn commands_out_of_turn_are_refused() {
     let wrong = Err(SipRefusal::WrongState);
     assert_eq!(bench.command(|e, now| e.ring(now, id)), wrong);
     assert_eq!(bench.command(|e, now| e.accept(now, id, ANSWER)), wrong);
-    assert_eq!(bench.command(|e, now| e.reject(now, id, 486, "", None)), wrong);
-    assert_eq!(bench.command(|e, now| e.answer_reinvite(now, id, ANSWER)), wrong);
-    assert_eq!(bench.command(|e, now| e.refuse_reinvite(now, id, 488)), wrong);
+    assert_eq!(
+        bench.command(|e, now| e.reject(now, id, 486, "", None)),
+        wrong
+    );
+    assert_eq!(
+        bench.command(|e, now| e.answer_reinvite(now, id, ANSWER)),
+        wrong
+    );
+    assert_eq!(
+        bench.command(|e, now| e.refuse_reinvite(now, id, 488)),
+        wrong
+    );
     assert!(bench.take().is_empty());
 }
 
@@ -377,7 +500,10 @@ fn a_call_of_rfc_2543_without_tags_or_branches_works() {
     let SipEvent::Invite { id, .. } = bench.event() else {
         panic!("no INVITE");
     };
-    assert!(bench.events.is_empty(), "the repetition was taken for another call");
+    assert!(
+        bench.events.is_empty(),
+        "the repetition was taken for another call"
+    );
     bench.command(|e, now| e.accept(now, id, ANSWER)).unwrap();
     let tag = bench.take()[0].to_tag().unwrap();
     let to = format!("{to};tag={tag}");

@@ -18,7 +18,14 @@ fn a_cancel_in_time_is_answered_and_the_invite_terminated() {
     assert_eq!(sent[0].message().cseq().method, rsip::Method::Cancel);
     assert_eq!(sent[1].message().cseq().method, rsip::Method::Invite);
     let cause = Cause::new(487, "the caller cancelled");
-    assert_eq!(bench.event(), SipEvent::Ended { id, cause, by: EndedBy::Remote });
+    assert_eq!(
+        bench.event(),
+        SipEvent::Ended {
+            id,
+            cause,
+            by: EndedBy::Remote
+        }
+    );
     assert_eq!(whats(&bench.datagram(&cancel)), ["200"]);
     bench.datagram(caller.ack_refusal(&sent[1]));
     bench.advance(secs(40));
@@ -47,7 +54,9 @@ fn a_cancel_after_a_refusal_changes_nothing() {
     let mut bench = Bench::new();
     let mut caller = Caller::new("a");
     let id = bench.invite(&mut caller);
-    bench.command(|e, now| e.reject(now, id, 486, "", None)).unwrap();
+    bench
+        .command(|e, now| e.reject(now, id, 486, "", None))
+        .unwrap();
     bench.take();
     bench.event();
     assert_eq!(whats(&bench.datagram(caller.cancel())), ["200"]);

@@ -30,7 +30,9 @@ fn an_ended_call_makes_room_at_once_even_when_its_peer_is_gone() {
     for number in 0..100 {
         let mut caller = Caller::new(&format!("c{number}"));
         let id = bench.call(&mut caller);
-        bench.command(|e, now| e.hangup(now, id, Cause::new(200, ""))).unwrap();
+        bench
+            .command(|e, now| e.hangup(now, id, Cause::new(200, "")))
+            .unwrap();
         bench.take();
         bench.event();
     }
@@ -73,8 +75,12 @@ fn an_owner_that_does_not_drain_costs_no_memory_and_loses_no_end() {
     for number in 0..500 {
         let mut caller = Caller::new(&format!("c{number}"));
         let (invite, cancel) = (caller.invite(), caller.cancel());
-        bench.endpoint.handle_datagram(bench.now, crate::bench::peer(), invite.as_bytes());
-        bench.endpoint.handle_datagram(bench.now, crate::bench::peer(), cancel.as_bytes());
+        bench
+            .endpoint
+            .handle_datagram(bench.now, crate::bench::peer(), invite.as_bytes());
+        bench
+            .endpoint
+            .handle_datagram(bench.now, crate::bench::peer(), cancel.as_bytes());
     }
     bench.drain();
     let began = |e: &&SipEvent| matches!(e, SipEvent::Invite { .. });
@@ -98,7 +104,9 @@ fn a_thousand_calls_leave_nothing_behind() {
         if number % 2 == 0 {
             bench.datagram(caller.request("BYE"));
         } else {
-            bench.command(|e, now| e.hangup(now, id, Cause::new(200, ""))).unwrap();
+            bench
+                .command(|e, now| e.hangup(now, id, Cause::new(200, "")))
+                .unwrap();
             let bye = bench.take().remove(0);
             bench.datagram(respond(&bye, 200));
         }

@@ -26,7 +26,10 @@ fn a_keyframe_is_asked_for_one_at_a_time() {
     bench.datagram(respond(&info, 200));
     bench.command(|e, now| e.info_keyframe(now, id)).unwrap();
     let second = bench.take().remove(0);
-    assert_eq!(second.message().cseq().number, info.message().cseq().number + 1);
+    assert_eq!(
+        second.message().cseq().number,
+        info.message().cseq().number + 1
+    );
 }
 
 #[test]

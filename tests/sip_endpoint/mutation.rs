@@ -13,7 +13,12 @@ fn messages() -> Vec<String> {
     let response = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1:40000;branch=z9hG4bK0;rport\r\n\
         From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>;tag=2\r\nCall-ID: x\r\nCSeq: 1 BYE\r\n\
         Content-Length: 0\r\n\r\n";
-    let mut all = vec![caller.invite(), caller.ack(), caller.cancel(), response.into()];
+    let mut all = vec![
+        caller.invite(),
+        caller.ack(),
+        caller.cancel(),
+        response.into(),
+    ];
     for method in ["BYE", "INFO", "OPTIONS", "UPDATE", "DANCE"] {
         all.push(caller.request(method));
     }
@@ -109,8 +114,18 @@ fn mutated_streams_are_survived() {
 
 fn mutate(rng: &mut Rng, seed: &[u8]) -> Vec<u8> {
     const PIECES: [&[u8]; 12] = [
-        b"\r\n", b"\r\n ", b",", b";", b"\"", b"<", b">", b"z9hG4bK", b"\0", b"\xff\xfe",
-        b"4294967296", b"Content-Length: -1\r\n",
+        b"\r\n",
+        b"\r\n ",
+        b",",
+        b";",
+        b"\"",
+        b"<",
+        b">",
+        b"z9hG4bK",
+        b"\0",
+        b"\xff\xfe",
+        b"4294967296",
+        b"Content-Length: -1\r\n",
     ];
     let mut bytes = seed.to_vec();
     for _ in 0..=rng.below(4) {

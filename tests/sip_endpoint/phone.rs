@@ -87,7 +87,11 @@ impl Phone {
                 }
                 self.over |= client.method == "BYE";
             } else if let Some(at) = client.next.filter(|at| *at <= now) {
-                let cap = if client.method == "INVITE" { T1 * 64 } else { T2 };
+                let cap = if client.method == "INVITE" {
+                    T1 * 64
+                } else {
+                    T2
+                };
                 client.interval = (client.interval * 2).min(cap);
                 client.next = Some(at + client.interval);
                 self.out.push(client.bytes.clone());
@@ -139,7 +143,10 @@ impl Phone {
         match &*method {
             "INVITE" if code < 300 => self.accepted(now, sent, first, message),
             "INVITE" => {
-                let ack = self.caller.ack_refusal(sent).replace(&self.caller.branch(), &branch);
+                let ack = self
+                    .caller
+                    .ack_refusal(sent)
+                    .replace(&self.caller.branch(), &branch);
                 self.out.push(ack);
                 if first && self.answer.is_none() {
                     self.answer = Some(code);

@@ -13,7 +13,10 @@ fn options_tells_what_is_served_without_any_state() {
     let sent = bench.datagram(&options);
     assert_eq!(whats(&sent), ["200"]);
     let header = |name| sent[0].header(name).unwrap();
-    assert_eq!(header(HeaderName::Allow), "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO");
+    assert_eq!(
+        header(HeaderName::Allow),
+        "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO"
+    );
     assert_eq!(header(HeaderName::Accept), "application/sdp");
     assert_eq!(header(HeaderName::Supported), "");
     assert_eq!(header(HeaderName::Server), "trunkcast");
@@ -55,7 +58,10 @@ fn an_extension_that_is_required_is_420() {
         caller.extra = format!("Require: {option}\r\nSession-Expires: 1800\r\n");
         let sent = bench.datagram(caller.invite());
         assert_eq!(whats(&sent), ["420"]);
-        assert_eq!(sent[0].header(HeaderName::Unsupported).as_deref(), Some(option));
+        assert_eq!(
+            sent[0].header(HeaderName::Unsupported).as_deref(),
+            Some(option)
+        );
         assert!(bench.datagram(caller.ack_refusal(&sent[0])).is_empty());
     }
     assert!(bench.events.is_empty());
@@ -80,7 +86,10 @@ fn a_body_that_is_no_session_description_is_415() {
     let odd = |invite: String, kind: &str| invite.replace("application/sdp", kind);
     let sent = bench.datagram(odd(caller.invite(), "application/x-other"));
     assert_eq!(whats(&sent), ["415"]);
-    assert_eq!(sent[0].header(HeaderName::Accept).as_deref(), Some("application/sdp"));
+    assert_eq!(
+        sent[0].header(HeaderName::Accept).as_deref(),
+        Some("application/sdp")
+    );
 
     let mut caller = Caller::new("b");
     caller.extra = "Content-Encoding: gzip\r\n".into();
@@ -91,7 +100,10 @@ fn a_body_that_is_no_session_description_is_415() {
     let mut caller = Caller::new("c");
     caller.extra = "Content-Disposition: icon; handling=optional\r\n".into();
     bench.datagram(odd(caller.invite(), "image/png"));
-    assert!(matches!(bench.event(), SipEvent::Invite { offer: None, .. }));
+    assert!(matches!(
+        bench.event(),
+        SipEvent::Invite { offer: None, .. }
+    ));
 }
 
 #[test]
@@ -129,12 +141,22 @@ fn broken_requests_are_answered_and_broken_acks_and_responses_are_not() {
     let sent = bench.datagram(&broken);
     assert_eq!(whats(&sent), ["400"]);
     assert!(sent[0].text().starts_with("SIP/2.0 400 Malformed CSeq\r\n"));
-    assert_eq!(whats(&bench.datagram(invite.replace("SIP/2.0\r\nVia", "SIP/7.0\r\nVia"))), ["505"]);
-    assert_eq!(whats(&bench.datagram(invite.replacen("sip:", "soap:", 1))), ["416"]);
+    assert_eq!(
+        whats(&bench.datagram(invite.replace("SIP/2.0\r\nVia", "SIP/7.0\r\nVia"))),
+        ["505"]
+    );
+    assert_eq!(
+        whats(&bench.datagram(invite.replacen("sip:", "soap:", 1))),
+        ["416"]
+    );
     let cut = &invite.as_bytes()[..invite.len() - 4];
     assert_eq!(whats(&bench.datagram(cut)), ["400"]);
     assert!(bench.datagram(broken.replace("INVITE", "ACK")).is_empty());
-    assert!(bench.datagram("SIP/2.0 200 OK\r\nVia: nonsense\r\n\r\n").is_empty());
+    assert!(
+        bench
+            .datagram("SIP/2.0 200 OK\r\nVia: nonsense\r\n\r\n")
+            .is_empty()
+    );
     assert!(bench.datagram("\r\n\r\n").is_empty());
     assert!(bench.datagram("\0\0\0\0").is_empty());
     assert!(bench.datagram("").is_empty());
@@ -162,7 +184,9 @@ fn stray_acks_and_responses_are_counted() {
 fn a_number_beyond_all_reason_is_414() {
     let mut bench = Bench::new();
     let mut caller = Caller::new("a");
-    let invite = caller.invite().replacen("sip:4711@", &format!("sip:{}@", "1".repeat(200)), 1);
+    let invite = caller
+        .invite()
+        .replacen("sip:4711@", &format!("sip:{}@", "1".repeat(200)), 1);
     assert_eq!(whats(&bench.datagram(invite)), ["414"]);
 }
 
@@ -170,14 +194,19 @@ fn a_number_beyond_all_reason_is_414() {
 fn the_dialled_number_is_read_from_all_kinds_of_uris() {
     for (uri, callee) in [
         ("sip:%34711@192.0.2.1", "4711"),
-        ("sip:+4930123;phone-context=x@192.0.2.1;user=phone", "+4930123"),
+        (
+            "sip:+4930123;phone-context=x@192.0.2.1;user=phone",
+            "+4930123",
+        ),
         ("tel:+49-30-123;ext=1", "+49-30-123"),
         ("sips:secure@192.0.2.1", "secure"),
         ("sip:192.0.2.1", "4711"),
         ("sip:a%00b@192.0.2.1", "a\0b"),
     ] {
         let mut bench = Bench::new();
-        let invite = Caller::new("a").invite().replacen("sip:4711@192.0.2.1:40000", uri, 1);
+        let invite = Caller::new("a")
+            .invite()
+            .replacen("sip:4711@192.0.2.1:40000", uri, 1);
         bench.datagram(invite);
         let SipEvent::Invite { callee: got, .. } = bench.event() else {
             panic!("{uri}");

@@ -6,7 +6,10 @@ use trunkcast::wire::sip_name::HeaderName;
 use crate::bench::{ANSWER, Bench, Caller, OFFER, ms, respond, secs, whats};
 
 fn retry_after(sent: &crate::bench::Sent) -> u32 {
-    sent.header(HeaderName::RetryAfter).unwrap().parse().unwrap()
+    sent.header(HeaderName::RetryAfter)
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 #[test]
@@ -17,14 +20,19 @@ fn a_reinvite_is_answered_by_command_and_acknowledged() {
     assert_eq!(whats(&bench.datagram(caller.reinvite())), ["100"]);
     let offer = Some(OFFER.as_bytes().into());
     assert_eq!(bench.event(), SipEvent::Reinvite { id, offer });
-    bench.command(|e, now| e.answer_reinvite(now, id, ANSWER)).unwrap();
+    bench
+        .command(|e, now| e.answer_reinvite(now, id, ANSWER))
+        .unwrap();
     let sent = bench.take();
     assert_eq!(whats(&sent), ["200"]);
     assert_eq!(sent[0].to_tag(), caller.to_tag);
     assert!(sent[0].header(HeaderName::Contact).is_some());
     assert_eq!(whats(&bench.advance(ms(600))), ["200"]);
     bench.datagram(caller.ack());
-    assert_eq!(bench.event(), SipEvent::ReinviteConfirmed { id, answer: None });
+    assert_eq!(
+        bench.event(),
+        SipEvent::ReinviteConfirmed { id, answer: None }
+    );
     assert!(bench.advance(secs(20)).is_empty());
 }
 
@@ -36,7 +44,9 @@ fn a_reinvite_without_offer_is_answered_in_its_ack() {
     caller.offer = None;
     bench.datagram(caller.reinvite());
     assert_eq!(bench.event(), SipEvent::Reinvite { id, offer: None });
-    bench.command(|e, now| e.answer_reinvite(now, id, ANSWER)).unwrap();
+    bench
+        .command(|e, now| e.answer_reinvite(now, id, ANSWER))
+        .unwrap();
     bench.datagram(caller.ack_with(OFFER));
     let answer = Some(OFFER.as_bytes().into());
     assert_eq!(bench.event(), SipEvent::ReinviteConfirmed { id, answer });
@@ -49,7 +59,9 @@ fn a_refused_reinvite_leaves_the_call_up() {
     let id = bench.call(&mut caller);
     bench.datagram(caller.reinvite());
     bench.event();
-    bench.command(|e, now| e.refuse_reinvite(now, id, 488)).unwrap();
+    bench
+        .command(|e, now| e.refuse_reinvite(now, id, 488))
+        .unwrap();
     let refusal = bench.take().remove(0);
     assert_eq!(refusal.status(), Some(488));
     bench.datagram(caller.ack_refusal(&refusal));
@@ -65,10 +77,18 @@ fn a_reinvite_without_ack_ends_the_call() {
     let id = bench.call(&mut caller);
     bench.datagram(caller.reinvite());
     bench.event();
-    bench.command(|e, now| e.answer_reinvite(now, id, ANSWER)).unwrap();
+    bench
+        .command(|e, now| e.answer_reinvite(now, id, ANSWER))
+        .unwrap();
     let sent = bench.advance(ms(32_000));
     assert_eq!(sent.last().unwrap().what(), "BYE");
-    assert!(matches!(bench.event(), SipEvent::Ended { by: EndedBy::Silence, .. }));
+    assert!(matches!(
+        bench.event(),
+        SipEvent::Ended {
+            by: EndedBy::Silence,
+            ..
+        }
+    ));
 }
 
 #[test]
@@ -78,17 +98,23 @@ fn an_overlapping_reinvite_is_500_with_retry_after() {
     let id = bench.call(&mut caller);
     bench.datagram(caller.reinvite());
     bench.event();
-    let first = caller.clone();
+    let mut first = caller.fork();
     let overlapping = caller.reinvite();
     let sent = bench.datagram(&overlapping);
     assert_eq!(whats(&sent), ["500"]);
     assert!((0..=10).contains(&retry_after(&sent[0])));
-    assert_eq!(bench.datagram(&overlapping)[0].bytes, sent[0].bytes, "the same to a repetition");
+    assert_eq!(
+        bench.datagram(&overlapping)[0].bytes,
+        sent[0].bytes,
+        "the same to a repetition"
+    );
     bench.datagram(caller.ack_refusal(&sent[0]));
     // The first one goes on.
-    bench.command(|e, now| e.answer_reinvite(now, id, ANSWER)).unwrap();
+    bench
+        .command(|e, now| e.answer_reinvite(now, id, ANSWER))
+        .unwrap();
     bench.take();
-    bench.datagram(first.clone().ack());
+    bench.datagram(first.ack());
     assert!(matches!(bench.event(), SipEvent::ReinviteConfirmed { .. }));
 }
 
@@ -98,7 +124,7 @@ fn a_reinvite_before_the_ack_is_491() {
     let mut caller = Caller::new("a");
     let id = bench.invite(&mut caller);
     bench.accept(id, &mut caller);
-    let mut later = caller.clone();
+    let mut later = caller.fork();
     let sent = bench.datagram(later.reinvite());
     assert_eq!(whats(&sent), ["491"]);
     bench.datagram(later.ack_refusal(&sent[0]));
@@ -115,8 +141,17 @@ fn a_bye_during_a_reinvite_ends_both() {
     bench.call(&mut caller);
     bench.datagram(caller.reinvite());
     bench.event();
-    assert_eq!(whats(&bench.datagram(caller.request("BYE"))), ["200", "487"]);
-    assert!(matches!(bench.event(), SipEvent::Ended { by: EndedBy::Remote, .. }));
+    assert_eq!(
+        whats(&bench.datagram(caller.request("BYE"))),
+        ["200", "487"]
+    );
+    assert!(matches!(
+        bench.event(),
+        SipEvent::Ended {
+            by: EndedBy::Remote,
+            ..
+        }
+    ));
 }
 
 #[test]
@@ -126,7 +161,9 @@ fn hanging_up_during_a_reinvite_refuses_it() {
     let id = bench.call(&mut caller);
     bench.datagram(caller.reinvite());
     bench.event();
-    bench.command(|e, now| e.hangup(now, id, Cause::new(200, ""))).unwrap();
+    bench
+        .command(|e, now| e.hangup(now, id, Cause::new(200, "")))
+        .unwrap();
     assert_eq!(whats(&bench.take()), ["487", "BYE"]);
 }
 
@@ -135,7 +172,9 @@ fn a_reinvite_of_an_ended_call_is_481() {
     let mut bench = Bench::new();
     let mut caller = Caller::new("a");
     let id = bench.call(&mut caller);
-    bench.command(|e, now| e.hangup(now, id, Cause::new(200, ""))).unwrap();
+    bench
+        .command(|e, now| e.hangup(now, id, Cause::new(200, "")))
+        .unwrap();
     bench.take();
     assert_eq!(whats(&bench.datagram(caller.reinvite())), ["481"]);
 }
@@ -148,13 +187,23 @@ fn a_reinvite_moves_the_remote_target() {
     caller.contact = "<sip:caller@192.0.2.77:5070>".into();
     bench.datagram(caller.reinvite());
     bench.event();
-    bench.command(|e, now| e.answer_reinvite(now, id, ANSWER)).unwrap();
+    bench
+        .command(|e, now| e.answer_reinvite(now, id, ANSWER))
+        .unwrap();
     bench.datagram(caller.ack());
     bench.take();
-    bench.command(|e, now| e.hangup(now, id, Cause::new(200, ""))).unwrap();
+    bench
+        .command(|e, now| e.hangup(now, id, Cause::new(200, "")))
+        .unwrap();
     let bye = bench.take().remove(0);
-    assert!(bye.text().starts_with("BYE sip:caller@192.0.2.77:5070 SIP/2.0\r\n"));
-    assert_eq!(bye.to, SipDestination::Udp("192.0.2.77:5070".parse().unwrap()));
+    assert!(
+        bye.text()
+            .starts_with("BYE sip:caller@192.0.2.77:5070 SIP/2.0\r\n")
+    );
+    assert_eq!(
+        bye.to,
+        SipDestination::Udp("192.0.2.77:5070".parse().unwrap())
+    );
 }
 
 #[test]
@@ -164,7 +213,10 @@ fn a_request_with_a_lower_number_is_500() {
     caller.cseq = 10;
     bench.call(&mut caller);
     caller.cseq = 5;
-    assert_eq!(whats(&bench.datagram(caller.request_again("INFO"))), ["500"]);
+    assert_eq!(
+        whats(&bench.datagram(caller.request_again("INFO"))),
+        ["500"]
+    );
     assert_eq!(whats(&bench.datagram(caller.request_again("BYE"))), ["500"]);
     assert_eq!(bench.endpoint.calls(), 1);
     assert_eq!(bench.endpoint.counters().out_of_order, 2);
@@ -205,7 +257,11 @@ fn info_and_options_within_a_call_are_200() {
     assert_eq!(whats(&sent), ["200"]);
     assert!(sent[0].header(HeaderName::Allow).is_some());
     for method in ["UPDATE", "PRACK", "MESSAGE"] {
-        assert_eq!(whats(&bench.datagram(caller.request(method))), ["405"], "{method}");
+        assert_eq!(
+            whats(&bench.datagram(caller.request(method))),
+            ["405"],
+            "{method}"
+        );
     }
     assert_eq!(bench.endpoint.calls(), 1);
 }
@@ -224,18 +280,34 @@ fn routes_are_repeated_in_answers_and_used_by_our_bye() {
         let routes = message.headers().record_routes();
         routes.map(|route| route.uri.text.into()).collect()
     };
-    let all = ["sip:192.0.2.30;lr;r2=on", "sip:192.0.2.31:5070;lr", "sip:p3.example.com;lr"];
+    let all = [
+        "sip:192.0.2.30;lr;r2=on",
+        "sip:192.0.2.31:5070;lr",
+        "sip:p3.example.com;lr",
+    ];
     assert_eq!(routes(&bench.take()[0]), all);
     let ok = bench.accept(id, &mut caller);
     assert_eq!(routes(&ok), all);
     bench.datagram(caller.ack());
-    bench.command(|e, now| e.hangup(now, id, Cause::new(200, ""))).unwrap();
+    bench
+        .command(|e, now| e.hangup(now, id, Cause::new(200, "")))
+        .unwrap();
     let bye = bench.take().remove(0);
     let message = bye.message();
-    let used: Vec<_> = message.headers().routes().map(|r| r.uri.text.to_string()).collect();
+    let used: Vec<_> = message
+        .headers()
+        .routes()
+        .map(|r| r.uri.text.to_string())
+        .collect();
     assert_eq!(used, all);
-    assert_eq!(message.request_uri().unwrap().text, "sip:caller@192.0.2.10:5060");
-    assert_eq!(bye.to, SipDestination::Udp("192.0.2.30:5060".parse().unwrap()));
+    assert_eq!(
+        message.request_uri().unwrap().text,
+        "sip:caller@192.0.2.10:5060"
+    );
+    assert_eq!(
+        bye.to,
+        SipDestination::Udp("192.0.2.30:5060".parse().unwrap())
+    );
     bench.datagram(respond(&bye, 200));
 }
 
@@ -245,11 +317,20 @@ fn a_strict_router_gets_its_own_uri() {
     let mut caller = Caller::new("a");
     caller.extra = "Record-Route: <sip:192.0.2.30>, <sip:192.0.2.31;lr>\r\n".into();
     let id = bench.call(&mut caller);
-    bench.command(|e, now| e.hangup(now, id, Cause::new(200, ""))).unwrap();
+    bench
+        .command(|e, now| e.hangup(now, id, Cause::new(200, "")))
+        .unwrap();
     let bye = bench.take().remove(0);
     let message = bye.message();
     assert_eq!(message.request_uri().unwrap().text, "sip:192.0.2.30");
-    let used: Vec<_> = message.headers().routes().map(|r| r.uri.text.to_string()).collect();
+    let used: Vec<_> = message
+        .headers()
+        .routes()
+        .map(|r| r.uri.text.to_string())
+        .collect();
     assert_eq!(used, ["sip:192.0.2.31;lr", "sip:caller@192.0.2.10:5060"]);
-    assert_eq!(bye.to, SipDestination::Udp("192.0.2.30:5060".parse().unwrap()));
+    assert_eq!(
+        bye.to,
+        SipDestination::Udp("192.0.2.30:5060".parse().unwrap())
+    );
 }

@@ -68,7 +68,9 @@ const ANSWERS: [(&str, u16); 49] = [
 ];
 
 fn data(name: &str) -> Vec<u8> {
-    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests/data/rfc4475"].iter().collect();
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests/data/rfc4475"]
+        .iter()
+        .collect();
     std::fs::read(path.join(name).with_extension("dat")).unwrap()
 }
 
