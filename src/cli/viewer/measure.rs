@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::cli::test_caller::clip::{FLASH_FRAME, KEYFRAME_EVERY};
-use crate::wire::flv::{AvcPacket, SOUND_PCMA, VideoHead, sound_format};
+use crate::wire::flv::{SOUND_PCMA, sound_format};
 
 /// Flash and beep further apart than this do not belong together.
 const TOGETHER_MILLIS: i64 = 450;
@@ -42,25 +42,19 @@ pub struct Measure {
 }
 
 impl Measure {
-    /// Takes a video message by its time, length and first bytes.
-    pub fn on_video(&mut self, timestamp: u32, length: u32, start: &[u8]) {
+    /// Takes a sequence header by its length.
+    pub fn on_header(&mut self, length: u32) {
         self.bytes += u64::from(length);
-        let Some(head) = VideoHead::parse(start) else {
-            return;
-        };
-        match head.avc {
-            Some(AvcPacket::SequenceHeader) => {
-                self.headers += 1;
-                return;
-            }
-            Some(AvcPacket::Nalus) => {}
-            Some(AvcPacket::EndOfSequence) | None => return,
-        }
-        self.began_well
-            .get_or_insert(head.keyframe && self.headers > 0);
+        self.headers += 1;
+    }
+
+    /// Takes a coded picture by its time and length.
+    pub fn on_picture(&mut self, timestamp: u32, length: u32, keyframe: bool) {
+        self.bytes += u64::from(length);
+        self.began_well.get_or_insert(keyframe && self.headers > 0);
         self.video += 1;
         self.note_order(timestamp, true);
-        if head.keyframe {
+        if keyframe {
             self.keyframes += 1;
             self.finish_group();
         }
@@ -128,22 +122,18 @@ impl Measure {
 mod tests {
     use super::*;
 
-    const HEADER: &[u8] = &[0x17, 0, 0, 0, 0, 1];
-    const KEY: &[u8] = &[0x17, 1, 0, 0, 0, 0, 0, 0, 9, 0x65];
-    const INTER: &[u8] = &[0x27, 1, 0, 0, 0, 0, 0, 0, 9, 0x41];
     const QUIET: &[u8] = &[0x72, 0xd5, 0x55, 0xd5];
     const LOUD: &[u8] = &[0x72, 0xd5, 0x12, 0x34];
 
     /// Three seconds of the clip with the picture late by `late` milliseconds.
     fn play(late: u32) -> Measure {
         let mut measure = Measure::default();
-        measure.on_video(late, 30, HEADER);
+        measure.on_header(30);
         for at in (0..3_000_u32).step_by(20) {
             let loud = (520..600).contains(&(at % 1_000));
             measure.on_audio(at, 161, if loud { LOUD } else { QUIET });
             if at % 40 == 0 {
-                let start = if at % 1_000 == 0 { KEY } else { INTER };
-                measure.on_video(at + late, 1_000, start);
+                measure.on_picture(at + late, 1_000, at % 1_000 == 0);
             }
         }
         measure
@@ -166,7 +156,7 @@ mod tests {
     fn a_group_with_a_picture_missing_measures_nothing() {
         let mut measure = Measure::default();
         for at in (0..1_001_u32).step_by(40).filter(|at| *at != 80) {
-            measure.on_video(at, 1_000, if at % 1_000 == 0 { KEY } else { INTER });
+            measure.on_picture(at, 1_000, at % 1_000 == 0);
             measure.on_audio(at, 161, if at == 520 { LOUD } else { QUIET });
         }
         assert_eq!(measure.skew, None);
@@ -174,11 +164,13 @@ mod tests {
 
     #[test]
     fn a_stream_that_begins_without_a_keyframe_or_header_is_told() {
-        for start in [INTER, KEY] {
-            let mut measure = Measure::default();
-            measure.on_video(0, 10, start);
-            assert_eq!(measure.began_well, Some(false));
-        }
+        let mut measure = Measure::default();
+        measure.on_picture(0, 10, true);
+        assert_eq!(measure.began_well, Some(false));
+        let mut measure = Measure::default();
+        measure.on_header(10);
+        measure.on_picture(0, 10, false);
+        assert_eq!(measure.began_well, Some(false));
     }
 
     #[test]

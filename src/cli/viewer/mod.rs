@@ -1,4 +1,4 @@
-//! A small RTMP player for tests and the demonstration: connects, plays one stream and measures it.
+//! A viewer for tests and the demonstration: plays one stream over TCP and measures it.
 //!
 //! Decodes nothing. Until the stream is there it tries again, as a person with a player would.
 
@@ -9,26 +9,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::limits::RTMP_COMMAND_BYTES;
-use crate::wire::amf0::Amf0Writer;
-use crate::wire::rtmp_chunk::{ChunkHeaders, DEFAULT_CHUNK_BYTES, Dechunker, Incoming};
-use crate::wire::rtmp_message::{Command, Control, MessageHead, kind};
+use crate::base::rng::Rng;
+use crate::base::time;
+use crate::rtmp::{Viewer as Player, ViewerEvent};
+use crate::wire::rtmp_url::{RtmpUrl, StreamKey};
 
 pub mod measure;
 
 use measure::Measure;
 
-/// How long the player waits before it tries again.
+/// How long the viewer waits before it tries again.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// How long one read waits before the player looks whether it is to stop.
+/// How long one read waits before the viewer looks whether it is to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Bytes after which the player acknowledges.
-const ACKNOWLEDGE_EVERY: u32 = 500_000;
+/// How long a connection may take to be made or to take bytes.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Bytes of C1, S1, C2 and S2.
-const HANDSHAKE_BYTES: usize = 1_536;
+/// Bytes of one read.
+const READ_BYTES: usize = 65_536;
 
 /// What a viewer saw so far.
 #[derive(Clone, Debug, Default)]
@@ -68,11 +68,15 @@ impl Shared {
 }
 
 impl Viewer {
-    /// Plays `rtmp://address/app/stream` as soon as it is there.
+    /// Plays `rtmp://address/app/stream` as soon as it is there. Fails when the names are not such
+    /// as an RTMP address may have.
     pub fn watch(address: SocketAddr, app: &str, stream: &str) -> io::Result<Self> {
+        let url = RtmpUrl::parse(&format!("rtmp://{address}/{app}"))
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        let name = StreamKey::new(stream).ok_or(io::ErrorKind::InvalidInput)?;
         let shared = Arc::new(Shared::default());
-        let (theirs, app, stream) = (shared.clone(), app.to_owned(), stream.to_owned());
-        let run = move || watch(address, &app, &stream, &theirs);
+        let theirs = shared.clone();
+        let run = move || watch(address, &url, &name, &theirs);
         let thread = thread::Builder::new().name("viewer".into()).spawn(run)?;
         Ok(Self {
             shared,
@@ -101,14 +105,16 @@ impl Drop for Viewer {
     }
 }
 
-fn watch(address: SocketAddr, app: &str, stream: &str, shared: &Shared) {
+fn watch(address: SocketAddr, url: &RtmpUrl, name: &StreamKey, shared: &Shared) {
     let began = Instant::now();
+    // What it seeds, the bytes of a handshake, is no secret.
+    let mut rng = Rng::from_number(1);
     while !shared.is_stopped() {
         shared.stats().attempts += 1;
-        let result = Session::open(address, began).and_then(|mut session| {
-            session.begin(address, app)?;
-            session.run(stream, shared)
-        });
+        let player = Player::new(now(began), url.clone(), name.clone(), rng.fork());
+        let result = player
+            .ok_or(io::ErrorKind::OutOfMemory.into())
+            .and_then(|player| play(address, player, began, shared));
         let mut stats = shared.stats();
         stats.playing = false;
         stats.last_error = result.err().map(|error| error.to_string());
@@ -117,197 +123,78 @@ fn watch(address: SocketAddr, app: &str, stream: &str, shared: &Shared) {
     }
 }
 
-/// One connection.
-struct Session {
-    socket: TcpStream,
-    dechunker: Dechunker,
+/// Plays over one connection until it or the stream ends, or the viewer is stopped.
+fn play(
+    address: SocketAddr,
+    mut player: Player,
     began: Instant,
-    received: u32,
-    acknowledged: u32,
+    shared: &Shared,
+) -> io::Result<()> {
+    let mut socket = TcpStream::connect_timeout(&address, CONNECT_PATIENCE)?;
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(LOOK_EVERY))?;
+    socket.set_write_timeout(Some(CONNECT_PATIENCE))?;
+    let mut buffer = vec![0; READ_BYTES];
+    let mut over = None;
+    while !shared.is_stopped() {
+        loop {
+            let len = player.poll_transmit(&mut buffer);
+            if len == 0 {
+                break;
+            }
+            socket.write_all(buffer.get(..len).unwrap_or_default())?;
+            player.transmitted(len);
+        }
+        let len = match socket.read(&mut buffer) {
+            Ok(0) => return Err(io::Error::other("closed by the server")),
+            Ok(len) => len,
+            Err(error) if is_idle(&error) => 0,
+            Err(error) => return Err(error),
+        };
+        let bytes = buffer.get(..len).unwrap_or_default();
+        player.handle_bytes(now(began), bytes, |event| over = note(event, began, shared));
+        player.handle_timeout(now(began), |event| over = note(event, began, shared));
+        if player.is_ended() {
+            return Err(io::Error::other(over.unwrap_or_default()));
+        }
+    }
+    Ok(())
 }
 
-/// What a message means for the session.
-enum Step {
-    Connected,
-    Created(u32),
-    Playing,
-    Failed(String),
-    Answer(Control),
-    Other,
+/// Notes what came; the words of an end.
+fn note(event: ViewerEvent, began: Instant, shared: &Shared) -> Option<String> {
+    let mut stats = shared.stats();
+    match event {
+        ViewerEvent::Playing => stats.playing = true,
+        ViewerEvent::Metadata(_) => {}
+        ViewerEvent::Audio {
+            timestamp,
+            size,
+            start,
+            ..
+        } => {
+            stats.measure.on_audio(timestamp, size, &start);
+        }
+        ViewerEvent::Video {
+            timestamp,
+            size,
+            keyframe,
+            sequence_header,
+        } => {
+            if sequence_header {
+                stats.measure.on_header(size);
+            } else {
+                stats.measure.on_picture(timestamp, size, keyframe);
+                stats.first_picture.get_or_insert(began.elapsed());
+            }
+        }
+        ViewerEvent::Ended(words) => return Some(words.to_string()),
+    }
+    None
 }
 
-impl Session {
-    fn open(address: SocketAddr, began: Instant) -> io::Result<Self> {
-        let mut socket = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
-        socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
-        socket.set_write_timeout(Some(Duration::from_secs(2)))?;
-        let mut hello = [0; 1 + HANDSHAKE_BYTES];
-        if let Some(version) = hello.first_mut() {
-            *version = 3;
-        }
-        socket.write_all(&hello)?;
-        let mut answer = [0; 1 + HANDSHAKE_BYTES];
-        socket.read_exact(&mut answer)?;
-        socket.write_all(answer.get(1..).unwrap_or_default())?;
-        socket.read_exact(&mut [0; HANDSHAKE_BYTES])?;
-        socket.set_read_timeout(Some(LOOK_EVERY))?;
-        let dechunker = Dechunker::new();
-        Ok(Self {
-            socket,
-            dechunker,
-            began,
-            received: 0,
-            acknowledged: 0,
-        })
-    }
-
-    fn begin(&mut self, address: SocketAddr, app: &str) -> io::Result<()> {
-        let url = format!("rtmp://{address}/{app}");
-        self.command(0, |body| {
-            body.string(&["connect"]).number(1.0).object();
-            body.name("app").string(&[app]);
-            body.name("flashVer").string(&["trunkcast viewer"]);
-            body.name("tcUrl").string(&[&url]).end();
-        })
-    }
-
-    /// Reads until the stream ends, the connection does, or the viewer is stopped.
-    fn run(&mut self, stream: &str, shared: &Shared) -> io::Result<()> {
-        let mut buffer = vec![0; 65_536];
-        while !shared.is_stopped() {
-            let len = match self.socket.read(&mut buffer) {
-                Ok(0) => return Err(io::Error::other("closed by the server")),
-                Ok(len) => len,
-                Err(error) if is_idle(&error) => continue,
-                Err(error) => return Err(error),
-            };
-            self.received = self.received.wrapping_add(len as u32);
-            let mut rest = buffer.get(..len).unwrap_or_default();
-            loop {
-                let (used, incoming) = self
-                    .dechunker
-                    .next(rest)
-                    .map_err(|error| io::Error::other(error.to_string()))?;
-                rest = rest.get(used..).unwrap_or_default();
-                let Some(incoming) = incoming else { break };
-                let step = take(&incoming, self.began, shared);
-                self.step(step, stream, shared)?;
-            }
-            if self.received.wrapping_sub(self.acknowledged) >= ACKNOWLEDGE_EVERY {
-                self.acknowledged = self.received;
-                self.control(Control::Acknowledgement(self.received))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn step(&mut self, step: Step, stream: &str, shared: &Shared) -> io::Result<()> {
-        match step {
-            Step::Connected => self.command(0, |body| {
-                body.string(&["createStream"]).number(2.0).null();
-            }),
-            Step::Created(id) => self.command(id, |body| {
-                body.string(&["play"]).number(3.0).null().string(&[stream]);
-            }),
-            Step::Playing => {
-                shared.stats().playing = true;
-                Ok(())
-            }
-            Step::Failed(code) => Err(io::Error::other(code)),
-            Step::Answer(control) => self.control(control),
-            Step::Other => Ok(()),
-        }
-    }
-
-    fn command(&mut self, stream: u32, fill: impl FnOnce(&mut Amf0Writer<'_>)) -> io::Result<()> {
-        let mut body = [0; RTMP_COMMAND_BYTES];
-        let mut writer = Amf0Writer::new(&mut body);
-        fill(&mut writer);
-        let len = writer
-            .finish()
-            .ok_or_else(|| io::Error::other("command too long"))?;
-        self.message(
-            3,
-            kind::COMMAND,
-            stream,
-            body.get(..len).unwrap_or_default(),
-        )
-    }
-
-    fn control(&mut self, control: Control) -> io::Result<()> {
-        let (kind, body) = control.encode();
-        self.message(2, kind, 0, &body)
-    }
-
-    fn message(&mut self, chunk_stream: u32, kind: u8, stream: u32, body: &[u8]) -> io::Result<()> {
-        let headers = ChunkHeaders::new(&MessageHead {
-            chunk_stream,
-            timestamp: 0,
-            length: body.len() as u32,
-            kind,
-            stream_id: stream,
-        });
-        let mut bytes = Vec::with_capacity(body.len() + 64);
-        let mut header: &[u8] = &headers.first;
-        for piece in body.chunks(DEFAULT_CHUNK_BYTES as usize) {
-            bytes.extend_from_slice(header);
-            bytes.extend_from_slice(piece);
-            header = &headers.continuation;
-        }
-        self.socket.write_all(&bytes)
-    }
-}
-
-/// Notes media and tells what a command or control message asks for.
-fn take(incoming: &Incoming<'_>, began: Instant, shared: &Shared) -> Step {
-    match incoming {
-        Incoming::End { head, start } => {
-            let mut stats = shared.stats();
-            match head.kind {
-                kind::VIDEO => {
-                    stats.measure.on_video(head.timestamp, head.length, start);
-                    if stats.measure.video > 0 {
-                        stats.first_picture.get_or_insert(began.elapsed());
-                    }
-                }
-                kind::AUDIO => stats.measure.on_audio(head.timestamp, head.length, start),
-                _ => {}
-            }
-            Step::Other
-        }
-        Incoming::Message { head, body } => {
-            if let Some(Control::PingRequest(number)) = Control::parse(head.kind, body) {
-                return Step::Answer(Control::PingResponse(number));
-            }
-            Command::parse(head.kind, body).map_or(Step::Other, |command| meaning(&command))
-        }
-        Incoming::Part { .. } => Step::Other,
-    }
-}
-
-fn meaning(command: &Command<'_>) -> Step {
-    let code = command
-        .status()
-        .map(|status| status.code)
-        .unwrap_or_default();
-    match command.name {
-        "_result" if command.transaction == 1.0 => Step::Connected,
-        "_result" if command.transaction == 2.0 => {
-            Step::Created(command.second_number().unwrap_or(1.0) as u32)
-        }
-        "_error" => Step::Failed(format!("refused: {code}")),
-        "onStatus" => match code {
-            "NetStream.Play.Start" => Step::Playing,
-            "NetStream.Play.StreamNotFound"
-            | "NetStream.Play.Failed"
-            | "NetStream.Play.Stop"
-            | "NetStream.Play.Complete"
-            | "NetStream.Play.UnpublishNotify" => Step::Failed(code.to_owned()),
-            _ => Step::Other,
-        },
-        _ => Step::Other,
-    }
+fn now(began: Instant) -> time::Instant {
+    time::Instant::from_micros(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX))
 }
 
 fn is_idle(error: &io::Error) -> bool {
