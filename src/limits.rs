@@ -193,11 +193,18 @@ pub const POOL_PACKETS_PER_CALL: usize = 64;
 /// adds to a call keeps the sum of the `size_of` below it.
 pub const CALL_STATE_BYTES: usize = 96 * 1_024;
 
-/// Bytes of one trunk: its SIP endpoint, listeners and stream framers. An upper estimate.
-pub const TRUNK_STATE_BYTES: usize = 256 * 1_024;
+/// Bytes that one call may take in a trunk's SIP endpoint: places in its tables, messages kept for
+/// retransmission, and the framer of a connection. Counted for every trunk, as each has room for
+/// every call. An upper estimate for messages of ordinary length.
+pub const SIP_CALL_STATE_BYTES: usize = 32 * 1_024;
 
-/// Bytes that are there once: the gather buffer, RTMP players and log queue. An upper estimate.
-pub const FIXED_STATE_BYTES: usize = 2 * 1_024 * 1_024;
+/// Bytes of one trunk beside its calls: spare places and connections, messages that wait to be
+/// sent. An upper estimate for messages of ordinary length.
+pub const TRUNK_STATE_BYTES: usize = 1_024 * 1_024;
+
+/// Bytes that are there once: scratch and gather buffers, RTMP players, log queue. An upper
+/// estimate.
+pub const FIXED_STATE_BYTES: usize = 4 * 1_024 * 1_024;
 
 /// Bytes of the program itself: code, stacks and allocator. An upper estimate.
 pub const PROGRAM_BYTES: usize = 8 * 1_024 * 1_024;

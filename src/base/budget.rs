@@ -14,7 +14,8 @@ use core::fmt;
 
 use crate::base::packet_pool::PacketPool;
 use crate::limits::{
-    CALL_STATE_BYTES, FIXED_STATE_BYTES, Limits, PROGRAM_BYTES, TRUNK_STATE_BYTES,
+    CALL_STATE_BYTES, FIXED_STATE_BYTES, Limits, PROGRAM_BYTES, SIP_CALL_STATE_BYTES,
+    TRUNK_STATE_BYTES,
 };
 
 const MIB: usize = 1_024 * 1_024;
@@ -75,13 +76,15 @@ impl Budget {
             PacketPool::SLOT_BYTES,
         );
         budget.add("calls", limits.calls, CALL_STATE_BYTES);
+        let places = trunks.saturating_mul(limits.calls);
+        budget.add("SIP of calls", places, SIP_CALL_STATE_BYTES);
         budget.add("trunks", trunks, TRUNK_STATE_BYTES);
         budget.add("fixed buffers", 1, FIXED_STATE_BYTES);
         budget.add("program", 1, PROGRAM_BYTES);
         budget
     }
 
-    /// Adds a part. There is room for seven more than [`Budget::new`] makes; one beyond them is
+    /// Adds a part. There is room for six more than [`Budget::new`] makes; one beyond them is
     /// counted into the last line, so that the sum stays true.
     pub fn add(&mut self, name: &'static str, count: usize, bytes_each: usize) {
         let line = BudgetLine {

@@ -425,6 +425,7 @@ mod tests {
     #[test]
     fn calls_must_find_ports_and_memory() {
         let mut config = Config::default();
+        config.limits.memory_mib = 128;
         config.limits.calls = 250;
         assert_eq!(fields(&config), [""; 0]);
         config.limits.calls = 251;

@@ -4,7 +4,7 @@
 //! - The negotiated address is accepted at once and closes the lock.
 //! - Behind a NAT media comes from somewhere else. One other address is latched, once per
 //!   offer/answer, after [`LATCH_PACKETS`] packets with successive sequence numbers, one SSRC and
-//!   the negotiated payload type, within [`PROBATION_TIME`], while the accepted source, if any,
+//!   a negotiated payload type, within [`PROBATION_TIME`], while the accepted source, if any,
 //!   stays silent. Later strangers never move it.
 //! - The negotiated address takes a latched stream back after [`SWITCH_PACKETS`] such packets, and
 //!   a new SSRC from the accepted address takes over after as many.
@@ -41,7 +41,7 @@ pub const LATCH_PACKETS: usize = 4;
 /// Packets in sequence after which a new SSRC, or the negotiated address coming back, is accepted.
 pub const SWITCH_PACKETS: usize = 2;
 
-/// How long a probation may take from its first packet to its last.
+/// How long the probation of an address that was not negotiated may take, first packet to last.
 pub const PROBATION_TIME: Duration = Duration::from_secs(2);
 
 /// How far behind the newest packet one still counts as late.
@@ -233,7 +233,8 @@ impl SourceLock {
                 self.counters.strangers = self.counters.strangers.saturating_add(1);
                 return Admission::Stranger;
             }
-            if expired || !same {
+            // A known address may be slow: some phones send a picture in seconds.
+            if !same || (expired && needed == LATCH_PACKETS) {
                 self.drop_candidate();
             }
         }
@@ -443,7 +444,17 @@ mod tests {
     }
 
     #[test]
-    fn a_probation_is_short() {
+    fn a_known_address_may_take_its_time_to_change_its_source() {
+        let mut rig = Rig::new(Some(PEER));
+        rig.send(PEER, 1, 0);
+        assert_eq!(rig.send(PEER, 2, 70), Admission::Probation);
+        rig.now = rig.now + Duration::from_secs(9);
+        assert_eq!(rig.send(PEER, 2, 71), Admission::NewSource);
+        assert_eq!(rig.sequences(), [70, 71]);
+    }
+
+    #[test]
+    fn the_probation_of_a_stranger_is_short() {
         let mut rig = Rig::new(None);
         for sequence in 0..12 {
             rig.now = rig.now + PROBATION_TIME;

@@ -62,12 +62,6 @@ impl<T: Timed> Table<T> {
         self.entries.len().saturating_sub(self.free.len())
     }
 
-    /// Whether there is no entry.
-    #[cfg(test)]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Whether another entry would be refused.
     pub fn is_full(&self) -> bool {
         self.free.is_empty()

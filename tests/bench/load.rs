@@ -233,7 +233,12 @@ impl Caller {
         let frame = self.frames[1];
         let key = frame.is_multiple_of(KEYFRAME_EVERY);
         let timestamp = frame.wrapping_mul(3_000);
-        let (slice, parts) = if key { (0x65, 40) } else { (0x41, 7) };
+        // The second byte begins a slice header that names parameter set 0.
+        let (slice, header, parts) = if key {
+            (0x65, 0x88, 40)
+        } else {
+            (0x41, 0x9a, 7)
+        };
         let first = now();
         if key {
             let mut packet = self.header(1, 96, false, timestamp);
@@ -249,7 +254,12 @@ impl Caller {
             let mut packet = self.header(1, 96, last, timestamp);
             let start = if part == 0 { 0x80 } else { 0 };
             let end = if last { 0x40 } else { 0 };
-            packet.extend_from_slice(&[(slice & 0xe0) | 28, start | end | (slice & 0x1f), 0x88]);
+            packet.extend_from_slice(&[
+                (slice & 0xe0) | 28,
+                start | end | (slice & 0x1f),
+                header,
+                0x84,
+            ]);
             packet.resize(12 + PAYLOAD, 0x5a);
             if last {
                 let at = packet.len() - STAMP_BYTES;

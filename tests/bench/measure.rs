@@ -33,6 +33,19 @@ pub fn resident(process: u32) -> u64 {
         .unwrap_or(0)
 }
 
+/// Memory of a process in KiB, what it shares with others divided among them.
+pub fn proportional(process: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap_or_default();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Pss:"))
+        .unwrap_or_default();
+    line.split_whitespace()
+        .next()
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(0)
+}
+
 /// System calls a second of some processes, over `seconds`; by perf, or where it may not count,
 /// by strace, which slows the process down. None when neither works.
 pub fn system_calls(processes: &[u32], seconds: u32) -> Option<f64> {

@@ -5,7 +5,7 @@
 //! - CPU: milliseconds of CPU per second of one stream, from the scheduler's own account;
 //! - added delay: from the sending of a picture's last packet to the arrival of the whole message;
 //! - system calls per received packet;
-//! - memory: growth of the resident set per call;
+//! - memory: growth of the resident set per call, for ffmpeg its proportional share;
 //! - start: from a call's first packet to its first keyframe at the sink;
 //! - lost: pictures and sounds sent that did not arrive;
 //!
@@ -383,7 +383,8 @@ fn start_ffmpeg(calls: u32, sink: SocketAddr) -> Taker {
         let sdp = format!(
             "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\n\
              m=audio {port} RTP/AVP 8\na=rtpmap:8 PCMA/8000\n\
-             m=video {} RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 packetization-mode=1\n",
+             m=video {} RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 packetization-mode=1;\
+             sprop-parameter-sets=Z0LAH9kAUAW7ARAAAAMAEAAAAwPA8YMkgA==,aMuDyyA=\n",
             port + 2
         );
         let file = folder.join(format!("{call}.sdp"));
