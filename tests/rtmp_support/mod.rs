@@ -166,7 +166,7 @@ pub fn carry(
     }
 }
 
-fn feed_in_pieces(mut bytes: &[u8], rng: &mut Rng, mut feed: impl FnMut(&[u8])) {
+pub fn feed_in_pieces(mut bytes: &[u8], rng: &mut Rng, mut feed: impl FnMut(&[u8])) {
     while !bytes.is_empty() {
         let most = [1, 20, 1_000, 100_000][rng.below(4) as usize];
         let len = (1 + rng.below(most) as usize).min(bytes.len());
