@@ -1,7 +1,10 @@
 //! Every capacity of the program, in one place.
 //!
 //! What is full refuses in a typed way (503 on SIP, a counted drop on media) and never grows. The
-//! numbers that an installation may set are in [`Limits`]; the rest are constants.
+//! numbers that an installation may set are in [`Limits`]; the rest are constants. What they cost
+//! in memory is summed by [`Budget`](crate::base::budget::Budget).
+
+#![forbid(unsafe_code)]
 
 /// Bytes of one packet slot: an Ethernet frame's worth of UDP payload.
 pub const PACKET_BYTES: usize = 1_500;
@@ -29,15 +32,85 @@ pub const PICTURE_PARAMETER_SETS: usize = 4;
 /// Bytes of one SIP message, on either transport.
 pub const SIP_MESSAGE_BYTES: usize = 16_384;
 
+/// Header lines of one SIP message; more refuse it with a 400.
+pub const SIP_HEADERS: usize = 128;
+
+/// SIP messages that wait for the owner of an endpoint; it takes them after every step.
+pub const SIP_TRANSMITS: usize = 512;
+
+/// Stream connections of one SIP endpoint beyond one for every call.
+pub const SIP_SPARE_CONNECTIONS: usize = 16;
+
+/// Calls of one SIP endpoint that are over but for the peer's answer to our BYE, beyond as many as
+/// may be up.
+pub const SIP_SPARE_CALLS: usize = 16;
+
+/// Server transactions of one SIP endpoint for every call: its INVITE, a re-INVITE, INFOs, the BYE.
+pub const SIP_TRANSACTIONS_PER_CALL: usize = 4;
+
+/// Server transactions of one SIP endpoint whatever the number of calls.
+pub const SIP_SPARE_TRANSACTIONS: usize = 64;
+
+/// Bytes of the user part of a Request-URI, escapes resolved: the number that was dialled.
+pub const SIP_USER_BYTES: usize = 128;
+
+/// Peers of a trunk for which our own address is remembered.
+pub const SIP_ROUTES: usize = 16;
+
 // SDP
+
+/// Bytes of one session description: it has to fit a SIP message.
+pub const SDP_BYTES: usize = SIP_MESSAGE_BYTES;
+
+/// Lines of one session description; more refuse the whole offer.
+pub const SDP_LINES: usize = 1_024;
 
 /// Media lines of one session description; more refuse the whole offer.
 pub const SDP_MEDIA: usize = 12;
 
+/// Formats of one media line; more refuse the whole offer.
+pub const SDP_FORMATS: usize = 64;
+
+/// Bytes of the media type, and of the protocol, in one media line; longer ones refuse the offer.
+pub const SDP_WORD_BYTES: usize = 64;
+
+/// Bytes of formats repeated in the answer to a media line that is refused.
+pub const SDP_ECHO_BYTES: usize = 256;
+
+/// Attributes of one media section, or of the session section; more refuse the whole offer.
+pub const SDP_ATTRIBUTES: usize = 256;
+
+/// Parameter sets taken from one `sprop-parameter-sets`; the rest are left out.
+pub const SDP_SPROP_SETS: usize = 8;
+
+/// Lines that a trunk's `sdpParams`, or one section of its `sdp` template, may add to what we send.
+pub const SDP_EXTRA_LINES: usize = 16;
+
 // RTP
 
-/// Packets that one stream holds back while it waits for a missing one.
+/// Packets that one stream holds back while it waits for a missing one; a power of two.
 pub const REORDER_PACKETS: usize = 128;
+
+/// Packets of a source on probation that are kept until it is accepted or refused.
+pub const PROBATION_PACKETS: usize = 8;
+
+/// Telephone events of one call that wait for its owner to take them.
+pub const SESSION_EVENTS: usize = 8;
+
+/// Packets of one compound RTCP datagram that are read; the rest is passed over.
+pub const RTCP_PACKETS: usize = 16;
+
+/// Report blocks of one received report that are read; a call has one stream each way.
+pub const RTCP_BLOCKS: usize = 4;
+
+/// Sources of one received BYE that are read.
+pub const RTCP_SOURCES: usize = 4;
+
+/// Bytes of our RTCP canonical name; a longer one is cut.
+pub const RTCP_CNAME_BYTES: usize = 64;
+
+/// Bytes that hold any compound RTCP packet of ours.
+pub const RTCP_COMPOUND_BYTES: usize = 256;
 
 // RTMP
 
@@ -78,5 +151,114 @@ pub const RTMP_BACKLOG_MILLIS: u64 = 2_000;
 
 // Gateway and shell
 
+/// Connections that one trunk opens at the same time.
+pub const TRUNK_OPENING: usize = 16;
+
+/// Media ports that are tried for one track before the call is refused.
+pub const PORT_ATTEMPTS: usize = 8;
+
+/// Seconds after which a refused caller may try again.
+pub const RETRY_AFTER_SECONDS: u32 = 5;
+
+/// Players of streams, over all calls.
+pub const PLAYERS: usize = 128;
+
+/// Players of one call's stream.
+pub const PLAYERS_A_CALL: usize = 16;
+
 /// Bytes gathered for one write to a stream socket.
 pub const GATHER_BYTES: usize = 131_072;
+
+// What an installation may set, and what it costs
+
+/// Calls at once that a configuration may ask for.
+pub const CALLS_MAX: usize = 1_000;
+
+/// Mebibytes of memory that a configuration may allow.
+pub const MEMORY_MIB_MAX: usize = 16_384;
+
+/// Trunks of one configuration.
+pub const TRUNKS: usize = 16;
+
+/// Media ports of one call: RTP and RTCP of an audio and a video stream.
+pub const MEDIA_PORTS_PER_CALL: usize = 4;
+
+/// Packet slots there are whatever the number of calls.
+pub const POOL_PACKETS_BASE: usize = 1_024;
+
+/// Packet slots added for every call that may be.
+pub const POOL_PACKETS_PER_CALL: usize = 64;
+
+/// Bytes of one call's state on every floor, its frame log included. An upper estimate: whoever
+/// adds to a call keeps the sum of the `size_of` below it.
+pub const CALL_STATE_BYTES: usize = 96 * 1_024;
+
+/// Bytes that one call may take in a trunk's SIP endpoint: places in its tables, messages kept for
+/// retransmission, and the framer of a connection. Counted for every trunk, as each has room for
+/// every call. An upper estimate for messages of ordinary length.
+pub const SIP_CALL_STATE_BYTES: usize = 32 * 1_024;
+
+/// Bytes of one trunk beside its calls: spare places and connections, messages that wait to be
+/// sent. An upper estimate for messages of ordinary length.
+pub const TRUNK_STATE_BYTES: usize = 1_024 * 1_024;
+
+/// Bytes that are there once: scratch and gather buffers, RTMP players, log queue. An upper
+/// estimate.
+pub const FIXED_STATE_BYTES: usize = 4 * 1_024 * 1_024;
+
+/// Bytes of the program itself: code, stacks and allocator. An upper estimate.
+pub const PROGRAM_BYTES: usize = 8 * 1_024 * 1_024;
+
+/// The capacities that an installation sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls at once; one more is answered with 503.
+    pub calls: usize,
+    /// Mebibytes that the memory budget may reach.
+    pub memory_mib: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            calls: 32,
+            memory_mib: 64,
+        }
+    }
+}
+
+impl Limits {
+    /// Slots of the packet pool.
+    pub const fn pool_packets(&self) -> usize {
+        POOL_PACKETS_BASE.saturating_add(POOL_PACKETS_PER_CALL.saturating_mul(self.calls))
+    }
+}
+/// Reports taken from the kernel in one wake-up.
+pub const POLL_EVENTS: usize = 256;
+
+/// Datagrams read from one media socket with one system call.
+pub const RECEIVE_BATCH: usize = 32;
+
+/// Bytes of kernel receive buffer asked for each media socket: a large keyframe's burst.
+pub const MEDIA_SOCKET_BYTES: usize = 1 << 20;
+
+/// SIP datagrams read from one socket in one wake-up; the rest waits for the next.
+pub const SIP_DATAGRAMS_A_WAKE: usize = 64;
+
+/// TCP connections of all kinds, in and out.
+pub const STREAMS: usize = 1_024;
+
+/// Bytes that may wait for one TCP connection's socket outside the media path.
+pub const STREAM_PENDING_BYTES: usize = 65_536;
+
+/// Bytes read from a TCP connection at once.
+pub const STREAM_READ_BYTES: usize = 65_536;
+
+/// Reads from one TCP connection in one wake-up; the rest waits for the next.
+pub const STREAM_READS_A_WAKE: usize = 8;
+
+/// Addresses of one host name that are tried in turn.
+pub const HOST_ADDRESSES: usize = 4;
+
+/// Host names being resolved at the same time.
+pub const RESOLUTIONS: usize = 64;

@@ -1,3 +1,9 @@
 //! The `trunkcast` program.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    trunkcast::cli::main(std::env::args_os().skip(1))
+}

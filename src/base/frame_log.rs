@@ -34,17 +34,25 @@ impl Segment {
             *to = *from;
             prefix_len += 1;
         }
-        Self { prefix: bytes, prefix_len, payload }
+        Self {
+            prefix: bytes,
+            prefix_len,
+            payload,
+        }
     }
 
     /// The bytes before the payload.
     pub fn prefix(&self) -> &[u8] {
-        self.prefix.get(..usize::from(self.prefix_len)).unwrap_or_default()
+        self.prefix
+            .get(..usize::from(self.prefix_len))
+            .unwrap_or_default()
     }
 
     /// The prefix for writing, once the length of a fragmented NAL unit is known.
     pub fn prefix_mut(&mut self) -> &mut [u8] {
-        self.prefix.get_mut(..usize::from(self.prefix_len)).unwrap_or_default()
+        self.prefix
+            .get_mut(..usize::from(self.prefix_len))
+            .unwrap_or_default()
     }
 
     /// The bytes from the packet.
@@ -154,7 +162,9 @@ impl FrameLog {
         while self.entries.is_full() || LOG_SEGMENTS - self.segments.len() < count {
             self.drop_oldest();
         }
-        let first_segment = self.first_segment.saturating_add(self.segments.len() as u64);
+        let first_segment = self
+            .first_segment
+            .saturating_add(self.segments.len() as u64);
         let bytes: usize = segments.iter().map(Segment::len).sum();
         // Room for all of them was made above.
         for segment in segments.drain(..) {
@@ -183,7 +193,9 @@ impl FrameLog {
     /// The frame at a position, if it is still or already there.
     pub fn get(&self, position: u64) -> Option<FrameView<'_>> {
         let at = usize::try_from(position.checked_sub(self.first)?).ok()?;
-        self.entries.get(at).map(|entry| FrameView { log: self, entry })
+        self.entries
+            .get(at)
+            .map(|entry| FrameView { log: self, entry })
     }
 
     /// Lets go of every frame before `position`: all readers have passed it.
@@ -206,7 +218,11 @@ impl FrameLog {
     /// Panics when the counts disagree; for tests and fuzzers.
     pub fn check_invariants(&self) {
         let segments: usize = self.entries.iter().map(|e| usize::from(e.segments)).sum();
-        assert_eq!(segments, self.segments.len(), "segments held and segments of frames differ");
+        assert_eq!(
+            segments,
+            self.segments.len(),
+            "segments held and segments of frames differ"
+        );
         let bytes: usize = self.entries.iter().map(|e| e.bytes as usize).sum();
         assert_eq!(bytes, self.bytes, "bytes held and bytes of frames differ");
         let mut at = self.first_segment;
@@ -217,7 +233,9 @@ impl FrameLog {
     }
 
     fn drop_oldest(&mut self) {
-        let Some(entry) = self.entries.pop_front() else { return };
+        let Some(entry) = self.entries.pop_front() else {
+            return;
+        };
         for _ in 0..entry.segments {
             self.segments.pop_front();
         }

@@ -2,8 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod budget;
 pub mod codec;
 pub mod frame_log;
+pub mod ids;
+pub mod network;
 pub mod packet_pool;
+pub mod redact;
 pub mod rng;
 pub mod time;

@@ -35,7 +35,12 @@ impl PacketPool {
         Self(Rc::new_cyclic(|home| Free {
             slots: RefCell::new(
                 (0..capacity)
-                    .map(|_| Rc::new(Slot { bytes: [0; PACKET_BYTES], home: home.clone() }))
+                    .map(|_| {
+                        Rc::new(Slot {
+                            bytes: [0; PACKET_BYTES],
+                            home: home.clone(),
+                        })
+                    })
                     .collect(),
             ),
             capacity,
@@ -45,13 +50,20 @@ impl PacketPool {
     /// An unshared packet of full length, or `None` when every slot is in use.
     pub fn take(&self) -> Option<Packet> {
         let slot = self.0.slots.borrow_mut().pop()?;
-        Some(Packet { slot: Some(slot), start: 0, end: PACKET_BYTES as u16 })
+        Some(Packet {
+            slot: Some(slot),
+            start: 0,
+            end: PACKET_BYTES as u16,
+        })
     }
 
     /// A packet that holds a copy of `bytes`; `None` when the pool is empty or `bytes` too long.
     pub fn copy_from(&self, bytes: &[u8]) -> Option<Packet> {
         let mut packet = self.take()?;
-        packet.buffer_mut()?.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        packet
+            .buffer_mut()?
+            .get_mut(..bytes.len())?
+            .copy_from_slice(bytes);
         packet.truncate(bytes.len());
         Some(packet)
     }
@@ -69,7 +81,12 @@ impl PacketPool {
 
 impl fmt::Debug for PacketPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PacketPool({} of {} free)", self.available(), self.capacity())
+        write!(
+            f,
+            "PacketPool({} of {} free)",
+            self.available(),
+            self.capacity()
+        )
     }
 }
 
@@ -84,7 +101,10 @@ pub struct Packet {
 impl Packet {
     /// The whole slot for writing, while no other view of it exists.
     pub fn buffer_mut(&mut self) -> Option<&mut [u8; PACKET_BYTES]> {
-        self.slot.as_mut().and_then(Rc::get_mut).map(|slot| &mut slot.bytes)
+        self.slot
+            .as_mut()
+            .and_then(Rc::get_mut)
+            .map(|slot| &mut slot.bytes)
     }
 
     /// Shortens the view to its first `len` bytes; longer than the view changes nothing.
@@ -109,7 +129,11 @@ impl Packet {
 
 impl Clone for Packet {
     fn clone(&self) -> Self {
-        Self { slot: self.slot.clone(), start: self.start, end: self.end }
+        Self {
+            slot: self.slot.clone(),
+            start: self.start,
+            end: self.end,
+        }
     }
 }
 
@@ -118,7 +142,10 @@ impl Deref for Packet {
 
     fn deref(&self) -> &[u8] {
         let range = usize::from(self.start)..usize::from(self.end);
-        self.slot.as_ref().and_then(|slot| slot.bytes.get(range)).unwrap_or_default()
+        self.slot
+            .as_ref()
+            .and_then(|slot| slot.bytes.get(range))
+            .unwrap_or_default()
     }
 }
 

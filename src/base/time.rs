@@ -123,7 +123,10 @@ mod tests {
     #[test]
     fn instants_saturate_instead_of_wrapping() {
         let late = Instant::from_micros(u64::MAX - 1);
-        assert_eq!(late + Duration::from_secs(5), Instant::from_micros(u64::MAX));
+        assert_eq!(
+            late + Duration::from_secs(5),
+            Instant::from_micros(u64::MAX)
+        );
         assert_eq!(Instant::ZERO - late, Duration::ZERO);
     }
 

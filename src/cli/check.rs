@@ -1,1 +1,73 @@
-//! To be written.
+//! `trunkcast check`: what a configuration would run.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use core::fmt;
+
+use crate::gateway::config::{Codec, Config, Host, Trunk};
+
+/// What a configuration would run, in a few lines and without secrets.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary<'a> {
+    config: &'a Config,
+    source: &'a str,
+}
+
+impl<'a> Summary<'a> {
+    /// The summary of a configuration that came from `source`.
+    pub const fn new(config: &'a Config, source: &'a str) -> Self {
+        Self { config, source }
+    }
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, source } = self;
+        writeln!(f, "configuration: {source}")?;
+        for trunk in &config.trunks {
+            write_trunk(f, trunk, config.rtmp_listen.port())?;
+        }
+        writeln!(f, "play-out: rtmp on {}", config.rtmp_listen)?;
+        let (media, limits) = (&config.media, &config.limits);
+        let (address, ports) = (media.address, media.ports);
+        writeln!(f, "media: address {address}, UDP ports {ports}")?;
+        writeln!(f, "limits: {} calls at once", limits.calls)?;
+        write!(f, "{}", config.budget())?;
+        for notice in &config.notices {
+            write!(f, "\nnote: {notice}")?;
+        }
+        Ok(())
+    }
+}
+
+fn write_trunk(f: &mut fmt::Formatter<'_>, trunk: &Trunk, play_port: u16) -> fmt::Result {
+    let name = &trunk.name;
+    writeln!(
+        f,
+        "trunk {name}: SIP on UDP and TCP port {}",
+        trunk.local_port
+    )?;
+    let mut callers: Vec<String> = trunk.sources().map(|net| net.to_string()).collect();
+    if let Some(Host::Name(proxy)) = &trunk.proxy {
+        callers.insert(0, proxy.clone());
+    }
+    writeln!(f, "  calls from {}", callers.join(", "))?;
+    let codecs: Vec<&str> = (trunk.codecs.as_deref().unwrap_or(&Codec::RELAYED).iter())
+        .filter(|codec| codec.is_relayed())
+        .map(|codec| codec.name())
+        .collect();
+    writeln!(f, "  codecs {}", codecs.join(", "))?;
+    let stream = &trunk.stream_name;
+    match &trunk.url {
+        Some(url) => writeln!(f, "  published to {url} as {stream}"),
+        None => writeln!(f, "  stays here: rtmp://THIS-BOX:{play_port}/live/{stream}"),
+    }
+}

@@ -5,4 +5,126 @@
 pub mod args;
 pub mod check;
 pub mod config_file;
+pub mod config_section;
+pub mod config_source;
 pub mod demo;
+pub mod nearest;
+pub mod test_caller;
+pub mod viewer;
+pub mod yaml;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::cli::args::Command;
+use crate::cli::config_source::ConfigSource;
+use crate::gateway::config::Config;
+use crate::shell::daemon::Daemon;
+use crate::shell::{log_out, signals};
+
+/// Something is wrong with what was asked for: configuration, addresses, ports.
+const EXIT_PROBLEM: u8 = 1;
+
+/// The command line is none of ours.
+const EXIT_USAGE: u8 = 2;
+
+/// Does what the arguments, program name excluded, ask for.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match args::parse(args) {
+        Ok(Command::Run { config }) => run(ConfigSource::new(config)),
+        Ok(Command::Check { config }) => check(&ConfigSource::new(config)),
+        Ok(Command::Demo { seconds }) => demo::run(seconds),
+        Ok(Command::Help) => print(args::HELP.trim_end()),
+        Ok(Command::Version) => print(concat!("trunkcast ", env!("CARGO_PKG_VERSION"))),
+        Err(error) => {
+            complain(format_args!("trunkcast: {error}\nTry trunkcast --help."));
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+fn run(source: ConfigSource) -> ExitCode {
+    let (config, origin) = match source.load() {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            problems.iter().for_each(complain);
+            return ExitCode::from(EXIT_PROBLEM);
+        }
+    };
+    log_out::install(log::LevelFilter::Info);
+    log::info!("configuration: {origin}");
+    for line in config.budget().to_string().lines() {
+        log::info!("{line}");
+    }
+    for notice in &config.notices {
+        log::warn!("{notice}");
+    }
+    let reload = move || match source.load() {
+        Ok((config, _)) => Ok(config),
+        Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
+    };
+    let exit = start(config, Box::new(reload));
+    log_out::flush();
+    exit
+}
+
+/// Reads the configuration anew: the new one, or every problem as a line.
+pub type Reload = Box<dyn FnMut() -> Result<Config, Vec<String>>>;
+
+/// The one place where the daemon is started.
+fn start(config: Config, mut reload: Reload) -> ExitCode {
+    let daemon = match Daemon::bind(config) {
+        Ok(daemon) => daemon,
+        Err(error) => {
+            log::error!("{error}");
+            return ExitCode::from(EXIT_PROBLEM);
+        }
+    };
+    if let Err(error) = signals::watch(daemon.remote()) {
+        log::error!("cannot watch signals: {error}");
+        return ExitCode::from(EXIT_PROBLEM);
+    }
+    log::info!("ready");
+    // Without a service manager there is nobody to tell.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let reload = || match reload() {
+        Ok(config) => Some(config),
+        Err(problems) => {
+            problems.iter().for_each(|problem| log::error!("{problem}"));
+            log::error!("configuration unchanged");
+            None
+        }
+    };
+    match smol::block_on(daemon.run(reload, |_, _| {})) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("the daemon stopped: {error}");
+            ExitCode::from(EXIT_PROBLEM)
+        }
+    }
+}
+
+fn check(source: &ConfigSource) -> ExitCode {
+    match source.load() {
+        Ok((config, origin)) => print(check::Summary::new(&config, &origin)),
+        Err(problems) => {
+            problems.iter().for_each(complain);
+            ExitCode::from(EXIT_PROBLEM)
+        }
+    }
+}
+
+/// Prints on standard output; a reader that went away is no panic.
+fn print(what: impl std::fmt::Display) -> ExitCode {
+    use std::io::Write as _;
+
+    let _ = writeln!(std::io::stdout(), "{what}");
+    ExitCode::SUCCESS
+}
+
+/// Prints on standard error, as [`print`] does.
+fn complain(what: impl std::fmt::Display) {
+    use std::io::Write as _;
+
+    let _ = writeln!(std::io::stderr(), "{what}");
+}

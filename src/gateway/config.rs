@@ -1,1 +1,471 @@
-//! To be written.
+//! What the box is told to do: the configuration as checked, plain values.
+//!
+//! Reading the file is floor 5's matter (`cli::config_file`). A value here is whole: what its type
+//! allows, the gateway can do, except for the parts named in [`Config::notices`], which are read
+//! and checked but not acted on yet.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+mod stream_name;
+mod value;
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::time::Duration;
+
+pub use stream_name::StreamName;
+pub use value::{Codec, Expected, Host, HttpUrl, MediaAddress, PortRange, rtmp_url};
+
+use crate::base::budget::Budget;
+use crate::base::network::Network;
+use crate::base::redact::Secret;
+use crate::limits::{Limits, MEDIA_PORTS_PER_CALL};
+use crate::sdp::{CodecPlan, PlanError};
+use crate::wire::rtmp_url::RtmpUrl;
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where calls come in, in the order of the file; at least one.
+    pub trunks: Vec<Trunk>,
+    /// Where local players connect.
+    pub rtmp_listen: SocketAddr,
+    /// The REST service.
+    pub rest: Rest,
+    /// Addresses and ports of RTP.
+    pub media: Media,
+    /// The backend that is told of calls, if any.
+    pub hooks: Option<Hooks>,
+    /// Capacities.
+    pub limits: Limits,
+    /// Lines for whoever starts the program: what was configured and is not active yet.
+    pub notices: Vec<String>,
+}
+
+/// One SIP port and what happens to its calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trunk {
+    /// Name in the file, for log lines and `{trunk}`.
+    pub name: String,
+    /// SIP port, UDP and TCP both.
+    pub local_port: u16,
+    /// The PBX; may call, beside [`Self::allow`].
+    pub proxy: Option<Host>,
+    /// SIP port of the PBX, for what we send there unasked.
+    pub remote_port: u16,
+    /// RTMP server and application to publish to; none keeps the stream on the box.
+    pub url: Option<RtmpUrl>,
+    /// Display name towards PBX and caller.
+    pub visible_name: Option<String>,
+    /// Template of the SDP answer, lines ending in LF.
+    pub sdp: Option<String>,
+    /// Lines put into the SDP, such as `b=AS:2000`.
+    pub sdp_params: Vec<String>,
+    /// Networks that may call, beside the PBX.
+    pub allow: Vec<Network>,
+    /// Registration at the PBX. Not active yet.
+    pub register: Option<Register>,
+    /// Codecs that may be negotiated, most wanted first. Without a list, whatever is relayed, in
+    /// the order of the template or of the offer.
+    pub codecs: Option<Vec<Codec>>,
+    /// How a call's stream is named.
+    pub stream_name: StreamName,
+}
+
+/// Registration at the PBX.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Register {
+    /// User part of the address that is registered.
+    pub login: String,
+    /// User name of digest authentication.
+    pub authentication_name: String,
+    /// Password of digest authentication.
+    pub password: Secret<String>,
+    /// Seconds asked for.
+    pub expires: u32,
+}
+
+/// The REST service. Not active yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// Where it listens; beyond loopback only with a password.
+    pub listen: SocketAddr,
+    /// Password of HTTP Basic authentication, if asked for.
+    pub password: Option<Secret<String>>,
+}
+
+/// Addresses and ports of RTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// The address named in SDP.
+    pub address: MediaAddress,
+    /// Ports of RTP and RTCP.
+    pub ports: PortRange,
+}
+
+/// The backend that is told of calls. Not active yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hooks {
+    /// Base address of its methods.
+    pub url: HttpUrl,
+    /// How long one answer may take.
+    pub timeout: Duration,
+}
+
+impl Trunk {
+    /// SIP port of PBX and trunk where the file names none.
+    pub const REMOTE_PORT: u16 = 5060;
+
+    /// A trunk of defaults on a port; nobody may call yet.
+    pub fn new(name: &str, local_port: u16) -> Self {
+        Self {
+            name: name.to_owned(),
+            local_port,
+            proxy: None,
+            remote_port: Self::REMOTE_PORT,
+            url: None,
+            visible_name: None,
+            sdp: None,
+            sdp_params: Vec::new(),
+            allow: Vec::new(),
+            register: None,
+            codecs: None,
+            stream_name: StreamName::default(),
+        }
+    }
+
+    /// What `codecs`, `sdp` and `sdpParams` amount to.
+    ///
+    /// # Errors
+    ///
+    /// The template or a line cannot be read; never in a configuration that was loaded.
+    pub fn codec_plan(&self) -> Result<CodecPlan, PlanError> {
+        let names = |codecs: &Vec<Codec>| codecs.iter().map(|codec| codec.name()).collect();
+        let codecs: Option<Vec<&str>> = self.codecs.as_ref().map(names);
+        let params: Vec<&str> = self.sdp_params.iter().map(String::as_str).collect();
+        CodecPlan::new(codecs.as_deref(), self.sdp.as_deref(), &params)
+    }
+
+    /// Networks that may call, apart from a PBX given by name.
+    pub fn sources(&self) -> impl Iterator<Item = Network> + '_ {
+        let proxy = match self.proxy {
+            Some(Host::Ip(address)) => Some(Network::host(address)),
+            _ => None,
+        };
+        proxy.into_iter().chain(self.allow.iter().copied())
+    }
+}
+
+impl Default for Rest {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8_081),
+            password: None,
+        }
+    }
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self {
+            address: MediaAddress::Auto,
+            ports: PortRange::DEFAULT,
+        }
+    }
+}
+
+impl Hooks {
+    /// Seconds that an answer may take where the file names none.
+    pub const TIMEOUT_SECONDS: u64 = 15;
+}
+
+/// The embedded defaults: one trunk on port 40000 for callers of [`Network::LOCAL`], whose streams
+/// stay on the box.
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            trunks: vec![Trunk {
+                allow: Network::LOCAL.to_vec(),
+                ..Trunk::new("default", 40_000)
+            }],
+            rtmp_listen: Self::RTMP_LISTEN,
+            rest: Rest::default(),
+            media: Media::default(),
+            hooks: None,
+            limits: Limits::default(),
+            notices: Vec::new(),
+        }
+    }
+}
+
+/// A value that does not go together with another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// Path of the field as in the file: `trunks.pbx_t0.localPort`.
+    pub field: String,
+    /// Path of the field that it does not go together with.
+    pub with: String,
+    /// What was expected, as a sentence.
+    pub expected: String,
+}
+
+impl Config {
+    /// Where local players connect, unless the file says otherwise.
+    pub const RTMP_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 1_935);
+
+    /// The memory that these limits cost.
+    pub fn budget(&self) -> Budget {
+        Budget::new(&self.limits, self.trunks.len())
+    }
+
+    /// Values that are right by themselves and wrong together.
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        let mut found = Vec::new();
+        self.trunk_conflicts(&mut found);
+        self.listen_conflicts(&mut found);
+        let calls = self.limits.calls;
+        let ports = self.media.ports;
+        let room = ports.calls();
+        if room < calls {
+            let needed = calls.saturating_mul(MEDIA_PORTS_PER_CALL);
+            found.push(Conflict {
+                field: "media.ports".to_owned(),
+                with: "limits.calls".to_owned(),
+                expected: format!(
+                    "expected room for {needed} ports, {MEDIA_PORTS_PER_CALL} for each of \
+                     limits.calls ({calls}); {ports} is enough for {room} calls"
+                ),
+            });
+        }
+        if let Err(over) = self.budget().check() {
+            found.push(Conflict {
+                field: "limits.memoryMiB".to_owned(),
+                with: "limits.calls".to_owned(),
+                expected: format!(
+                    "expected at least {}, which {calls} calls need; found {}",
+                    over.needed_mib, over.allowed_mib
+                ),
+            });
+        }
+        found
+    }
+
+    fn trunk_conflicts(&self, found: &mut Vec<Conflict>) {
+        for (at, trunk) in self.trunks.iter().enumerate() {
+            let mut conflict = |key: &str, expected: String| {
+                let field = format!("trunks.{}.{key}", trunk.name);
+                found.push(Conflict {
+                    with: field.clone(),
+                    field,
+                    expected,
+                });
+            };
+            let port = trunk.local_port;
+            if let Some(first) = self.trunks.iter().take(at).find(|t| t.local_port == port) {
+                let name = &first.name;
+                conflict(
+                    "localPort",
+                    format!("expected a port of its own, but trunk {name} has {port} too"),
+                );
+            }
+            if self.media.ports.contains(port) {
+                let ports = self.media.ports;
+                conflict(
+                    "localPort",
+                    format!("expected a port outside media.ports {ports}; found {port}"),
+                );
+            }
+            if trunk.proxy.is_none() && trunk.allow.is_empty() {
+                conflict(
+                    "proxyIp",
+                    "expected the PBX's address, or networks in allow: nobody could call"
+                        .to_owned(),
+                );
+            }
+            if let Err(error) = trunk.codec_plan() {
+                let (key, words) = match error {
+                    PlanError::Template(error) => ("sdp", format!("expected SDP: {error}")),
+                    PlanError::Param { .. } => ("sdpParams", error.to_string()),
+                };
+                conflict(key, words);
+            }
+            if let Some(url) = &trunk.url
+                && url
+                    .host()
+                    .parse()
+                    .is_ok_and(|host: Host| host.is_loopback())
+                && url.port() == self.rtmp_listen.port()
+            {
+                conflict(
+                    "url",
+                    format!(
+                        "expected another server; found this program's own rtmp.listen port {}; \
+                         without url the stream stays on the box",
+                        url.port()
+                    ),
+                );
+            }
+        }
+    }
+
+    fn listen_conflicts(&self, found: &mut Vec<Conflict>) {
+        let listeners = [
+            ("rtmp.listen", self.rtmp_listen),
+            ("rest.listen", self.rest.listen),
+        ];
+        for (key, listen) in listeners {
+            let port = listen.port();
+            if let Some(trunk) = self.trunks.iter().find(|t| t.local_port == port) {
+                let name = &trunk.name;
+                found.push(Conflict {
+                    field: key.to_owned(),
+                    with: format!("trunks.{name}.localPort"),
+                    expected: format!(
+                        "expected another port, but {port} is localPort of trunk {name}"
+                    ),
+                });
+            }
+        }
+        let [(_, rtmp), (key, rest)] = listeners;
+        let same =
+            rtmp.ip().is_unspecified() || rest.ip().is_unspecified() || rtmp.ip() == rest.ip();
+        if same && rtmp.port() == rest.port() {
+            found.push(Conflict {
+                field: key.to_owned(),
+                with: "rtmp.listen".to_owned(),
+                expected: format!(
+                    "expected another port, but rtmp.listen has {} too",
+                    rtmp.port()
+                ),
+            });
+        }
+        if !rest.ip().is_loopback() && self.rest.password.is_none() {
+            found.push(Conflict {
+                field: key.to_owned(),
+                with: "rtmp.listen".to_owned(),
+                expected: format!(
+                    "expected a loopback address such as 127.0.0.1:8081, or rest.password beside \
+                     it; found {rest}"
+                ),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(config: &Config) -> Vec<String> {
+        config.conflicts().into_iter().map(|c| c.field).collect()
+    }
+
+    #[test]
+    fn the_embedded_defaults_are_a_valid_configuration() {
+        let config = Config::default();
+        assert_eq!(config.conflicts(), []);
+        let trunk = &config.trunks[0];
+        assert_eq!((trunk.local_port, trunk.url.is_none()), (40_000, true));
+        assert!(
+            trunk
+                .sources()
+                .any(|net| net.contains("192.168.7.7".parse().unwrap()))
+        );
+        assert!(
+            !trunk
+                .sources()
+                .any(|net| net.contains("203.0.113.7".parse().unwrap()))
+        );
+    }
+
+    #[test]
+    fn ports_that_are_wanted_twice_are_conflicts() {
+        let mut config = Config::default();
+        config.trunks.push(Trunk {
+            allow: Network::LOCAL.to_vec(),
+            ..Trunk::new("second", 40_000)
+        });
+        assert_eq!(fields(&config), ["trunks.second.localPort"]);
+        config.trunks[1].local_port = 31_500;
+        assert_eq!(fields(&config), ["trunks.second.localPort"]);
+        config.trunks[1].local_port = 1_935;
+        assert_eq!(fields(&config), ["rtmp.listen"]);
+        config.trunks.pop();
+        config.rest.listen = "127.0.0.1:1935".parse().unwrap();
+        assert_eq!(fields(&config), ["rest.listen"]);
+        config.rtmp_listen = "192.0.2.1:1935".parse().unwrap();
+        assert_eq!(fields(&config), [""; 0]);
+    }
+
+    #[test]
+    fn a_trunk_that_nobody_may_call_is_refused() {
+        let mut config = Config::default();
+        config.trunks[0].allow.clear();
+        assert_eq!(fields(&config), ["trunks.default.proxyIp"]);
+        config.trunks[0].proxy = Some(Host::Name("pbx".to_owned()));
+        assert_eq!(fields(&config), [""; 0]);
+    }
+
+    #[test]
+    fn rest_beyond_loopback_needs_a_password() {
+        let mut config = Config::default();
+        config.rest.listen = "0.0.0.0:8081".parse().unwrap();
+        assert_eq!(fields(&config), ["rest.listen"]);
+        config.rest.password = Some(Secret::new("x".to_owned()));
+        assert_eq!(fields(&config), [""; 0]);
+    }
+
+    #[test]
+    fn calls_must_find_ports_and_memory() {
+        let mut config = Config::default();
+        config.limits.memory_mib = 128;
+        config.limits.calls = 250;
+        assert_eq!(fields(&config), [""; 0]);
+        config.limits.calls = 251;
+        assert_eq!(fields(&config), ["media.ports"]);
+        config.limits.calls = 1;
+        config.limits.memory_mib = 4;
+        assert_eq!(fields(&config), ["limits.memoryMiB"]);
+    }
+
+    #[test]
+    fn publishing_to_the_own_play_out_is_refused() {
+        let mut config = Config::default();
+        config.trunks[0].url = Some("rtmp://localhost/live".parse().unwrap());
+        assert_eq!(fields(&config), ["trunks.default.url"]);
+        config.rtmp_listen.set_port(1_936);
+        assert_eq!(fields(&config), [""; 0]);
+    }
+
+    #[test]
+    fn no_secret_is_printed() {
+        let mut config = Config::default();
+        config.rest.password = Some(Secret::new("hunter2".to_owned()));
+        config.trunks[0].url = Some(
+            "rtmp://joe:hunter2@192.0.2.1/live?key=hunter2"
+                .parse()
+                .unwrap(),
+        );
+        config.trunks[0].register = Some(Register {
+            login: "box".to_owned(),
+            authentication_name: "box".to_owned(),
+            password: Secret::new("hunter2".to_owned()),
+            expires: 600,
+        });
+        config.hooks = Some(Hooks {
+            url: "http://joe:hunter2@backend/api?key=hunter2"
+                .parse()
+                .unwrap(),
+            timeout: Duration::from_secs(1),
+        });
+        let shown = format!("{config:?} {:#?}", config);
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

@@ -1,5 +1,464 @@
-//! Floor 3: calls and streams.
+//! Floor 3: calls, streams, admission, and what the protocols mean to one another.
+//!
+//! The gateway owns one SIP endpoint for each trunk, the table of calls, and the table of local
+//! players. It is sans-IO: the shell hands it bytes, packets and time, then calls
+//! [`Gateway::drain`], in which everything that has to go out is given to an [`Outlet`].
 
 #![forbid(unsafe_code)]
 
+use std::net::{IpAddr, SocketAddr};
+
+use core::time::Duration;
+
+use crate::base::codec::Track;
+use crate::base::frame_log::FrameLog;
+use crate::base::ids::ConnId;
+use crate::base::packet_pool::Packet;
+use crate::base::rng::Rng;
+use crate::base::time::{Instant, NtpTime};
+use crate::limits::GATHER_BYTES;
+use crate::rtmp::Player;
+use crate::sdp::PlanError;
+use crate::sip::Cause;
+
+use call_table::CallTable;
+use config::Config;
+use connections::{Connections, User};
+use media_ports::MediaPorts;
+use outlet::{CallIndex, MediaPort, Outlet};
+use players::Players;
+use trunk::Trunk;
+
+pub mod call;
+pub mod call_table;
 pub mod config;
+pub mod connections;
+pub mod incoming;
+pub mod media_ports;
+pub mod outlet;
+pub mod players;
+pub mod relay;
+pub mod status;
+pub mod streaming;
+pub mod trunk;
+
+/// What an accepted connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionKind {
+    /// SIP of the trunk at this place.
+    Sip(usize),
+    /// A player of streams.
+    Player,
+}
+
+/// What the gateway did and refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GatewayCounters {
+    /// Calls answered.
+    pub calls: u64,
+    /// Calls refused because a table, the ports or the memory were used up.
+    pub calls_refused: u64,
+    /// Calls refused because nothing that they offer can be relayed.
+    pub calls_without_media: u64,
+    /// Calls ended by a defect of this program.
+    pub calls_crashed: u64,
+    /// Players turned away because a table was full.
+    pub players_refused: u64,
+    /// Media packets for tracks or calls that were gone.
+    pub stray_packets: u64,
+}
+
+/// How long a stream has to end cleanly after its call.
+const STREAM_PATIENCE: Duration = Duration::from_secs(2);
+
+/// All calls of the box.
+pub struct Gateway {
+    config: Config,
+    trunks: Vec<Trunk>,
+    calls: CallTable,
+    players: Players,
+    connections: Connections,
+    ports: MediaPorts,
+    rng: Rng,
+    epoch: NtpTime,
+    /// The log that players without a stream read.
+    nothing: Box<FrameLog>,
+    gather: Box<[u8]>,
+    /// Players touched since they were last drained.
+    dirty_players: Vec<usize>,
+    next_call: u64,
+    stopping: bool,
+    counters: GatewayCounters,
+}
+
+impl Gateway {
+    /// A gateway with no calls. `epoch` is the wall-clock time at [`Instant::ZERO`].
+    pub fn new(config: Config, mut rng: Rng, epoch: NtpTime) -> Result<Self, PlanError> {
+        let trunks = config
+            .trunks
+            .iter()
+            .map(|trunk| Trunk::new(trunk.clone(), config.limits.calls, rng.fork()))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            trunks,
+            calls: CallTable::new(config.limits.calls),
+            players: Players::default(),
+            connections: Connections::default(),
+            ports: MediaPorts::new(config.media.ports),
+            rng,
+            epoch,
+            nothing: Box::default(),
+            gather: vec![0; GATHER_BYTES].into_boxed_slice(),
+            dirty_players: Vec::with_capacity(crate::limits::PLAYERS),
+            next_call: 1,
+            stopping: false,
+            counters: GatewayCounters::default(),
+            config,
+        })
+    }
+
+    /// A SIP datagram for a trunk. What it causes goes out at once.
+    pub fn handle_sip_datagram(
+        &mut self,
+        now: Instant,
+        trunk: usize,
+        from: SocketAddr,
+        bytes: &[u8],
+        outlet: &mut dyn Outlet,
+    ) {
+        let Some(place) = self.trunks.get_mut(trunk) else {
+            return;
+        };
+        place.set_local(from.ip(), self.config.media.address, outlet);
+        place.endpoint.handle_datagram(now, from, bytes);
+        self.drain_trunk(now, trunk, outlet);
+    }
+
+    /// An accepted connection; false when there is no room for it.
+    pub fn handle_accepted(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        kind: ConnectionKind,
+        remote: SocketAddr,
+        outlet: &mut dyn Outlet,
+    ) -> bool {
+        let user = match kind {
+            ConnectionKind::Sip(at) => {
+                let Some(trunk) = self.trunks.get_mut(at) else {
+                    return false;
+                };
+                trunk.set_local(remote.ip(), self.config.media.address, outlet);
+                if trunk.endpoint.handle_accepted(now, conn, remote).is_err() {
+                    return false;
+                }
+                User::Sip(at)
+            }
+            ConnectionKind::Player => {
+                let player = Player::new(now, self.rng.fork());
+                let Some(at) = self.players.insert(conn, remote, player) else {
+                    self.counters.players_refused += 1;
+                    return false;
+                };
+                User::Player(at)
+            }
+        };
+        self.connections.insert(conn, user);
+        true
+    }
+
+    /// A connection that was asked for is up.
+    pub fn handle_connected(&mut self, now: Instant, conn: ConnId) {
+        match self.connections.user(conn) {
+            Some(User::Sip(at)) => {
+                if let Some(trunk) = self.trunks.get_mut(at) {
+                    if let Some(remote) = trunk.opened(conn) {
+                        // Without room the endpoint tells to close it.
+                        let _ = trunk.endpoint.handle_connected(now, conn, remote);
+                    }
+                    trunk.dirty = true;
+                }
+            }
+            Some(User::Publisher(index)) => {
+                if let Some(publishing) = self
+                    .calls
+                    .touch_mut(index)
+                    .and_then(|c| c.publishing.as_mut())
+                {
+                    publishing.publisher.handle_connected(now);
+                    if let Some(link) = &mut publishing.link {
+                        link.writable = true;
+                    }
+                }
+            }
+            Some(User::Player(_)) | None => {}
+        }
+    }
+
+    /// A connection ended, or could not be made, for the reason given.
+    pub fn handle_disconnected(&mut self, now: Instant, conn: ConnId, reason: &str) {
+        match self.connections.remove(conn) {
+            Some(User::Sip(at)) => {
+                if let Some(trunk) = self.trunks.get_mut(at) {
+                    match trunk.opened(conn) {
+                        Some(remote) => trunk.endpoint.handle_connect_failed(now, remote),
+                        None => trunk.endpoint.handle_disconnected(now, conn),
+                    }
+                    trunk.dirty = true;
+                }
+            }
+            Some(User::Publisher(index)) => {
+                if let Some(publishing) = self
+                    .calls
+                    .touch_mut(index)
+                    .and_then(|c| c.publishing.as_mut())
+                {
+                    publishing.link = None;
+                    publishing.publisher.handle_disconnected(now, reason);
+                }
+            }
+            Some(User::Player(at)) => self.forget_player(at),
+            None => {}
+        }
+    }
+
+    /// Bytes from a connection. What SIP answers goes out at once, the rest with the next drain.
+    pub fn handle_stream(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        bytes: &[u8],
+        outlet: &mut dyn Outlet,
+    ) {
+        match self.connections.user(conn) {
+            Some(User::Sip(at)) => {
+                if let Some(trunk) = self.trunks.get_mut(at) {
+                    trunk.endpoint.handle_stream(now, conn, bytes);
+                    self.drain_trunk(now, at, outlet);
+                }
+            }
+            Some(User::Publisher(index)) => {
+                if let Some(publishing) = self
+                    .calls
+                    .touch_mut(index)
+                    .and_then(|c| c.publishing.as_mut())
+                {
+                    publishing.publisher.handle_bytes(now, bytes);
+                }
+            }
+            Some(User::Player(at)) => {
+                if let Some(viewer) = self.players.get_mut(at) {
+                    viewer.player.handle_bytes(now, bytes);
+                    self.touch_player(at);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// A connection's socket takes bytes again.
+    pub fn handle_writable(&mut self, conn: ConnId) {
+        match self.connections.user(conn) {
+            Some(User::Publisher(index)) => {
+                if let Some(publishing) = self
+                    .calls
+                    .touch_mut(index)
+                    .and_then(|c| c.publishing.as_mut())
+                    && let Some(link) = &mut publishing.link
+                {
+                    link.writable = true;
+                }
+            }
+            Some(User::Player(at)) => {
+                if let Some(viewer) = self.players.get_mut(at) {
+                    viewer.link.writable = true;
+                    self.touch_player(at);
+                }
+            }
+            Some(User::Sip(_)) | None => {}
+        }
+    }
+
+    /// A datagram on one of a call's media sockets.
+    pub fn handle_media(
+        &mut self,
+        now: Instant,
+        index: CallIndex,
+        track: Track,
+        port: MediaPort,
+        from: SocketAddr,
+        packet: Packet,
+    ) {
+        let Some(call) = self
+            .calls
+            .touch_mut(index)
+            .filter(|call| call.sip.is_some())
+        else {
+            self.counters.stray_packets += 1;
+            return;
+        };
+        let port = if is_rtcp(&packet) {
+            MediaPort::Rtcp
+        } else {
+            port
+        };
+        match port {
+            MediaPort::Rtp => call
+                .session
+                .handle_rtp(now, track, from, packet, &mut call.log),
+            MediaPort::Rtcp => call.session.handle_rtcp(now, track, from, &packet),
+        }
+    }
+
+    /// Runs every timer that is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for trunk in &mut self.trunks {
+            if trunk.endpoint.poll_timeout().is_some_and(|at| at <= now) {
+                trunk.endpoint.handle_timeout(now);
+                trunk.dirty = true;
+            }
+        }
+        let mut from = CallIndex(0);
+        while let Some(index) = self.calls.due(from, now) {
+            if let Some(call) = self.calls.touch_mut(index) {
+                call.session.handle_timeout(now, &mut call.log);
+                if let Some(publishing) = &mut call.publishing {
+                    publishing.publisher.handle_timeout(now);
+                }
+            }
+            from = CallIndex(index.0.saturating_add(1));
+        }
+        for (at, viewer) in self.players.iter_mut() {
+            if viewer.player.poll_timeout().is_some_and(|due| due <= now) {
+                viewer.player.handle_timeout(now);
+                if !self.dirty_players.contains(&at) {
+                    self.dirty_players.push(at);
+                }
+            }
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is next to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let mut deadline = self.calls.deadline();
+        for trunk in &self.trunks {
+            deadline = Instant::earliest(deadline, trunk.endpoint.poll_timeout());
+        }
+        for viewer in self.players.iter() {
+            deadline = Instant::earliest(deadline, viewer.player.poll_timeout());
+        }
+        deadline
+    }
+
+    /// Gives out everything that has to go out.
+    pub fn drain(&mut self, now: Instant, outlet: &mut dyn Outlet) {
+        for at in 0..self.trunks.len() {
+            if self
+                .trunks
+                .get_mut(at)
+                .is_some_and(|trunk| std::mem::take(&mut trunk.dirty))
+            {
+                self.drain_trunk(now, at, outlet);
+            }
+        }
+        while let Some(at) = self.dirty_players.pop() {
+            self.drain_player(now, at, outlet);
+        }
+        while let Some(index) = self.calls.next_touched() {
+            self.drain_call(now, index, outlet);
+        }
+    }
+
+    /// Takes a new configuration over for coming calls.
+    ///
+    /// Trunks keep their ports: one that is new, gone or on another port is left as it was until
+    /// the next start, and so are capacities and listeners. Returns whether any such part changed.
+    pub fn reload(&mut self, config: Config) -> Result<bool, PlanError> {
+        let plans = config
+            .trunks
+            .iter()
+            .map(config::Trunk::codec_plan)
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut taken = 0;
+        for (new, plan) in config.trunks.iter().zip(plans) {
+            let same = |trunk: &&mut Trunk| {
+                trunk.config.name == new.name && trunk.config.local_port == new.local_port
+            };
+            if let Some(trunk) = self.trunks.iter_mut().find(same) {
+                trunk.reconfigure(new.clone(), plan);
+                taken += 1;
+            }
+        }
+        let needs_start = taken != self.trunks.len()
+            || taken != config.trunks.len()
+            || config.limits != self.config.limits
+            || config.rtmp_listen != self.config.rtmp_listen
+            || config.media.ports != self.config.media.ports;
+        self.config.media.address = config.media.address;
+        Ok(needs_start)
+    }
+
+    /// Ends every call with BYE and every stream with a clean unpublish; new calls get 503.
+    pub fn stop(&mut self, now: Instant) {
+        self.stopping = true;
+        let sessions: Vec<_> = self
+            .calls
+            .iter()
+            .filter_map(|(_, call)| Some((call.trunk, call.sip?)))
+            .collect();
+        for (at, sip) in sessions {
+            if let Some(trunk) = self.trunks.get_mut(at) {
+                // A call that is over already needs no end.
+                let _ = trunk
+                    .endpoint
+                    .hangup(now, sip, Cause::new(200, "the gateway stops"));
+                trunk.dirty = true;
+            }
+        }
+    }
+
+    /// Whether no call and no stream is left.
+    pub fn is_idle(&self) -> bool {
+        self.calls.is_empty()
+            && self
+                .trunks
+                .iter()
+                .all(|trunk| trunk.endpoint.closing_calls() == 0)
+    }
+
+    /// Trunks whose PBX is known by name, with the name.
+    pub fn proxy_names(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.trunks
+            .iter()
+            .enumerate()
+            .filter_map(|(at, trunk)| Some((at, trunk.proxy_name()?)))
+    }
+
+    /// Tells the addresses of a trunk's PBX.
+    pub fn set_proxy(&mut self, trunk: usize, addresses: impl Iterator<Item = IpAddr>) {
+        if let Some(trunk) = self.trunks.get_mut(trunk) {
+            trunk.set_proxy(addresses);
+        }
+    }
+
+    /// Every call.
+    pub fn calls(&self) -> impl Iterator<Item = &call::Call> {
+        self.calls.iter().map(|(_, call)| call)
+    }
+
+    /// What the gateway did so far.
+    pub fn counters(&self) -> &GatewayCounters {
+        &self.counters
+    }
+
+    fn touch_player(&mut self, at: usize) {
+        if !self.dirty_players.contains(&at) {
+            self.dirty_players.push(at);
+        }
+    }
+}
+
+/// Whether a packet is RTCP, on whichever port it came (RFC 5761, section 4).
+fn is_rtcp(packet: &Packet) -> bool {
+    packet.get(1).is_some_and(|kind| (192..=223).contains(kind))
+}

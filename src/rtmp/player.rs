@@ -259,6 +259,11 @@ impl Player {
         self.state == State::Closed
     }
 
+    /// Whether an event waits that has come up while writing.
+    pub fn has_event(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<PlayerEvent> {
         let event = self.events.pop_front();

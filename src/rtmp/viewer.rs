@@ -13,6 +13,8 @@
 
 use core::time::Duration;
 
+use heapless::Vec;
+
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::rtmp::link::{Link, LinkError, WINDOW_BYTES};
@@ -44,6 +46,8 @@ pub enum ViewerEvent {
         size: u32,
         /// Sound format; 7 is A-law, 8 mu-law.
         format: u8,
+        /// The first bytes of the body, up to sixteen.
+        start: Vec<u8, 16>,
     },
     /// A whole video message.
     Video {
@@ -325,6 +329,7 @@ fn media(incoming: &Incoming<'_>) -> Option<ViewerEvent> {
             timestamp: head.timestamp,
             size: head.length,
             format: flv::sound_format(start)?,
+            start: start.iter().copied().take(16).collect(),
         }),
         Incoming::End { head, start } if head.kind == kind::VIDEO => {
             let video = VideoHead::parse(start)?;

@@ -1,1 +1,632 @@
-//! To be written.
+//! The reorder buffer: packets in sequence, held by time and not by count.
+//!
+//! What comes in order passes at once, and so does a source's first packet, unless its owner says
+//! that something belongs before it ([`Reorder::expect_earlier`]). Behind a gap packets wait until the missing one comes or
+//! the gap's deadline passes; then the missing packets count as lost and the rest goes on. The
+//! hold lies between [`MIN_HOLD`] and [`MAX_HOLD`] and follows the reordering seen: twice the
+//! lateness of packets that closed a gap, at once upwards and slowly downwards.
+//!
+//! Sequence numbers (RFC 3550, appendix A.1):
+//! - up to [`LATE_PACKETS`] behind: a duplicate, or late; dropped;
+//! - ahead by less than [`MAX_DROPOUT`]: a gap, however many are missing; what does not fit the
+//!   buffer gives the gaps up at once;
+//! - any further away: the sender may have started its numbers anew. The packet is kept, and the
+//!   one that follows it in sequence confirms the jump; any other packet refutes it.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use core::time::Duration;
+
+use crate::base::time::Instant;
+use crate::limits::REORDER_PACKETS;
+use crate::rtp::source::Arrival;
+
+/// The shortest time that a gap is waited on.
+pub const MIN_HOLD: Duration = Duration::from_millis(20);
+
+/// The time that a gap is waited on before any reordering was seen.
+pub const START_HOLD: Duration = Duration::from_millis(40);
+
+/// The longest time that a gap is waited on.
+pub const MAX_HOLD: Duration = Duration::from_millis(120);
+
+/// Missing packets that are taken for a loss and not for a jump.
+pub const MAX_DROPOUT: u16 = 3_000;
+
+/// How far behind a packet may be to be called late.
+pub const LATE_PACKETS: u16 = 128;
+
+/// Packets that may still come before the first one of a source.
+const EARLIER_PACKETS: u16 = 16;
+
+const _: () = assert!(REORDER_PACKETS.is_power_of_two() && REORDER_PACKETS <= 128);
+
+/// What the reorder buffer saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReorderCounters {
+    /// Packets that came after a later one and in time.
+    pub reordered: u64,
+    /// Packets that came twice.
+    pub duplicates: u64,
+    /// Packets that came after their place was given up.
+    pub late: u64,
+    /// Packets given up, the late ones included.
+    pub lost: u64,
+    /// Confirmed jumps of the sequence number.
+    pub jumps: u64,
+    /// Packets with a sequence number far away that nothing confirmed.
+    pub stray: u64,
+}
+
+/// A packet in its turn.
+#[derive(Debug)]
+pub struct InOrder {
+    /// The packet.
+    pub arrival: Arrival,
+    /// What is known of the packet before it.
+    pub before: Before,
+}
+
+/// What came before a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Before {
+    /// The packet whose sequence number is one less.
+    #[default]
+    Packet,
+    /// Nothing: it is the first of its source that came.
+    Nothing,
+    /// Something that is missing for good, or another sequence.
+    Gap,
+}
+
+/// Puts one source's packets in sequence. About 6 KiB.
+#[derive(Debug)]
+pub struct Reorder {
+    /// The sequence number whose turn it is, once a packet was seen.
+    next: Option<u16>,
+    /// Handed over before anything held.
+    ready: Option<Arrival>,
+    held: [Option<Arrival>; REORDER_PACKETS],
+    count: usize,
+    /// When the gap in front is given up, while there is one.
+    deadline: Option<Instant>,
+    /// Packets far away, to go on with when everything held is out.
+    jump: [Option<Arrival>; 2],
+    before: Before,
+    /// The gap in front may be none: nothing was handed over yet.
+    starting: bool,
+    /// Bit n: the packet n + 1 before `next` was handed over.
+    seen: u128,
+    /// When the gap that was given up last was noticed.
+    last_gap: Option<Instant>,
+    hold: Duration,
+    counters: ReorderCounters,
+}
+
+impl Default for Reorder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Reorder {
+    /// An empty buffer that starts with the first packet it gets.
+    pub fn new() -> Self {
+        Self {
+            next: None,
+            ready: None,
+            held: [const { None }; REORDER_PACKETS],
+            count: 0,
+            deadline: None,
+            jump: [None, None],
+            before: Before::Nothing,
+            starting: false,
+            seen: 0,
+            last_gap: None,
+            hold: START_HOLD,
+            counters: ReorderCounters::default(),
+        }
+    }
+
+    /// Lets go of everything held; the next packet starts a new sequence. Counters and the tuned
+    /// hold stay.
+    pub fn restart(&mut self) {
+        self.ready = None;
+        self.held.fill(None);
+        self.count = 0;
+        self.deadline = None;
+        self.jump = [None, None];
+        self.next = None;
+        self.seen = 0;
+        self.before = Before::Nothing;
+        self.starting = false;
+        self.last_gap = None;
+    }
+
+    /// Whether no packet came yet since the last restart.
+    pub fn is_fresh(&self) -> bool {
+        self.next.is_none()
+    }
+
+    /// Tells of a fresh buffer's first packet, before it is pushed, that packets before it are
+    /// probably on their way: it then waits for them, up to [`MIN_HOLD`].
+    pub fn expect_earlier(&mut self, sequence: u16) {
+        if self.is_fresh() {
+            self.next = Some(sequence.wrapping_sub(EARLIER_PACKETS));
+            self.starting = true;
+        }
+    }
+
+    /// Takes one packet. Drain [`Self::pop`] before the next.
+    pub fn push(&mut self, arrival: Arrival) {
+        let sequence = arrival.header.sequence;
+        let next = *self.next.get_or_insert(sequence);
+        let ahead = sequence.wrapping_sub(next);
+        let behind = next.wrapping_sub(sequence);
+        if ahead == 0 {
+            self.refute_jump();
+            if let Some(noticed) = self.noticed() {
+                self.came_late(arrival.received.since(noticed));
+                self.counters.reordered = self.counters.reordered.saturating_add(1);
+            }
+            self.starting = false;
+            self.step(1, true);
+            self.ready = Some(arrival);
+            self.set_deadline();
+        } else if usize::from(ahead) < REORDER_PACKETS {
+            self.refute_jump();
+            self.keep(arrival);
+            self.set_deadline();
+        } else if behind <= LATE_PACKETS {
+            self.refute_jump();
+            self.drop_behind(behind, arrival.received);
+        } else if ahead < MAX_DROPOUT {
+            self.refute_jump();
+            self.jump = [Some(arrival), None];
+        } else {
+            self.judge_jump(arrival);
+        }
+    }
+
+    /// The next packet whose turn it is, if there is one at `now`.
+    pub fn pop(&mut self, now: Instant) -> Option<InOrder> {
+        if let Some(arrival) = self.ready.take() {
+            return Some(self.hand_over(arrival));
+        }
+        loop {
+            let next = self.next?;
+            if let Some(arrival) = self.slot(next).and_then(Option::take) {
+                self.count = self.count.saturating_sub(1);
+                self.step(1, true);
+                self.set_deadline();
+                return Some(self.hand_over(arrival));
+            }
+            let leaving = self.is_leaving();
+            if self.count > 0 {
+                if !leaving && self.deadline.is_none_or(|deadline| now < deadline) {
+                    return None;
+                }
+                self.give_up_gap(next);
+            } else if leaving {
+                self.go_to_jump(next);
+            } else {
+                return None;
+            }
+        }
+    }
+
+    /// When [`Self::pop`] has something although nothing more comes.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// How long a gap is waited on now.
+    pub fn hold(&self) -> Duration {
+        self.hold
+    }
+
+    /// What was seen.
+    pub fn counters(&self) -> &ReorderCounters {
+        &self.counters
+    }
+
+    /// Panics when counts and places disagree; for tests and fuzzers.
+    pub fn check_invariants(&self) {
+        let held = self.held.iter().flatten().count();
+        assert_eq!(held, self.count, "packets held and their count differ");
+        for arrival in self.held.iter().flatten() {
+            let next = self.next.unwrap_or_default();
+            let ahead = arrival.header.sequence.wrapping_sub(next);
+            assert!(
+                usize::from(ahead) < REORDER_PACKETS,
+                "a packet is held outside the window"
+            );
+        }
+        assert_eq!(
+            self.deadline.is_some(),
+            self.count > 0,
+            "a deadline belongs to a gap"
+        );
+    }
+
+    fn slot(&mut self, sequence: u16) -> Option<&mut Option<Arrival>> {
+        self.held.get_mut(usize::from(sequence) % REORDER_PACKETS)
+    }
+
+    fn keep(&mut self, arrival: Arrival) {
+        let Some(slot) = self.slot(arrival.header.sequence) else {
+            return;
+        };
+        if slot.is_some() {
+            self.counters.duplicates = self.counters.duplicates.saturating_add(1);
+            return;
+        }
+        *slot = Some(arrival);
+        self.count = self.count.saturating_add(1);
+    }
+
+    fn hand_over(&mut self, arrival: Arrival) -> InOrder {
+        InOrder {
+            arrival,
+            before: core::mem::replace(&mut self.before, Before::Packet),
+        }
+    }
+
+    /// Moves the turn on by `by` packets, all handed over or all missing.
+    fn step(&mut self, by: u16, handed_over: bool) {
+        self.next = self.next.map(|next| next.wrapping_add(by));
+        self.seen = self.seen.checked_shl(u32::from(by)).unwrap_or(0);
+        if handed_over {
+            self.seen |= 1;
+        }
+    }
+
+    /// When the gap in front was noticed: the first arrival of any packet behind it.
+    fn noticed(&self) -> Option<Instant> {
+        if self.count == 0 {
+            return None;
+        }
+        self.held
+            .iter()
+            .flatten()
+            .map(|arrival| arrival.received)
+            .min()
+    }
+
+    fn set_deadline(&mut self) {
+        let hold = if self.starting { MIN_HOLD } else { self.hold };
+        self.deadline = self.noticed().map(|noticed| noticed + hold);
+    }
+
+    fn is_leaving(&self) -> bool {
+        match &self.jump {
+            [Some(_), Some(_)] => true,
+            [Some(arrival), None] => {
+                let ahead = arrival
+                    .header
+                    .sequence
+                    .wrapping_sub(self.next.unwrap_or_default());
+                ahead < MAX_DROPOUT
+            }
+            [None, _] => false,
+        }
+    }
+
+    /// Counts the gap in front as lost and moves to the first packet behind it.
+    fn give_up_gap(&mut self, next: u16) {
+        let missing = self
+            .held
+            .iter()
+            .flatten()
+            .map(|arrival| arrival.header.sequence.wrapping_sub(next))
+            .min()
+            .unwrap_or(0);
+        self.last_gap = self.noticed();
+        if core::mem::take(&mut self.starting) {
+            // Nothing came before: the source starts here.
+            self.step(missing, false);
+            return self.set_deadline();
+        }
+        self.lose(missing);
+        // Real loss does not tell of reordering: the hold drifts down to its floor.
+        self.hold = self
+            .hold
+            .saturating_sub(self.hold.saturating_sub(MIN_HOLD) / 16);
+        self.set_deadline();
+    }
+
+    fn lose(&mut self, missing: u16) {
+        self.counters.lost = self.counters.lost.saturating_add(u64::from(missing));
+        self.step(missing, false);
+        self.before = Before::Gap;
+    }
+
+    /// Goes on with the packets that were too far away to be held.
+    fn go_to_jump(&mut self, next: u16) {
+        let [Some(first), second] = core::mem::take(&mut self.jump) else {
+            return;
+        };
+        if second.is_some() {
+            self.counters.jumps = self.counters.jumps.saturating_add(1);
+            self.next = Some(first.header.sequence);
+            self.seen = 0;
+            self.before = Before::Gap;
+        } else {
+            self.last_gap = Some(first.received);
+            self.lose(first.header.sequence.wrapping_sub(next));
+        }
+        self.keep(first);
+        if let Some(second) = second {
+            self.keep(second);
+        }
+        self.set_deadline();
+    }
+
+    /// A packet far away: the first of a new sequence, its confirmation, or a stray.
+    fn judge_jump(&mut self, arrival: Arrival) {
+        match &mut self.jump {
+            [Some(first), second @ None]
+                if arrival.header.sequence == first.header.sequence.wrapping_add(1) =>
+            {
+                *second = Some(arrival);
+            }
+            _ => {
+                self.refute_jump();
+                self.jump = [Some(arrival), None];
+            }
+        }
+    }
+
+    fn refute_jump(&mut self) {
+        let refuted = self.jump.iter_mut().filter_map(Option::take).count() as u64;
+        self.counters.stray = self.counters.stray.saturating_add(refuted);
+    }
+
+    fn drop_behind(&mut self, behind: u16, received: Instant) {
+        let bit = 1_u128
+            .checked_shl(u32::from(behind).saturating_sub(1))
+            .unwrap_or(0);
+        if self.seen & bit != 0 {
+            self.counters.duplicates = self.counters.duplicates.saturating_add(1);
+            return;
+        }
+        self.seen |= bit;
+        self.counters.late = self.counters.late.saturating_add(1);
+        if let Some(noticed) = self.last_gap {
+            let lateness = received.since(noticed);
+            // Later than any hold could wait: nothing to learn from it.
+            if lateness <= MAX_HOLD.saturating_mul(2) {
+                self.came_late(lateness);
+            }
+        }
+    }
+
+    /// Tunes the hold by how long after its gap was noticed a packet came.
+    fn came_late(&mut self, lateness: Duration) {
+        let wanted = lateness.saturating_mul(2).clamp(MIN_HOLD, MAX_HOLD);
+        self.hold = if wanted > self.hold {
+            wanted
+        } else {
+            self.hold
+                .saturating_sub(self.hold.saturating_sub(wanted) / 16)
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::packet_pool::PacketPool;
+    use crate::base::rng::Rng;
+    use crate::wire::rtp::RtpHeader;
+
+    struct Rig {
+        pool: PacketPool,
+        reorder: Reorder,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            Self {
+                pool: PacketPool::new(REORDER_PACKETS + 8),
+                reorder: Reorder::new(),
+            }
+        }
+
+        /// Pushes one packet; what comes out, with `true` after a gap.
+        fn push(&mut self, millis: u64, sequence: u16) -> Vec<(u16, bool)> {
+            let now = Instant::from_millis(millis);
+            let mut bytes = [0x80, 96, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+            bytes[2..4].copy_from_slice(&sequence.to_be_bytes());
+            let packet = self.pool.copy_from(&bytes).unwrap();
+            let header = RtpHeader::parse(&packet).unwrap();
+            self.reorder.push(Arrival {
+                header,
+                packet,
+                received: now,
+            });
+            self.pop(millis)
+        }
+
+        fn pop(&mut self, millis: u64) -> Vec<(u16, bool)> {
+            let now = Instant::from_millis(millis);
+            let out: Vec<_> = core::iter::from_fn(|| self.reorder.pop(now))
+                .map(|packet| (packet.arrival.header.sequence, packet.before == Before::Gap))
+                .collect();
+            self.reorder.check_invariants();
+            out
+        }
+    }
+
+    #[test]
+    fn what_comes_in_order_passes_at_once_across_the_wrap() {
+        let mut rig = Rig::new();
+        for step in 0..300_u16 {
+            let sequence = 65_400_u16.wrapping_add(step);
+            assert_eq!(rig.push(u64::from(step), sequence), [(sequence, false)]);
+            assert_eq!(rig.reorder.poll_timeout(), None);
+        }
+        assert_eq!(*rig.reorder.counters(), ReorderCounters::default());
+    }
+
+    #[test]
+    fn a_late_packet_closes_its_gap_in_time() {
+        let mut rig = Rig::new();
+        rig.push(0, 65_534);
+        assert_eq!(rig.push(1, 0), []);
+        assert_eq!(rig.push(2, 1), []);
+        assert_eq!(
+            rig.push(9, 65_535),
+            [(65_535, false), (0, false), (1, false)]
+        );
+        assert_eq!(rig.reorder.counters().reordered, 1);
+        assert_eq!(rig.reorder.counters().lost, 0);
+    }
+
+    #[test]
+    fn a_gap_is_given_up_at_its_deadline_and_no_later() {
+        let mut rig = Rig::new();
+        rig.push(0, 10);
+        assert_eq!(rig.push(5, 13), []);
+        assert_eq!(rig.reorder.poll_timeout(), Some(Instant::from_millis(45)));
+        assert_eq!(rig.push(20, 15), []);
+        assert_eq!(rig.pop(44), []);
+        assert_eq!(rig.pop(45), [(13, true)]);
+        // The second gap was noticed with packet 15.
+        let second = rig.reorder.poll_timeout().unwrap();
+        assert!(second > Instant::from_millis(55) && second <= Instant::from_millis(60));
+        assert_eq!(rig.pop(60), [(15, true)]);
+        assert_eq!(rig.reorder.counters().lost, 3);
+        assert_eq!(rig.push(61, 11), []);
+        assert_eq!(rig.reorder.counters().late, 1);
+    }
+
+    #[test]
+    fn packets_before_the_first_are_waited_for_where_they_are_expected() {
+        let mut rig = Rig::new();
+        rig.reorder.expect_earlier(5);
+        assert_eq!(rig.push(0, 5), []);
+        assert_eq!(rig.push(2, 3), []);
+        assert_eq!(rig.push(3, 4), []);
+        assert_eq!(rig.pop(19), []);
+        assert_eq!(rig.pop(20), [(3, false), (4, false), (5, false)]);
+        assert_eq!(rig.push(21, 6), [(6, false)]);
+        assert_eq!(rig.reorder.counters().lost, 0);
+        // Once something came there is nothing to expect before it.
+        rig.reorder.expect_earlier(7);
+        assert_eq!(rig.push(22, 7), [(7, false)]);
+        rig.reorder.restart();
+        rig.reorder.expect_earlier(60_000);
+        assert_eq!(rig.push(30, 60_000), []);
+        assert_eq!(rig.push(31, 60_002), []);
+        assert_eq!(rig.pop(50), [(60_000, false)]);
+        assert_eq!(rig.pop(71), [(60_002, true)]);
+    }
+
+    #[test]
+    fn duplicates_are_told_from_late_packets() {
+        let mut rig = Rig::new();
+        for sequence in [10, 11, 13, 13] {
+            rig.push(0, sequence);
+        }
+        rig.pop(40);
+        for sequence in [10, 11, 13, 12, 12] {
+            rig.push(41, sequence);
+        }
+        assert_eq!(rig.reorder.counters().duplicates, 5);
+        assert_eq!(rig.reorder.counters().late, 1);
+    }
+
+    #[test]
+    fn the_hold_follows_the_reordering_seen() {
+        let mut rig = Rig::new();
+        rig.push(0, 0);
+        rig.push(10, 2);
+        rig.push(45, 1);
+        assert_eq!(rig.reorder.hold(), Duration::from_millis(70));
+        // A packet later than the hold teaches too.
+        rig.push(100, 4);
+        rig.pop(170);
+        rig.push(190, 3);
+        assert_eq!(rig.reorder.hold(), MAX_HOLD);
+        let (mut at, mut sequence) = (1_000, 5);
+        for _ in 0..100 {
+            rig.push(at, sequence + 1);
+            rig.push(at + 1, sequence);
+            at += 40;
+            sequence += 2;
+        }
+        assert!(rig.reorder.hold() < MIN_HOLD + Duration::from_millis(2));
+        assert!(rig.reorder.hold() >= MIN_HOLD);
+    }
+
+    #[test]
+    fn a_long_outage_is_a_loss_and_not_waited_on() {
+        let mut rig = Rig::new();
+        rig.push(0, 10);
+        assert_eq!(rig.push(1, 12), []);
+        assert_eq!(rig.push(2, 1_012), [(12, true), (1_012, true)]);
+        assert_eq!(rig.push(3, 1_013), [(1_013, false)]);
+        assert_eq!(rig.reorder.counters().lost, 1 + 999);
+    }
+
+    #[test]
+    fn a_sender_that_starts_anew_is_followed_from_its_second_packet() {
+        let mut rig = Rig::new();
+        rig.push(0, 10);
+        rig.push(1, 12);
+        assert_eq!(rig.push(2, 40_000), []);
+        assert_eq!(
+            rig.push(3, 40_001),
+            [(12, true), (40_000, true), (40_001, false)]
+        );
+        assert_eq!(rig.reorder.counters().jumps, 1);
+        assert_eq!(rig.reorder.counters().lost, 1);
+    }
+
+    #[test]
+    fn a_stray_packet_moves_nothing() {
+        let mut rig = Rig::new();
+        rig.push(0, 10);
+        assert_eq!(rig.push(1, 40_000), []);
+        assert_eq!(rig.push(2, 11), [(11, false)]);
+        assert_eq!(rig.push(3, 40_001), []);
+        assert_eq!(rig.push(4, 12), [(12, false)]);
+        assert_eq!(rig.reorder.counters().stray, 2);
+    }
+
+    #[test]
+    fn nothing_is_held_for_ever_whatever_the_sequence_numbers() {
+        let mut rng = Rng::from_number(5);
+        let mut rig = Rig::new();
+        let mut sequence = 0_u16;
+        for step in 0..200_000_u64 {
+            sequence = match rng.below(40) {
+                0 => rng.u32() as u16,
+                1 => sequence.wrapping_add(rng.below(4_000) as u16),
+                2..=6 => sequence.wrapping_sub(rng.below(150) as u16),
+                _ => sequence.wrapping_add(rng.below(3) as u16),
+            };
+            rig.push(step, sequence);
+            let latest = Instant::from_millis(step) + MAX_HOLD;
+            assert!(
+                rig.reorder
+                    .poll_timeout()
+                    .is_none_or(|deadline| deadline <= latest)
+            );
+        }
+        rig.pop(1_000_000);
+        // A packet that may begin a new sequence is all that may stay.
+        assert!(rig.pool.available() >= rig.pool.capacity() - 1);
+        rig.reorder.restart();
+        assert_eq!(rig.pool.available(), rig.pool.capacity());
+    }
+}

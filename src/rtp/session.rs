@@ -1,1 +1,950 @@
-//! To be written.
+//! All media of one call: at most one audio and one video track on one clock, their RTCP, the
+//! asking for keyframes, and the silence that we send.
+//!
+//! RTCP goes out whenever the peer's address is known, whether or not we send media. Where media
+//! comes from an address that was latched, ours goes there too.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::base::codec::Track;
+use crate::base::frame_log::FrameLog;
+use crate::base::packet_pool::Packet;
+use crate::base::rng::Rng;
+use crate::base::time::{Instant, NtpTime};
+use crate::rtp::call_clock::CallClock;
+use crate::rtp::depack_audio::TelephoneEvent;
+use crate::rtp::keyframe::{Ask, KeyframeRequester};
+use crate::rtp::report::{Content, Reporter};
+use crate::rtp::silence::{Law, Silence};
+use crate::rtp::stream::{Codec, Stream, StreamConfig, StreamStats};
+use crate::wire::rtcp::{self, RtcpPacket};
+
+/// What a session is made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// Canonical name in our source descriptions; a long one is cut.
+    pub cname: String,
+    /// Wall-clock time at [`Instant::ZERO`].
+    pub epoch: NtpTime,
+}
+
+/// A datagram to send, whose bytes are in the caller's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionTransmit {
+    /// The track on whose sockets it goes out.
+    pub track: Track,
+    /// From the RTCP socket. Multiplexed RTCP goes from the RTP socket and has `false` here.
+    pub rtcp: bool,
+    /// Where it goes.
+    pub to: SocketAddr,
+    /// Its length.
+    pub len: usize,
+}
+
+/// What a session tells its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionEvent {
+    /// A keyframe is to be asked for by SIP INFO.
+    KeyframeByInfo,
+    /// The peer's source of a track left (RTCP BYE).
+    Bye {
+        /// Its track.
+        track: Track,
+    },
+    /// A key was pressed.
+    TelephoneEvent(TelephoneEvent),
+}
+
+/// What was counted about RTCP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RtcpCounters {
+    /// Datagrams received.
+    pub received: u64,
+    /// Datagrams of hosts that have no say here.
+    pub strangers: u64,
+    /// Packets that could not be read.
+    pub malformed: u64,
+}
+
+/// The media of one call.
+#[derive(Debug)]
+pub struct Session {
+    config: SessionConfig,
+    rng: Rng,
+    clock: CallClock,
+    audio: Option<Box<Side>>,
+    video: Option<Box<Side>>,
+    ended: bool,
+    rtcp: RtcpCounters,
+}
+
+/// One track with everything that goes back to its sender.
+#[derive(Debug)]
+struct Side {
+    stream: Stream,
+    reporter: Reporter,
+    keyframe: KeyframeRequester,
+    /// Only audio is ever sent.
+    silence: Option<Silence>,
+    /// Where the peer's RTCP comes from, if not from where it was negotiated.
+    rtcp_source: Option<SocketAddr>,
+    ask: Option<Ask>,
+    keyframe_by_info: bool,
+    /// The peer left, and the owner does not know yet.
+    left: bool,
+    bye: bool,
+}
+
+impl Session {
+    /// A session without tracks.
+    pub fn new(config: SessionConfig, rng: Rng) -> Self {
+        Self {
+            config,
+            rng,
+            clock: CallClock::new(),
+            audio: None,
+            video: None,
+            ended: false,
+            rtcp: RtcpCounters::default(),
+        }
+    }
+
+    /// Sets a track up, changes it or takes it away, after each offer and answer.
+    ///
+    /// The timeline goes on, and so does a track whose codec stays the same. No effect after
+    /// [`Self::bye`].
+    pub fn configure(&mut self, now: Instant, track: Track, config: Option<StreamConfig>) {
+        if self.ended {
+            return;
+        }
+        let side = match track {
+            Track::Audio => &mut self.audio,
+            Track::Video => &mut self.video,
+        };
+        match (side.as_mut(), config) {
+            (_, None) => {
+                if side.take().is_some() {
+                    self.clock.source_changed(track);
+                }
+                return;
+            }
+            (Some(side), Some(config)) => side.configure(config, &mut self.clock),
+            (None, Some(config)) => {
+                *side = Some(Box::new(Side::new(
+                    track,
+                    config,
+                    &self.config.cname,
+                    &mut self.rng,
+                )));
+            }
+        }
+        if let Some(side) = side {
+            side.reporter.start(now);
+            side.settle_sending(now);
+        }
+    }
+
+    /// Takes a datagram from a track's RTP port; whole frames go to the log.
+    ///
+    /// Multiplexed RTCP is told apart here.
+    pub fn handle_rtp(
+        &mut self,
+        now: Instant,
+        track: Track,
+        from: SocketAddr,
+        packet: Packet,
+        log: &mut FrameLog,
+    ) {
+        let side = match track {
+            Track::Audio => &mut self.audio,
+            Track::Video => &mut self.video,
+        };
+        let Some(side) = side else { return };
+        if side.stream.config().rtcp_mux && rtcp::is_rtcp(&packet) {
+            return self.handle_rtcp(now, track, from, &packet);
+        }
+        side.stream
+            .handle_packet(now, from, packet, &mut self.clock, log);
+        side.follow_keyframes(now);
+        side.settle_sending(now);
+    }
+
+    /// Takes a datagram from a track's RTCP port.
+    pub fn handle_rtcp(&mut self, now: Instant, track: Track, from: SocketAddr, datagram: &[u8]) {
+        let ntp = self.wall_time(now);
+        let side = match track {
+            Track::Audio => &mut self.audio,
+            Track::Video => &mut self.video,
+        };
+        let Some(side) = side else { return };
+        count(&mut self.rtcp.received);
+        if !side.trusts_reports_of(from) {
+            return count(&mut self.rtcp.strangers);
+        }
+        for packet in rtcp::packets(datagram) {
+            match packet {
+                Ok(packet) => {
+                    if !side.stream.config().rtcp_mux {
+                        side.rtcp_source = Some(from);
+                    }
+                    side.handle_report(now, ntp, &packet, &mut self.clock);
+                }
+                Err(_) => count(&mut self.rtcp.malformed),
+            }
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant, log: &mut FrameLog) {
+        for side in [&mut self.audio, &mut self.video].into_iter().flatten() {
+            side.stream.handle_timeout(now, &mut self.clock, log);
+            side.follow_keyframes(now);
+        }
+    }
+
+    /// Asks the video's sender for a keyframe: a new reader came, or one lost its place.
+    pub fn request_keyframe(&mut self, now: Instant) {
+        if let Some(side) = &mut self.video {
+            // Before the first packet there is nobody to ask, and the first picture is a keyframe.
+            if side.stream.ssrc().is_some() && side.stream.config().receive {
+                side.keyframe.want(now);
+                side.climb(now);
+            }
+        }
+    }
+
+    /// Ends the session: an RTCP BYE for each track is all that is still sent.
+    pub fn bye(&mut self) {
+        if !core::mem::replace(&mut self.ended, true) {
+            for side in [&mut self.audio, &mut self.video].into_iter().flatten() {
+                side.end();
+            }
+        }
+    }
+
+    /// The next datagram to send, written to `out`; call until `None`.
+    ///
+    /// [`crate::limits::RTCP_COMPOUND_BYTES`] suffice for `out`; what does not fit is left out.
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<SessionTransmit> {
+        let ntp = self.wall_time(now);
+        let audio = (Track::Audio, &mut self.audio);
+        let video = (Track::Video, &mut self.video);
+        [audio, video].into_iter().find_map(|(track, side)| {
+            let side = side.as_mut()?;
+            side.poll_transmit(now, ntp, track, self.ended, out)
+        })
+    }
+
+    /// The next thing that the owner is to know.
+    pub fn poll_event(&mut self) -> Option<SessionEvent> {
+        let audio = (Track::Audio, &mut self.audio);
+        let video = (Track::Video, &mut self.video);
+        [audio, video].into_iter().find_map(|(track, side)| {
+            let side = side.as_mut()?;
+            if core::mem::take(&mut side.keyframe_by_info) {
+                return Some(SessionEvent::KeyframeByInfo);
+            }
+            if core::mem::take(&mut side.left) {
+                return Some(SessionEvent::Bye { track });
+            }
+            side.stream
+                .poll_telephone_event()
+                .map(SessionEvent::TelephoneEvent)
+        })
+    }
+
+    /// When to call [`Self::handle_timeout`] and [`Self::poll_transmit`] next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let sides = [&self.audio, &self.video].into_iter().flatten();
+        sides
+            .map(|side| side.poll_timeout(self.ended))
+            .fold(None, Instant::earliest)
+    }
+
+    /// What a track counted; zeros for one that does not exist.
+    pub fn stats(&self, track: Track) -> StreamStats {
+        self.side(track)
+            .map(|side| side.stream.stats())
+            .unwrap_or_default()
+    }
+
+    /// What was counted about RTCP.
+    pub fn rtcp_counters(&self) -> &RtcpCounters {
+        &self.rtcp
+    }
+
+    /// The last round trip that a track's reports told.
+    pub fn round_trip(&self, track: Track) -> Option<Duration> {
+        self.side(track).and_then(|side| side.reporter.round_trip())
+    }
+
+    /// Keyframes asked for so far.
+    pub fn keyframes_asked(&self) -> u64 {
+        self.video.as_ref().map_or(0, |side| side.keyframe.count())
+    }
+
+    /// How much later the picture is presented than the voice that belongs to it, in microseconds.
+    pub fn skew(&self) -> Option<i64> {
+        self.clock.skew_micros()
+    }
+
+    /// The call's clock.
+    pub fn clock(&self) -> &CallClock {
+        &self.clock
+    }
+
+    /// Panics when a part is not consistent; for tests and fuzzers.
+    pub fn check_invariants(&self) {
+        for side in [&self.audio, &self.video].into_iter().flatten() {
+            side.stream.check_invariants();
+        }
+    }
+
+    fn side(&self, track: Track) -> Option<&Side> {
+        match track {
+            Track::Audio => self.audio.as_deref(),
+            Track::Video => self.video.as_deref(),
+        }
+    }
+
+    fn wall_time(&self, now: Instant) -> NtpTime {
+        let ticks = (u128::from(now.as_micros()) << 32)
+            .checked_div(1_000_000)
+            .unwrap_or(0);
+        NtpTime(self.config.epoch.0.wrapping_add(ticks as u64))
+    }
+}
+
+impl Side {
+    fn new(track: Track, config: StreamConfig, cname: &str, rng: &mut Rng) -> Self {
+        let silence = law(&config.codec).map(|law| Silence::new(law, config.payload_type, rng));
+        let ssrc = silence.as_ref().map_or_else(|| rng.u32(), Silence::ssrc);
+        Self {
+            reporter: Reporter::new(ssrc, cname, rng.fork()),
+            keyframe: KeyframeRequester::new(config.feedback),
+            silence,
+            rtcp_source: None,
+            ask: None,
+            keyframe_by_info: false,
+            left: false,
+            bye: false,
+            stream: Stream::new(track, config),
+        }
+    }
+
+    fn configure(&mut self, config: StreamConfig, clock: &mut CallClock) {
+        self.keyframe.set_feedback(config.feedback);
+        if let (Some(silence), Some(law)) = (&mut self.silence, law(&config.codec)) {
+            silence.set_codec(law, config.payload_type);
+        }
+        self.rtcp_source = None;
+        self.stream.configure(config, clock);
+    }
+
+    /// Sends silence while we may and know where to.
+    fn settle_sending(&mut self, now: Instant) {
+        let Some(silence) = &mut self.silence else {
+            return;
+        };
+        let sends = self.stream.config().send && self.stream.source().remote().is_some();
+        match (sends, silence.is_running()) {
+            (true, false) => silence.start(now),
+            (false, true) => silence.stop(),
+            _ => {}
+        }
+    }
+
+    /// Passes on what the stream knows of keyframes, and asks at once where that is allowed.
+    fn follow_keyframes(&mut self, now: Instant) {
+        if self.stream.take_keyframe_came() {
+            self.keyframe.satisfied(now);
+            self.ask = None;
+        }
+        if self.stream.take_keyframe_wanted() {
+            self.keyframe.want(now);
+        }
+        self.climb(now);
+    }
+
+    fn climb(&mut self, now: Instant) {
+        if !self.stream.config().receive {
+            // On hold no keyframe can come.
+            return;
+        }
+        if let Some(ask) = self.keyframe.handle_timeout(now) {
+            self.keyframe_by_info |= ask.info;
+            self.ask = Some(ask);
+        }
+    }
+
+    fn trusts_reports_of(&self, from: SocketAddr) -> bool {
+        let negotiated = self.stream.config().remote_rtcp;
+        self.stream.source().trusts_host_of(from)
+            || negotiated.is_some_and(|host| host.ip().to_canonical() == from.ip().to_canonical())
+    }
+
+    fn handle_report(
+        &mut self,
+        now: Instant,
+        ntp: NtpTime,
+        packet: &RtcpPacket,
+        clock: &mut CallClock,
+    ) {
+        match packet {
+            RtcpPacket::SenderReport { ssrc, info, blocks } => {
+                self.stream.handle_sender_report(now, *ssrc, info, clock);
+                for block in blocks {
+                    self.reporter.on_block(ntp, block);
+                }
+            }
+            RtcpPacket::ReceiverReport { blocks, .. } => {
+                for block in blocks {
+                    self.reporter.on_block(ntp, block);
+                }
+            }
+            RtcpPacket::Bye(sources) => {
+                let ssrc = self.stream.ssrc();
+                self.left |= sources.iter().any(|source| Some(*source) == ssrc);
+            }
+            // We send no pictures.
+            RtcpPacket::PictureLoss { .. }
+            | RtcpPacket::FullIntra { .. }
+            | RtcpPacket::Other(_) => {}
+        }
+    }
+
+    fn end(&mut self) {
+        self.bye = true;
+        self.ask = None;
+        self.keyframe_by_info = false;
+        if let Some(silence) = &mut self.silence {
+            silence.stop();
+        }
+    }
+
+    fn poll_transmit(
+        &mut self,
+        now: Instant,
+        ntp: NtpTime,
+        track: Track,
+        ended: bool,
+        out: &mut [u8],
+    ) -> Option<SessionTransmit> {
+        let mux = self.stream.config().rtcp_mux;
+        if let Some(to) = self.rtcp_remote()
+            && let Some(len) = self.write_rtcp(now, ntp, ended, out)
+        {
+            return Some(SessionTransmit {
+                track,
+                rtcp: !mux,
+                to,
+                len,
+            });
+        }
+        let to = self.stream.source().remote()?;
+        let len = self.silence.as_mut()?.poll_packet(now, out)?;
+        Some(SessionTransmit {
+            track,
+            rtcp: false,
+            to,
+            len,
+        })
+    }
+
+    fn write_rtcp(
+        &mut self,
+        now: Instant,
+        ntp: NtpTime,
+        ended: bool,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let sent = self
+            .silence
+            .as_ref()
+            .and_then(|silence| silence.sender_info(now, ntp));
+        let media = self.stream.ssrc();
+        let content = Content {
+            sent,
+            reception: self.stream.reception_mut(),
+        };
+        if ended {
+            let bye = core::mem::take(&mut self.bye);
+            return if bye {
+                self.reporter.write_bye(now, content, out)
+            } else {
+                None
+            };
+        }
+        if let Some(ask) = self.ask.take()
+            && let Some(media) = media
+            && (ask.pli || ask.fir.is_some())
+        {
+            return self.reporter.write_ask(now, content, media, &ask, out);
+        }
+        self.reporter.poll_report(now, content, out)
+    }
+
+    fn rtcp_remote(&self) -> Option<SocketAddr> {
+        let config = self.stream.config();
+        let source = self.stream.source();
+        let after = |rtp: SocketAddr| Some(SocketAddr::new(rtp.ip(), rtp.port().checked_add(1)?));
+        if config.rtcp_mux {
+            return source.remote();
+        }
+        if self.rtcp_source.is_some() {
+            return self.rtcp_source;
+        }
+        if source.is_latched() {
+            return source.remote().and_then(after);
+        }
+        config
+            .remote_rtcp
+            .or_else(|| source.remote().and_then(after))
+    }
+
+    fn poll_timeout(&self, ended: bool) -> Option<Instant> {
+        let mut next = self.stream.poll_timeout();
+        if ended {
+            return next;
+        }
+        if self.stream.config().receive {
+            next = Instant::earliest(next, self.keyframe.poll_timeout());
+        }
+        if self.rtcp_remote().is_some() {
+            next = Instant::earliest(next, self.reporter.poll_timeout());
+        }
+        let silence = self.silence.as_ref().and_then(Silence::poll_timeout);
+        Instant::earliest(next, silence)
+    }
+}
+
+fn law(codec: &Codec) -> Option<Law> {
+    match codec {
+        Codec::Pcma => Some(Law::A),
+        Codec::Pcmu => Some(Law::Mu),
+        Codec::H264 { .. } => None,
+    }
+}
+
+fn count(counter: &mut u64) {
+    *counter = counter.saturating_add(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::packet_pool::PacketPool;
+    use crate::limits::RTCP_COMPOUND_BYTES;
+    use crate::rtp::keyframe::Feedback;
+    use crate::wire::rtcp::{CompoundWriter, ReportBlock, SenderInfo};
+    use crate::wire::rtp::RtpHeader;
+
+    const PEER: &str = "192.0.2.1:4000";
+    const PEER_RTCP: &str = "192.0.2.1:4001";
+    const NAT: &str = "198.51.100.9:61000";
+
+    struct Rig {
+        pool: PacketPool,
+        session: Session,
+        log: Box<FrameLog>,
+        now: Instant,
+    }
+
+    fn audio() -> StreamConfig {
+        StreamConfig {
+            codec: Codec::Pcma,
+            payload_type: 8,
+            telephone_event: Some(101),
+            remote_rtp: Some(PEER.parse().unwrap()),
+            remote_rtcp: None,
+            rtcp_mux: false,
+            send: true,
+            receive: true,
+            feedback: Feedback::default(),
+            clock_rate: 8_000,
+        }
+    }
+
+    fn video() -> StreamConfig {
+        StreamConfig {
+            codec: Codec::H264 { sprop: Vec::new() },
+            payload_type: 96,
+            telephone_event: None,
+            feedback: Feedback {
+                pli: true,
+                fir: false,
+            },
+            clock_rate: 90_000,
+            ..audio()
+        }
+    }
+
+    impl Rig {
+        fn new(audio: Option<StreamConfig>, video: Option<StreamConfig>) -> Self {
+            let config = SessionConfig {
+                cname: "box".into(),
+                epoch: NtpTime(0xe000_0000 << 32),
+            };
+            let mut rig = Self {
+                pool: PacketPool::new(64),
+                session: Session::new(config, Rng::from_number(1)),
+                log: Box::new(FrameLog::new()),
+                now: Instant::from_millis(100),
+            };
+            rig.session.configure(rig.now, Track::Audio, audio);
+            rig.session.configure(rig.now, Track::Video, video);
+            rig
+        }
+
+        fn rtp(&mut self, track: Track, from: &str, kind: u8, sequence: u16, payload: &[u8]) {
+            self.now = self.now + Duration::from_millis(20);
+            let mut bytes = vec![0x80, kind];
+            bytes.extend(sequence.to_be_bytes());
+            bytes.extend((u32::from(sequence) * 160).to_be_bytes());
+            bytes.extend(7_u32.to_be_bytes());
+            bytes.extend(payload);
+            let packet = self.pool.copy_from(&bytes).unwrap();
+            self.session.handle_rtp(
+                self.now,
+                track,
+                from.parse().unwrap(),
+                packet,
+                &mut self.log,
+            );
+        }
+
+        fn rtcp(&mut self, from: &str, write: impl FnOnce(&mut CompoundWriter)) {
+            let mut buffer = [0; RTCP_COMPOUND_BYTES];
+            let mut writer = CompoundWriter::new(&mut buffer);
+            write(&mut writer);
+            let len = writer.finish().unwrap();
+            let from = from.parse().unwrap();
+            self.session
+                .handle_rtcp(self.now, Track::Audio, from, &buffer[..len]);
+        }
+
+        fn sent(&mut self) -> Vec<(SessionTransmit, Vec<u8>)> {
+            let mut buffer = [0; RTCP_COMPOUND_BYTES];
+            let mut sent = Vec::new();
+            while let Some(transmit) = self.session.poll_transmit(self.now, &mut buffer) {
+                sent.push((transmit, buffer[..transmit.len].to_vec()));
+            }
+            sent
+        }
+
+        /// Runs for a time; what was sent.
+        fn run(&mut self, time: Duration) -> Vec<(SessionTransmit, Vec<u8>)> {
+            let until = self.now + time;
+            let mut sent = self.sent();
+            while let Some(next) = self.session.poll_timeout().filter(|next| *next <= until) {
+                self.now = self.now.max(next);
+                self.session.handle_timeout(self.now, &mut self.log);
+                sent.extend(self.sent());
+            }
+            self.now = until;
+            sent
+        }
+
+        fn packets(sent: &[(SessionTransmit, Vec<u8>)]) -> Vec<RtcpPacket> {
+            let reports = sent.iter().filter(|(_, bytes)| rtcp::is_rtcp(bytes));
+            reports
+                .flat_map(|(_, bytes)| rtcp::packets(bytes).map(Result::unwrap))
+                .collect()
+        }
+
+        fn events(&mut self) -> Vec<SessionEvent> {
+            core::iter::from_fn(|| self.session.poll_event()).collect()
+        }
+    }
+
+    #[test]
+    fn silence_and_reports_go_to_the_negotiated_addresses_from_the_start() {
+        let mut rig = Rig::new(Some(audio()), Some(video()));
+        let sent = rig.run(Duration::from_secs(1));
+        let silence: Vec<_> = sent.iter().filter(|(transmit, _)| !transmit.rtcp).collect();
+        assert_eq!(silence.len(), 51);
+        for (transmit, bytes) in silence {
+            assert_eq!(
+                (transmit.track, transmit.to),
+                (Track::Audio, PEER.parse().unwrap())
+            );
+            let header = RtpHeader::parse(bytes).unwrap();
+            assert_eq!(header.payload_type, 8);
+            assert!(bytes[header.payload()].iter().all(|sample| *sample == 0xd5));
+        }
+        let reports: Vec<_> = sent.iter().filter(|(transmit, _)| transmit.rtcp).collect();
+        assert!(
+            reports
+                .iter()
+                .all(|(transmit, _)| transmit.to == PEER_RTCP.parse().unwrap())
+        );
+        for track in [Track::Audio, Track::Video] {
+            assert!(
+                reports.iter().any(|(transmit, _)| transmit.track == track),
+                "{track}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_we_send_follows_a_latched_source() {
+        let mut rig = Rig::new(Some(audio()), None);
+        for sequence in 0..4 {
+            rig.rtp(Track::Audio, NAT, 8, sequence, &[1; 160]);
+        }
+        let sent = rig.run(Duration::from_secs(6));
+        assert!(sent.len() > 100);
+        for (transmit, _) in sent {
+            let port = 61_000 + u16::from(transmit.rtcp);
+            assert_eq!(
+                transmit.to,
+                SocketAddr::new("198.51.100.9".parse().unwrap(), port)
+            );
+        }
+        // Its own reports tell where they are to be answered.
+        rig.rtcp("198.51.100.9:61377", |compound| {
+            compound.receiver_report(7, None)
+        });
+        let sent = rig.run(Duration::from_secs(8));
+        let (report, _) = sent.iter().find(|(transmit, _)| transmit.rtcp).unwrap();
+        assert_eq!(report.to.port(), 61_377);
+    }
+
+    #[test]
+    fn multiplexed_reports_share_the_media_port() {
+        let mut rig = Rig::new(
+            Some(StreamConfig {
+                rtcp_mux: true,
+                ..audio()
+            }),
+            None,
+        );
+        let sent = rig.run(Duration::from_secs(2));
+        assert!(!Rig::packets(&sent).is_empty());
+        assert!(
+            sent.iter()
+                .all(|(sent, _)| !sent.rtcp && sent.to == PEER.parse().unwrap())
+        );
+        rig.rtp(Track::Audio, PEER, 8, 0, &[1; 160]);
+        let bye = rig.pool.copy_from(&[0x81, 203, 0, 1, 0, 0, 0, 7]).unwrap();
+        let from = PEER.parse().unwrap();
+        rig.session
+            .handle_rtp(rig.now, Track::Audio, from, bye, &mut rig.log);
+        assert_eq!(
+            rig.events(),
+            [SessionEvent::Bye {
+                track: Track::Audio
+            }]
+        );
+    }
+
+    #[test]
+    fn nothing_is_sent_to_nowhere_and_no_timer_runs_for_it() {
+        let mut rig = Rig::new(
+            Some(StreamConfig {
+                remote_rtp: None,
+                ..audio()
+            }),
+            None,
+        );
+        assert!(rig.run(Duration::from_secs(10)).is_empty());
+        assert_eq!(rig.session.poll_timeout(), None);
+        for sequence in 0..4 {
+            rig.rtp(Track::Audio, NAT, 8, sequence, &[1; 160]);
+        }
+        assert!(rig.run(Duration::from_secs(1)).len() >= 50);
+    }
+
+    #[test]
+    fn reports_of_strangers_are_dropped_and_the_peers_are_answered() {
+        let mut rig = Rig::new(Some(audio()), None);
+        rig.rtp(Track::Audio, PEER, 8, 0, &[1; 160]);
+        let info = SenderInfo {
+            ntp: NtpTime(0x1234_5678_9abc_def0),
+            ..SenderInfo::default()
+        };
+        rig.rtcp("203.0.113.1:4001", |compound| {
+            compound.sender_report(7, &info, None)
+        });
+        rig.rtcp("203.0.113.1:4001", |compound| compound.bye(7));
+        assert_eq!(rig.session.rtcp_counters().strangers, 2);
+        assert_eq!(rig.events(), []);
+        rig.rtcp(PEER_RTCP, |compound| compound.sender_report(7, &info, None));
+        let sent = rig.run(Duration::from_secs(1));
+        let blocks: Vec<ReportBlock> = Rig::packets(&sent)
+            .into_iter()
+            .filter_map(|packet| match packet {
+                RtcpPacket::SenderReport { blocks, .. } => blocks.first().copied(),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(blocks[0].ssrc, 7);
+        assert_eq!(blocks[0].last_report, 0x5678_9abc);
+        rig.rtcp(PEER_RTCP, |compound| compound.bye(8));
+        assert_eq!(rig.events(), [], "another source left");
+        rig.rtcp(PEER_RTCP, |compound| compound.bye(7));
+        assert_eq!(
+            rig.events(),
+            [SessionEvent::Bye {
+                track: Track::Audio
+            }]
+        );
+    }
+
+    #[test]
+    fn keys_are_told_once_and_are_not_audio() {
+        let mut rig = Rig::new(Some(audio()), None);
+        rig.rtp(Track::Audio, PEER, 8, 0, &[1; 160]);
+        for (sequence, end) in [(1_u16, 0), (2, 0), (3, 0x80), (4, 0x80)] {
+            let mut bytes = vec![0x80, 101, 0, sequence as u8, 0, 0, 1, 0, 0, 0, 0, 7];
+            bytes.extend([5, end, 0, 160]);
+            let packet = rig.pool.copy_from(&bytes).unwrap();
+            let from = PEER.parse().unwrap();
+            rig.session
+                .handle_rtp(rig.now, Track::Audio, from, packet, &mut rig.log);
+        }
+        rig.rtp(Track::Audio, PEER, 8, 5, &[1; 160]);
+        let event = TelephoneEvent {
+            event: 5,
+            timestamp: 256,
+        };
+        assert_eq!(rig.events(), [SessionEvent::TelephoneEvent(event)]);
+        assert_eq!(rig.log.end(), 2);
+        let stats = rig.session.stats(Track::Audio);
+        assert_eq!((stats.telephone_events, stats.reorder.lost), (1, 0));
+    }
+
+    #[test]
+    fn packets_of_other_payload_types_are_dropped() {
+        let mut rig = Rig::new(Some(audio()), Some(video()));
+        rig.rtp(Track::Audio, PEER, 0, 0, &[1; 160]);
+        rig.rtp(Track::Audio, PEER, 96, 1, &[1; 160]);
+        rig.rtp(Track::Video, PEER, 101, 1, &[1; 160]);
+        assert_eq!(rig.session.stats(Track::Audio).wrong_payload_type, 2);
+        assert_eq!(rig.session.stats(Track::Video).wrong_payload_type, 1);
+        assert_eq!(rig.log.end(), 0);
+    }
+
+    #[test]
+    fn a_track_on_hold_takes_nothing_and_asks_for_nothing() {
+        let mut rig = Rig::new(None, Some(video()));
+        rig.rtp(Track::Video, PEER, 96, 0, &[0x41, 0x9a, 1]);
+        rig.run(Duration::from_millis(30));
+        assert_eq!(rig.session.keyframes_asked(), 1);
+        let hold = StreamConfig {
+            receive: false,
+            ..video()
+        };
+        rig.session.configure(rig.now, Track::Video, Some(hold));
+        rig.rtp(Track::Video, PEER, 96, 1, &[0x41, 0x9a, 1]);
+        rig.run(Duration::from_secs(20));
+        assert_eq!(rig.session.keyframes_asked(), 1);
+        assert_eq!(rig.session.stats(Track::Video).on_hold, 1);
+        rig.session.configure(rig.now, Track::Video, Some(video()));
+        rig.rtp(Track::Video, PEER, 96, 2, &[0x41, 0x9a, 1]);
+        rig.run(Duration::from_millis(30));
+        assert_eq!(rig.session.keyframes_asked(), 2);
+    }
+
+    #[test]
+    fn a_new_reader_makes_us_ask_once_a_source_is_known() {
+        let mut rig = Rig::new(None, Some(video()));
+        rig.session.request_keyframe(rig.now);
+        assert_eq!(rig.session.keyframes_asked(), 0);
+        // A parameter set: nothing is wrong with the stream so far.
+        rig.rtp(Track::Video, PEER, 96, 0, &[0x67, 1, 2, 3]);
+        assert_eq!(Rig::packets(&rig.sent()), []);
+        rig.session.request_keyframe(rig.now);
+        let asked = Rig::packets(&rig.sent());
+        assert!(
+            matches!(asked.last(), Some(RtcpPacket::PictureLoss { media: 7, .. })),
+            "{asked:?}"
+        );
+    }
+
+    #[test]
+    fn a_call_without_feedback_is_asked_by_info_too() {
+        let config = StreamConfig {
+            feedback: Feedback::default(),
+            ..video()
+        };
+        let mut rig = Rig::new(None, Some(config));
+        rig.rtp(Track::Video, PEER, 96, 0, &[0x41, 0x9a, 1]);
+        rig.run(Duration::from_millis(20));
+        assert_eq!(rig.events(), [SessionEvent::KeyframeByInfo]);
+    }
+
+    #[test]
+    fn a_new_answer_changes_the_codec_and_keeps_the_timeline() {
+        let mut rig = Rig::new(Some(audio()), None);
+        rig.rtp(Track::Audio, PEER, 8, 0, &[1; 160]);
+        let answer = StreamConfig {
+            codec: Codec::Pcmu,
+            payload_type: 0,
+            ..audio()
+        };
+        rig.session.configure(rig.now, Track::Audio, Some(answer));
+        rig.rtp(Track::Audio, PEER, 0, 1, &[1; 160]);
+        let frame = |at| rig.log.get(at).unwrap().frame().clone();
+        assert_eq!(frame(0).config.name(), "PCMA");
+        assert_eq!(frame(1).config.name(), "PCMU");
+        let step = frame(1).time.micros_since(frame(0).time);
+        assert!((19_000..=21_000).contains(&step), "{step}");
+        let sent = rig.run(Duration::from_millis(20));
+        assert!(
+            sent.iter()
+                .filter(|(sent, _)| !sent.rtcp)
+                .all(|(_, bytes)| bytes[12] == 0xff)
+        );
+    }
+
+    #[test]
+    fn a_track_taken_away_gives_its_buffers_back_and_may_return() {
+        let mut rig = Rig::new(Some(audio()), Some(video()));
+        rig.rtp(Track::Audio, PEER, 8, 0, &[1; 160]);
+        rig.rtp(Track::Audio, PEER, 8, 2, &[1; 160]);
+        rig.rtp(Track::Video, PEER, 96, 0, &[0x65, 0x88, 1]);
+        rig.session.configure(rig.now, Track::Audio, None);
+        rig.session.configure(rig.now, Track::Video, None);
+        rig.log.release_before(u64::MAX);
+        assert_eq!(rig.pool.available(), rig.pool.capacity());
+        rig.rtp(Track::Audio, PEER, 8, 3, &[1; 160]);
+        assert_eq!(rig.pool.available(), rig.pool.capacity());
+        rig.now = rig.now + Duration::from_secs(3);
+        rig.session.configure(rig.now, Track::Audio, Some(audio()));
+        rig.rtp(Track::Audio, PEER, 8, 900, &[1; 160]);
+        let time = rig.log.get(rig.log.start()).unwrap().frame().time;
+        assert!(
+            (3_000_000..3_200_000).contains(&time.as_micros()),
+            "{time:?}"
+        );
+    }
+
+    #[test]
+    fn the_end_is_one_bye_for_each_track() {
+        let mut rig = Rig::new(Some(audio()), Some(video()));
+        rig.run(Duration::from_secs(3));
+        rig.session.bye();
+        let sent = rig.sent();
+        assert_eq!(sent.len(), 2);
+        let byes = Rig::packets(&sent)
+            .into_iter()
+            .filter(|p| matches!(p, RtcpPacket::Bye(_)));
+        assert_eq!(byes.count(), 2);
+        rig.session.bye();
+        assert!(rig.run(Duration::from_secs(20)).is_empty());
+        assert_eq!(rig.session.poll_timeout(), None);
+    }
+}

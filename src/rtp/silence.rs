@@ -1,1 +1,310 @@
-//! To be written.
+//! Silence in G.711, so that phones, NATs and PBXs keep a call in which we only listen.
+//!
+//! One packet of 20 ms every 20 ms (RFC 3551, section 4.5.14), with the header of the `rtp` crate.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use core::time::Duration;
+
+use rtp::header::Header;
+use webrtc_util::marshal::Marshal;
+
+use crate::base::rng::Rng;
+use crate::base::time::{Instant, NtpTime};
+use crate::wire::rtcp::SenderInfo;
+
+/// Time of one packet.
+pub const PACKET_TIME: Duration = Duration::from_millis(20);
+
+/// Bytes, samples and clock ticks of one packet.
+pub const PACKET_SAMPLES: usize = 160;
+
+/// Bytes of one RTP packet of silence.
+pub const PACKET_BYTES: usize = 12 + PACKET_SAMPLES;
+
+/// Packets that are sent late after a stall; older ones are left out, their time passes.
+pub const CATCH_UP: u32 = 5;
+
+/// Companding law of the silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Law {
+    /// PCMA.
+    A,
+    /// PCMU.
+    Mu,
+}
+
+impl Law {
+    /// The code of a zero sample.
+    pub const fn zero(self) -> u8 {
+        match self {
+            Self::A => 0xd5,
+            Self::Mu => 0xff,
+        }
+    }
+}
+
+/// The sender of silence of one call.
+#[derive(Clone, Debug)]
+pub struct Silence {
+    law: Law,
+    /// Header of the next packet.
+    header: Header,
+    /// When the next packet is due, by the sender's own clock; it stands while stopped.
+    clock: Instant,
+    running: bool,
+    packets: u32,
+    skipped: u64,
+}
+
+impl Silence {
+    /// A stopped sender with random SSRC, sequence number and timestamp.
+    pub fn new(law: Law, payload_type: u8, rng: &mut Rng) -> Self {
+        let header = Header {
+            version: 2,
+            payload_type: payload_type & 0x7f,
+            sequence_number: (rng.u32() >> 16) as u16,
+            timestamp: rng.u32(),
+            ssrc: rng.u32(),
+            ..Header::default()
+        };
+        Self {
+            law,
+            header,
+            clock: Instant::ZERO,
+            running: false,
+            packets: 0,
+            skipped: 0,
+        }
+    }
+
+    /// Takes over the codec of a new answer; sequence and clock go on.
+    pub fn set_codec(&mut self, law: Law, payload_type: u8) {
+        self.law = law;
+        self.header.payload_type = payload_type & 0x7f;
+    }
+
+    /// Our synchronisation source.
+    pub fn ssrc(&self) -> u32 {
+        self.header.ssrc
+    }
+
+    /// Starts sending; the first packet is due at once. The time of a pause passes on the RTP clock.
+    pub fn start(&mut self, now: Instant) {
+        if !self.running {
+            self.running = true;
+            self.header.timestamp = self.timestamp_at(now);
+            self.header.marker = true;
+            self.clock = now;
+        }
+    }
+
+    /// Stops sending.
+    pub fn stop(&mut self) {
+        self.running = false;
+    }
+
+    /// When the next packet is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.running.then_some(self.clock)
+    }
+
+    /// Writes the next packet that is due and says its length; call until `None`.
+    ///
+    /// At most [`CATCH_UP`] packets and the present one come out of one moment, however long the
+    /// owner was away. `None` also when `out` is shorter than [`PACKET_BYTES`].
+    pub fn poll_packet(&mut self, now: Instant, out: &mut [u8]) -> Option<usize> {
+        if !self.running || now < self.clock {
+            return None;
+        }
+        let packet = out.get_mut(..PACKET_BYTES)?;
+        self.skip_to(now);
+        let written = self.header.marshal_to(packet).ok()?;
+        packet.get_mut(written..)?.fill(self.law.zero());
+        self.header.marker = false;
+        self.header.sequence_number = self.header.sequence_number.wrapping_add(1);
+        self.packets = self.packets.wrapping_add(1);
+        self.advance(1);
+        Some(PACKET_BYTES)
+    }
+
+    /// What a sender report says of us at `now`, whose wall time is `ntp`; `None` before the first
+    /// packet.
+    pub fn sender_info(&self, now: Instant, ntp: NtpTime) -> Option<SenderInfo> {
+        (self.packets > 0).then(|| SenderInfo {
+            ntp,
+            rtp_timestamp: self.timestamp_at(now),
+            packets: self.packets,
+            octets: self.packets.wrapping_mul(PACKET_SAMPLES as u32),
+        })
+    }
+
+    /// Whether packets are being sent.
+    pub fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// Packets left out after stalls.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// Lets the time of packets pass that are too late to be sent.
+    fn skip_to(&mut self, now: Instant) {
+        let late = now.since(self.clock).as_micros() / PACKET_TIME.as_micros();
+        let over = late.saturating_sub(u128::from(CATCH_UP));
+        if over > 0 {
+            let over = u32::try_from(over).unwrap_or(u32::MAX);
+            self.advance(over);
+            self.skipped = self.skipped.saturating_add(u64::from(over));
+            self.header.marker = true;
+        }
+    }
+
+    fn advance(&mut self, packets: u32) {
+        self.clock = self.clock + PACKET_TIME.saturating_mul(packets);
+        let ticks = packets.wrapping_mul(PACKET_SAMPLES as u32);
+        self.header.timestamp = self.header.timestamp.wrapping_add(ticks);
+    }
+
+    /// The RTP time at a moment: eight ticks a millisecond around the next packet's.
+    fn timestamp_at(&self, now: Instant) -> u32 {
+        let ticks = |span: Duration| (span.as_micros().saturating_mul(8) / 1_000) as u32;
+        if now >= self.clock {
+            self.header
+                .timestamp
+                .wrapping_add(ticks(now.since(self.clock)))
+        } else {
+            self.header
+                .timestamp
+                .wrapping_sub(ticks(self.clock.since(now)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Sent {
+        marker: bool,
+        sequence: u16,
+        timestamp: u32,
+    }
+
+    fn sender(law: Law, payload_type: u8) -> Silence {
+        Silence::new(law, payload_type, &mut Rng::from_number(3))
+    }
+
+    fn drain(silence: &mut Silence, now: Instant) -> Vec<Sent> {
+        let mut sent = Vec::new();
+        let mut out = [0; 200];
+        while let Some(len) = silence.poll_packet(now, &mut out) {
+            let packet = &out[..len];
+            assert_eq!(packet[0], 0x80);
+            assert_eq!(packet[8..12], silence.ssrc().to_be_bytes());
+            sent.push(Sent {
+                marker: packet[1] & 0x80 != 0,
+                sequence: u16::from_be_bytes([packet[2], packet[3]]),
+                timestamp: u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]),
+            });
+        }
+        sent
+    }
+
+    #[test]
+    fn packets_bear_the_codec_and_its_silence() {
+        for (law, payload_type, zero) in [(Law::A, 8, 0xd5), (Law::Mu, 0, 0xff), (Law::A, 97, 0xd5)]
+        {
+            let mut silence = sender(law, payload_type);
+            silence.start(Instant::ZERO);
+            let mut out = [0; PACKET_BYTES];
+            assert_eq!(silence.poll_packet(Instant::ZERO, &mut out), Some(172));
+            assert_eq!(out[1] & 0x7f, payload_type);
+            assert!(out[12..].iter().all(|byte| *byte == zero));
+        }
+    }
+
+    #[test]
+    fn one_packet_leaves_every_20_ms() {
+        let mut silence = sender(Law::A, 8);
+        assert_eq!(silence.poll_timeout(), None);
+        silence.start(Instant::from_millis(100));
+        let mut all = Vec::new();
+        for at in 100..1_100 {
+            let now = Instant::from_millis(at);
+            let due = silence.poll_timeout().unwrap() <= now;
+            let sent = drain(&mut silence, now);
+            assert_eq!(sent.len(), usize::from(due));
+            all.extend(sent);
+        }
+        assert_eq!(all.len(), 50);
+        assert!(all[0].marker && all[1..].iter().all(|packet| !packet.marker));
+        for pair in all.windows(2) {
+            assert_eq!(pair[1].sequence, pair[0].sequence.wrapping_add(1));
+            assert_eq!(pair[1].timestamp, pair[0].timestamp.wrapping_add(160));
+        }
+    }
+
+    #[test]
+    fn a_stall_is_caught_up_in_part_and_its_time_passes() {
+        let mut silence = sender(Law::Mu, 0);
+        silence.start(Instant::ZERO);
+        let first = drain(&mut silence, Instant::ZERO);
+        let late = drain(&mut silence, Instant::from_millis(10_000));
+        assert_eq!(late.len(), CATCH_UP as usize + 1);
+        let last = late.last().unwrap();
+        assert_eq!(last.timestamp.wrapping_sub(first[0].timestamp), 80_000);
+        assert_eq!(last.sequence.wrapping_sub(first[0].sequence), 6);
+        assert!(late[0].marker);
+        assert_eq!(silence.skipped(), 500 - 6);
+        assert_eq!(silence.poll_timeout(), Some(Instant::from_millis(10_020)));
+    }
+
+    #[test]
+    fn a_pause_passes_on_the_rtp_clock() {
+        let mut silence = sender(Law::A, 8);
+        silence.start(Instant::ZERO);
+        let first = drain(&mut silence, Instant::ZERO);
+        silence.stop();
+        assert_eq!(silence.poll_timeout(), None);
+        assert!(drain(&mut silence, Instant::from_millis(500)).is_empty());
+        silence.start(Instant::from_millis(5_000));
+        let again = drain(&mut silence, Instant::from_millis(5_000));
+        assert_eq!(again.len(), 1);
+        assert!(again[0].marker);
+        assert_eq!(again[0].timestamp.wrapping_sub(first[0].timestamp), 40_000);
+    }
+
+    #[test]
+    fn reports_tell_the_rtp_time_of_the_moment() {
+        let mut silence = sender(Law::A, 8);
+        silence.start(Instant::ZERO);
+        assert_eq!(silence.sender_info(Instant::ZERO, NtpTime(1)), None);
+        let first = drain(&mut silence, Instant::ZERO);
+        let info = silence
+            .sender_info(Instant::from_millis(10), NtpTime(7))
+            .unwrap();
+        assert_eq!(info.rtp_timestamp.wrapping_sub(first[0].timestamp), 80);
+        assert_eq!((info.ntp, info.packets, info.octets), (NtpTime(7), 1, 160));
+    }
+
+    #[test]
+    fn a_buffer_too_short_takes_nothing() {
+        let mut silence = sender(Law::A, 8);
+        silence.start(Instant::ZERO);
+        assert_eq!(
+            silence.poll_packet(Instant::ZERO, &mut [0; PACKET_BYTES - 1]),
+            None
+        );
+        assert_eq!(silence.poll_timeout(), Some(Instant::ZERO));
+    }
+}

@@ -1,1 +1,449 @@
-//! To be written.
+//! One received track, end to end: source lock, reorder buffer, depacketizer, frame log.
+//!
+//! What is received is counted at every step; [`StreamStats`] has the sum.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::rc::Rc;
+
+use heapless::Deque;
+
+use crate::base::codec::{CodecConfig, ParameterSet, Track};
+use crate::base::frame_log::{Frame, FrameLog, Segment};
+use crate::base::packet_pool::Packet;
+use crate::base::time::Instant;
+use crate::limits::SESSION_EVENTS;
+use crate::rtp::call_clock::CallClock;
+use crate::rtp::depack_audio::{TelephoneEvent, TelephoneEvents};
+use crate::rtp::depack_h264::{AccessUnit, H264Counters, H264Depacketizer};
+use crate::rtp::keyframe::Feedback;
+use crate::rtp::reorder::{InOrder, Reorder, ReorderCounters};
+use crate::rtp::report::Reception;
+use crate::rtp::source::{Admission, Admitted, Arrival, SourceCounters, SourceLock};
+use crate::wire::rtcp::SenderInfo;
+use crate::wire::rtp::RtpHeader;
+
+/// What a track's packets carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// H.264 in packetization mode 0 or 1.
+    H264 {
+        /// Parameter sets from `sprop-parameter-sets`, header bytes included.
+        sprop: Vec<ParameterSet>,
+    },
+    /// G.711 A-law.
+    Pcma,
+    /// G.711 mu-law.
+    Pcmu,
+}
+
+/// One track as an offer and its answer agreed on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamConfig {
+    /// What is carried.
+    pub codec: Codec,
+    /// Payload type of the codec, in both directions.
+    pub payload_type: u8,
+    /// Payload type of telephone events.
+    pub telephone_event: Option<u8>,
+    /// Where the peer said that it receives RTP; `None` when it stated no usable address.
+    pub remote_rtp: Option<SocketAddr>,
+    /// Where the peer said that it receives RTCP; `None` for the port after RTP's.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// RTCP comes and goes on the RTP port (RFC 5761).
+    pub rtcp_mux: bool,
+    /// We may send.
+    pub send: bool,
+    /// The peer may send.
+    pub receive: bool,
+    /// Ways of asking for a keyframe that were offered.
+    pub feedback: Feedback,
+    /// Ticks of the RTP timestamp in a second.
+    pub clock_rate: u32,
+}
+
+/// Everything counted about one received track.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamStats {
+    /// Datagrams received, whatever they were.
+    pub packets: u64,
+    /// Their bytes.
+    pub octets: u64,
+    /// Datagrams that are no RTP.
+    pub malformed: u64,
+    /// Packets of a payload type that was not negotiated.
+    pub wrong_payload_type: u64,
+    /// Packets that came while the track was on hold.
+    pub on_hold: u64,
+    /// Packets of audio without payload.
+    pub empty: u64,
+    /// Frames put into the log.
+    pub frames: u64,
+    /// Telephone events told.
+    pub telephone_events: u64,
+    /// Telephone events that nobody took in time.
+    pub telephone_events_missed: u64,
+    /// What the source lock dropped.
+    pub source: SourceCounters,
+    /// What the reorder buffer saw.
+    pub reorder: ReorderCounters,
+    /// What the H.264 depacketizer saw; zeros for audio.
+    pub h264: H264Counters,
+    /// How long a gap is waited on now.
+    pub hold: Duration,
+    /// Interarrival jitter (RFC 3550, section 6.4.1).
+    pub jitter: Duration,
+}
+
+/// One received track. About 20 KiB: keep it boxed.
+#[derive(Debug)]
+pub struct Stream {
+    track: Track,
+    config: StreamConfig,
+    source: SourceLock,
+    /// The source whose packets went on last.
+    ssrc: Option<u32>,
+    reception: Option<Reception>,
+    reorder: Reorder,
+    media: Media,
+    telephone: TelephoneEvents,
+    events: Deque<TelephoneEvent, SESSION_EVENTS>,
+    keyframe_came: bool,
+    stats: StreamStats,
+}
+
+#[derive(Debug)]
+enum Media {
+    H264(Box<H264Depacketizer>),
+    Audio(Rc<CodecConfig>),
+}
+
+impl Stream {
+    /// A track that nothing was received of yet.
+    pub fn new(track: Track, config: StreamConfig) -> Self {
+        Self {
+            track,
+            source: SourceLock::new(config.remote_rtp),
+            ssrc: None,
+            reception: None,
+            reorder: Reorder::new(),
+            media: Media::new(&config.codec),
+            telephone: TelephoneEvents::default(),
+            events: Deque::new(),
+            keyframe_came: false,
+            stats: StreamStats::default(),
+            config,
+        }
+    }
+
+    /// What was agreed on.
+    pub fn config(&self) -> &StreamConfig {
+        &self.config
+    }
+
+    /// Takes over a new offer and answer; what stays the same goes on without a break.
+    pub fn configure(&mut self, config: StreamConfig, clock: &mut CallClock) {
+        let before = core::mem::replace(&mut self.config, config);
+        self.source.renegotiated(self.config.remote_rtp);
+        match (&mut self.media, &before.codec, &self.config.codec) {
+            (Media::H264(depacketizer), Codec::H264 { sprop: old }, Codec::H264 { sprop }) => {
+                // The same sets once more may be older than those in band.
+                if old != sprop {
+                    depacketizer.take_sprop(sprop);
+                }
+            }
+            (_, old, new) if old == new => {}
+            (_, _, new) => self.media = Media::new(new),
+        }
+        if before.clock_rate != self.config.clock_rate {
+            clock.source_changed(self.track);
+            self.reception = None;
+        }
+        if self.config.receive && !before.receive {
+            // Whatever came meanwhile was not looked at.
+            self.restart();
+        }
+    }
+
+    /// Takes one datagram of the RTP port; whole frames go to the log.
+    pub fn handle_packet(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        packet: Packet,
+        clock: &mut CallClock,
+        log: &mut FrameLog,
+    ) {
+        self.stats.packets = self.stats.packets.saturating_add(1);
+        self.stats.octets = self.stats.octets.saturating_add(packet.len() as u64);
+        let Ok(header) = RtpHeader::parse(&packet) else {
+            return count(&mut self.stats.malformed);
+        };
+        if !self.has_payload_type(header.payload_type) {
+            return count(&mut self.stats.wrong_payload_type);
+        }
+        if !self.config.receive {
+            return count(&mut self.stats.on_hold);
+        }
+        let mut admitted = Admitted::new();
+        let arrival = Arrival {
+            header,
+            packet,
+            received: now,
+        };
+        match self.source.admit(from, arrival, &mut admitted) {
+            Admission::Accepted => {}
+            Admission::NewSource => self.source_changed(clock),
+            Admission::Probation | Admission::Stranger => return,
+        }
+        for arrival in admitted {
+            let header = arrival.header;
+            if let Some(reception) = &mut self.reception {
+                reception.on_packet(arrival.received, header.sequence, header.timestamp);
+            }
+            if self.reorder.is_fresh() && !self.media.can_begin_with(&arrival) {
+                self.reorder.expect_earlier(header.sequence);
+            }
+            self.reorder.push(arrival);
+            self.drain(now, clock, log);
+        }
+    }
+
+    /// Gives up gaps whose time is over.
+    pub fn handle_timeout(&mut self, now: Instant, clock: &mut CallClock, log: &mut FrameLog) {
+        self.drain(now, clock, log);
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.reorder.poll_timeout()
+    }
+
+    /// Takes note of a sender report, if it is the accepted source's.
+    pub fn handle_sender_report(
+        &mut self,
+        now: Instant,
+        ssrc: u32,
+        info: &SenderInfo,
+        clock: &mut CallClock,
+    ) {
+        if self.ssrc != Some(ssrc) {
+            return;
+        }
+        if let Some(reception) = &mut self.reception {
+            reception.on_sender_report(now, info.ntp);
+        }
+        clock.handle_sender_report(self.track, now, info.ntp, info.rtp_timestamp);
+    }
+
+    /// The next telephone event that was pressed.
+    pub fn poll_telephone_event(&mut self) -> Option<TelephoneEvent> {
+        self.events.pop_front()
+    }
+
+    /// Whether a keyframe has become wanted since the last call, and has not come.
+    pub fn take_keyframe_wanted(&mut self) -> bool {
+        match &mut self.media {
+            Media::H264(depacketizer) => {
+                depacketizer.take_keyframe_wanted() && depacketizer.waits_for_keyframe()
+            }
+            Media::Audio(_) => false,
+        }
+    }
+
+    /// Whether a keyframe has come since the last call.
+    pub fn take_keyframe_came(&mut self) -> bool {
+        core::mem::take(&mut self.keyframe_came)
+    }
+
+    /// Which addresses the track's packets come from and go to.
+    pub fn source(&self) -> &SourceLock {
+        &self.source
+    }
+
+    /// The source's SSRC, once there is one.
+    pub fn ssrc(&self) -> Option<u32> {
+        self.ssrc
+    }
+
+    /// What reports say of the source.
+    pub fn reception_mut(&mut self) -> Option<&mut Reception> {
+        self.reception.as_mut()
+    }
+
+    /// Everything counted so far.
+    pub fn stats(&self) -> StreamStats {
+        StreamStats {
+            source: *self.source.counters(),
+            reorder: *self.reorder.counters(),
+            h264: match &self.media {
+                Media::H264(depacketizer) => *depacketizer.counters(),
+                Media::Audio(_) => H264Counters::default(),
+            },
+            hold: self.reorder.hold(),
+            jitter: self
+                .reception
+                .as_ref()
+                .map(Reception::jitter)
+                .unwrap_or_default(),
+            ..self.stats
+        }
+    }
+
+    /// Panics when a part is not consistent; for tests and fuzzers.
+    pub fn check_invariants(&self) {
+        self.reorder.check_invariants();
+    }
+
+    fn has_payload_type(&self, payload_type: u8) -> bool {
+        payload_type == self.config.payload_type
+            || Some(payload_type) == self.config.telephone_event
+    }
+
+    /// The lock accepted another source, or the same one from another address.
+    fn source_changed(&mut self, clock: &mut CallClock) {
+        let ssrc = self.source.ssrc();
+        if ssrc == self.ssrc {
+            return;
+        }
+        if self.ssrc.is_some() {
+            self.restart();
+            clock.source_changed(self.track);
+        }
+        self.ssrc = ssrc;
+        self.reception = None;
+        if let Some(ssrc) = ssrc {
+            self.reception = Some(Reception::new(ssrc, self.config.clock_rate));
+        }
+    }
+
+    fn restart(&mut self) {
+        self.reorder.restart();
+        self.telephone.restart();
+        if let Media::H264(depacketizer) = &mut self.media {
+            depacketizer.restart();
+        }
+    }
+
+    fn drain(&mut self, now: Instant, clock: &mut CallClock, log: &mut FrameLog) {
+        while let Some(packet) = self.reorder.pop(now) {
+            let payload_type = packet.arrival.header.payload_type;
+            if payload_type == self.config.payload_type {
+                self.take_media(packet, clock, log);
+            } else if Some(payload_type) == self.config.telephone_event {
+                self.take_telephone_event(&packet.arrival);
+            } else {
+                // Negotiated when it came, and not any more.
+                count(&mut self.stats.wrong_payload_type);
+            }
+        }
+    }
+
+    fn take_media(&mut self, packet: InOrder, clock: &mut CallClock, log: &mut FrameLog) {
+        let rate = self.config.clock_rate;
+        let (track, frames) = (self.track, &mut self.stats.frames);
+        match &mut self.media {
+            Media::H264(depacketizer) => depacketizer.push(packet, |unit, segments| {
+                let time = clock.frame_time(track, unit.timestamp, rate, unit.first_received);
+                let AccessUnit {
+                    keyframe,
+                    config,
+                    received,
+                    ..
+                } = unit;
+                self.keyframe_came |= keyframe;
+                let frame = Frame {
+                    track,
+                    time,
+                    keyframe,
+                    config,
+                    received,
+                };
+                // An access unit never has more segments than the log.
+                if log.push(frame, segments).is_ok() {
+                    count(frames);
+                }
+            }),
+            Media::Audio(config) => {
+                let Arrival {
+                    header,
+                    packet,
+                    received,
+                } = packet.arrival;
+                let payload = packet
+                    .slice(header.payload())
+                    .filter(|payload| !payload.is_empty());
+                let Some(payload) = payload else {
+                    return count(&mut self.stats.empty);
+                };
+                let time = clock.frame_time(track, header.timestamp, rate, received);
+                let config = config.clone();
+                let frame = Frame {
+                    track,
+                    time,
+                    keyframe: true,
+                    config,
+                    received,
+                };
+                let mut segments = heapless::Vec::<_, 1>::from_array([Segment::new(&[], payload)]);
+                if log.push(frame, &mut segments).is_ok() {
+                    count(frames);
+                }
+            }
+        }
+    }
+
+    fn take_telephone_event(&mut self, arrival: &Arrival) {
+        let payload = arrival
+            .packet
+            .get(arrival.header.payload())
+            .unwrap_or_default();
+        let Some(event) = self.telephone.push(arrival.header.timestamp, payload) else {
+            return;
+        };
+        count(&mut self.stats.telephone_events);
+        if self.events.push_back(event).is_err() {
+            count(&mut self.stats.telephone_events_missed);
+        }
+    }
+}
+
+impl Media {
+    fn new(codec: &Codec) -> Self {
+        match codec {
+            Codec::H264 { sprop } => {
+                let mut depacketizer = Box::new(H264Depacketizer::new());
+                depacketizer.take_sprop(sprop);
+                Self::H264(depacketizer)
+            }
+            Codec::Pcma => Self::Audio(Rc::new(CodecConfig::Pcma)),
+            Codec::Pcmu => Self::Audio(Rc::new(CodecConfig::Pcmu)),
+        }
+    }
+
+    fn can_begin_with(&self, arrival: &Arrival) -> bool {
+        let payload = arrival
+            .packet
+            .get(arrival.header.payload())
+            .unwrap_or_default();
+        match self {
+            Self::H264(depacketizer) => depacketizer.can_begin_with(payload),
+            Self::Audio(_) => true,
+        }
+    }
+}
+
+fn count(counter: &mut u64) {
+    *counter = counter.saturating_add(1);
+}

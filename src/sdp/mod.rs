@@ -1,3 +1,30 @@
 //! Floor 2: offer and answer (RFC 3264) over SDP (RFC 8866).
+//!
+//! [`OfferAnswer`] is the negotiation of one call: it answers offers, makes one of its own for an
+//! INVITE without offer, and keeps what later ones have to agree with (order of the media lines,
+//! payload numbers, session identity and version). [`CodecPlan`] is what a trunk wants of it.
+//!
+//! Relayed are H.264 in packetization-modes 0 and 1, PCMA and PCMU, with telephone-event beside
+//! the audio, over RTP/AVP and RTP/AVPF. Every other media line is refused in its place. Not
+//! implemented: SRTP, ICE, BUNDLE, capability negotiation (RFC 5939), preconditions, multicast.
+//!
+//! Nothing here keeps time or allocates per packet; the work of a call is linear in the length of
+//! the description, and memory is taken at call set-up and re-negotiation only.
 
 #![forbid(unsafe_code)]
+
+mod choose;
+pub mod codec_plan;
+pub mod direction;
+mod emit;
+pub mod media_plan;
+mod offer;
+pub mod offer_answer;
+pub mod refusal;
+mod template;
+
+pub use choose::{Wanted, wanted};
+pub use codec_plan::{CodecPlan, PlanError};
+pub use media_plan::{LocalMedia, MediaPlan, Negotiated, PlannedCodec, RefusedLine};
+pub use offer_answer::{Answer, OfferAnswer};
+pub use refusal::{LineRefusal, Refusal};

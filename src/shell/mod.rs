@@ -1,1 +1,19 @@
-//! Floor 4: sockets, clock, files, signals.
+//! Floor 4: sockets, clock, signals and threads; the only floor that has them.
+//!
+//! One thread does all the work. Every socket is watched by one epoll descriptor, which is itself
+//! registered once with async-io's reactor; names are resolved on the executor's threads for
+//! blocking work. Unsafe code is in [`sys`] alone.
+
+pub mod clock;
+pub mod daemon;
+pub mod listen;
+pub mod log_out;
+pub mod media;
+pub mod pace;
+pub mod resolver;
+pub mod signals;
+pub mod sockets;
+pub mod streams;
+pub mod sys;
+pub mod token;
+pub mod waker;

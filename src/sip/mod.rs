@@ -1,3 +1,41 @@
-//! Floor 2: SIP (RFC 3261).
+//! Floor 2: SIP (RFC 3261), the machine of one trunk.
+//!
+//! [`SipEndpoint`] is the user agent server that takes calls over UDP and TCP on one port. It
+//! implements the UAS core and dialogs of RFC 3261, server transactions with RFC 6026, non-INVITE
+//! client transactions for BYE and INFO, symmetric response routing (RFC 3581), keep-alives on
+//! streams (RFC 5626 section 4.4.1) and picture_fast_update (RFC 5168). It hands session descriptions
+//! up and down unread.
+//!
+//! Not here yet: calls that go out, registration, authentication, session timers (RFC 4028),
+//! reliable provisional answers (RFC 3262), UPDATE (RFC 3311), name resolution, TLS.
+//!
+//! ```text
+//! handle_datagram ─┐                        ┌─ poll_transmit
+//! handle_stream ───┤ transaction → dialog → ├─ poll_event
+//! handle_timeout ──┤    → session           ├─ poll_timeout
+//! commands ────────┘                        ┘
+//! ```
+//!
+//! All three polls are to be drained after every call that changes the endpoint, before the next one.
 
 #![forbid(unsafe_code)]
+
+mod answer;
+mod body;
+mod commands;
+mod connections;
+mod dialog;
+mod endpoint;
+mod event;
+mod session_in;
+mod table;
+pub mod timer;
+mod transaction_client;
+mod transaction_server;
+mod transmit;
+mod uac;
+mod uas;
+
+pub use endpoint::{ConnectionRefused, SipConfig, SipEndpoint};
+pub use event::{Cause, EndedBy, SipCounters, SipEvent, SipRefusal};
+pub use transmit::{SipDestination, SipTransmit};

@@ -1,0 +1,178 @@
+//! One call: its SIP session, its media, its stream and the stream's readers.
+
+use core::fmt;
+use std::net::IpAddr;
+
+use crate::base::codec::Track;
+use crate::base::frame_log::FrameLog;
+use crate::base::ids::CallId;
+use crate::base::time::Instant;
+use crate::gateway::outlet::{Level, Outlet};
+use crate::gateway::relay::Link;
+use crate::gateway::status::CallStatus;
+use crate::limits::PLAYERS_A_CALL;
+use crate::rtmp::Publisher;
+use crate::rtp::session::Session;
+use crate::sdp::{MediaPlan, Negotiated, OfferAnswer};
+
+/// Who calls whom, for lines of the journal.
+#[derive(Clone, Debug)]
+pub struct Label {
+    /// Running number of the call since start.
+    pub number: u64,
+    /// Name of the trunk it came by.
+    pub trunk: String,
+    /// User part of the caller's address.
+    pub caller: String,
+    /// User part of the dialled address.
+    pub callee: String,
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "call {} {} {}->{}",
+            self.number, self.trunk, self.caller, self.callee
+        )
+    }
+}
+
+/// Port numbers leased for a call's tracks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ports {
+    /// RTP port of the audio track.
+    pub audio: Option<u16>,
+    /// RTP port of the video track.
+    pub video: Option<u16>,
+}
+
+impl Ports {
+    /// The port of a track.
+    pub fn get(&self, track: Track) -> Option<u16> {
+        match track {
+            Track::Audio => self.audio,
+            Track::Video => self.video,
+        }
+    }
+
+    /// The port of a track, for change.
+    pub fn get_mut(&mut self, track: Track) -> &mut Option<u16> {
+        match track {
+            Track::Audio => &mut self.audio,
+            Track::Video => &mut self.video,
+        }
+    }
+}
+
+/// The RTMP publisher of a call and its connection, while it has one.
+pub struct Publishing {
+    /// The RTMP side.
+    pub publisher: Publisher,
+    /// The connection, from the attempt to connect on.
+    pub link: Option<Link>,
+}
+
+/// One call.
+pub struct Call {
+    /// Who calls whom.
+    pub label: Label,
+    /// The trunk's place.
+    pub trunk: usize,
+    /// The SIP session; `None` once SIP is done with the call.
+    pub sip: Option<CallId>,
+    /// Call-ID of the peer's INVITE.
+    pub sip_call_id: String,
+    /// What the call is doing.
+    pub status: CallStatus,
+    /// Since when it is answered.
+    pub answered: Option<Instant>,
+    /// Name of the stream.
+    pub stream: String,
+    /// Offer and answer so far.
+    pub negotiation: OfferAnswer,
+    /// Whether our 200 carried an offer whose answer has not come.
+    pub offered: bool,
+    /// Our address as the caller sees it.
+    pub local: IpAddr,
+    /// Leased ports.
+    pub ports: Ports,
+    /// Media received and sent.
+    pub session: Session,
+    /// Whole frames that readers may still want.
+    pub log: Box<FrameLog>,
+    /// The publisher, when the trunk has a target.
+    pub publishing: Option<Box<Publishing>>,
+    /// Places of the local players of the stream.
+    pub players: heapless::Vec<usize, PLAYERS_A_CALL>,
+    /// When the patience with a clean end of the stream is over; set once SIP is done.
+    pub gone_by: Option<Instant>,
+}
+
+impl Call {
+    /// The oldest log position that some reader still needs.
+    pub fn needed_from(&self, players: impl Iterator<Item = u64>) -> u64 {
+        let publisher = self
+            .publishing
+            .as_ref()
+            .map(|publishing| publishing.publisher.position());
+        players
+            .chain(publisher)
+            .min()
+            .unwrap_or_else(|| self.log.end())
+    }
+
+    /// Whether every reader of the stream has sent its last byte.
+    pub fn is_flushed(&self) -> bool {
+        let published = |publishing: &Publishing| publishing.publisher.is_stopped();
+        self.players.is_empty() && self.publishing.as_deref().is_none_or(published)
+    }
+
+    /// Takes over what was agreed: the state of the call, and a line for the journal.
+    pub fn note_media(&mut self, negotiated: &Negotiated, outlet: &mut dyn Outlet) {
+        let plans = [&negotiated.audio, &negotiated.video];
+        let receives = plans.into_iter().flatten().any(|plan| plan.receive);
+        self.status = if receives {
+            CallStatus::Established
+        } else {
+            CallStatus::Hold
+        };
+        let audio = negotiated.audio.as_ref().map(TrackWords);
+        let video = negotiated.video.as_ref().map(TrackWords);
+        outlet.note(
+            Level::Info,
+            format_args!(
+                "{}: {}; audio {}; video {}",
+                self.label,
+                self.status,
+                Words(audio),
+                Words(video)
+            ),
+        );
+    }
+}
+
+/// A negotiated track in words.
+struct TrackWords<'a>(&'a MediaPlan);
+
+impl fmt::Display for TrackWords<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plan = self.0;
+        write!(f, "{} payload {}", plan.codec, plan.payload_type)?;
+        match plan.remote_rtp {
+            Some(remote) => write!(f, " from {remote}"),
+            None => f.write_str(" on hold"),
+        }
+    }
+}
+
+struct Words<'a>(Option<TrackWords<'a>>);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(words) => words.fmt(f),
+            None => f.write_str("none"),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Leases of even media port numbers (RFC 3550, section 11: RTP on the even port, RTCP on the next).
+
+use crate::gateway::config::PortRange;
+
+/// Which even ports of the configured range are in use.
+///
+/// Leases go round the range, so that a port that was just given back, where late packets of an
+/// ended call may still arrive, is the last to be used again.
+#[derive(Debug)]
+pub struct MediaPorts {
+    first: u16,
+    used: Vec<bool>,
+    next: usize,
+}
+
+impl MediaPorts {
+    /// The even ports of `range` whose odd neighbour lies in it too; a range begins even.
+    pub fn new(range: PortRange) -> Self {
+        Self {
+            first: range.first(),
+            used: vec![false; range.pairs()],
+            next: 0,
+        }
+    }
+
+    /// An even port that nobody uses; `None` when all are in use.
+    pub fn lease(&mut self) -> Option<u16> {
+        let count = self.used.len();
+        let at = (0..count)
+            .map(|step| self.next.wrapping_add(step).checked_rem(count).unwrap_or(0))
+            .find(|at| self.used.get(*at) == Some(&false))?;
+        *self.used.get_mut(at)? = true;
+        self.next = at.saturating_add(1);
+        self.first
+            .checked_add(u16::try_from(at.saturating_mul(2)).ok()?)
+    }
+
+    /// Gives a leased port back.
+    pub fn release(&mut self, port: u16) {
+        let at = usize::from(port.saturating_sub(self.first)) / 2;
+        if let Some(used) = self.used.get_mut(at) {
+            *used = false;
+        }
+    }
+
+    /// Ports that can still be leased.
+    pub fn available(&self) -> usize {
+        self.used.iter().filter(|used| !**used).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_even_ports_with_their_neighbour_are_leased() {
+        let mut ports = MediaPorts::new("31000-31004".parse().unwrap());
+        assert_eq!(ports.lease(), Some(31_000));
+        assert_eq!(ports.lease(), Some(31_002));
+        assert_eq!(ports.lease(), None);
+    }
+
+    #[test]
+    fn a_released_port_is_the_last_to_be_leased_again() {
+        let mut ports = MediaPorts::new("31000-31005".parse().unwrap());
+        assert_eq!(ports.lease(), Some(31_000));
+        ports.release(31_000);
+        assert_eq!(ports.lease(), Some(31_002));
+        assert_eq!(ports.lease(), Some(31_004));
+        assert_eq!(ports.lease(), Some(31_000));
+        assert_eq!(ports.available(), 0);
+    }
+
+    #[test]
+    fn the_last_port_of_the_range_is_reachable() {
+        let mut ports = MediaPorts::new("65532-65535".parse().unwrap());
+        assert_eq!(ports.lease(), Some(65_532));
+        assert_eq!(ports.lease(), Some(65_534));
+        assert_eq!(ports.lease(), None);
+    }
+}

@@ -1,0 +1,85 @@
+//! What the gateway asks of the floor above it.
+//!
+//! The shell implements [`Outlet`] with sockets; tests implement it with queues. Nothing here
+//! waits: what cannot be done at once is reported later through the gateway's `handle_*` calls.
+
+use core::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::base::codec::Track;
+use crate::base::ids::ConnId;
+
+/// A call's place in the call table; also the name of its media sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallIndex(pub u16);
+
+/// Which of a track's two sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaPort {
+    /// Media, and control too when it is multiplexed.
+    Rtp,
+    /// Control, on the next port.
+    Rtcp,
+}
+
+/// How much a note matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// The life of trunks, calls and streams.
+    Info,
+    /// Something that an operator may have to look at.
+    Warn,
+    /// A defect of this program.
+    Error,
+}
+
+/// Sockets and the log, as the gateway sees them.
+pub trait Outlet {
+    /// Sends a SIP datagram from a trunk's port. Failures are the network's: SIP sends again.
+    fn send_sip(&mut self, trunk: usize, to: SocketAddr, bytes: &[u8]);
+
+    /// Begins a connection; `None` when the table of connections is full. The answer comes as
+    /// `handle_connected` or `handle_disconnected`.
+    fn connect(&mut self, host: &str, port: u16) -> Option<ConnId>;
+
+    /// Gives bytes to a connection's socket; how many it took. Fewer than given means that
+    /// `handle_writable` will follow.
+    fn write(&mut self, conn: ConnId, bytes: &[u8]) -> usize;
+
+    /// Gives bytes that must go out whole and in order, while connecting too; a connection that
+    /// cannot hold them is closed and reported as `handle_disconnected`.
+    fn send_stream(&mut self, conn: ConnId, bytes: &[u8]);
+
+    /// Closes a connection; nothing is reported of it any more.
+    fn close(&mut self, conn: ConnId);
+
+    /// Binds a track's RTP socket to an even `port` and its RTCP socket to the next, for the
+    /// address family of `local`.
+    fn open_media(
+        &mut self,
+        call: CallIndex,
+        track: Track,
+        local: IpAddr,
+        port: u16,
+    ) -> io::Result<()>;
+
+    /// Closes a track's sockets.
+    fn close_media(&mut self, call: CallIndex, track: Track);
+
+    /// Sends from one of a track's sockets. Failures are counted by the shell.
+    fn send_media(
+        &mut self,
+        call: CallIndex,
+        track: Track,
+        port: MediaPort,
+        to: SocketAddr,
+        bytes: &[u8],
+    );
+
+    /// The local address that packets to `remote` leave from; what SDP and Contact tell it.
+    fn local_address(&mut self, remote: IpAddr) -> IpAddr;
+
+    /// One line for the journal.
+    fn note(&mut self, level: Level, line: fmt::Arguments<'_>);
+}

@@ -1,0 +1,304 @@
+//! From media to streams: what a call and its readers have to send after each turn.
+
+use crate::base::codec::Track;
+use crate::base::frame_log::FrameLog;
+use crate::base::time::Instant;
+use crate::gateway::Gateway;
+use crate::gateway::call::Call;
+use crate::gateway::connections::User;
+use crate::gateway::outlet::{CallIndex, Level, MediaPort, Outlet};
+use crate::gateway::relay::Link;
+use crate::rtmp::{PlayerEvent, PublisherEvent};
+use crate::rtp::session::SessionEvent;
+
+/// Bytes of the largest packet that a session makes: reports and silence.
+const MADE_PACKET_BYTES: usize = 512;
+
+impl Gateway {
+    /// Sends everything that one call has to send, and lets it go when it is over.
+    pub(super) fn drain_call(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
+        self.drain_session(now, index, outlet);
+        self.drain_publisher(now, index, outlet);
+        let Some(call) = self.calls.get_mut(index) else {
+            return;
+        };
+        for at in call.players.clone() {
+            self.drain_player(now, at, outlet);
+        }
+        let Some(call) = self.calls.get_mut(index) else {
+            return;
+        };
+        let players = call
+            .players
+            .iter()
+            .filter_map(|at| Some(self.players.get(*at)?.player.position()));
+        let needed = call.needed_from(players);
+        call.log.release_before(needed);
+        if call
+            .gone_by
+            .is_some_and(|by| now >= by || call.is_flushed())
+        {
+            self.release_call(now, index, outlet);
+            return;
+        }
+        let deadline = Instant::earliest(
+            Instant::earliest(call.session.poll_timeout(), call.gone_by),
+            call.publishing
+                .as_ref()
+                .and_then(|publishing| publishing.publisher.poll_timeout()),
+        );
+        self.calls.set_deadline(index, deadline);
+    }
+
+    fn drain_session(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
+        let Some(call) = self.calls.get_mut(index) else {
+            return;
+        };
+        let mut bytes = [0; MADE_PACKET_BYTES];
+        while let Some(transmit) = call.session.poll_transmit(now, &mut bytes) {
+            let port = if transmit.rtcp {
+                MediaPort::Rtcp
+            } else {
+                MediaPort::Rtp
+            };
+            let made = bytes.get(..transmit.len).unwrap_or_default();
+            outlet.send_media(index, transmit.track, port, transmit.to, made);
+        }
+        let (trunk, sip) = (call.trunk, call.sip);
+        while let Some(event) = call.session.poll_event() {
+            match event {
+                SessionEvent::KeyframeByInfo => {
+                    if let (Some(sip), Some(trunk)) = (sip, self.trunks.get_mut(trunk)) {
+                        // Refused while an earlier one is unanswered: it is asked again anyway.
+                        let _ = trunk.endpoint.info_keyframe(now, sip);
+                        trunk.dirty = true;
+                    }
+                }
+                SessionEvent::Bye { track } => {
+                    outlet.note(
+                        Level::Info,
+                        format_args!("{}: {track} ended (RTCP BYE)", call.label),
+                    );
+                }
+                SessionEvent::TelephoneEvent(event) => {
+                    let key = event.key().unwrap_or('?');
+                    outlet.note(Level::Info, format_args!("{}: key {key}", call.label));
+                }
+            }
+        }
+        if self.trunks.get(trunk).is_some_and(|trunk| trunk.dirty) {
+            self.drain_trunk(now, trunk, outlet);
+        }
+    }
+
+    fn drain_publisher(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
+        let Some(call) = self.calls.get_mut(index) else {
+            return;
+        };
+        let Call {
+            publishing,
+            log,
+            session,
+            label,
+            stream,
+            ..
+        } = call;
+        let Some(publishing) = publishing else { return };
+        // A failed attempt makes an event again at once; two rounds settle every case.
+        for _ in 0..2 {
+            while let Some(event) = publishing.publisher.poll_event() {
+                match event {
+                    PublisherEvent::Connect => {
+                        let url = publishing.publisher.url();
+                        match outlet.connect(url.host(), url.port()) {
+                            Some(conn) => {
+                                publishing.link = Some(Link {
+                                    conn,
+                                    writable: false,
+                                });
+                                self.connections.insert(conn, User::Publisher(index));
+                            }
+                            None => publishing
+                                .publisher
+                                .handle_disconnected(now, "the table of connections is full"),
+                        }
+                    }
+                    PublisherEvent::Close => {
+                        if let Some(link) = publishing.link.take() {
+                            self.connections.remove(link.conn);
+                            outlet.close(link.conn);
+                        }
+                    }
+                    PublisherEvent::Status { status, reason } => {
+                        outlet.note(
+                            Level::Info,
+                            format_args!(
+                                "{label}: {status} {} {stream}: {reason}",
+                                publishing.publisher.url()
+                            ),
+                        );
+                    }
+                    PublisherEvent::KeyframeWanted => session.request_keyframe(now),
+                }
+            }
+            match &mut publishing.link {
+                Some(link) if link.writable => {
+                    link.pump(
+                        now,
+                        &mut publishing.publisher,
+                        log,
+                        &mut self.gather,
+                        outlet,
+                    );
+                }
+                // Without a socket to write to, its place in the log still moves on.
+                _ => {
+                    publishing.publisher.poll_transmit(now, log, &mut []);
+                }
+            }
+        }
+    }
+
+    /// Sends what one player is due, and attaches it to the stream it asks for.
+    pub(super) fn drain_player(&mut self, now: Instant, at: usize, outlet: &mut dyn Outlet) {
+        while let Some(event) = self.players.get_mut(at).and_then(|v| v.player.poll_event()) {
+            match event {
+                PlayerEvent::Play { name, .. } => self.join(now, at, &name, outlet),
+                PlayerEvent::Stopped => self.leave(at),
+                PlayerEvent::KeyframeWanted => {
+                    let call = self.players.get(at).and_then(|viewer| viewer.call);
+                    if let Some(call) = call.and_then(|index| self.calls.touch_mut(index)) {
+                        call.session.request_keyframe(now);
+                    }
+                }
+                PlayerEvent::Close { reason } => {
+                    let Some(viewer) = self.players.get(at) else {
+                        return;
+                    };
+                    outlet.note(
+                        Level::Info,
+                        format_args!("player {}: {reason}", viewer.remote),
+                    );
+                    let conn = viewer.link.conn;
+                    self.connections.remove(conn);
+                    outlet.close(conn);
+                    self.forget_player(at);
+                }
+            }
+        }
+        let Some(viewer) = self.players.get_mut(at) else {
+            return;
+        };
+        let call = viewer.call.and_then(|index| self.calls.get_mut(index));
+        let log: &FrameLog = call.map_or(&self.nothing, |call| &call.log);
+        viewer
+            .link
+            .pump(now, &mut viewer.player, log, &mut self.gather, outlet);
+        if viewer.player.has_event() {
+            self.touch_player(at);
+        }
+    }
+
+    /// Attaches a player to the stream of a name, if there is one.
+    fn join(&mut self, now: Instant, at: usize, name: &str, outlet: &mut dyn Outlet) {
+        let Some(viewer) = self.players.get_mut(at) else {
+            return;
+        };
+        let index = self
+            .calls
+            .find(|call| call.gone_by.is_none() && call.stream == name);
+        let call = index.and_then(|index| self.calls.touch_mut(index));
+        let joined = call.and_then(|call| call.players.push(at).ok().map(|()| call));
+        match joined {
+            Some(call) => {
+                viewer.call = index;
+                viewer
+                    .player
+                    .start(now, &call.log, call.ports.video.is_some());
+                outlet.note(
+                    Level::Info,
+                    format_args!("{}: {} plays {name}", call.label, viewer.remote),
+                );
+            }
+            None => {
+                viewer.player.not_found(now);
+                let line = format_args!("player {}: no stream {name} is live", viewer.remote);
+                outlet.note(Level::Info, line);
+            }
+        }
+    }
+
+    /// Takes a player out of the call whose stream it played.
+    fn leave(&mut self, at: usize) {
+        let call = self
+            .players
+            .get_mut(at)
+            .and_then(|viewer| viewer.call.take());
+        if let Some(call) = call.and_then(|index| self.calls.touch_mut(index)) {
+            call.players.retain(|player| *player != at);
+        }
+    }
+
+    /// Takes a player out of its table and out of its call.
+    pub(super) fn forget_player(&mut self, at: usize) {
+        self.leave(at);
+        self.players.remove(at);
+    }
+
+    /// Ends a call's streams: SIP is done with it.
+    pub(super) fn end_streams(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
+        let Some(call) = self.calls.touch_mut(index) else {
+            return;
+        };
+        call.sip = None;
+        call.gone_by = Some(now + super::STREAM_PATIENCE);
+        call.session.bye();
+        let mut bytes = [0; MADE_PACKET_BYTES];
+        while let Some(transmit) = call.session.poll_transmit(now, &mut bytes) {
+            let port = if transmit.rtcp {
+                MediaPort::Rtcp
+            } else {
+                MediaPort::Rtp
+            };
+            let made = bytes.get(..transmit.len).unwrap_or_default();
+            outlet.send_media(index, transmit.track, port, transmit.to, made);
+        }
+        for track in [Track::Audio, Track::Video] {
+            if let Some(port) = call.ports.get_mut(track).take() {
+                outlet.close_media(index, track);
+                self.ports.release(port);
+            }
+        }
+        if let Some(publishing) = &mut call.publishing {
+            publishing.publisher.stop(now);
+        }
+        for at in call.players.clone() {
+            if let Some(viewer) = self.players.get_mut(at) {
+                viewer.player.end(now);
+                self.touch_player(at);
+            }
+        }
+    }
+
+    /// Lets a call go, with whatever its streams could not say any more.
+    fn release_call(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
+        let Some(call) = self.calls.remove(index) else {
+            return;
+        };
+        if let Some(link) = call.publishing.and_then(|publishing| publishing.link) {
+            self.connections.remove(link.conn);
+            outlet.close(link.conn);
+        }
+        for at in call.players {
+            if let Some(viewer) = self.players.get_mut(at) {
+                viewer.call = None;
+                self.touch_player(at);
+            }
+        }
+        let seconds = call.answered.map_or(0, |at| now.since(at).as_secs());
+        outlet.note(
+            Level::Info,
+            format_args!("{} ended after {seconds} s", call.label),
+        );
+    }
+}

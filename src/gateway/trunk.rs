@@ -1,0 +1,99 @@
+//! One trunk at work: its configuration, its SIP endpoint, and what it may negotiate.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+
+use heapless::Vec as FixedVec;
+
+use crate::base::ids::ConnId;
+use crate::base::network::Network;
+use crate::base::rng::Rng;
+use crate::gateway::config::{self, Host, MediaAddress};
+use crate::gateway::outlet::Outlet;
+use crate::limits::TRUNK_OPENING;
+use crate::sdp::{CodecPlan, PlanError};
+use crate::sip::{SipConfig, SipEndpoint};
+
+/// What we call ourselves in SIP.
+const USER_AGENT: &str = concat!("Trunkcast/", env!("CARGO_PKG_VERSION"));
+
+/// A trunk and its SIP endpoint.
+pub struct Trunk {
+    /// Its settings.
+    pub config: config::Trunk,
+    /// What its calls may use.
+    pub plan: Rc<CodecPlan>,
+    /// SIP on its port.
+    pub endpoint: SipEndpoint,
+    /// Connections that are being opened for the endpoint, and where to.
+    pub opening: FixedVec<(ConnId, SocketAddr), TRUNK_OPENING>,
+    /// Whether the endpoint was touched since it was last drained.
+    pub dirty: bool,
+}
+
+impl Trunk {
+    /// A trunk without calls, with room for `calls`.
+    pub fn new(config: config::Trunk, calls: usize, rng: Rng) -> Result<Self, PlanError> {
+        let sip = SipConfig {
+            local: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), config.local_port),
+            user_agent: USER_AGENT.to_owned(),
+            display_name: config.visible_name.clone(),
+            allow: config.sources().collect(),
+            calls,
+        };
+        Ok(Self {
+            plan: Rc::new(config.codec_plan()?),
+            endpoint: SipEndpoint::new(sip, rng),
+            opening: FixedVec::new(),
+            dirty: false,
+            config,
+        })
+    }
+
+    /// The PBX's host name, when its address is not given as such.
+    pub fn proxy_name(&self) -> Option<&str> {
+        match &self.config.proxy {
+            Some(Host::Name(name)) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Tells SIP at which address of ours a peer reaches us.
+    pub fn set_local(&mut self, peer: IpAddr, address: MediaAddress, outlet: &mut dyn Outlet) {
+        // Nothing is looked up for those who get no answer.
+        if self.endpoint.allows(peer) {
+            let local = match address {
+                MediaAddress::Fixed(address) => address,
+                MediaAddress::Auto => outlet.local_address(peer),
+            };
+            self.endpoint.set_local(peer, local);
+        }
+    }
+
+    /// Lets the addresses of the PBX's name call, beside the configured networks.
+    pub fn set_proxy(&mut self, addresses: impl Iterator<Item = IpAddr>) {
+        let allow = self
+            .config
+            .sources()
+            .chain(addresses.map(Network::host))
+            .collect();
+        self.endpoint.set_allow(allow);
+    }
+
+    /// Takes new settings over, for calls to come.
+    pub fn reconfigure(&mut self, config: config::Trunk, plan: CodecPlan) {
+        self.plan = Rc::new(plan);
+        self.endpoint.set_display_name(config.visible_name.clone());
+        self.config = config;
+        self.set_proxy(std::iter::empty());
+    }
+
+    /// Forgets that a connection is being opened; where it was to lead.
+    pub fn opened(&mut self, conn: ConnId) -> Option<SocketAddr> {
+        let at = self
+            .opening
+            .iter()
+            .position(|(opening, _)| *opening == conn)?;
+        Some(self.opening.swap_remove(at).1)
+    }
+}

@@ -1,0 +1,301 @@
+//! The negotiation of one call: answers to offers, an offer of ours, and what ties later ones to
+//! earlier ones (RFC 3264, sections 5 to 8).
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use core::net::IpAddr;
+use std::rc::Rc;
+
+use heapless::Vec as FixedVec;
+use sdp_types::{Media, Session, Time};
+
+use crate::limits::SDP_MEDIA;
+use crate::sdp::choose::{self, Choice, InUse};
+use crate::sdp::codec_plan::CodecPlan;
+use crate::sdp::direction::agree;
+use crate::sdp::emit;
+use crate::sdp::media_plan::{
+    LocalMedia, MediaPlan, Negotiated, RefusedLine, may_mux, media_plan, their_direction,
+};
+use crate::sdp::offer::{LineOffer, OfferedLine, PendingOffer};
+use crate::sdp::refusal::{LineRefusal, Refusal};
+use crate::wire::sdp::{SessionDescription, print};
+use crate::wire::sdp_media::{MediaKind, MediaLine};
+
+/// An answer and what it agrees to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The text to send.
+    pub sdp: String,
+    /// What was agreed.
+    pub negotiated: Negotiated,
+}
+
+/// The descriptions of one call.
+///
+/// A refused offer or answer leaves everything as it was, so the session goes on as before.
+#[derive(Debug)]
+pub struct OfferAnswer {
+    plan: Rc<CodecPlan>,
+    session_id: u32,
+    /// What we sent last; its media lines are those of the session.
+    sent: Option<Session>,
+    /// The first address we sent, which the `o=` line keeps.
+    origin: Option<IpAddr>,
+    pending: Option<PendingOffer>,
+    /// The formats of each line of their last offer.
+    theirs: Vec<String>,
+    current: Negotiated,
+}
+
+impl OfferAnswer {
+    /// The negotiation of a new call; `session_id` is to be unpredictable.
+    pub fn new(plan: Rc<CodecPlan>, session_id: u32) -> Self {
+        Self {
+            plan,
+            session_id,
+            sent: None,
+            origin: None,
+            pending: None,
+            theirs: Vec::new(),
+            current: Negotiated::default(),
+        }
+    }
+
+    /// What was agreed last.
+    pub const fn current(&self) -> &Negotiated {
+        &self.current
+    }
+
+    /// Answers an offer, the first of the call or a later one.
+    ///
+    /// A first offer of which nothing can be used is refused, and so is a later one, unless it
+    /// takes every line out of use by itself: that is answered in kind. The same offer with the
+    /// same `local` gets the same text.
+    pub fn answer(
+        &mut self,
+        offer: &SessionDescription,
+        local: &LocalMedia,
+    ) -> Result<Answer, Refusal> {
+        let mut chosen = choose::choose(offer, &self.plan, self.in_use());
+        let mut negotiated = Negotiated::default();
+        let mut medias = Vec::with_capacity(offer.session().medias.len());
+        for (at, line) in offer.media().enumerate() {
+            let choice = [&mut chosen.audio, &mut chosen.video]
+                .into_iter()
+                .find_map(|of| of.take_if(|(chosen, _)| *chosen == at));
+            let (section, plan) =
+                match choice.map(|(_, choice)| self.take(at, &line, choice, local)) {
+                    Some(Ok((section, plan))) => (section, Some(plan)),
+                    Some(Err(reason)) => {
+                        // A line is refused once, so there is room.
+                        let _ = chosen.refused.push(RefusedLine { line: at, reason });
+                        (emit::refused(line.section()), None)
+                    }
+                    None => (emit::refused(line.section()), None),
+                };
+            medias.push(section);
+            match (line.kind(), plan) {
+                (MediaKind::Video, plan @ Some(_)) => negotiated.video = plan,
+                (_, plan @ Some(_)) => negotiated.audio = plan,
+                (_, None) => {}
+            }
+        }
+        negotiated.refused = chosen.refused;
+        self.check_usable(&negotiated)?;
+        let time = offer.session().times.first();
+        let sdp = self.send(local.address, time, medias);
+        self.pending = None;
+        let medias = offer.session().medias.iter();
+        self.theirs = medias.map(|media| media.fmt.clone()).collect();
+        self.current = negotiated.clone();
+        Ok(Answer { sdp, negotiated })
+    }
+
+    /// The offer for an INVITE that brings none, first or later.
+    ///
+    /// It offers H.264 in both packetization-modes and G.711, kept well below 1,200 bytes, in the
+    /// media lines that the session has; a kind that it has not is added where a port is given.
+    pub fn offer(&mut self, local: &LocalMedia) -> Result<String, Refusal> {
+        let mut lines = FixedVec::<OfferedLine, SDP_MEDIA>::new();
+        let mut medias = Vec::new();
+        let kinds = [MediaKind::Audio, MediaKind::Video];
+        let mut open = kinds.map(|kind| {
+            self.port(kind, local)
+                .ok()
+                .filter(|_| self.plan.wants(kind))
+                .map(|port| (kind, port))
+        });
+        if open.iter().all(Option::is_none) {
+            return Err(Refusal::NothingUsable(LineRefusal::NoLocalPort));
+        }
+        for (at, media) in self.sent.iter().flat_map(|sent| &sent.medias).enumerate() {
+            let live = open
+                .iter_mut()
+                .find_map(|slot| slot.take_if(|(kind, _)| self.reoffers(*kind, at, media)));
+            let (section, line) = match live {
+                Some((kind, port)) => self.line_offer(kind, port, Some((at, media)), local),
+                None => (emit::refused(media), OfferedLine::unused()),
+            };
+            medias.push(section);
+            let _ = lines.push(line);
+        }
+        for (kind, port) in open.into_iter().flatten() {
+            let (section, line) = self.line_offer(kind, port, None, local);
+            // A session that already has as many lines as we take gets no more.
+            if lines.push(line).is_ok() {
+                medias.push(section);
+            }
+        }
+        let sdp = self.send(local.address, None, medias);
+        self.pending = Some(PendingOffer {
+            lines,
+            local: local.address,
+        });
+        Ok(sdp)
+    }
+
+    /// Takes the answer to our offer.
+    ///
+    /// Lines that it lacks count as refused, lines too many are passed over.
+    pub fn accept_answer(&mut self, answer: &SessionDescription) -> Result<Negotiated, Refusal> {
+        let offer = self.pending.take().ok_or(Refusal::NoOffer)?;
+        let mut negotiated = Negotiated::default();
+        let mut theirs = answer.media();
+        for (at, line) in offer.lines.iter().enumerate() {
+            let taken = match theirs.next() {
+                Some(answered) => line.accept(at, &answered, offer.local),
+                None => Err(LineRefusal::Disabled),
+            };
+            match taken {
+                Ok(plan) if line.kind == MediaKind::Video => negotiated.video = Some(plan),
+                Ok(plan) => negotiated.audio = Some(plan),
+                Err(reason) => {
+                    let _ = negotiated.refused.push(RefusedLine { line: at, reason });
+                }
+            }
+        }
+        if negotiated.audio.is_none() && negotiated.video.is_none() {
+            return Err(nothing_usable(&negotiated));
+        }
+        self.current = negotiated.clone();
+        Ok(negotiated)
+    }
+
+    fn in_use(&self) -> InUse {
+        let line = |plan: &Option<MediaPlan>| plan.as_ref().map(|plan| plan.line);
+        InUse {
+            audio: line(&self.current.audio),
+            video: line(&self.current.video),
+        }
+    }
+
+    /// The answer to one chosen line.
+    fn take(
+        &self,
+        at: usize,
+        line: &MediaLine<'_>,
+        choice: Choice,
+        local: &LocalMedia,
+    ) -> Result<(Media, MediaPlan), LineRefusal> {
+        choose::same_family(line, local.address)?;
+        let kind = line.kind();
+        let port = self.port(kind, local)?;
+        let direction = agree(their_direction(line), self.plan.wish(kind));
+        let rtcp_mux = local.rtcp_mux && line.rtcp_mux() && may_mux(&choice);
+        let section = emit::accepted(line, &choice, port, direction, rtcp_mux, &self.plan);
+        Ok((section, media_plan(at, line, choice, direction, rtcp_mux)))
+    }
+
+    fn port(&self, kind: MediaKind, local: &LocalMedia) -> Result<u16, LineRefusal> {
+        let port = match kind {
+            MediaKind::Audio => local.audio_port,
+            MediaKind::Video => local.video_port,
+            MediaKind::Other => None,
+        };
+        port.filter(|port| *port != 0)
+            .ok_or(LineRefusal::NoLocalPort)
+    }
+
+    /// Refuses an outcome without media, unless a running session is emptied by the other side.
+    fn check_usable(&self, negotiated: &Negotiated) -> Result<(), Refusal> {
+        if negotiated.audio.is_some() || negotiated.video.is_some() {
+            return Ok(());
+        }
+        let disabled = |line: &RefusedLine| line.reason == LineRefusal::Disabled;
+        let emptied = !negotiated.refused.is_empty() && negotiated.refused.iter().all(disabled);
+        if emptied && self.sent.is_some() {
+            Ok(())
+        } else {
+            Err(nothing_usable(negotiated))
+        }
+    }
+
+    /// Whether a line that the session has is to be offered again for a kind: the one in use, else
+    /// the first of the kind.
+    fn reoffers(&self, kind: MediaKind, at: usize, media: &Media) -> bool {
+        let (in_use, name) = match kind {
+            MediaKind::Audio => (self.in_use().audio, "audio"),
+            MediaKind::Video => (self.in_use().video, "video"),
+            MediaKind::Other => return false,
+        };
+        in_use.map_or_else(|| media.media.eq_ignore_ascii_case(name), |line| line == at)
+    }
+
+    /// One line of an offer, in a line of the session or a new one.
+    fn line_offer(
+        &self,
+        kind: MediaKind,
+        port: u16,
+        before: Option<(usize, &Media)>,
+        local: &LocalMedia,
+    ) -> (Media, OfferedLine) {
+        let current = match kind {
+            MediaKind::Video => self.current.video.as_ref(),
+            MediaKind::Audio | MediaKind::Other => self.current.audio.as_ref(),
+        };
+        let theirs = before.and_then(|(at, _)| self.theirs.get(at));
+        LineOffer {
+            kind,
+            port,
+            rtcp_mux: local.rtcp_mux,
+            before: before.map(|(_, media)| media),
+            theirs: theirs.map_or("", String::as_str),
+            current,
+        }
+        .build(&self.plan)
+    }
+
+    /// Writes a description and keeps it; the version rises when it differs from the last.
+    fn send(&mut self, address: IpAddr, time: Option<&Time>, medias: Vec<Media>) -> String {
+        let origin = *self.origin.get_or_insert(address);
+        let version = self
+            .sent
+            .as_ref()
+            .map_or(1, |sent| sent.origin.sess_version);
+        let identity = (self.session_id, version);
+        let mut session = emit::session(&self.plan, identity, (origin, address), time, medias);
+        if self.sent.as_ref().is_some_and(|sent| *sent != session) {
+            session.origin.sess_version = version.saturating_add(1);
+        }
+        let text = print(&session);
+        self.sent = Some(session);
+        text
+    }
+}
+
+/// The most telling of the reasons.
+fn nothing_usable(negotiated: &Negotiated) -> Refusal {
+    let reasons = negotiated.refused.iter().map(|line| line.reason);
+    reasons
+        .max_by_key(|reason| reason.weight())
+        .map_or(Refusal::NoMedia, Refusal::NothingUsable)
+}

@@ -1,0 +1,139 @@
+//! Why a media line, or a whole description, is not accepted.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use core::fmt;
+
+use crate::wire::sdp::SdpError;
+
+/// Why one media line is answered with port 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineRefusal {
+    /// The other side has it out of use (port 0).
+    Disabled,
+    /// Neither audio nor video.
+    MediaKind,
+    /// Neither RTP/AVP nor RTP/AVPF.
+    Protocol,
+    /// A network or address type other than IN with IP4 or IP6.
+    AddressType,
+    /// A multicast or broadcast address.
+    Multicast,
+    /// IPv6 where we have IPv4, or the other way round.
+    AddressFamily,
+    /// No codec that is relayed and that the trunk wants.
+    NoCodec,
+    /// The trunk wants none of this kind.
+    NotWanted,
+    /// Another line of the same kind is in use.
+    Spare,
+    /// No local port was given for it.
+    NoLocalPort,
+}
+
+impl LineRefusal {
+    /// The warning code of RFC 3261, section 20.43, that comes nearest.
+    pub const fn warning_code(self) -> u16 {
+        match self {
+            Self::Protocol => 302,
+            Self::AddressType => 300,
+            Self::AddressFamily => 301,
+            Self::Disabled | Self::MediaKind | Self::NotWanted | Self::Spare => 304,
+            Self::NoCodec => 305,
+            Self::Multicast => 330,
+            Self::NoLocalPort => 399,
+        }
+    }
+
+    /// How much the reason tells when all lines were refused; the highest is reported.
+    pub(super) const fn weight(self) -> u8 {
+        match self {
+            Self::Disabled => 0,
+            Self::MediaKind => 1,
+            Self::Spare => 2,
+            Self::NotWanted => 3,
+            Self::NoLocalPort => 4,
+            Self::Multicast => 5,
+            Self::AddressType => 6,
+            Self::AddressFamily => 7,
+            Self::Protocol => 8,
+            Self::NoCodec => 9,
+        }
+    }
+}
+
+impl fmt::Display for LineRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disabled => "media line out of use",
+            Self::MediaKind => "media type not available",
+            Self::Protocol => "only RTP/AVP and RTP/AVPF are supported",
+            Self::AddressType => "network or address type not supported",
+            Self::Multicast => "multicast not available",
+            Self::AddressFamily => "address family not available here",
+            Self::NoCodec => "no codec in common (H264, PCMA, PCMU)",
+            Self::NotWanted => "media type not wanted on this trunk",
+            Self::Spare => "one media line of a kind only",
+            Self::NoLocalPort => "no media port available",
+        })
+    }
+}
+
+/// Why a whole offer, or a whole answer, is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It cannot be read.
+    Unreadable(SdpError),
+    /// It has no media line at all.
+    NoMedia,
+    /// No media line of it can be used; the most telling reason.
+    NothingUsable(LineRefusal),
+    /// An answer came and nothing was offered.
+    NoOffer,
+}
+
+impl Refusal {
+    /// The SIP status to answer with: 400 for what cannot be read, 488 for the rest.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Unreadable(_) => 400,
+            Self::NoMedia | Self::NothingUsable(_) | Self::NoOffer => 488,
+        }
+    }
+
+    /// The code for the `Warning` header (RFC 3261, section 20.43); its text is the `Display` form.
+    pub const fn warning_code(self) -> u16 {
+        match self {
+            Self::NothingUsable(reason) => reason.warning_code(),
+            Self::NoMedia => 304,
+            Self::Unreadable(_) | Self::NoOffer => 399,
+        }
+    }
+}
+
+impl From<SdpError> for Refusal {
+    fn from(error: SdpError) -> Self {
+        Self::Unreadable(error)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(error) => error.fmt(f),
+            Self::NoMedia => f.write_str("no media line"),
+            Self::NothingUsable(reason) => reason.fmt(f),
+            Self::NoOffer => f.write_str("an answer without an offer"),
+        }
+    }
+}
+
+impl core::error::Error for Refusal {}

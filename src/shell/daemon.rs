@@ -1,0 +1,422 @@
+//! The daemon: binds every socket, then runs the one loop.
+//!
+//! Each turn of the loop waits as [`Pace`] says, reads every ready socket into the gateway, lets
+//! the gateway write, and hands back what connections reported meanwhile.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use async_io::{Async, Timer};
+use smol::channel::{Receiver, Sender, bounded};
+use smol::future::FutureExt;
+
+use super::clock::Clock;
+use super::pace::{Pace, Wait};
+use super::resolver::Purpose;
+use super::sockets::{Service, Sockets};
+use super::streams::Progress;
+use super::sys::{self, ReceiveBatch};
+use super::token::Token;
+use super::waker::Waker;
+use crate::base::codec::Track;
+use crate::base::ids::ConnId;
+use crate::base::packet_pool::PacketPool;
+use crate::base::rng::Rng;
+use crate::base::time::Instant;
+use crate::gateway::config::Config;
+use crate::gateway::outlet::{CallIndex, MediaPort};
+use crate::gateway::{ConnectionKind, Gateway};
+use crate::limits::{
+    RECEIVE_BATCH, SIP_DATAGRAMS_A_WAKE, SIP_MESSAGE_BYTES, STREAM_READ_BYTES, STREAM_READS_A_WAKE,
+};
+use crate::sdp::PlanError;
+
+/// How long calls and streams have to end cleanly after a stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often the names of PBXs are resolved again.
+const LOOK_UP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Why the daemon does not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// A port could not be bound: what it is for, its address, and the reason.
+    Bind(String, String, io::Error),
+    /// A trunk's SDP settings cannot be used.
+    Sdp(PlanError),
+    /// The system refused something else.
+    System(io::Error),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bind(what, address, error) => {
+                write!(f, "cannot listen on {address} for {what}: {error}")
+            }
+            Self::Sdp(error) => write!(f, "cannot start: {error}"),
+            Self::System(error) => write!(f, "cannot start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<PlanError> for StartError {
+    fn from(error: PlanError) -> Self {
+        Self::Sdp(error)
+    }
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// What the daemon is told from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// End all calls and return.
+    Stop,
+    /// Read the configuration again.
+    Reload,
+}
+
+/// How many orders may wait.
+const ORDERS: usize = 8;
+
+/// Gives orders to a running daemon, from any thread.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    orders: Sender<Order>,
+    waker: Waker,
+}
+
+impl Remote {
+    /// Gives an order; one too many is dropped.
+    pub fn order(&self, order: Order) {
+        let _ = self.orders.try_send(order);
+        self.waker.wake();
+    }
+}
+
+/// The gateway with its sockets.
+pub struct Daemon {
+    gateway: Gateway,
+    sockets: Sockets,
+    clock: Clock,
+    pool: PacketPool,
+    batch: ReceiveBatch,
+    scratch: Box<[u8]>,
+    /// Connections with more to read than one turn takes.
+    unfinished: Vec<ConnId>,
+    pace: Pace,
+    next_look_up: Instant,
+    orders: Receiver<Order>,
+    remote: Remote,
+}
+
+impl Daemon {
+    /// Binds every listener of a configuration. Nothing runs yet.
+    pub fn bind(config: Config) -> Result<Self, StartError> {
+        let clock = Clock::start();
+        let mut seed = [0; 32];
+        sys::random(&mut seed)?;
+        sys::raise_descriptor_limit()?;
+        let (mut sockets, waker) = Sockets::new(config.limits.calls)?;
+        let (order, orders) = bounded(ORDERS);
+        for (at, trunk) in config.trunks.iter().enumerate() {
+            sockets.listen_sip(at, trunk.local_port).map_err(|error| {
+                let what = format!("trunk {}", trunk.name);
+                StartError::Bind(what, format!("port {}", trunk.local_port), error)
+            })?;
+        }
+        let address = config.rtmp_listen;
+        sockets.listen_rtmp(address).map_err(|error| {
+            StartError::Bind("RTMP players".to_owned(), address.to_string(), error)
+        })?;
+        let pool = PacketPool::new(config.limits.pool_packets());
+        let rng = Rng::from_seed(seed);
+        Ok(Self {
+            gateway: Gateway::new(config, rng, clock.epoch())?,
+            sockets,
+            clock,
+            pool,
+            batch: ReceiveBatch::default(),
+            scratch: vec![0; STREAM_READ_BYTES.max(SIP_MESSAGE_BYTES)].into_boxed_slice(),
+            unfinished: Vec::with_capacity(16),
+            pace: Pace::default(),
+            next_look_up: Instant::ZERO,
+            orders,
+            remote: Remote {
+                orders: order,
+                waker,
+            },
+        })
+    }
+
+    /// A handle that gives orders to this daemon.
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+
+    /// The gateway, for a look at its state.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// Runs until it is told to stop and calls have ended.
+    ///
+    /// `reload` gives the new configuration when the order is to reload, or `None` to keep the old
+    /// one; `each_turn` looks on after every turn of the loop.
+    pub async fn run(
+        mut self,
+        mut reload: impl FnMut() -> Option<Config>,
+        mut each_turn: impl FnMut(Instant, &Gateway),
+    ) -> io::Result<()> {
+        let readiness = Async::new_nonblocking(self.sockets.epoll.as_fd().try_clone_to_owned()?)?;
+        let mut stop_by: Option<Instant> = None;
+        loop {
+            let now = self.clock.now();
+            let mut deadline = self.gateway.poll_timeout();
+            if self.gateway.proxy_names().next().is_some() {
+                deadline = Instant::earliest(deadline, Some(self.next_look_up));
+            }
+            if let Some(stop_by) = stop_by {
+                if now >= stop_by || self.gateway.is_idle() {
+                    return Ok(());
+                }
+                deadline = Instant::earliest(deadline, Some(stop_by));
+            }
+            let count = self.wait(&readiness, now, deadline).await?;
+            let now = self.clock.now();
+            while let Ok(order) = self.orders.try_recv() {
+                match order {
+                    Order::Stop if stop_by.is_none() => {
+                        self.gateway.stop(now);
+                        stop_by = Some(now + STOP_PATIENCE);
+                    }
+                    Order::Stop => return Ok(()),
+                    Order::Reload => {
+                        if let Some(config) = reload() {
+                            match self.gateway.reload(config) {
+                                Ok(false) => log::info!("configuration read again"),
+                                Ok(true) => log::warn!(
+                                    "configuration read again; changed ports, trunks or limits \
+                                     take effect with the next start"
+                                ),
+                                Err(error) => log::error!("configuration unchanged: {error}"),
+                            }
+                            self.next_look_up = now;
+                        }
+                    }
+                }
+            }
+            self.turn(now, count);
+            each_turn(now, &self.gateway);
+        }
+    }
+
+    /// Waits for the next turn; the count of ready descriptors.
+    async fn wait(
+        &mut self,
+        readiness: &Async<OwnedFd>,
+        now: Instant,
+        deadline: Option<Instant>,
+    ) -> io::Result<usize> {
+        if !self.unfinished.is_empty() || self.sockets.has_failures() {
+            return self.sockets.epoll.wait(Duration::ZERO);
+        }
+        match self.pace.wait(now, deadline) {
+            Wait::Gather(time) => {
+                let time = deadline.map_or(time, |at| time.min(at.since(now)));
+                if !time.is_zero() {
+                    std::thread::sleep(time);
+                }
+                smol::future::yield_now().await;
+                self.sockets.epoll.wait(Duration::ZERO)
+            }
+            Wait::Poll(time) => {
+                let count = self.sockets.epoll.wait(time)?;
+                smol::future::yield_now().await;
+                Ok(count)
+            }
+            Wait::Park => {
+                let ready = async { readiness.readable().await };
+                match deadline {
+                    None => ready.await?,
+                    Some(at) => {
+                        let due = async {
+                            Timer::after(at.since(now)).await;
+                            Ok(())
+                        };
+                        ready.or(due).await?;
+                    }
+                }
+                self.sockets.epoll.wait(Duration::ZERO)
+            }
+        }
+    }
+
+    /// Reads what is ready, runs timers, and lets the gateway write.
+    fn turn(&mut self, now: Instant, count: usize) {
+        let mut media_packets = 0;
+        for conn in std::mem::take(&mut self.unfinished) {
+            self.read_stream(now, conn);
+        }
+        for at in 0..count {
+            let ready = self.sockets.epoll.ready(at);
+            match Token::unpack(ready.token) {
+                Token::Media(call, track, port) => {
+                    media_packets += self.read_media(now, call, track, port);
+                }
+                Token::SipUdp(place) => self.read_sip(now, place as usize),
+                Token::Listener(place) => self.accept(now, place as usize),
+                Token::Stream(conn) => self.stream_ready(now, conn, ready),
+                Token::Alarm => self.sockets.alarm.clear(),
+            }
+        }
+        self.look_up_proxies(now);
+        while let Some((purpose, found)) = self.sockets.resolver.answered() {
+            match (purpose, found) {
+                (Purpose::Connection(conn), found) => self.sockets.resolved(conn, found),
+                (Purpose::Proxy(trunk), Ok(found)) => {
+                    self.gateway
+                        .set_proxy(trunk, found.iter().map(SocketAddr::ip));
+                }
+                // The addresses known so far stay in use.
+                (Purpose::Proxy(_), Err(reason)) => log::warn!("proxyIp: {reason}"),
+            }
+        }
+        self.gateway.handle_timeout(now);
+        self.gateway.drain(now, &mut self.sockets);
+        while let Some((conn, reason)) = self.sockets.failure() {
+            self.gateway.handle_disconnected(now, conn, &reason);
+            self.gateway.drain(now, &mut self.sockets);
+        }
+        self.pace.woke(now, media_packets);
+    }
+
+    /// Resolves the PBXs that are known by name, now and then again.
+    fn look_up_proxies(&mut self, now: Instant) {
+        if now < self.next_look_up {
+            return;
+        }
+        self.next_look_up = now + LOOK_UP_INTERVAL;
+        for (trunk, host) in self.gateway.proxy_names() {
+            self.sockets.resolver.start(Purpose::Proxy(trunk), host, 0);
+        }
+    }
+
+    fn read_media(&mut self, now: Instant, call: CallIndex, track: Track, port: MediaPort) -> u32 {
+        let Some(socket) = self.sockets.media.socket(call, track, port) else {
+            return 0;
+        };
+        let Ok(count) = self.batch.receive(socket.as_fd(), &self.pool) else {
+            return 0;
+        };
+        for at in 0..count.min(RECEIVE_BATCH) {
+            if let Some((packet, from)) = self.batch.take(at) {
+                self.gateway
+                    .handle_media(now, call, track, port, from, packet);
+            }
+        }
+        count as u32
+    }
+
+    fn read_sip(&mut self, now: Instant, place: usize) {
+        for _ in 0..SIP_DATAGRAMS_A_WAKE {
+            let Some(sip) = self.sockets.sip.get(place) else {
+                return;
+            };
+            let trunk = sip.trunk;
+            // An error here is a late ICMP report for something sent: the next read goes on.
+            let Ok((length, from)) = sip.socket.recv_from(&mut self.scratch) else {
+                return;
+            };
+            let bytes = self.scratch.get(..length).unwrap_or_default();
+            self.gateway
+                .handle_sip_datagram(now, trunk, from, bytes, &mut self.sockets);
+        }
+    }
+
+    fn accept(&mut self, now: Instant, place: usize) {
+        let Some(listener) = self.sockets.listeners.get(place) else {
+            return;
+        };
+        let service = listener.service;
+        match listener.socket.accept() {
+            Ok((socket, remote)) => {
+                let remote = unmapped(remote);
+                match self.sockets.streams.accept(&self.sockets.epoll, socket) {
+                    Some(conn) => {
+                        let kind = match service {
+                            Service::Sip(trunk) => ConnectionKind::Sip(trunk),
+                            Service::Rtmp => ConnectionKind::Player,
+                        };
+                        if !self
+                            .gateway
+                            .handle_accepted(now, conn, kind, remote, &mut self.sockets)
+                        {
+                            self.sockets.streams.remove(conn);
+                        }
+                    }
+                    None => self.sockets.counters.streams_full += 1,
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => {
+                // Out of descriptors or memory: the listener stays readable, so do not spin on it.
+                self.sockets.counters.streams_full += 1;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    fn stream_ready(&mut self, now: Instant, conn: ConnId, ready: sys::Ready) {
+        if self.sockets.streams.is_connecting(conn) {
+            match self.sockets.streams.progress(&self.sockets.epoll, conn) {
+                Progress::Pending => return,
+                Progress::Connected => self.gateway.handle_connected(now, conn),
+                Progress::Failed(reason) => return self.sockets.fail(conn, reason),
+            }
+        }
+        if ready.writable {
+            match self.sockets.streams.flush(conn) {
+                Ok(true) => self.gateway.handle_writable(conn),
+                Ok(false) => {}
+                Err(error) => return self.sockets.fail(conn, error.to_string()),
+            }
+        }
+        if ready.readable {
+            self.read_stream(now, conn);
+        }
+    }
+
+    fn read_stream(&mut self, now: Instant, conn: ConnId) {
+        for _ in 0..STREAM_READS_A_WAKE {
+            match self.sockets.streams.read(conn, &mut self.scratch) {
+                Ok(0) => return self.sockets.fail(conn, "closed by the peer".to_owned()),
+                Ok(length) => {
+                    let bytes = self.scratch.get(..length).unwrap_or_default();
+                    self.gateway
+                        .handle_stream(now, conn, bytes, &mut self.sockets);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.sockets.fail(conn, error.to_string()),
+            }
+        }
+        if self.sockets.streams.contains(conn) {
+            self.unfinished.push(conn);
+        }
+    }
+}
+
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

@@ -1,0 +1,157 @@
+//! What our answers say beyond what they repeat of the request (RFC 3261 section 8.2.6).
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use core::net::IpAddr;
+
+use rsip::{Header, StatusCode};
+
+use crate::wire::sip_emit::{host_text, reason_phrase, write_request, write_response};
+use crate::wire::sip_index::SipHeaders;
+use crate::wire::sip_name::HeaderName;
+use crate::wire::sip_reply::ReplyHead;
+
+use super::endpoint::{SipEndpoint, count};
+use super::table::hash;
+use super::transmit::{Printed, SipDestination};
+
+/// The methods that are served.
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO";
+
+/// Seconds after which a caller that found no room may try again.
+pub(super) const RETRY_AFTER: u32 = 5;
+
+/// An answer without what it repeats of its request.
+#[derive(Clone, Debug)]
+pub(super) struct Answer(rsip::Response);
+
+impl Answer {
+    /// With the usual phrase of the code.
+    pub(super) fn code(code: u16) -> Self {
+        Self::status(StatusCode::Other(code, reason_phrase(code).into()))
+    }
+
+    /// With a phrase of its own.
+    pub(super) fn phrase(code: u16, phrase: &str) -> Self {
+        Self::status(StatusCode::Other(code, phrase.into()))
+    }
+
+    /// With a status.
+    pub(super) fn status(status_code: StatusCode) -> Self {
+        Self(rsip::Response {
+            status_code,
+            ..rsip::Response::default()
+        })
+    }
+
+    /// With another header.
+    pub(super) fn with(mut self, header: Header) -> Self {
+        self.0.headers.push(header);
+        self
+    }
+
+    /// With Retry-After in seconds, if any.
+    pub(super) fn retry_after(self, seconds: Option<u32>) -> Self {
+        match seconds {
+            Some(seconds) => self.with(Header::RetryAfter(seconds.to_string().into())),
+            None => self,
+        }
+    }
+
+    /// With the methods that are served.
+    pub(super) fn allow(self) -> Self {
+        self.with(Header::Allow(ALLOW.into()))
+    }
+
+    /// With what is read and what is supported, which is no extension.
+    pub(super) fn capabilities(self) -> Self {
+        self.allow()
+            .with(Header::Accept("application/sdp".into()))
+            .with(Header::Supported("".into()))
+    }
+
+    /// With a session description.
+    pub(super) fn sdp(mut self, sdp: &str) -> Self {
+        self.0.body = sdp.as_bytes().to_vec();
+        self.with(Header::ContentType("application/sdp".into()))
+    }
+
+    /// Its status code.
+    pub(super) fn number(&self) -> u16 {
+        self.0.status_code.code()
+    }
+}
+
+impl SipEndpoint {
+    /// Prints an answer. Nothing, when it does not fit.
+    pub(super) fn print(
+        &mut self,
+        head: &ReplyHead,
+        to_tag: &str,
+        answer: Answer,
+    ) -> Option<Printed> {
+        // RFC 3261 section 8.2.6.2: a 100 may go without the tag, and is the same for all.
+        let to_tag = (answer.number() > 100).then_some(to_tag);
+        let Answer(mut response) = answer;
+        let server = self.config.user_agent.clone();
+        response.headers.push(Header::Server(server.into()));
+        let length = write_response(head, to_tag, &response, &mut self.scratch);
+        self.printed(length.ok())
+    }
+
+    /// Prints a request of ours.
+    pub(super) fn print_request(&mut self, mut request: rsip::Request) -> Option<Printed> {
+        let agent = self.config.user_agent.clone();
+        request.headers.push(Header::UserAgent(agent.into()));
+        let length = write_request(&request, &mut self.scratch);
+        self.printed(length.ok())
+    }
+
+    /// Our Contact, for a peer on a connection or not.
+    pub(super) fn contact(&self, remote: IpAddr, reliable: bool) -> Header {
+        let host = host_text(self.local_for(remote));
+        let port = self.config.local.port();
+        let transport = if reliable { ";transport=tcp" } else { "" };
+        let uri = format!("<sip:{host}:{port}{transport}>");
+        let contact = match &self.config.display_name {
+            Some(name) => {
+                let name = name.replace('\\', "\\\\").replace('"', "\\\"");
+                format!("\"{name}\" {uri}")
+            }
+            None => uri,
+        };
+        Header::Contact(contact.into())
+    }
+
+    /// The Via of a request of ours, up to its parameters.
+    pub(super) fn via(&self, to: SipDestination, branch: &str) -> Header {
+        let transport = if to.is_reliable() { "TCP" } else { "UDP" };
+        let host = host_text(self.local_for(to.remote().ip()));
+        let port = self.config.local.port();
+        Header::Via(format!("SIP/2.0/{transport} {host}:{port};branch={branch};rport").into())
+    }
+
+    /// The To tag of answers that leave no state: the same for every repetition of the request
+    /// (section 8.2.7).
+    pub(super) fn stateless_tag(&self, headers: &SipHeaders<'_>) -> String {
+        let names = [HeaderName::CallId, HeaderName::From, HeaderName::CSeq];
+        let values = names.map(|name| headers.first(name).unwrap_or_default());
+        format!("{:016x}", hash(self.secret, &values))
+    }
+
+    fn printed(&mut self, length: Option<usize>) -> Option<Printed> {
+        let printed = length.and_then(|length| self.scratch.get(..length));
+        if printed.is_none() {
+            count(&mut self.counters.oversized);
+        }
+        printed.map(Printed::from)
+    }
+}

@@ -1,0 +1,86 @@
+//! Which bodies and which demands of a caller can be met (RFC 3261 sections 8.2.2, 8.2.3 and 13.2.1).
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use rsip::Header;
+
+use crate::wire::sip_header::MediaType;
+use crate::wire::sip_index::SipHeaders;
+use crate::wire::sip_message::SipMessage;
+use crate::wire::sip_name::HeaderName;
+
+use super::answer::Answer;
+
+/// The session description in a message: `None` when there is no body, or one that may be ignored.
+/// `Err` is the answer to a body that would have to be understood.
+pub(super) fn session_description<'a>(
+    message: &SipMessage<'a>,
+) -> Result<Option<&'a [u8]>, Answer> {
+    let (headers, body) = (message.headers(), message.body());
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let may_ignore = is_optional(headers);
+    if !is_plain(headers) {
+        let answer = Answer::code(415).with(Header::AcceptEncoding("identity".into()));
+        return ignored_or(may_ignore, answer);
+    }
+    let is_sdp = match headers.content_type() {
+        Some(kind) => kind.is("application", "sdp"),
+        // Old peers leave the type out; a body of theirs begins as a session description does.
+        None => body.starts_with(b"v="),
+    };
+    if is_sdp {
+        return Ok(Some(body));
+    }
+    let answer = Answer::code(415).with(Header::Accept("application/sdp".into()));
+    ignored_or(may_ignore, answer)
+}
+
+/// The extensions in Require, of which none is supported: the answer that says so.
+pub(super) fn unmet_require(headers: &SipHeaders<'_>) -> Option<Answer> {
+    let required: Vec<&str> = headers.tokens(HeaderName::Require).collect();
+    if required.is_empty() {
+        return None;
+    }
+    Some(Answer::code(420).with(Header::Unsupported(required.join(", ").into())))
+}
+
+/// The answer to a caller that would not take a session description.
+pub(super) fn unmet_accept(headers: &SipHeaders<'_>) -> Option<Answer> {
+    let mut wanted = headers.values(HeaderName::Accept).peekable();
+    wanted.peek()?;
+    let takes_sdp = wanted.filter_map(MediaType::parse).any(|kind| {
+        let subtype = kind.subtype;
+        (kind.kind == "*" || kind.kind.eq_ignore_ascii_case("application"))
+            && (subtype == "*" || subtype.eq_ignore_ascii_case("sdp"))
+    });
+    (!takes_sdp).then(|| Answer::code(406))
+}
+
+fn ignored_or(may_ignore: bool, answer: Answer) -> Result<Option<&'static [u8]>, Answer> {
+    if may_ignore { Ok(None) } else { Err(answer) }
+}
+
+/// Whether the body is as it was, without compression.
+fn is_plain(headers: &SipHeaders<'_>) -> bool {
+    let mut encodings = headers.tokens(HeaderName::ContentEncoding);
+    encodings.all(|encoding| encoding.eq_ignore_ascii_case("identity"))
+}
+
+/// Whether the sender says that the body need not be understood.
+fn is_optional(headers: &SipHeaders<'_>) -> bool {
+    let disposition = headers.text(HeaderName::ContentDisposition);
+    disposition.is_some_and(|text| {
+        let mut params = text.split(';').skip(1).map(str::trim);
+        params.any(|param| param.eq_ignore_ascii_case("handling=optional"))
+    })
+}

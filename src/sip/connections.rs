@@ -1,0 +1,159 @@
+//! The stream connections of an endpoint, at most a fixed number of them.
+//!
+//! When there is no room for another, the one that was silent longest goes, unless a call uses it.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use core::net::SocketAddr;
+
+use crate::base::ids::ConnId;
+use crate::base::time::Instant;
+use crate::wire::sip_frame::StreamFramer;
+
+#[derive(Debug)]
+struct Connection {
+    id: ConnId,
+    remote: SocketAddr,
+    /// Not there while its bytes are being read.
+    framer: Option<StreamFramer>,
+    last_heard: Instant,
+}
+
+/// The connections that are open.
+#[derive(Debug)]
+pub(super) struct Connections {
+    open: Vec<Connection>,
+    capacity: usize,
+}
+
+/// What became of a new connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opened {
+    /// There was room.
+    Added,
+    /// It took the place of another, which is to be closed.
+    Replaced(ConnId),
+    /// Every connection is in use by a call.
+    Refused,
+}
+
+impl Connections {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            open: Vec::with_capacity(capacity),
+            capacity,
+        }
+    }
+
+    /// Connections there are.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Takes a connection in. `in_use` tells which ones a call needs.
+    pub(super) fn add(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+        remote: SocketAddr,
+        in_use: impl Fn(ConnId) -> bool,
+    ) -> Opened {
+        self.remove(id);
+        let mut opened = Opened::Added;
+        if self.open.len() >= self.capacity {
+            let idle = self.open.iter().filter(|known| !in_use(known.id));
+            let Some(oldest) = idle.min_by_key(|known| known.last_heard) else {
+                return Opened::Refused;
+            };
+            opened = Opened::Replaced(oldest.id);
+            self.remove(oldest.id);
+        }
+        self.open.push(Connection {
+            id,
+            remote,
+            framer: Some(StreamFramer::new()),
+            last_heard: now,
+        });
+        opened
+    }
+
+    /// Forgets a connection; false when there was none.
+    pub(super) fn remove(&mut self, id: ConnId) -> bool {
+        let at = self.open.iter().position(|known| known.id == id);
+        at.map(|at| self.open.swap_remove(at)).is_some()
+    }
+
+    /// Whether a connection is open.
+    pub(super) fn contains(&self, id: ConnId) -> bool {
+        self.open.iter().any(|known| known.id == id)
+    }
+
+    /// An open connection with that far end.
+    pub(super) fn to(&self, remote: SocketAddr) -> Option<ConnId> {
+        let found = self.open.iter().find(|known| known.remote == remote);
+        found.map(|known| known.id)
+    }
+
+    /// Takes the framer of a connection, on which bytes came, and tells its far end.
+    pub(super) fn take_framer(
+        &mut self,
+        now: Instant,
+        id: ConnId,
+    ) -> Option<(StreamFramer, SocketAddr)> {
+        let known = self.open.iter_mut().find(|known| known.id == id)?;
+        known.last_heard = now;
+        Some((known.framer.take()?, known.remote))
+    }
+
+    /// Puts a framer back, unless the connection has gone since.
+    pub(super) fn return_framer(&mut self, id: ConnId, framer: StreamFramer) {
+        if let Some(known) = self.open.iter_mut().find(|known| known.id == id) {
+            known.framer = Some(framer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remote(port: u16) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], port))
+    }
+
+    #[test]
+    fn the_connection_silent_longest_makes_room() {
+        let mut connections = Connections::new(2);
+        let at = Instant::from_millis;
+        connections.add(at(1), ConnId(1), remote(1), |_| false);
+        connections.add(at(2), ConnId(2), remote(2), |_| false);
+        let (framer, _) = connections.take_framer(at(3), ConnId(1)).unwrap();
+        connections.return_framer(ConnId(1), framer);
+        let opened = connections.add(at(4), ConnId(3), remote(3), |_| false);
+        assert_eq!(opened, Opened::Replaced(ConnId(2)));
+        assert_eq!(connections.to(remote(1)), Some(ConnId(1)));
+        assert_eq!(connections.to(remote(2)), None);
+    }
+
+    #[test]
+    fn connections_of_calls_are_not_given_up() {
+        let mut connections = Connections::new(2);
+        connections.add(Instant::ZERO, ConnId(1), remote(1), |_| false);
+        connections.add(Instant::ZERO, ConnId(2), remote(2), |_| false);
+        let only_2 = |id| id == ConnId(2);
+        let opened = connections.add(Instant::ZERO, ConnId(3), remote(3), only_2);
+        assert_eq!(opened, Opened::Replaced(ConnId(1)));
+        let opened = connections.add(Instant::ZERO, ConnId(4), remote(4), |_| true);
+        assert_eq!(opened, Opened::Refused);
+        assert!(!connections.contains(ConnId(4)));
+        assert_eq!(connections.len(), 2);
+    }
+}

@@ -1,0 +1,205 @@
+//! Dialogs (RFC 3261 section 12): identity, sequence numbers, route set and remote target.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use core::net::SocketAddr;
+
+use crate::base::ids::ConnId;
+use crate::wire::sip_message::SipMessage;
+use crate::wire::sip_uri::Uri;
+
+use super::table::hash;
+use super::transmit::SipDestination;
+
+/// How a message came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Arrival {
+    /// Where from.
+    pub(super) remote: SocketAddr,
+    /// The connection; none over UDP.
+    pub(super) conn: Option<ConnId>,
+    /// Where to open another connection once that one is gone: sent-by's port at the address that the
+    /// message came from (section 18.2.2).
+    pub(super) back: SocketAddr,
+}
+
+impl Arrival {
+    /// Over UDP.
+    pub(super) fn datagram(remote: SocketAddr) -> Self {
+        Self {
+            remote,
+            conn: None,
+            back: remote,
+        }
+    }
+
+    /// Over a connection.
+    pub(super) fn stream(conn: ConnId, remote: SocketAddr) -> Self {
+        Self {
+            remote,
+            conn: Some(conn),
+            back: SocketAddr::new(remote.ip(), 5060),
+        }
+    }
+
+    /// With the way back that the request's top Via tells.
+    pub(super) fn of(mut self, message: &SipMessage<'_>) -> Self {
+        if self.conn.is_some() {
+            let port = message.via().port.filter(|port| *port != 0);
+            self.back = SocketAddr::new(self.remote.ip(), port.unwrap_or(5060));
+        }
+        self
+    }
+
+    /// Where answers go to a request that came this way, `address` being where they go over UDP.
+    pub(super) fn answers_to(&self, address: SocketAddr) -> SipDestination {
+        match self.conn {
+            Some(conn) => SipDestination::Tcp {
+                conn: Some(conn),
+                remote: self.back,
+            },
+            None => SipDestination::Udp(address),
+        }
+    }
+}
+
+/// One dialog, in which we were called.
+#[derive(Debug)]
+pub(super) struct Dialog {
+    call_id: Box<str>,
+    local_tag: Box<str>,
+    remote_tag: Box<str>,
+    /// From of our requests, tag included.
+    local: Box<str>,
+    /// To of our requests, tag included.
+    remote: Box<str>,
+    /// URI that our requests are for.
+    target: Box<str>,
+    /// Route values, the nearest first.
+    routes: Vec<Box<str>>,
+    local_cseq: u32,
+    remote_cseq: u32,
+    arrival: Arrival,
+}
+
+/// A request of ours, complete but for Via and what it is about.
+#[derive(Clone, Debug)]
+pub(super) struct DialogRequest {
+    pub(super) request: rsip::Request,
+    /// URI of the first hop as text.
+    pub(super) next_hop: Box<str>,
+}
+
+impl Dialog {
+    /// The dialog that an INVITE makes with our tag (section 12.1.1).
+    pub(super) fn new(invite: &SipMessage<'_>, local_tag: &str, arrival: Arrival) -> Self {
+        let local = format!("{};tag={local_tag}", invite.to().to_text());
+        let routes = invite.headers().record_routes();
+        let mut dialog = Self {
+            call_id: invite.call_id().into(),
+            local_tag: local_tag.into(),
+            remote_tag: invite.from().tag().unwrap_or_default().into(),
+            local: local.into(),
+            remote: invite.from().to_text().into(),
+            // A peer of RFC 2543 may send no Contact: requests go to its From then.
+            target: invite.from().uri.text.into(),
+            routes: routes.map(|route| route.to_text().into()).collect(),
+            local_cseq: 0,
+            remote_cseq: invite.cseq().number,
+            arrival,
+        };
+        dialog.refresh_target(invite);
+        dialog
+    }
+
+    /// The place in a table of the dialog with that Call-ID and tag of ours.
+    pub(super) fn hash(call_id: &str, local_tag: &str) -> u64 {
+        hash(0, &[call_id.as_bytes(), local_tag.as_bytes()])
+    }
+
+    /// Whether a request with a To tag belongs here (section 12.2.2).
+    pub(super) fn has(&self, request: &SipMessage<'_>) -> bool {
+        *self.call_id == *request.call_id()
+            && Some(&*self.local_tag) == request.to().tag()
+            && *self.remote_tag == *request.from().tag().unwrap_or_default()
+    }
+
+    /// The tag that is ours.
+    pub(super) fn local_tag(&self) -> &str {
+        &self.local_tag
+    }
+
+    /// How the peer's last request came.
+    pub(super) fn arrival(&self) -> Arrival {
+        self.arrival
+    }
+
+    /// Notes a request of the peer; false when it is older than one before (section 12.2.2). An
+    /// INVITE has to be newer, since its ACK is known by the number alone.
+    pub(super) fn take(&mut self, request: &SipMessage<'_>, arrival: Arrival) -> bool {
+        let number = request.cseq().number;
+        let is_invite = request.method().is_some_and(|m| m == rsip::Method::Invite);
+        if number < self.remote_cseq || (is_invite && number == self.remote_cseq) {
+            return false;
+        }
+        self.remote_cseq = number;
+        self.arrival = arrival;
+        true
+    }
+
+    /// Takes the Contact of an INVITE for the remote target.
+    pub(super) fn refresh_target(&mut self, invite: &SipMessage<'_>) {
+        if let Some(contact) = invite.headers().contacts().next() {
+            self.target = contact.uri.text.into();
+        }
+    }
+
+    /// The next request of ours (section 12.2.1.1), with its route by RFC 3261 or RFC 2543 proxies.
+    pub(super) fn request(&mut self, method: rsip::Method) -> DialogRequest {
+        self.local_cseq = self.local_cseq.wrapping_add(1) & 0x7fff_ffff;
+        let first = self.routes.first().and_then(|route| address(route));
+        let is_strict = first
+            .and_then(|uri| Uri::parse(uri.as_bytes()))
+            .is_some_and(|uri| !uri.is_loose_route());
+        let next_hop = first.unwrap_or(&self.target);
+        // A strict router takes its own URI for the Request-URI and the target at the end of Route.
+        let routes = self.routes.iter().skip(usize::from(is_strict));
+        let last = is_strict.then(|| format!("<{}>", self.target));
+        let request_uri = if is_strict { next_hop } else { &self.target };
+        let mut headers = rsip::Headers::default();
+        headers.push(rsip::Header::MaxForwards("70".into()));
+        for route in routes.map(|route| route.to_string()).chain(last) {
+            headers.push(rsip::Header::Route(route.into()));
+        }
+        headers.push(rsip::Header::From(self.local.to_string().into()));
+        headers.push(rsip::Header::To(self.remote.to_string().into()));
+        headers.push(rsip::Header::CallId(self.call_id.to_string().into()));
+        let cseq = format!("{} {method}", self.local_cseq);
+        headers.push(rsip::Header::CSeq(cseq.into()));
+        let uri = Uri::parse(request_uri.as_bytes());
+        DialogRequest {
+            next_hop: next_hop.into(),
+            request: rsip::Request {
+                method,
+                uri: uri.map(|uri| uri.to_rsip()).unwrap_or_default(),
+                version: rsip::Version::V2,
+                headers,
+                body: Vec::new(),
+            },
+        }
+    }
+}
+
+/// The URI within a name-addr value that was checked before.
+fn address(value: &str) -> Option<&str> {
+    let uri = crate::wire::sip_header::NameAddr::parse(value.as_bytes())?.uri;
+    Some(uri.text)
+}

@@ -1,0 +1,523 @@
+//! The endpoint: one entry and one exit for all SIP of a trunk.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+use std::collections::VecDeque;
+
+use crate::base::ids::{CallId, ConnId};
+use crate::base::network::Network;
+use crate::base::rng::Rng;
+use crate::base::time::Instant;
+use crate::limits::{
+    SIP_MESSAGE_BYTES, SIP_ROUTES, SIP_SPARE_CALLS, SIP_SPARE_CONNECTIONS, SIP_SPARE_TRANSACTIONS,
+    SIP_TRANSACTIONS_PER_CALL, SIP_TRANSMITS,
+};
+use crate::wire::sip_fault::{SipError, SipFault};
+use crate::wire::sip_frame::{StreamFramer, StreamItem};
+use crate::wire::sip_message::{SipMessage, StartLine};
+use crate::wire::sip_reply::ReplyHead;
+
+use super::answer::Answer;
+use super::connections::{Connections, Opened};
+use super::dialog::Arrival;
+use super::event::{Cause, EndedBy, SipCounters, SipEvent};
+use super::session_in::{Session, SessionTimeout};
+use super::table::{Slot, Table};
+use super::transaction_client::{ClientTimeout, ClientTransaction};
+use super::transaction_server::{ServerTimeout, ServerTransaction};
+use super::transmit::{Printed, SipDestination, SipTransmit, TransmitQueue};
+
+/// What an endpoint is told of its trunk.
+#[derive(Clone, Debug)]
+pub struct SipConfig {
+    /// The address and port that peers reach the trunk at, in Contact and Via, unless
+    /// [`SipEndpoint::set_local`] says otherwise.
+    pub local: SocketAddr,
+    /// `Server` of answers and `User-Agent` of requests.
+    pub user_agent: String,
+    /// Display name in Contact.
+    pub display_name: Option<String>,
+    /// Who may call. Everybody else is not answered at all.
+    pub allow: Vec<Network>,
+    /// Calls at once; one more is answered with 503.
+    pub calls: usize,
+}
+
+/// Why a connection was not taken; the owner closes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionRefused {
+    /// Its far end may not call.
+    Source,
+    /// Every connection there may be is in use by a call.
+    Full,
+}
+
+impl fmt::Display for ConnectionRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Source => "not allowed to call",
+            Self::Full => "too many connections",
+        })
+    }
+}
+
+/// The SIP machine of one trunk. Its tables are as large as they will ever be from the start.
+pub struct SipEndpoint {
+    pub(super) config: SipConfig,
+    /// Our address as seen by peers, where it is not the configured one; the oldest goes first.
+    routes: heapless::Vec<(IpAddr, IpAddr), SIP_ROUTES>,
+    pub(super) rng: Rng,
+    /// Makes the tags of answers without state: the same for the same request.
+    pub(super) secret: u64,
+    pub(super) sessions: Table<Session>,
+    /// Sessions whose end the owner was not told.
+    pub(super) live: usize,
+    pub(super) servers: Table<ServerTransaction>,
+    pub(super) clients: Table<ClientTransaction>,
+    pub(super) connections: Connections,
+    pub(super) counters: SipCounters,
+    pub(super) scratch: Box<[u8]>,
+    transmits: TransmitQueue,
+    events: VecDeque<SipEvent>,
+    events_capacity: usize,
+    deadline: Option<Instant>,
+}
+
+impl SipEndpoint {
+    /// An endpoint without calls.
+    pub fn new(config: SipConfig, mut rng: Rng) -> Self {
+        let calls = config.calls;
+        let sessions = calls.saturating_mul(2).saturating_add(SIP_SPARE_CALLS);
+        let connections = calls.saturating_add(SIP_SPARE_CONNECTIONS);
+        // An INVITE is taken when there is room for all that its call may tell before it is drained:
+        // four events a call.
+        let events = calls.saturating_mul(4).saturating_add(connections);
+        let servers = calls.saturating_mul(SIP_TRANSACTIONS_PER_CALL);
+        Self {
+            secret: rng.u64(),
+            rng,
+            sessions: Table::new(sessions),
+            live: 0,
+            servers: Table::new(servers.saturating_add(SIP_SPARE_TRANSACTIONS)),
+            clients: Table::new(sessions.saturating_mul(2)),
+            connections: Connections::new(connections),
+            counters: SipCounters::default(),
+            scratch: vec![0; SIP_MESSAGE_BYTES].into(),
+            transmits: TransmitQueue::new(),
+            events: VecDeque::with_capacity(events.saturating_add(EVENTS_SPARE)),
+            events_capacity: events.saturating_add(EVENTS_SPARE),
+            deadline: None,
+            routes: heapless::Vec::new(),
+            config,
+        }
+    }
+
+    /// Whether a source may call.
+    pub fn allows(&self, address: IpAddr) -> bool {
+        self.is_allowed(address)
+    }
+
+    /// Says anew who may call. Calls that are up stay.
+    pub fn set_allow(&mut self, allow: Vec<Network>) {
+        self.config.allow = allow;
+    }
+
+    /// Sets the display name in Contact.
+    pub fn set_display_name(&mut self, name: Option<String>) {
+        self.config.display_name = name;
+    }
+
+    /// Says at which address of ours a peer reaches us, where it is not the configured one.
+    pub fn set_local(&mut self, remote: IpAddr, local: IpAddr) {
+        if self.local_for(remote) == local {
+            return;
+        }
+        self.routes.retain(|(to, _)| *to != remote);
+        if self.routes.is_full() {
+            self.routes.remove(0);
+        }
+        // Room was made above.
+        let _ = self.routes.push((remote, local));
+    }
+
+    /// The address of ours that a peer reaches us at.
+    pub(super) fn local_for(&self, remote: IpAddr) -> IpAddr {
+        let route = self.routes.iter().find(|(to, _)| *to == remote);
+        route.map_or(self.config.local.ip(), |(_, local)| *local)
+    }
+
+    /// Takes a datagram: one message, or nothing of interest. Work grows with its length alone.
+    pub fn handle_datagram(&mut self, now: Instant, remote: SocketAddr, bytes: &[u8]) {
+        if !self.is_allowed(remote.ip()) {
+            count(&mut self.counters.source_refused);
+            return;
+        }
+        let arrival = Arrival::datagram(remote);
+        self.handle_message(now, arrival, SipMessage::parse(bytes));
+        self.settle();
+    }
+
+    /// Takes a connection that a peer opened.
+    pub fn handle_accepted(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        remote: SocketAddr,
+    ) -> Result<(), ConnectionRefused> {
+        if !self.is_allowed(remote.ip()) {
+            count(&mut self.counters.source_refused);
+            return Err(ConnectionRefused::Source);
+        }
+        let sessions = &self.sessions;
+        let in_use = |id| {
+            sessions
+                .iter()
+                .any(|(_, session)| session.dialog.arrival().conn == Some(id))
+        };
+        match self.connections.add(now, conn, remote, in_use) {
+            Opened::Added => Ok(()),
+            Opened::Replaced(other) => {
+                count(&mut self.counters.connections_evicted);
+                self.push_event(SipEvent::Disconnect { conn: other });
+                Ok(())
+            }
+            Opened::Refused => {
+                count(&mut self.counters.connections_refused);
+                Err(ConnectionRefused::Full)
+            }
+        }
+    }
+
+    /// Takes a connection that the owner opened for a [`SipDestination::Tcp`] without one.
+    pub fn handle_connected(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        remote: SocketAddr,
+    ) -> Result<(), ConnectionRefused> {
+        self.handle_accepted(now, conn, remote)
+    }
+
+    /// A connection to `remote` could not be opened: requests that were to go over it have failed.
+    pub fn handle_connect_failed(&mut self, _now: Instant, remote: SocketAddr) {
+        let failed = SipDestination::Tcp { conn: None, remote };
+        while let Some(slot) = self.waiting_client(|t| t.destination() == failed) {
+            self.request_failed(slot);
+        }
+        self.settle();
+    }
+
+    /// A connection is gone. Requests that wait for their answer on it go again over a new one.
+    pub fn handle_disconnected(&mut self, _now: Instant, conn: ConnId) {
+        if !self.connections.remove(conn) {
+            return;
+        }
+        let on_it = |destination: SipDestination| matches!(destination, SipDestination::Tcp { conn: Some(id), .. } if id == conn);
+        while let Some(slot) = self.waiting_client(|t| on_it(t.destination())) {
+            let moved = self.clients.update(slot, ClientTransaction::move_to_new);
+            if let Some((destination, request)) = moved {
+                count(&mut self.counters.resent);
+                self.send(destination, request);
+            }
+        }
+        self.settle();
+    }
+
+    /// Takes bytes of a connection, in any pieces. Work grows with their number alone.
+    pub fn handle_stream(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
+        let Some((mut framer, remote)) = self.connections.take_framer(now, conn) else {
+            return;
+        };
+        if self.read_stream(now, Arrival::stream(conn, remote), &mut framer, bytes) {
+            self.connections.return_framer(conn, framer);
+        } else {
+            count(&mut self.counters.streams_broken);
+            self.connections.remove(conn);
+            self.push_event(SipEvent::Disconnect { conn });
+        }
+        self.settle();
+    }
+
+    /// Does what is due. When more is due than messages can be queued, the rest waits for the next
+    /// call, and [`SipEndpoint::poll_timeout`] goes on naming the past.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for _ in 0..SIP_TRANSMITS {
+            if self.transmits.is_full() || !self.one_timeout(now) {
+                break;
+            }
+        }
+        self.settle();
+    }
+
+    /// The next message to send.
+    pub fn poll_transmit(&mut self) -> Option<SipTransmit<'_>> {
+        self.transmits.pop()
+    }
+
+    /// The next thing to know. Messages that wait are to be sent before it is acted upon.
+    pub fn poll_event(&mut self) -> Option<SipEvent> {
+        self.events.pop_front()
+    }
+
+    /// When [`SipEndpoint::handle_timeout`] is to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &SipCounters {
+        &self.counters
+    }
+
+    /// Calls whose end the owner was not told.
+    pub fn calls(&self) -> usize {
+        self.live
+    }
+
+    /// Calls that have ended but for our BYE, which is not sent or not answered.
+    pub fn closing_calls(&self) -> usize {
+        self.sessions.len().saturating_sub(self.live)
+    }
+
+    /// Entries of all tables but that of connections: nothing is going on when it is 0.
+    pub fn busy(&self) -> usize {
+        let transactions = self.servers.len().saturating_add(self.clients.len());
+        self.sessions.len().saturating_add(transactions)
+    }
+
+    /// Connections that are open.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Panics when the tables disagree; for tests and fuzzers.
+    pub fn check_invariants(&self) {
+        self.sessions.check_invariants();
+        self.servers.check_invariants();
+        self.clients.check_invariants();
+        let live = self.sessions.iter().filter(|(_, s)| !s.is_ending()).count();
+        assert_eq!(live, self.live, "calls counted and calls held differ");
+        for (_, session) in self.sessions.iter() {
+            let pending = session.initial_invite().or(session.reinvite());
+            let has_transaction = pending.is_none_or(|p| self.servers.get(p.transaction).is_some());
+            assert!(has_transaction, "an INVITE has lost its transaction");
+        }
+        assert!(
+            self.events.len() <= self.events_capacity,
+            "events have grown"
+        );
+    }
+
+    /// Whether a source may call.
+    pub(super) fn is_allowed(&self, address: IpAddr) -> bool {
+        let mut allow = self.config.allow.iter();
+        allow.any(|network| network.contains(address))
+    }
+
+    /// Queues a message, on a connection that is open or without one.
+    pub(super) fn send(&mut self, destination: SipDestination, message: Printed) {
+        let destination = match destination {
+            SipDestination::Tcp { conn, remote } => SipDestination::Tcp {
+                conn: conn
+                    .filter(|id| self.connections.contains(*id))
+                    .or_else(|| self.connections.to(remote)),
+                remote,
+            },
+            udp @ SipDestination::Udp(_) => udp,
+        };
+        if !self.transmits.push(destination, message) {
+            count(&mut self.counters.transmits_dropped);
+        }
+    }
+
+    pub(super) fn push_event(&mut self, event: SipEvent) {
+        // Room was made sure of when the call was taken.
+        if self.events.len() < self.events_capacity {
+            self.events.push_back(event);
+        }
+    }
+
+    /// Whether another INVITE could tell all it may have to tell.
+    pub(super) fn has_event_room(&self) -> bool {
+        let owed = self.live.saturating_add(1).saturating_mul(3);
+        let needed = self.events.len().saturating_add(owed).saturating_add(1);
+        needed <= self.events_capacity
+    }
+
+    /// Tells the owner of a call's end.
+    pub(super) fn tell_ended(&mut self, slot: Slot, cause: Cause, by: EndedBy) {
+        self.live = self.live.saturating_sub(1);
+        let id = call_id(slot);
+        self.push_event(SipEvent::Ended { id, cause, by });
+    }
+
+    /// Recomputes the next deadline; the last thing of every entry.
+    pub(super) fn settle(&mut self) {
+        let transactions =
+            Instant::earliest(self.servers.next_deadline(), self.clients.next_deadline());
+        self.deadline = Instant::earliest(self.sessions.next_deadline(), transactions);
+    }
+
+    fn handle_message(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        message: Result<SipMessage<'_>, SipError<'_>>,
+    ) {
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => return self.handle_fault(arrival, error),
+        };
+        match message.start() {
+            StartLine::Request { method, .. } => {
+                let method = *method;
+                self.receive_request(now, arrival.of(&message), method, &message);
+            }
+            StartLine::Status { code, .. } => self.receive_response(now, *code, &message),
+        }
+    }
+
+    fn handle_fault(&mut self, arrival: Arrival, error: SipError<'_>) {
+        let Some(headers) = error.answer_to else {
+            let counter = match error.fault {
+                SipFault::KeepAlive => &mut self.counters.keep_alives,
+                _ => &mut self.counters.unreadable,
+            };
+            return count(counter);
+        };
+        count(&mut self.counters.malformed);
+        let head = ReplyHead::new(&headers, arrival.remote);
+        let destination = arrival.answers_to(head.destination());
+        let tag = self.stateless_tag(&headers);
+        let answer = Answer::status(error.fault.status());
+        if let Some(printed) = self.print(&head, &tag, answer) {
+            self.send(destination, printed);
+        }
+    }
+
+    /// False when the stream cannot go on.
+    fn read_stream(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        framer: &mut StreamFramer,
+        bytes: &[u8],
+    ) -> bool {
+        let mut rest = bytes;
+        loop {
+            let taken = framer.push(rest);
+            rest = rest.get(taken..).unwrap_or_default();
+            loop {
+                match framer.next_item() {
+                    Ok(Some(StreamItem::Message(message) | StreamItem::Unframed(message))) => {
+                        self.handle_message(now, arrival, SipMessage::parse_stream(message));
+                    }
+                    Ok(Some(StreamItem::KeepAlive)) => {
+                        count(&mut self.counters.keep_alives);
+                        let back = arrival.answers_to(arrival.remote);
+                        self.send(back, Printed::from(&b"\r\n"[..]));
+                    }
+                    Ok(None) => break,
+                    Err(_) => return false,
+                }
+            }
+            if rest.is_empty() {
+                return true;
+            }
+            if taken == 0 {
+                return false;
+            }
+        }
+    }
+
+    /// Does one thing that is due; false when there is none.
+    fn one_timeout(&mut self, now: Instant) -> bool {
+        if let Some(slot) = self.servers.due(now) {
+            match self.servers.update(slot, |t| t.timed_out(now)) {
+                Some(ServerTimeout::Resend(destination, answer)) => {
+                    count(&mut self.counters.resent);
+                    self.send(destination, answer);
+                }
+                Some(ServerTimeout::NoAck) => {
+                    count(&mut self.counters.acks_missing);
+                    self.servers.remove(slot);
+                }
+                _ => {
+                    self.servers.remove(slot);
+                }
+            }
+            true
+        } else if let Some(slot) = self.clients.due(now) {
+            match self.clients.update(slot, |t| t.timed_out(now)) {
+                Some(ClientTimeout::Resend(destination, request)) => {
+                    count(&mut self.counters.resent);
+                    self.send(destination, request);
+                }
+                Some(ClientTimeout::NoAnswer) => self.request_failed(slot),
+                _ => {
+                    self.clients.remove(slot);
+                }
+            }
+            true
+        } else if let Some(slot) = self.sessions.due(now) {
+            match self.sessions.update(slot, |s| s.timed_out(now)) {
+                Some(SessionTimeout::Resend(destination, answer)) => {
+                    count(&mut self.counters.resent);
+                    self.send(destination, answer);
+                }
+                Some(SessionTimeout::NoAck { was_up }) => {
+                    count(&mut self.counters.acks_missing);
+                    if was_up {
+                        let cause = Cause::new(408, "the caller never acknowledged our 200");
+                        self.tell_ended(slot, cause, EndedBy::Silence);
+                    }
+                    self.send_bye(now, slot, None);
+                }
+                Some(SessionTimeout::Expired) => {
+                    let cause = Cause::new(487, "the INVITE expired");
+                    self.cancel_call(now, slot, cause, EndedBy::Remote);
+                }
+                Some(SessionTimeout::Nothing) | None => {}
+            }
+            true
+        } else {
+            false
+        }
+    }
+
+    fn waiting_client(&self, wanted: impl Fn(&ClientTransaction) -> bool) -> Option<Slot> {
+        let mut waiting = self.clients.iter().filter(|(_, t)| t.is_waiting());
+        waiting.find(|(_, t)| wanted(t)).map(|(slot, _)| slot)
+    }
+}
+
+/// Events there is room for beyond those of calls.
+const EVENTS_SPARE: usize = 16;
+
+/// One more of something.
+pub(super) fn count(counter: &mut u64) {
+    *counter = counter.saturating_add(1);
+}
+
+/// The handle of a session.
+pub(super) fn call_id(slot: Slot) -> CallId {
+    CallId::new(slot.index, slot.generation)
+}
+
+/// The session of a handle.
+pub(super) fn slot(id: CallId) -> Slot {
+    Slot {
+        index: id.index(),
+        generation: id.generation(),
+    }
+}

@@ -1,0 +1,193 @@
+//! What an endpoint tells its owner, and what it counts.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use core::fmt;
+use core::net::SocketAddr;
+
+use crate::base::ids::{CallId, ConnId};
+
+/// Something the owner has to know or to decide.
+///
+/// Every [`SipEvent::Invite`] is followed by exactly one [`SipEvent::Ended`] of the same call, after
+/// which its handle is of no use; between them come the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SipEvent {
+    /// A caller rings. Answer by `ring`, `accept` or `reject`.
+    Invite {
+        /// The call from now on.
+        id: CallId,
+        /// User part of From, escapes resolved; its host when it has none.
+        caller: String,
+        /// User part of the Request-URI, escapes resolved: the number that was dialled. Empty when
+        /// nothing was.
+        callee: String,
+        /// Display name of From.
+        display_name: Option<String>,
+        /// The Call-ID of the wire.
+        call_id: String,
+        /// Where the INVITE came from.
+        remote: SocketAddr,
+        /// The session description; without one the 200 has to carry an offer.
+        offer: Option<Box<[u8]>>,
+    },
+    /// The caller acknowledged our 200.
+    Confirmed {
+        /// The call.
+        id: CallId,
+        /// The answer to the offer that was in our 200.
+        answer: Option<Box<[u8]>>,
+    },
+    /// The caller wants other media. Answer by `answer_reinvite` or `refuse_reinvite`.
+    Reinvite {
+        /// The call.
+        id: CallId,
+        /// The new offer; without one the 200 has to carry ours.
+        offer: Option<Box<[u8]>>,
+    },
+    /// The caller acknowledged the 200 to its re-INVITE.
+    ReinviteConfirmed {
+        /// The call.
+        id: CallId,
+        /// The answer to the offer that was in our 200.
+        answer: Option<Box<[u8]>>,
+    },
+    /// The caller took its re-INVITE back; all stays as it was.
+    ReinviteCancelled {
+        /// The call.
+        id: CallId,
+    },
+    /// The call is over. A BYE that is due is sent and repeated without the owner.
+    Ended {
+        /// The call that was.
+        id: CallId,
+        /// Why.
+        cause: Cause,
+        /// Through whom.
+        by: EndedBy,
+    },
+    /// Close a connection, after what waits to be sent on it.
+    Disconnect {
+        /// The connection; the endpoint has forgotten it.
+        conn: ConnId,
+    },
+}
+
+/// Who ended a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedBy {
+    /// The owner, by `reject` or `hangup`.
+    Local,
+    /// The caller.
+    Remote,
+    /// Nobody: the caller stopped answering.
+    Silence,
+}
+
+/// Why a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The SIP status code that says it best; 200 for a call that ended as calls do.
+    pub code: u16,
+    /// In words.
+    pub words: String,
+}
+
+impl Cause {
+    /// A cause of code and words.
+    pub fn new(code: u16, words: impl Into<String>) -> Self {
+        Self {
+            code,
+            words: words.into(),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code, self.words)
+    }
+}
+
+/// Why a command was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SipRefusal {
+    /// The call is over.
+    NoSuchCall,
+    /// The call is not where the command makes sense.
+    WrongState,
+    /// The message would not fit into `SIP_MESSAGE_BYTES`; nothing was sent.
+    TooLarge,
+    /// No room for another request to the caller.
+    Full,
+}
+
+impl fmt::Display for SipRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSuchCall => "the call is over",
+            Self::WrongState => "the call is not in a state for that",
+            Self::TooLarge => "the SIP message is too large",
+            Self::Full => "too many SIP requests are unanswered",
+        })
+    }
+}
+
+/// What an endpoint counts. Every message that leads to nothing is in one of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SipCounters {
+    /// Messages and connections from sources that may not call; nothing is answered.
+    pub source_refused: u64,
+    /// What is no SIP, or a message that cannot be read and asks for no answer.
+    pub unreadable: u64,
+    /// Requests that were answered with what is wrong with their form.
+    pub malformed: u64,
+    /// Line ends between messages, to keep a way open.
+    pub keep_alives: u64,
+    /// Requests outside calls that were answered with a refusal other than the above.
+    pub requests_refused: u64,
+    /// OPTIONS that were answered.
+    pub options: u64,
+    /// Repetitions of requests that were absorbed.
+    pub retransmissions: u64,
+    /// Requests that came again over another way (482).
+    pub merged: u64,
+    /// Requests for a dialog or transaction that there is not (481).
+    pub unknown_dialog: u64,
+    /// Requests within a dialog that came out of order (500).
+    pub out_of_order: u64,
+    /// ACKs that belong to nothing.
+    pub stray_acks: u64,
+    /// Responses that belong to nothing.
+    pub stray_responses: u64,
+    /// INVITEs that began a call.
+    pub calls: u64,
+    /// INVITEs that found no room (503).
+    pub calls_refused: u64,
+    /// Messages of ours that were sent again.
+    pub resent: u64,
+    /// Answers to INVITE whose ACK never came.
+    pub acks_missing: u64,
+    /// Requests of ours that nobody answered.
+    pub requests_unanswered: u64,
+    /// Messages dropped because the owner did not take them in time.
+    pub transmits_dropped: u64,
+    /// Messages that did not fit into `SIP_MESSAGE_BYTES` when printed.
+    pub oversized: u64,
+    /// Transactions given up early for want of room.
+    pub transactions_evicted: u64,
+    /// Connections that found no room.
+    pub connections_refused: u64,
+    /// Connections closed to make room.
+    pub connections_evicted: u64,
+    /// Connections whose messages could not be told apart.
+    pub streams_broken: u64,
+}

@@ -1,0 +1,170 @@
+//! Non-INVITE client transactions (RFC 3261 section 17.1.2): our BYE and INFO requests.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use crate::base::ids::CallId;
+use crate::base::time::Instant;
+use crate::wire::sip_message::SipMessage;
+
+use super::table::{Timed, hash};
+use super::timer::{Backoff, TIMER_F, timer_k};
+use super::transmit::{Printed, SipDestination};
+
+/// What a request of ours is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The end of a call.
+    Bye,
+    /// A keyframe.
+    Info,
+}
+
+impl Purpose {
+    pub(super) const fn method(self) -> rsip::Method {
+        match self {
+            Self::Bye => rsip::Method::Bye,
+            Self::Info => rsip::Method::Info,
+        }
+    }
+}
+
+/// Where a transaction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Sent. Trying and Proceeding differ by the backoff alone.
+    Trying {
+        resend: Option<Backoff>,
+        until: Instant,
+    },
+    /// Answered; repetitions of the answer are absorbed.
+    Completed { until: Instant },
+}
+
+/// The client side of one request.
+#[derive(Debug)]
+pub(super) struct ClientTransaction {
+    branch: Box<str>,
+    call: CallId,
+    purpose: Purpose,
+    destination: SipDestination,
+    request: Printed,
+    state: State,
+}
+
+/// What came of a deadline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ClientTimeout {
+    /// The request is to be sent again.
+    Resend(SipDestination, Printed),
+    /// Nobody answered: as if a 408 had come. The transaction is over.
+    NoAnswer,
+    /// The transaction is over.
+    Ended,
+}
+
+impl ClientTransaction {
+    /// The transaction of a request that is being sent.
+    pub(super) fn new(
+        now: Instant,
+        branch: &str,
+        (call, purpose): (CallId, Purpose),
+        destination: SipDestination,
+        request: Printed,
+    ) -> Self {
+        Self {
+            branch: branch.into(),
+            call,
+            purpose,
+            destination,
+            request,
+            state: State::Trying {
+                resend: (!destination.is_reliable()).then(|| Backoff::new(now)),
+                until: now + TIMER_F,
+            },
+        }
+    }
+
+    /// The place in a table of the transaction with that branch.
+    pub(super) fn hash(branch: &str) -> u64 {
+        hash(0, &[branch.as_bytes()])
+    }
+
+    /// Whether a response is one to this request (section 17.1.3).
+    pub(super) fn is_answered_by(&self, response: &SipMessage<'_>) -> bool {
+        response.via().branch == Some(&*self.branch)
+            && response.cseq().method == self.purpose.method()
+    }
+
+    /// The call and what the request was for.
+    pub(super) fn owner(&self) -> (CallId, Purpose) {
+        (self.call, self.purpose)
+    }
+
+    /// Whether it waits for its final response.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Trying { .. })
+    }
+
+    /// Where the request went.
+    pub(super) fn destination(&self) -> SipDestination {
+        self.destination
+    }
+
+    /// Its connection is gone: the request goes again, over another one.
+    pub(super) fn move_to_new(&mut self) -> (SipDestination, Printed) {
+        let remote = self.destination.remote();
+        self.destination = SipDestination::Tcp { conn: None, remote };
+        (self.destination, self.request.clone())
+    }
+
+    /// A response came. Gives its code once, when it is the first final one.
+    pub(super) fn answered(&mut self, now: Instant, code: u16) -> Option<u16> {
+        let State::Trying { resend, .. } = &mut self.state else {
+            return None;
+        };
+        if code < 200 {
+            if let Some(backoff) = resend {
+                backoff.slow_down(now);
+            }
+            return None;
+        }
+        self.state = State::Completed {
+            until: now + timer_k(self.destination.is_reliable()),
+        };
+        Some(code)
+    }
+
+    /// A deadline came. After anything but `Resend` the transaction is to be removed.
+    pub(super) fn timed_out(&mut self, now: Instant) -> ClientTimeout {
+        match &mut self.state {
+            State::Trying {
+                resend: Some(backoff),
+                until,
+            } if now < *until => {
+                backoff.sent(now);
+                ClientTimeout::Resend(self.destination, self.request.clone())
+            }
+            State::Trying { .. } => ClientTimeout::NoAnswer,
+            State::Completed { .. } => ClientTimeout::Ended,
+        }
+    }
+}
+
+impl Timed for ClientTransaction {
+    fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::Trying { resend, until } => {
+                Some(resend.map_or(until, |backoff| backoff.next().min(until)))
+            }
+            State::Completed { until } => Some(until),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Our own requests within a call, BYE and INFO, and what comes back (RFC 3261 sections 12.2.1, 15).
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use rsip::Header;
+
+use crate::base::time::Instant;
+use crate::wire::sip_message::SipMessage;
+use crate::wire::sip_uri::Uri;
+
+use super::dialog::Arrival;
+use super::endpoint::{SipEndpoint, call_id, count, slot};
+use super::event::{Cause, EndedBy, SipRefusal};
+use super::table::Slot;
+use super::transaction_client::{ClientTransaction, Purpose};
+use super::transmit::SipDestination;
+
+/// The body that asks a phone for a keyframe (RFC 5168).
+const PICTURE_FAST_UPDATE: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\n\
+    <media_control><vc_primitive><to_encoder><picture_fast_update/></to_encoder></vc_primitive>\
+    </media_control>\r\n";
+
+impl SipEndpoint {
+    pub(super) fn receive_response(&mut self, now: Instant, code: u16, response: &SipMessage<'_>) {
+        let hash = ClientTransaction::hash(response.via().branch.unwrap_or_default());
+        let found = self.clients.find(hash, |t| t.is_answered_by(response));
+        let Some(transaction) = found else {
+            return count(&mut self.counters.stray_responses);
+        };
+        let answered = self.clients.update(transaction, |t| {
+            let (call, purpose) = t.owner();
+            Some((t.answered(now, code)?, call, purpose))
+        });
+        if let Some(Some((code, call, purpose))) = answered {
+            self.request_answered(slot(call), purpose, code);
+        }
+    }
+
+    /// A request of ours will not be answered.
+    pub(super) fn request_failed(&mut self, transaction: Slot) {
+        count(&mut self.counters.requests_unanswered);
+        if let Some(transaction) = self.clients.remove(transaction) {
+            let (call, purpose) = transaction.owner();
+            self.request_answered(slot(call), purpose, 408);
+        }
+    }
+
+    /// Sends the BYE of a call that has ended; with the cause, when there is more to say than that.
+    pub(super) fn send_bye(&mut self, now: Instant, slot: Slot, cause: Option<&Cause>) {
+        let reason = cause.filter(|cause| cause.code >= 300).map(|cause| {
+            let words = cause.words.replace(['"', '\\'], "'");
+            let reason = format!("SIP;cause={};text=\"{words}\"", cause.code);
+            Header::Other("Reason".into(), reason)
+        });
+        let sent = self.send_request(now, slot, Purpose::Bye, reason.into_iter().collect());
+        if sent.is_err() {
+            self.sessions.remove(slot);
+        }
+    }
+
+    /// Sends the INFO that asks for a keyframe.
+    pub(super) fn send_info(&mut self, now: Instant, slot: Slot) -> Result<(), SipRefusal> {
+        let kind = "application/media_control+xml";
+        let transaction = self.send_request(
+            now,
+            slot,
+            Purpose::Info,
+            vec![Header::ContentType(kind.into())],
+        )?;
+        self.sessions.update(slot, |s| s.info = Some(transaction));
+        Ok(())
+    }
+
+    fn send_request(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        purpose: Purpose,
+        headers: Vec<Header>,
+    ) -> Result<Slot, SipRefusal> {
+        if !self.make_client_room() {
+            return Err(SipRefusal::Full);
+        }
+        let made = self.sessions.update(slot, |session| {
+            let request = session.dialog.request(purpose.method());
+            (request, session.dialog.arrival())
+        });
+        let (made, arrival) = made.ok_or(SipRefusal::NoSuchCall)?;
+        let destination = self.way_to(&made.next_hop, arrival);
+        let branch = format!("z9hG4bK{}", self.rng.token());
+        let mut request = made.request;
+        let mut all = vec![self.via(destination, &branch)];
+        all.extend(request.headers);
+        all.extend(headers);
+        request.headers = all.into();
+        if purpose == Purpose::Info {
+            request.body = PICTURE_FAST_UPDATE.into();
+        }
+        let printed = self.print_request(request).ok_or(SipRefusal::TooLarge)?;
+        let owner = (call_id(slot), purpose);
+        let transaction = ClientTransaction::new(now, &branch, owner, destination, printed.clone());
+        let hash = ClientTransaction::hash(&branch);
+        let transaction = self.clients.insert(hash, transaction);
+        let transaction = transaction.map_err(|_| SipRefusal::Full)?;
+        self.send(destination, printed);
+        Ok(transaction)
+    }
+
+    /// Where a request goes. Names are not resolved, and nobody is written to who may not call: where
+    /// the next hop is one of these, the request goes the way that the peer's last one came.
+    fn way_to(&self, next_hop: &str, arrival: Arrival) -> SipDestination {
+        let uri = Uri::parse(next_hop.as_bytes());
+        let address = uri.and_then(|uri| uri.socket_addr());
+        let address = address.filter(|address| self.is_allowed(address.ip()));
+        let transport = uri.and_then(|uri| uri.transport());
+        let named = |name: &str| transport.is_some_and(|t| t.eq_ignore_ascii_case(name));
+        let is_tcp = named("tcp") || (arrival.conn.is_some() && !named("udp"));
+        if !is_tcp {
+            return SipDestination::Udp(address.unwrap_or(arrival.remote));
+        }
+        let remote = address.unwrap_or(arrival.back);
+        let same_peer = address.is_none_or(|address| address.ip() == arrival.remote.ip());
+        SipDestination::Tcp {
+            conn: arrival
+                .conn
+                .filter(|conn| same_peer && self.connections.contains(*conn)),
+            remote,
+        }
+    }
+
+    fn request_answered(&mut self, slot: Slot, purpose: Purpose, code: u16) {
+        match purpose {
+            Purpose::Bye => {
+                self.sessions.remove(slot);
+            }
+            Purpose::Info => {
+                let is_up = self.sessions.update(slot, |session| {
+                    session.info = None;
+                    !session.is_ending()
+                });
+                // Section 12.2.1.2: the peer knows of no such call. A phone that does not answer INFO
+                // at all keeps its call.
+                if code == 481 && is_up == Some(true) {
+                    self.sessions.remove(slot);
+                    let cause = Cause::new(481, "the caller no longer knew the call");
+                    self.tell_ended(slot, cause, EndedBy::Remote);
+                }
+            }
+        }
+    }
+
+    /// Makes room for one request by forgetting one that was answered.
+    fn make_client_room(&mut self) -> bool {
+        if !self.clients.is_full() {
+            return true;
+        }
+        let answered = self.clients.iter().find(|(_, t)| !t.is_waiting());
+        let slot = answered.map(|(slot, _)| slot);
+        slot.and_then(|slot| self.clients.remove(slot)).is_some()
+    }
+}

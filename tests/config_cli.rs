@@ -1,0 +1,133 @@
+//! The program's command line: what it prints, where, and how it exits.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn data(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join("tests/data/config").join(name)
+}
+
+fn trunkcast(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trunkcast"));
+    command.args(args).output().unwrap()
+}
+
+/// Standard output, standard error and exit code of a run on a file of `tests/data/config`.
+fn on_file(command: &str, file: &str) -> (String, String, i32) {
+    texts(&trunkcast(&[
+        command,
+        "--config",
+        data(file).to_str().unwrap(),
+    ]))
+}
+
+fn texts(output: &Output) -> (String, String, i32) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let code = output.status.code().unwrap();
+    (text(&output.stdout), text(&output.stderr), code)
+}
+
+#[test]
+fn check_tells_each_problem_on_standard_error_and_exits_1() {
+    let (out, err, code) = on_file("check", "broken.yml");
+    assert_eq!((out.as_str(), code), ("", 1));
+    let listed = std::fs::read_to_string(data("broken.problems.txt")).unwrap();
+    let directory = format!("{}/", data("").parent().unwrap().join("config").display());
+    assert_eq!(err.replace(&directory, ""), listed);
+}
+
+#[test]
+fn check_tells_what_would_run_without_secrets_and_exits_0() {
+    let (out, err, code) = on_file("check", "full.yml");
+    assert_eq!((err.as_str(), code), ("", 0));
+    for words in [
+        "trunk pbx_t0: SIP on UDP and TCP port 40000\n",
+        "  calls from 192.0.2.10, 192.0.2.0/24, 2001:db8::/32\n",
+        "  codecs h264, pcma, pcmu\n",
+        "  published to rtmp://***@192.0.2.20/live as door_{callee}\n",
+        "trunk pbx_t1: SIP on UDP and TCP port 40002\n",
+        "  stays here: rtmp://THIS-BOX:1936/live/rtmp_{callee}\n",
+        "play-out: rtmp on 0.0.0.0:1936\n",
+        "media: address 192.0.2.1, UDP ports 31000-31399\n",
+        "limits: 50 calls at once\n",
+        "memory budget: ",
+        "full.yml:15: trunks.pbx_t0.register: read and checked, but",
+    ] {
+        assert!(out.contains(words), "{words:?} is missing:\n{out}");
+    }
+    assert!(!out.contains("hunter2") && !out.contains("joe"), "{out}");
+}
+
+#[test]
+fn check_takes_a_wcs_file() {
+    for file in ["wcs.yml", "wcs_printed.yml"] {
+        let (out, err, code) = on_file("check", file);
+        assert_eq!((err.as_str(), code), ("", 0));
+        assert!(out.contains("  calls from pbx_address\n"), "{out}");
+        assert!(
+            out.contains("published to rtmp://rtmp_server/live as rtmp_{callee}\n"),
+            "{out}"
+        );
+    }
+}
+
+#[test]
+fn nothing_starts_with_a_broken_file() {
+    let (out, err, code) = on_file("run", "broken.yml");
+    assert_eq!((out.as_str(), code), ("", 1));
+    assert_eq!(
+        err.lines().count(),
+        on_file("check", "broken.yml").1.lines().count()
+    );
+}
+
+#[test]
+fn a_named_file_that_cannot_be_read_is_a_problem() {
+    for name in ["missing.yml", "."] {
+        let (_, err, code) = on_file("check", name);
+        assert_eq!(code, 1);
+        assert!(err.contains(": expected a readable file: "), "{err}");
+    }
+    let path = std::env::temp_dir().join(format!("trunkcast-utf8-{}.yml", std::process::id()));
+    std::fs::write(&path, b"trunks:\n  t:\n    visibleName: \xff\n").unwrap();
+    let (_, err, code) = texts(&trunkcast(&["check", "--config", path.to_str().unwrap()]));
+    std::fs::write(&path, "é".repeat(200_000)).unwrap();
+    let (_, large, _) = texts(&trunkcast(&["check", "--config", path.to_str().unwrap()]));
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(code, 1);
+    assert!(err.ends_with(".yml:3: expected text in UTF-8\n"), "{err}");
+    assert!(
+        large.ends_with(".yml: expected at most 262144 bytes\n"),
+        "{large}"
+    );
+}
+
+#[test]
+fn wrong_usage_exits_2_with_the_nearest_name() {
+    let (out, err, code) = texts(&trunkcast(&["chekc"]));
+    assert_eq!((out.as_str(), code), ("", 2));
+    assert!(
+        err.contains("unknown command chekc; did you mean check?"),
+        "{err}"
+    );
+    assert_eq!(trunkcast(&["check", "--confg", "x"]).status.code(), Some(2));
+}
+
+#[test]
+fn help_and_version_exit_0() {
+    let (out, _, code) = texts(&trunkcast(&["--help"]));
+    assert_eq!(code, 0);
+    for words in [
+        "[run] [--config FILE]",
+        "check [--config FILE]",
+        "demo [--seconds N]",
+    ] {
+        assert!(out.contains(words), "{out}");
+    }
+    let (out, _, code) = texts(&trunkcast(&["--version"]));
+    assert_eq!(
+        (out, code),
+        (format!("trunkcast {}\n", env!("CARGO_PKG_VERSION")), 0)
+    );
+}

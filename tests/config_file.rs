@@ -1,0 +1,455 @@
+//! The configuration file as a user meets it: files that load, and every problem of those that
+//! do not.
+
+use std::time::Duration;
+
+use trunkcast::cli::config_file::{Problem, load};
+use trunkcast::gateway::config::{Codec, Config, Host, MediaAddress};
+
+const WCS: &str = include_str!("data/config/wcs.yml");
+const WCS_PRINTED: &str = include_str!("data/config/wcs_printed.yml");
+const EXAMPLE: &str = include_str!("data/config/example.yml");
+const FULL: &str = include_str!("data/config/full.yml");
+const BROKEN: &str = include_str!("data/config/broken.yml");
+const BROKEN_PROBLEMS: &str = include_str!("data/config/broken.problems.txt");
+
+/// A trunk that is all right, for tests about something else.
+const TRUNK: &str = "trunks:\n  t:\n    localPort: 40000\n    proxyIp: 192.0.2.10\n";
+
+fn config(text: &str) -> Config {
+    load(text, "f.yml").unwrap_or_else(|problems| panic!("{}\n{text}", listed(&problems)))
+}
+
+fn listed(problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(|problem| format!("{problem}\n"))
+        .collect()
+}
+
+/// The problems of a text, as printed.
+fn problems(text: &str) -> Vec<String> {
+    let problems = load(text, "f.yml").expect_err(text);
+    assert!(!problems.is_empty(), "refused without a problem: {text}");
+    problems.iter().map(Problem::to_string).collect()
+}
+
+/// The one problem of a valid trunk followed by more text.
+fn problem_after_trunk(more: &str) -> String {
+    let found = problems(&format!("{TRUNK}{more}"));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    found[0].clone()
+}
+
+fn assert_wcs(text: &str) {
+    let config = config(text);
+    assert_eq!(config.trunks.len(), 1);
+    let trunk = &config.trunks[0];
+    assert_eq!(trunk.name, "pbx_t0");
+    assert_eq!(trunk.local_port, 40_000);
+    assert_eq!(trunk.proxy, Some(Host::Name("pbx_address".to_owned())));
+    assert_eq!(trunk.remote_port, 5_060);
+    let url = trunk.url.as_ref().unwrap();
+    assert_eq!(
+        (url.host(), url.port(), url.app()),
+        ("rtmp_server", 1_935, "live")
+    );
+    assert_eq!(trunk.visible_name.as_deref(), Some("CUSTOM_NAME"));
+    let sdp = trunk.sdp.as_deref().unwrap();
+    assert!(
+        sdp.starts_with("o=10009 2469 1555 IN IP4 0.0.0.0\nc=IN IP4 0.0.0.0\n"),
+        "{sdp}"
+    );
+    assert!(
+        sdp.ends_with("a=fmtp:96 profile-level-id=42801F\na=recvonly\n"),
+        "{sdp}"
+    );
+    assert_eq!(trunk.sdp_params, ["b=AS:2000", "b=RS:50", "b=RR:100"]);
+    assert_eq!(
+        trunk.stream_name.expand("001201234", "", ""),
+        "rtmp_001201234"
+    );
+    assert_eq!(config.notices, [""; 0]);
+}
+
+#[test]
+fn a_wcs_file_loads_as_it_stands() {
+    assert_wcs(WCS);
+}
+
+#[test]
+fn a_wcs_file_loads_as_it_is_printed_with_its_trunk_at_column_zero() {
+    assert_wcs(WCS_PRINTED);
+}
+
+#[test]
+fn a_wcs_file_loads_whatever_editor_it_went_through() {
+    for file in [WCS, WCS_PRINTED] {
+        let crlf = file.replace('\n', "\r\n");
+        let unindented_list = file.replace("   - b=", "  - b=");
+        for variant in [
+            &crlf,
+            &unindented_list,
+            &format!("\u{feff}{file}"),
+            &format!("\u{feff}{crlf}"),
+        ] {
+            assert_wcs(variant);
+        }
+    }
+}
+
+#[test]
+fn a_wcs_file_loads_at_any_indentation() {
+    for width in [2, 4, 7] {
+        for file in [WCS, WCS_PRINTED] {
+            let wider = |line: &str| {
+                let bare = line.trim_start_matches(' ');
+                format!("{}{bare}\n", " ".repeat((line.len() - bare.len()) * width))
+            };
+            assert_wcs(&file.lines().map(wider).collect::<String>());
+        }
+    }
+}
+
+#[test]
+fn several_trunks_at_column_zero_load_in_their_order() {
+    let config = config(
+        "trunks:\nb:\n localPort: 40000\n proxyIp: 192.0.2.1\na:\n localPort: 40001\n proxyIp: pbx\n",
+    );
+    let names: Vec<&str> = config
+        .trunks
+        .iter()
+        .map(|trunk| trunk.name.as_str())
+        .collect();
+    assert_eq!(names, ["b", "a"]);
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = config(FULL);
+    let trunk = &config.trunks[0];
+    assert_eq!(trunk.proxy, Some(Host::Ip("192.0.2.10".parse().unwrap())));
+    let url = trunk.url.as_ref().unwrap();
+    assert_eq!(
+        (url.host(), url.port(), url.app()),
+        ("192.0.2.20", 1_935, "live")
+    );
+    assert_eq!(url.credentials().unwrap().password(), "hunter2");
+    assert_eq!(trunk.visible_name.as_deref(), Some("Lobby"));
+    assert_eq!(trunk.sdp_params, ["b=AS:2000"]);
+    let allow: Vec<String> = trunk.allow.iter().map(ToString::to_string).collect();
+    assert_eq!(allow, ["192.0.2.0/24", "2001:db8::/32"]);
+    let register = trunk.register.as_ref().unwrap();
+    assert_eq!(
+        (
+            register.login.as_str(),
+            register.authentication_name.as_str()
+        ),
+        ("box", "box2")
+    );
+    assert_eq!(
+        (register.password.expose().as_str(), register.expires),
+        ("hunter2", 300)
+    );
+    assert_eq!(
+        trunk.codecs,
+        Some(vec![Codec::H264, Codec::Opus, Codec::Pcma, Codec::Pcmu])
+    );
+    assert_eq!(trunk.stream_name.to_string(), "door_{callee}");
+    let plain = &config.trunks[1];
+    assert_eq!(plain.codecs, None);
+    assert_eq!((plain.remote_port, plain.url.is_none()), (5_060, true));
+    assert_eq!(config.rtmp_listen, "0.0.0.0:1936".parse().unwrap());
+    assert_eq!(config.rest.listen, "0.0.0.0:8082".parse().unwrap());
+    assert_eq!(config.rest.password.as_ref().unwrap().expose(), "hunter2");
+    assert_eq!(
+        config.media.address,
+        MediaAddress::Fixed("192.0.2.1".parse().unwrap())
+    );
+    assert_eq!(
+        (config.media.ports.first(), config.media.ports.last()),
+        (31_000, 31_399)
+    );
+    let hooks = config.hooks.as_ref().unwrap();
+    assert_eq!(
+        hooks.url.expose(),
+        "http://joe:hunter2@backend/MyAPI?key=hunter2"
+    );
+    assert_eq!(hooks.timeout, Duration::from_secs(20));
+    assert_eq!((config.limits.calls, config.limits.memory_mib), (50, 128));
+}
+
+#[test]
+fn the_documented_example_spells_out_the_defaults() {
+    let example = config(EXAMPLE);
+    let mut plain = config(TRUNK);
+    assert_eq!(example.notices, [""; 0]);
+    assert_eq!(example.trunks[0].stream_name, plain.trunks[0].stream_name);
+    assert_eq!(example.trunks[0].remote_port, plain.trunks[0].remote_port);
+    plain.trunks.clone_from(&example.trunks);
+    assert_eq!(example, plain);
+}
+
+#[test]
+fn what_is_not_active_yet_is_said_with_its_line() {
+    assert_eq!(
+        config(FULL).notices,
+        [
+            "f.yml:15: trunks.pbx_t0.register: read and checked, but the trunk does not register yet",
+            "f.yml:16: trunks.pbx_t0.codecs: opus not relayed yet: calls go without",
+            "f.yml:22: rest: read and checked, but the REST service is not there yet",
+            "f.yml:24: hooks: read and checked, but no hook is called yet",
+        ]
+    );
+}
+
+#[test]
+fn what_is_left_out_has_the_documented_default() {
+    let config = config(TRUNK);
+    let default = Config::default();
+    assert_eq!(config.rtmp_listen, "0.0.0.0:1935".parse().unwrap());
+    assert_eq!(config.rest.listen, "127.0.0.1:8081".parse().unwrap());
+    assert_eq!(config.media, default.media);
+    assert_eq!(
+        (
+            config.media.address,
+            config.media.ports.to_string().as_str()
+        ),
+        (MediaAddress::Auto, "31000-31999")
+    );
+    assert_eq!((config.limits.calls, config.limits.memory_mib), (32, 64));
+    assert_eq!(config.hooks, None);
+    assert_eq!(config.trunks[0].stream_name.to_string(), "rtmp_{callee}");
+    assert_eq!(config.notices, [""; 0]);
+}
+
+#[test]
+fn every_problem_of_a_file_is_told_at_once() {
+    let problems = load(BROKEN, "broken.yml").unwrap_err();
+    let listed = listed(&problems);
+    assert_eq!(listed, BROKEN_PROBLEMS, "\n{listed}");
+}
+
+#[test]
+fn no_problem_or_notice_repeats_a_secret() {
+    let broken = load(BROKEN, "f.yml").unwrap_err();
+    assert!(!listed(&broken).contains("hunter2") && !format!("{broken:?}").contains("hunter2"));
+    let long = "hunter2".repeat(99);
+    let bad = format!(
+        "{TRUNK}    url: rtmp://joe:hunter2@/live\n    register: {{login: x, password: {long}}}\n\
+         rest: {{password: {long}}}\nhooks: {{url: 'ftp://backend?hunter2'}}\n"
+    );
+    let found = problems(&bad);
+    assert_eq!(found.len(), 4, "{found:#?}");
+    assert!(
+        found.iter().all(|problem| !problem.contains("hunter2")),
+        "{found:#?}"
+    );
+    let full = config(FULL);
+    assert!(!format!("{full:?}").contains("hunter2"));
+    assert!(
+        full.notices
+            .iter()
+            .all(|notice| !notice.contains("hunter2"))
+    );
+}
+
+#[test]
+fn text_that_is_no_yaml_is_told_with_its_line() {
+    let found = problems("trunks:\n  t:\n\tlocalPort: 1\n");
+    assert!(
+        found[0].starts_with("f.yml:3: expected YAML: "),
+        "{found:?}"
+    );
+    let found = problems(&format!("{TRUNK}    localPort: 40001\n"));
+    assert_eq!(
+        found,
+        ["f.yml:5: localPort: expected once, but this key was given before"]
+    );
+    let found = problems(&format!("{TRUNK}  t:\n    localPort: 40001\n"));
+    assert_eq!(
+        found,
+        ["f.yml:5: t: expected once, but this key was given before"]
+    );
+}
+
+#[test]
+fn a_file_without_trunks_is_refused() {
+    assert_eq!(
+        problems(""),
+        ["f.yml:1: trunks: expected at least one trunk"]
+    );
+    assert_eq!(
+        problems("limits: {calls: 3}\n"),
+        ["f.yml:1: trunks: expected at least one trunk"]
+    );
+    assert_eq!(
+        problems("trunks: {}\n"),
+        ["f.yml:1: trunks: expected 1 to 16 trunks, found 0"]
+    );
+    assert!(
+        problems("rtmp:\n  listen: 0.0.0.0:1935\ntrunks:\n")[0].starts_with("f.yml:3: trunks: ")
+    );
+    assert!(problems("hello")[0].starts_with("f.yml:1: expected a mapping with trunks, "));
+    assert!(problems("trunks: [a, b]\n")[0].starts_with("f.yml:1: trunks: expected names"));
+}
+
+#[test]
+fn settings_at_the_wrong_depth_are_told_where_they_belong() {
+    let found = problems("trunks:\n  t:\n  localPort: 40000\n  proxyIp: 192.0.2.10\n");
+    assert_eq!(
+        found,
+        [
+            "f.yml:2: trunks.t: expected the trunk's settings below its name",
+            "f.yml:3: trunks.localPort: expected inside a trunk: indent it below the trunk's name",
+            "f.yml:4: trunks.proxyIp: expected inside a trunk: indent it below the trunk's name",
+        ]
+    );
+    assert_eq!(
+        problem_after_trunk("localPort: 40000\n"),
+        "f.yml:5: localPort: expected inside a trunk: indent it below the trunk's name"
+    );
+    // Beside trunks that are where they should be, one at column 0 is a mistake.
+    let found = problem_after_trunk("pbx:\n  localPort: 40001\n  proxyIp: 192.0.2.10\n");
+    assert!(found.starts_with("f.yml:5: pbx: unknown key; "), "{found}");
+}
+
+#[test]
+fn unknown_keys_name_the_nearest_known_one() {
+    for (more, expected) in [
+        (
+            "limit: {}\n",
+            "f.yml:5: limit: unknown key; did you mean limits?",
+        ),
+        (
+            "media: {port: 1-2}\n",
+            "f.yml:5: media.port: unknown key; did you mean ports?",
+        ),
+        (
+            "    visiblename: x\n",
+            "f.yml:5: trunks.t.visiblename: unknown key; did you mean visibleName?",
+        ),
+        (
+            "    sdpparams: [x]\n",
+            "f.yml:5: trunks.t.sdpparams: unknown key; did you mean sdpParams?",
+        ),
+        (
+            "rtmp: {zzzzzzz: 1}\n",
+            "f.yml:5: rtmp.zzzzzzz: unknown key; expected one of listen",
+        ),
+    ] {
+        assert_eq!(problem_after_trunk(more), expected);
+    }
+}
+
+#[test]
+fn calls_ports_and_memory_have_to_fit_together() {
+    let found = problem_after_trunk("limits: {calls: 251, memoryMiB: 256}\n");
+    assert!(
+        found.starts_with("f.yml:5: media.ports: expected room for 1004 ports"),
+        "{found}"
+    );
+    let found = problem_after_trunk("media: {ports: 31000-31099}\n");
+    assert!(
+        found.starts_with("f.yml:5: media.ports: expected room for 128 ports"),
+        "{found}"
+    );
+    let found = problem_after_trunk("limits: {calls: 200, memoryMiB: 30}\n");
+    assert!(
+        found.starts_with("f.yml:5: limits.memoryMiB: expected at least "),
+        "{found}"
+    );
+    config(&format!(
+        "{TRUNK}limits: {{calls: 400, memoryMiB: 256}}\nmedia: {{ports: 31000-32999}}\n"
+    ));
+}
+
+#[test]
+fn values_may_be_quoted_numbers_and_numbers_may_be_names() {
+    let text = "trunks:\n  00123:\n    localPort: \"40000\"\n    proxyIp: 192.0.2.10\n    visibleName: 007\n";
+    let config = config(text);
+    let trunk = &config.trunks[0];
+    assert_eq!(trunk.name, "00123");
+    assert_eq!(
+        (trunk.local_port, trunk.visible_name.as_deref()),
+        (40_000, Some("007"))
+    );
+}
+
+#[test]
+fn ports_are_plain_decimal_numbers() {
+    for port in [
+        "0", "65536", "-1", "0x9c40", "4e4", "40000.0", "4_0000", "[40000]", "''", "~", "",
+    ] {
+        let text = format!("trunks:\n  t:\n    proxyIp: 192.0.2.10\n    localPort: {port}\n");
+        let found = problems(&text);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        let start = "f.yml:4: trunks.t.localPort: expected a port from 1 to 65535; found ";
+        assert!(found[0].starts_with(start), "{found:?}");
+    }
+    let found = problems("trunks:\n  t:\n    proxyIp: 192.0.2.10\n");
+    assert_eq!(
+        found,
+        ["f.yml:2: trunks.t.localPort: expected a port from 1 to 65535, but the key is missing"]
+    );
+}
+
+#[test]
+fn too_many_trunks_and_too_large_files_are_refused() {
+    let mut text = "trunks:\n".to_owned();
+    for at in 0..17 {
+        text.push_str(&format!(
+            "  t{at}: {{localPort: {}, proxyIp: pbx}}\n",
+            40_000 + at
+        ));
+    }
+    assert_eq!(
+        problems(&text),
+        ["f.yml:1: trunks: expected 1 to 16 trunks, found 17"]
+    );
+    let large = format!("{TRUNK}#{}\n", "x".repeat(300_000));
+    assert_eq!(problems(&large), ["f.yml: expected at most 262144 bytes"]);
+}
+
+#[test]
+fn hostile_text_does_not_reach_the_terminal() {
+    let found = problems(
+        "trunks:\n  t:\n    localPort: \"\\e[2J\\n\"\n    proxyIp: \"\\u202epbx\"\n    \"\\e]0;x\\a\": 1\n",
+    );
+    assert_eq!(found.len(), 3, "{found:#?}");
+    for problem in found {
+        assert!(
+            !problem.chars().any(|c| c.is_control() || c == '\u{202e}'),
+            "{problem:?}"
+        );
+    }
+}
+
+/// Cutting a file anywhere gives a configuration or problems with a line inside the file, and so
+/// does any single byte put in place of another.
+#[test]
+fn cut_and_altered_files_are_refused_in_good_order() {
+    let check = |text: &str| {
+        if let Err(problems) = load(text, "f.yml") {
+            assert!(!problems.is_empty());
+            let lines = text.lines().count().max(1) + 1;
+            assert!(
+                problems
+                    .iter()
+                    .all(|p| p.line <= lines && !p.expected.is_empty()),
+                "{problems:?}"
+            );
+        }
+    };
+    for file in [FULL, WCS_PRINTED] {
+        for end in 0..file.len() {
+            check(&file[..end]);
+        }
+        for (at, byte) in file.bytes().enumerate() {
+            let odd = b":#-[{\"'\t\0 &*!|\n"[at % 15];
+            let mut bytes = file.as_bytes().to_vec();
+            bytes[at] = if odd == byte { b'x' } else { odd };
+            check(std::str::from_utf8(&bytes).unwrap());
+        }
+    }
+}

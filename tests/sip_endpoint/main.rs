@@ -1,0 +1,14 @@
+//! The SIP endpoint as its peers see it, on a virtual clock.
+
+mod bench;
+mod call;
+mod cancel;
+mod capacity;
+mod keyframe;
+mod loss;
+mod mutation;
+mod phone;
+mod refusal;
+mod reinvite;
+mod torture;
+mod transport;

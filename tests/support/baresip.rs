@@ -1,0 +1,109 @@
+//! baresip without screen, camera or sound card.
+//!
+//! What makes it send a moving picture and sound on such a machine (Debian's 1.0.0):
+//! - `net_interface` must be the address `127.0.0.1`; the name `lo` is refused.
+//! - The picture comes from a file without sound through `avformat.so` (which would abort on
+//!   sound) and is encoded by `avcodec.so` with libx264; both are in the package `baresip-ffmpeg`.
+//! - The sound comes from a WAV file of 8 kHz through `aufile.so`.
+//! - `-e '/dial …'` needs `menu.so`; `-t N` ends the call with BYE and the program after N
+//!   seconds; both need an account, here with `regint=0`, which means without registration.
+//! - It takes the SIP port + 1 for TLS.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use super::scratch::{Scratch, tests_folder};
+use super::{Clip, Ports, Program};
+
+/// A baresip that calls, shows the clip for some seconds, and hangs up.
+pub struct Baresip {
+    program: Program,
+    folder: Scratch,
+}
+
+/// What a baresip sent in its call.
+#[derive(Debug)]
+pub struct Sent {
+    /// Pictures encoded.
+    pub pictures: usize,
+    /// Keyframes among them.
+    pub keyframes: usize,
+    /// Packets of sound.
+    pub audio_packets: usize,
+}
+
+impl Baresip {
+    /// Calls `number` at the gateway for `seconds`, offering `codec` (`PCMA` or `PCMU`) and H.264.
+    pub fn call(
+        ports: &mut Ports,
+        gateway: SocketAddr,
+        number: &str,
+        codec: &str,
+        seconds: u32,
+    ) -> Self {
+        let folder = Scratch::new("baresip");
+        let sip = ports.pair();
+        let first = ports.pair();
+        for _ in 0..4 {
+            ports.pair();
+        }
+        let last = ports.pair();
+        let text = fs::read_to_string(tests_folder().join("data/peers/baresip.conf"))
+            .expect("baresip.conf is part of the project")
+            .replace("@SIP_PORT@", &sip.to_string())
+            .replace("@RTP_PORTS@", &format!("{first}-{last}"))
+            .replace("@VIDEO@", &Clip::as_mp4(&folder).to_string_lossy())
+            .replace("@AUDIO@", &Clip::as_wav(&folder).to_string_lossy())
+            .replace("@FOLDER@", &folder.path().to_string_lossy());
+        folder.write("config", text);
+        folder.write("contacts", "");
+        let account = format!(
+            "<sip:caller@127.0.0.1:{sip}>;regint=0;audio_codecs={codec};video_codecs=H264\n"
+        );
+        folder.write("accounts", account);
+        let program = Program::start(
+            Command::new("baresip")
+                .arg("-f")
+                .arg(folder.path())
+                .args(["-t", &seconds.to_string(), "-v", "-e"])
+                .arg(format!("/dial sip:{number}@{gateway}")),
+        );
+        Self { program, folder }
+    }
+
+    /// The program, for its output.
+    pub fn log(&self) -> &Program {
+        &self.program
+    }
+
+    /// Waits for the end of the call and returns what it says to have sent.
+    pub fn finish(mut self, patience: Duration) -> Sent {
+        self.program.wait(patience);
+        let text = self.program.text();
+        let encoded = |kind: &str| {
+            let line = text
+                .lines()
+                .find(|line| line.contains("libx264") && line.contains(kind));
+            let rest = line
+                .and_then(|line| line.split_once(kind))
+                .map_or("", |(_, rest)| rest);
+            rest.split_whitespace()
+                .next()
+                .and_then(|word| word.parse().ok())
+                .unwrap_or(0)
+        };
+        let keyframes = encoded("frame I:");
+        let packets = text.lines().find(|line| line.starts_with("packets:"));
+        let audio_packets = packets
+            .and_then(|line| line.split_whitespace().nth(1))
+            .and_then(|word| word.parse().ok())
+            .unwrap_or_else(|| panic!("baresip had no call:\n{text}"));
+        Sent {
+            pictures: keyframes + encoded("frame P:"),
+            keyframes,
+            audio_packets,
+        }
+    }
+}

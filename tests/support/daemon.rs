@@ -1,0 +1,116 @@
+//! The gateway itself, run as a user runs it.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use super::scratch::Scratch;
+use super::{Ports, Program};
+
+/// What a test sets; the rest of the configuration is chosen for it.
+#[derive(Default)]
+pub struct Settings {
+    /// The trunk's `url`; none lets the stream stay on the box.
+    pub url: Option<String>,
+    /// Further lines of the trunk, without their indentation.
+    pub trunk: Vec<String>,
+    /// Further lines at the top level.
+    pub top: Vec<String>,
+}
+
+/// A running gateway with one trunk on a port of its own.
+pub struct Daemon {
+    program: Program,
+    sip: SocketAddr,
+    rtmp: SocketAddr,
+    folder: Scratch,
+}
+
+impl Daemon {
+    /// Starts a gateway whose trunk publishes to `url`.
+    pub fn publishing_to(ports: &mut Ports, url: &str) -> Self {
+        Self::start(
+            ports,
+            Settings {
+                url: Some(url.to_owned()),
+                ..Settings::default()
+            },
+        )
+    }
+
+    /// Starts a gateway and waits until it listens.
+    pub fn start(ports: &mut Ports, settings: Settings) -> Self {
+        let sip = ports.address();
+        let rtmp = ports.address();
+        let rest = ports.address();
+        let (first, last) = ports.media();
+        let mut yaml = format!("trunks:\n  test:\n    localPort: {}\n", sip.port());
+        yaml.push_str("    proxyIp: 127.0.0.1\n    remotePort: 5060\n");
+        if let Some(url) = &settings.url {
+            let _ = writeln!(yaml, "    url: {url}");
+        }
+        for line in &settings.trunk {
+            let _ = writeln!(yaml, "    {line}");
+        }
+        let _ = writeln!(yaml, "rtmp: {{listen: \"{rtmp}\"}}");
+        let _ = writeln!(yaml, "rest: {{listen: \"{rest}\"}}");
+        let _ = writeln!(yaml, "media: {{address: 127.0.0.1, ports: {first}-{last}}}");
+        for line in &settings.top {
+            let _ = writeln!(yaml, "{line}");
+        }
+        let folder = Scratch::new("gateway");
+        let file = folder.write("trunkcast.yml", yaml);
+        let program = Program::start(
+            Command::new(env!("CARGO_BIN_EXE_trunkcast"))
+                .args(["run", "--config"])
+                .arg(file),
+        );
+        program.wait_for("ready", Duration::from_secs(5));
+        Self {
+            program,
+            sip,
+            rtmp,
+            folder,
+        }
+    }
+
+    /// Where the trunk takes SIP, over UDP and TCP.
+    pub fn sip(&self) -> SocketAddr {
+        self.sip
+    }
+
+    /// The address at which the stream of a dialled number is played locally.
+    pub fn play_url(&self, number: &str) -> String {
+        format!("rtmp://{}/live/rtmp_{number}", self.rtmp)
+    }
+
+    /// The program, for its log.
+    pub fn log(&self) -> &Program {
+        &self.program
+    }
+
+    /// Waits for a line with `text` after line `from` of the log; returns the line after it.
+    pub fn wait_after(&self, from: usize, text: &str, seconds: u64) -> usize {
+        self.program
+            .wait_for_after(from, text, Duration::from_secs(seconds))
+            .0
+    }
+
+    /// Asks it to end, as systemd does, and demands that it does so within its two seconds.
+    pub fn terminate(&mut self) {
+        self.program.signal("TERM");
+        let status = self.program.wait(Duration::from_secs(4));
+        assert!(
+            status.success(),
+            "the gateway ended with {status}:\n{}",
+            self.program.text()
+        );
+    }
+
+    /// Demands that nothing panicked and that no call is left.
+    pub fn check_calm(&self) {
+        let log = self.program.text();
+        assert!(!log.contains("panicked"), "the gateway panicked:\n{log}");
+    }
+}

@@ -1,0 +1,30 @@
+//! What the tests with real programs share: starting them, calling the gateway, reading back.
+//!
+//! Every test claims a block of ports of its own ([`Ports`]), works in a folder of its own
+//! ([`Scratch`]) and ends what it started when it goes out of scope ([`Program`]). A program that
+//! is not installed fails the test that needs it; `tests/run` installs them all.
+
+#![allow(dead_code, unused_imports, reason = "each test uses a part of it")]
+
+pub mod baresip;
+pub mod clip;
+pub mod daemon;
+pub mod flv;
+pub mod lipsync;
+pub mod nginx;
+pub mod phone;
+pub mod ports;
+pub mod probe;
+pub mod program;
+pub mod rtp;
+pub mod scratch;
+pub mod signalling;
+pub mod sipp;
+
+pub use clip::Clip;
+pub use daemon::Daemon;
+pub use nginx::Nginx;
+pub use phone::Phone;
+pub use ports::Ports;
+pub use program::Program;
+pub use scratch::Scratch;

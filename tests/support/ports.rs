@@ -1,0 +1,56 @@
+//! Ports for one test, taken from no other.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+/// First port of the first block; all blocks end below the system's own range of free ports.
+const FIRST: u16 = 12_000;
+/// Ports of a block: small services first, media above them.
+const BLOCK: u16 = 256;
+/// Blocks there are.
+const BLOCKS: u16 = 64;
+/// Ports at the start of a block that are handed out one by one.
+const SERVICES: u16 = 64;
+
+/// A block of ports, held by listening on its first one for as long as the value lives.
+pub struct Ports {
+    lock: TcpListener,
+    base: u16,
+    next: u16,
+}
+
+impl Ports {
+    /// Claims a free block.
+    pub fn claim() -> Self {
+        // Begins at a place of its own, so that a port of an earlier test may cool down.
+        let start = (std::process::id() % u32::from(BLOCKS)) as u16;
+        for step in 0..BLOCKS {
+            let base = FIRST + (start + step) % BLOCKS * BLOCK;
+            if let Ok(lock) = TcpListener::bind((Ipv4Addr::LOCALHOST, base)) {
+                return Self {
+                    lock,
+                    base,
+                    next: base + 2,
+                };
+            }
+        }
+        panic!("no block of test ports is free");
+    }
+
+    /// Another even port with the odd one above it free as well.
+    pub fn pair(&mut self) -> u16 {
+        let port = self.next;
+        self.next += 2;
+        assert!(self.next <= self.base + SERVICES, "block of ports used up");
+        port
+    }
+
+    /// An address of this host at another port.
+    pub fn address(&mut self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.pair()))
+    }
+
+    /// First and last port for the gateway's media.
+    pub fn media(&self) -> (u16, u16) {
+        (self.base + SERVICES, self.base + BLOCK - 1)
+    }
+}

@@ -1,0 +1,168 @@
+//! SIPp, with the scenarios of `tests/sipp`.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::clip::{AUDIO_PACKET, PICTURE_RATE};
+use super::rtp::{RtpStream, capture};
+use super::scratch::{Scratch, tests_folder};
+use super::{Clip, Ports, Program};
+
+/// How a scenario is run.
+pub struct Scenario<'a> {
+    name: &'a str,
+    transport: &'a str,
+    target: SocketAddr,
+    number: &'a str,
+    from: &'a str,
+    /// Seconds of the clip to play, and whether with the picture.
+    media: Option<(u32, bool)>,
+}
+
+impl<'a> Scenario<'a> {
+    /// The scenario `tests/sipp/<name>.xml`, run from this host over `u1` (UDP) or `t1` (TCP)
+    /// towards the gateway at `target`, calling `number`.
+    pub fn new(name: &'a str, transport: &'a str, target: SocketAddr, number: &'a str) -> Self {
+        Self {
+            name,
+            transport,
+            target,
+            number,
+            from: "127.0.0.1",
+            media: None,
+        }
+    }
+
+    /// Calls from another address of this host.
+    pub fn from(mut self, address: &'a str) -> Self {
+        self.from = address;
+        self
+    }
+
+    /// Lets the scenario play both streams of the clip for so many seconds.
+    pub fn play(mut self, seconds: u32) -> Self {
+        self.media = Some((seconds, true));
+        self
+    }
+
+    /// Lets the scenario play the clip's sound for so many seconds.
+    pub fn sound(mut self, seconds: u32) -> Self {
+        self.media = Some((seconds, false));
+        self
+    }
+
+    /// Starts SIPp for one call.
+    pub fn start(&self, ports: &mut Ports) -> Sipp {
+        let folder = Scratch::new("sipp");
+        let media = ports.pair();
+        // The picture's port is the pair above; the pairs after it are those a re-INVITE moves to.
+        for _ in 0..3 {
+            ports.pair();
+        }
+        let (seconds, picture) = self.media.unwrap_or((0, false));
+        write_capture(&Clip::load(), seconds, picture, &folder.join("clip.pcap"));
+        let mut command = Command::new("sipp");
+        command
+            .current_dir(folder.path())
+            .arg(self.target.to_string())
+            .arg("-sf")
+            .arg(
+                tests_folder()
+                    .join("sipp")
+                    .join(format!("{}.xml", self.name)),
+            )
+            .args([
+                "-m",
+                "1",
+                "-r",
+                "1",
+                "-l",
+                "1",
+                "-nostdin",
+                "-nd",
+                "-trace_err",
+                "-trace_msg",
+            ])
+            .args(["-timeout", "40s", "-timeout_error"])
+            .args(["-d", &(seconds * 1_000 + 200).to_string()])
+            .args(["-t", self.transport, "-i", self.from, "-mi", self.from])
+            .args(["-p", &ports.pair().to_string(), "-mp", &media.to_string()])
+            .args(["-s", self.number]);
+        Sipp {
+            program: Program::start(&mut command),
+            folder,
+            name: self.name.to_owned(),
+        }
+    }
+
+    /// Runs SIPp for one call that must go as the scenario says.
+    pub fn run(&self, ports: &mut Ports) {
+        self.start(ports).succeed();
+    }
+}
+
+/// A running SIPp.
+pub struct Sipp {
+    program: Program,
+    folder: Scratch,
+    name: String,
+}
+
+impl Sipp {
+    /// Waits for the end of the scenario and demands that nothing was unexpected.
+    pub fn succeed(mut self) {
+        let status = self.program.wait(Duration::from_secs(45));
+        if !status.success() {
+            let trace = self.trace();
+            panic!("SIPp scenario {} ended with {status}:\n{trace}", self.name);
+        }
+    }
+
+    /// The messages that went to and fro, and SIPp's complaints.
+    fn trace(&self) -> String {
+        let mut text = String::new();
+        for entry in std::fs::read_dir(self.folder.path())
+            .expect("the folder is there")
+            .flatten()
+        {
+            let path = entry.path();
+            if path.extension().is_some_and(|kind| kind == "log") {
+                text += &std::fs::read_to_string(path).unwrap_or_default();
+            }
+        }
+        text
+    }
+}
+
+/// Writes a capture of the first `seconds` of the clip: A-law with payload type 8 on the first
+/// port and, if wanted, H.264 with payload type 96 two ports above it. SIPp shifts the ports of
+/// a capture as a whole, so one capture plays both streams, which two captures cannot.
+fn write_capture(clip: &Clip, seconds: u32, picture: bool, path: &Path) {
+    let mut audio = RtpStream::new(8, 0x0a0d_0001, 65_500, 4_294_960_000);
+    let mut video = RtpStream::new(96, 0x0a0d_0002, 65_500, 4_294_900_000);
+    let mut packets = Vec::new();
+    let sounds = clip.audio.chunks(AUDIO_PACKET).take(seconds as usize * 50);
+    for (number, samples) in sounds.enumerate() {
+        let elapsed = (number * AUDIO_PACKET) as u32;
+        packets.push((
+            number as u64 * 20_000,
+            0,
+            audio.packet(elapsed, number == 0, samples),
+        ));
+    }
+    let pictures = if picture {
+        (seconds * PICTURE_RATE) as usize
+    } else {
+        0
+    };
+    for (number, nals) in clip.pictures.iter().take(pictures).enumerate() {
+        let elapsed = number as u32 * (90_000 / PICTURE_RATE);
+        for (place, packet) in video.picture(elapsed, nals).into_iter().enumerate() {
+            packets.push((number as u64 * 40_000 + place as u64, 2, packet));
+        }
+    }
+    packets.sort_by_key(|packet| packet.0);
+    std::fs::write(path, capture(&packets)).expect("a capture can be written");
+}
