@@ -145,7 +145,7 @@ fn summary(sent: &CallerStats, seen: &ViewerStats, out: &mut dyn Write) -> io::R
     )?;
     writeln!(
         out,
-        "back       {} packets of silence, {} RTCP reports; keyframe asked for {} times",
+        "back       {} packets of silence, {} RTCP reports, {} keyframe requests",
         sent.received_packets,
         sent.reports_received,
         sent.picture_loss + sent.full_intra + sent.info_keyframes,
