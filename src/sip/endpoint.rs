@@ -74,7 +74,8 @@ impl fmt::Display for ConnectionRefused {
 /// The SIP machine of one trunk. Its tables are as large as they will ever be from the start.
 pub struct SipEndpoint {
     pub(super) config: SipConfig,
-    /// Our address as seen by peers, where it is not the configured one; the oldest goes first.
+    /// Our address as seen by peers, where it is not the configured one; the oldest goes first, and
+    /// calls that are up have a copy of theirs.
     routes: heapless::Vec<(IpAddr, IpAddr), SIP_ROUTES>,
     pub(super) rng: Rng,
     /// Makes the tags of answers without state: the same for the same request.
@@ -124,7 +125,8 @@ impl SipEndpoint {
 
     /// Whether a source may call.
     pub fn allows(&self, address: IpAddr) -> bool {
-        self.is_allowed(address)
+        let mut allow = self.config.allow.iter();
+        allow.any(|network| network.contains(address))
     }
 
     /// Says anew who may call. Calls that are up stay.
@@ -137,7 +139,8 @@ impl SipEndpoint {
         self.config.display_name = name;
     }
 
-    /// Says at which address of ours a peer reaches us, where it is not the configured one.
+    /// Says at which address of ours a peer reaches us, where it is not the configured one. To be said
+    /// before what comes from it is handed in; a call keeps the address that it began with.
     pub fn set_local(&mut self, remote: IpAddr, local: IpAddr) {
         if self.local_for(remote) == local {
             return;
@@ -158,7 +161,7 @@ impl SipEndpoint {
 
     /// Takes a datagram: one message, or nothing of interest. Work grows with its length alone.
     pub fn handle_datagram(&mut self, now: Instant, remote: SocketAddr, bytes: &[u8]) {
-        if !self.is_allowed(remote.ip()) {
+        if !self.allows(remote.ip()) {
             count(&mut self.counters.source_refused);
             return;
         }
@@ -174,7 +177,7 @@ impl SipEndpoint {
         conn: ConnId,
         remote: SocketAddr,
     ) -> Result<(), ConnectionRefused> {
-        if !self.is_allowed(remote.ip()) {
+        if !self.allows(remote.ip()) {
             count(&mut self.counters.source_refused);
             return Err(ConnectionRefused::Source);
         }
@@ -198,14 +201,19 @@ impl SipEndpoint {
         }
     }
 
-    /// Takes a connection that the owner opened for a [`SipDestination::Tcp`] without one.
+    /// Takes a connection that the owner opened for a [`SipDestination::Tcp`] without one. A refused
+    /// one is told to be closed by [`SipEvent::Disconnect`] as well.
     pub fn handle_connected(
         &mut self,
         now: Instant,
         conn: ConnId,
         remote: SocketAddr,
     ) -> Result<(), ConnectionRefused> {
-        self.handle_accepted(now, conn, remote)
+        let taken = self.handle_accepted(now, conn, remote);
+        if taken.is_err() {
+            self.push_event(SipEvent::Disconnect { conn });
+        }
+        taken
     }
 
     /// A connection to `remote` could not be opened: requests that were to go over it have failed.
@@ -316,12 +324,6 @@ impl SipEndpoint {
             self.events.len() <= self.events_capacity,
             "events have grown"
         );
-    }
-
-    /// Whether a source may call.
-    pub(super) fn is_allowed(&self, address: IpAddr) -> bool {
-        let mut allow = self.config.allow.iter();
-        allow.any(|network| network.contains(address))
     }
 
     /// Queues a message, on a connection that is open or without one.

@@ -195,7 +195,8 @@ impl SipEndpoint {
             return self.refuse_uncounted(incoming, answer);
         };
         let tag = self.rng.token();
-        let dialog = Dialog::new(request, &tag, incoming.arrival);
+        let local = self.local_for(incoming.arrival.remote.ip());
+        let dialog = Dialog::new(request, &tag, incoming.arrival, local);
         let invite = pending(incoming, transaction, offer.is_none());
         self.make_session_room();
         let hash = Dialog::hash(request.call_id(), &tag);
