@@ -60,9 +60,23 @@ impl SipEndpoint {
             let reason = format!("SIP;cause={};text=\"{words}\"", cause.code);
             Header::Other("Reason".into(), reason)
         });
+        self.forget_info(slot);
         let sent = self.send_request(now, slot, Purpose::Bye, reason.into_iter().collect());
         if sent.is_err() {
             self.sessions.remove(slot);
+        }
+    }
+
+    /// Forgets a session, and an INFO that still waits for its answer.
+    pub(super) fn forget_session(&mut self, slot: Slot) {
+        self.forget_info(slot);
+        self.sessions.remove(slot);
+    }
+
+    fn forget_info(&mut self, slot: Slot) {
+        let info = self.sessions.update(slot, |session| session.info.take());
+        if let Some(Some(transaction)) = info {
+            self.clients.remove(transaction);
         }
     }
 

@@ -293,7 +293,7 @@ impl SipEndpoint {
         }
         // A BYE of ours that crossed it stays until it is answered.
         if !is_closing {
-            self.sessions.remove(slot);
+            self.forget_session(slot);
         }
         if !was_ending {
             let words = reason(incoming.request).unwrap_or("the caller hung up".into());
