@@ -22,19 +22,15 @@ use crate::limits::{
     SIP_MESSAGE_BYTES, SIP_ROUTES, SIP_SPARE_CALLS, SIP_SPARE_CONNECTIONS, SIP_SPARE_TRANSACTIONS,
     SIP_TRANSACTIONS_PER_CALL, SIP_TRANSMITS,
 };
-use crate::wire::sip_fault::{SipError, SipFault};
-use crate::wire::sip_frame::{StreamFramer, StreamItem};
-use crate::wire::sip_message::{SipMessage, StartLine};
-use crate::wire::sip_reply::ReplyHead;
+use crate::wire::sip_message::SipMessage;
 
-use super::answer::Answer;
 use super::connections::{Connections, Opened};
 use super::dialog::Arrival;
 use super::event::{Cause, EndedBy, SipCounters, SipEvent};
-use super::session_in::{Session, SessionTimeout};
+use super::session_in::Session;
 use super::table::{Slot, Table};
-use super::transaction_client::{ClientTimeout, ClientTransaction};
-use super::transaction_server::{ServerTimeout, ServerTransaction};
+use super::transaction_client::ClientTransaction;
+use super::transaction_server::ServerTransaction;
 use super::transmit::{Printed, SipDestination, SipTransmit, TransmitQueue};
 
 /// What an endpoint is told of its trunk.
@@ -166,7 +162,7 @@ impl SipEndpoint {
             return;
         }
         let arrival = Arrival::datagram(remote);
-        self.handle_message(now, arrival, SipMessage::parse(bytes));
+        self.receive(now, arrival, SipMessage::parse(bytes));
         self.settle();
     }
 
@@ -246,7 +242,7 @@ impl SipEndpoint {
         let Some((mut framer, remote)) = self.connections.take_framer(now, conn) else {
             return;
         };
-        if self.read_stream(now, Arrival::stream(conn, remote), &mut framer, bytes) {
+        if self.receive_stream(now, Arrival::stream(conn, remote), &mut framer, bytes) {
             self.connections.return_framer(conn, framer);
         } else {
             count(&mut self.counters.streams_broken);
@@ -368,133 +364,6 @@ impl SipEndpoint {
         let transactions =
             Instant::earliest(self.servers.next_deadline(), self.clients.next_deadline());
         self.deadline = Instant::earliest(self.sessions.next_deadline(), transactions);
-    }
-
-    fn handle_message(
-        &mut self,
-        now: Instant,
-        arrival: Arrival,
-        message: Result<SipMessage<'_>, SipError<'_>>,
-    ) {
-        let message = match message {
-            Ok(message) => message,
-            Err(error) => return self.handle_fault(arrival, error),
-        };
-        match message.start() {
-            StartLine::Request { method, .. } => {
-                let method = *method;
-                self.receive_request(now, arrival.of(&message), method, &message);
-            }
-            StartLine::Status { code, .. } => self.receive_response(now, *code, &message),
-        }
-    }
-
-    fn handle_fault(&mut self, arrival: Arrival, error: SipError<'_>) {
-        let Some(headers) = error.answer_to else {
-            let counter = match error.fault {
-                SipFault::KeepAlive => &mut self.counters.keep_alives,
-                _ => &mut self.counters.unreadable,
-            };
-            return count(counter);
-        };
-        count(&mut self.counters.malformed);
-        let head = ReplyHead::new(&headers, arrival.remote);
-        let destination = arrival.answers_to(head.destination());
-        let tag = self.stateless_tag(&headers);
-        let answer = Answer::status(error.fault.status());
-        if let Some(printed) = self.print(&head, &tag, answer) {
-            self.send(destination, printed);
-        }
-    }
-
-    /// False when the stream cannot go on.
-    fn read_stream(
-        &mut self,
-        now: Instant,
-        arrival: Arrival,
-        framer: &mut StreamFramer,
-        bytes: &[u8],
-    ) -> bool {
-        let mut rest = bytes;
-        loop {
-            let taken = framer.push(rest);
-            rest = rest.get(taken..).unwrap_or_default();
-            loop {
-                match framer.next_item() {
-                    Ok(Some(StreamItem::Message(message) | StreamItem::Unframed(message))) => {
-                        self.handle_message(now, arrival, SipMessage::parse_stream(message));
-                    }
-                    Ok(Some(StreamItem::KeepAlive)) => {
-                        count(&mut self.counters.keep_alives);
-                        let back = arrival.answers_to(arrival.remote);
-                        self.send(back, Printed::from(&b"\r\n"[..]));
-                    }
-                    Ok(None) => break,
-                    Err(_) => return false,
-                }
-            }
-            if rest.is_empty() {
-                return true;
-            }
-            if taken == 0 {
-                return false;
-            }
-        }
-    }
-
-    /// Does one thing that is due; false when there is none.
-    fn one_timeout(&mut self, now: Instant) -> bool {
-        if let Some(slot) = self.servers.due(now) {
-            match self.servers.update(slot, |t| t.timed_out(now)) {
-                Some(ServerTimeout::Resend(destination, answer)) => {
-                    count(&mut self.counters.resent);
-                    self.send(destination, answer);
-                }
-                Some(ServerTimeout::NoAck) => {
-                    count(&mut self.counters.acks_missing);
-                    self.servers.remove(slot);
-                }
-                _ => {
-                    self.servers.remove(slot);
-                }
-            }
-            true
-        } else if let Some(slot) = self.clients.due(now) {
-            match self.clients.update(slot, |t| t.timed_out(now)) {
-                Some(ClientTimeout::Resend(destination, request)) => {
-                    count(&mut self.counters.resent);
-                    self.send(destination, request);
-                }
-                Some(ClientTimeout::NoAnswer) => self.request_failed(slot),
-                _ => {
-                    self.clients.remove(slot);
-                }
-            }
-            true
-        } else if let Some(slot) = self.sessions.due(now) {
-            match self.sessions.update(slot, |s| s.timed_out(now)) {
-                Some(SessionTimeout::Resend(destination, answer)) => {
-                    count(&mut self.counters.resent);
-                    self.send(destination, answer);
-                }
-                Some(SessionTimeout::NoAck { was_up }) => {
-                    count(&mut self.counters.acks_missing);
-                    if was_up {
-                        let cause = Cause::new(408, "the caller never acknowledged our 200");
-                        self.tell_ended(slot, cause, EndedBy::Silence);
-                    }
-                    self.send_bye(now, slot, None);
-                }
-                Some(SessionTimeout::Expired) => {
-                    let cause = Cause::new(487, "the INVITE expired");
-                    self.cancel_call(now, slot, cause, EndedBy::Remote);
-                }
-                Some(SessionTimeout::Nothing) | None => {}
-            }
-            true
-        } else {
-            false
-        }
     }
 
     fn waiting_client(&self, wanted: impl Fn(&ClientTransaction) -> bool) -> Option<Slot> {
