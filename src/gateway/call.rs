@@ -15,7 +15,6 @@ use crate::rtmp::Publisher;
 use crate::rtp::session::Session;
 use crate::sdp::{MediaPlan, Negotiated, OfferAnswer};
 
-
 /// Who calls whom, for lines of the journal.
 #[derive(Clone, Debug)]
 pub struct Label {
@@ -31,7 +30,11 @@ pub struct Label {
 
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "call {} {} {}->{}", self.number, self.trunk, self.caller, self.callee)
+        write!(
+            f,
+            "call {} {} {}->{}",
+            self.number, self.trunk, self.caller, self.callee
+        )
     }
 }
 
@@ -109,8 +112,14 @@ pub struct Call {
 impl Call {
     /// The oldest log position that some reader still needs.
     pub fn needed_from(&self, players: impl Iterator<Item = u64>) -> u64 {
-        let publisher = self.publishing.as_ref().map(|publishing| publishing.publisher.position());
-        players.chain(publisher).min().unwrap_or_else(|| self.log.end())
+        let publisher = self
+            .publishing
+            .as_ref()
+            .map(|publishing| publishing.publisher.position());
+        players
+            .chain(publisher)
+            .min()
+            .unwrap_or_else(|| self.log.end())
     }
 
     /// Whether every reader of the stream has sent its last byte.
@@ -123,7 +132,11 @@ impl Call {
     pub fn note_media(&mut self, negotiated: &Negotiated, outlet: &mut dyn Outlet) {
         let plans = [&negotiated.audio, &negotiated.video];
         let receives = plans.into_iter().flatten().any(|plan| plan.receive);
-        self.status = if receives { CallStatus::Established } else { CallStatus::Hold };
+        self.status = if receives {
+            CallStatus::Established
+        } else {
+            CallStatus::Hold
+        };
         let audio = negotiated.audio.as_ref().map(TrackWords);
         let video = negotiated.video.as_ref().map(TrackWords);
         outlet.note(

@@ -56,12 +56,17 @@ impl CallTable {
 
     /// The first call that fits.
     pub fn find(&self, fits: impl Fn(&Call) -> bool) -> Option<CallIndex> {
-        self.iter().find(|(_, call)| fits(call)).map(|(index, _)| index)
+        self.iter()
+            .find(|(_, call)| fits(call))
+            .map(|(index, _)| index)
     }
 
     /// Every call with its place.
     pub fn iter(&self) -> impl Iterator<Item = (CallIndex, &Call)> {
-        (0_u16..).map(CallIndex).zip(&self.calls).filter_map(|(at, call)| Some((at, call.as_deref()?)))
+        (0_u16..)
+            .map(CallIndex)
+            .zip(&self.calls)
+            .filter_map(|(at, call)| Some((at, call.as_deref()?)))
     }
 
     /// The call at a place and a note that it is to be drained.

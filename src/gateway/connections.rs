@@ -23,7 +23,9 @@ pub struct Connections {
 
 impl Default for Connections {
     fn default() -> Self {
-        Self { users: vec![None; STREAMS] }
+        Self {
+            users: vec![None; STREAMS],
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::base::codec::Track;
+use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Label, Ports, Publishing};
@@ -12,11 +13,13 @@ use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::gateway::status::CallStatus;
 use crate::limits::{PORT_ATTEMPTS, RETRY_AFTER_SECONDS};
 use crate::rtmp::{Publisher, PublisherConfig};
-use crate::rtp::session::{Session, SessionConfig};
 use crate::rtp::keyframe::Feedback;
+use crate::rtp::session::{Session, SessionConfig};
 use crate::rtp::stream::{Codec, StreamConfig};
-use crate::sdp::{CodecPlan, LocalMedia, MediaPlan, Negotiated, OfferAnswer, PlannedCodec, Refusal, Wanted, wanted};
-use crate::base::ids::CallId;
+use crate::sdp::{
+    CodecPlan, LocalMedia, MediaPlan, Negotiated, OfferAnswer, PlannedCodec, Refusal, Wanted,
+    wanted,
+};
 use crate::sip::{Cause, SipDestination, SipEvent};
 use crate::wire::rtmp_url::StreamKey;
 use crate::wire::sdp::SessionDescription;
@@ -45,7 +48,9 @@ impl Gateway {
     /// Handles what a trunk's endpoint reports and sends what it has to send.
     pub(super) fn drain_trunk(&mut self, now: Instant, at: usize, outlet: &mut dyn Outlet) {
         loop {
-            let Some(trunk) = self.trunks.get_mut(at) else { return };
+            let Some(trunk) = self.trunks.get_mut(at) else {
+                return;
+            };
             trunk.dirty = false;
             while let Some(transmit) = trunk.endpoint.poll_transmit() {
                 match transmit.destination {
@@ -65,7 +70,9 @@ impl Gateway {
                     }
                 }
             }
-            let Some(event) = trunk.endpoint.poll_event() else { return };
+            let Some(event) = trunk.endpoint.poll_event() else {
+                return;
+            };
             self.handle_sip_event(now, at, event, outlet);
         }
     }
@@ -78,8 +85,23 @@ impl Gateway {
         outlet: &mut dyn Outlet,
     ) {
         match event {
-            SipEvent::Invite { id, caller, callee, call_id, remote, offer, .. } => {
-                let invite = Invite { id, caller, callee, call_id, remote, offer };
+            SipEvent::Invite {
+                id,
+                caller,
+                callee,
+                call_id,
+                remote,
+                offer,
+                ..
+            } => {
+                let invite = Invite {
+                    id,
+                    caller,
+                    callee,
+                    call_id,
+                    remote,
+                    offer,
+                };
                 self.handle_invite(now, at, invite, outlet);
             }
             SipEvent::Confirmed { id, answer } | SipEvent::ReinviteConfirmed { id, answer } => {
@@ -94,7 +116,9 @@ impl Gateway {
             }
             SipEvent::ReinviteCancelled { .. } => {}
             SipEvent::Ended { id, cause, .. } => {
-                let Some(index) = self.call_of(at, id) else { return };
+                let Some(index) = self.call_of(at, id) else {
+                    return;
+                };
                 if let Some(call) = self.calls.get_mut(index) {
                     call.status = match cause.code {
                         200 | 487 => CallStatus::Finish,
@@ -123,9 +147,14 @@ impl Gateway {
     ) {
         let id = incoming.id;
         let answer = self.admit(now, at, &incoming, outlet);
-        let Some(trunk) = self.trunks.get_mut(at) else { return };
+        let Some(trunk) = self.trunks.get_mut(at) else {
+            return;
+        };
         trunk.dirty = true;
-        let label = format!("{} {}->{}", trunk.config.name, incoming.caller, incoming.callee);
+        let label = format!(
+            "{} {}->{}",
+            trunk.config.name, incoming.caller, incoming.callee
+        );
         match answer {
             Ok((index, sdp)) => {
                 // Refusals here mean that the caller went away meanwhile: its end is reported.
@@ -146,19 +175,33 @@ impl Gateway {
             }
             Err(Turned::Full(what)) => {
                 self.counters.calls_refused += 1;
-                let _ = trunk.endpoint.reject(now, id, 503, what, Some(RETRY_AFTER_SECONDS));
+                let _ = trunk
+                    .endpoint
+                    .reject(now, id, 503, what, Some(RETRY_AFTER_SECONDS));
                 outlet.note(Level::Warn, format_args!("{label}: 503, {what}"));
             }
             Err(Turned::Busy) => {
                 self.counters.calls_refused += 1;
                 let _ = trunk.endpoint.reject(now, id, 486, "Busy Here", None);
-                outlet.note(Level::Warn, format_args!("{label}: 486, its stream name is in use"));
+                outlet.note(
+                    Level::Warn,
+                    format_args!("{label}: 486, its stream name is in use"),
+                );
             }
             Err(Turned::Media(refusal)) => {
                 self.counters.calls_without_media += 1;
-                let reason = if refusal.status() == 488 { refusal.to_string() } else { String::new() };
-                let _ = trunk.endpoint.reject(now, id, refusal.status(), &reason, None);
-                outlet.note(Level::Warn, format_args!("{label}: {}, {refusal}", refusal.status()));
+                let reason = if refusal.status() == 488 {
+                    refusal.to_string()
+                } else {
+                    String::new()
+                };
+                let _ = trunk
+                    .endpoint
+                    .reject(now, id, refusal.status(), &reason, None);
+                outlet.note(
+                    Level::Warn,
+                    format_args!("{label}: {}, {refusal}", refusal.status()),
+                );
             }
         }
     }
@@ -174,21 +217,34 @@ impl Gateway {
         if self.stopping {
             return Err(Turned::Full("the gateway stops"));
         }
-        let index = self.calls.vacant().ok_or(Turned::Full("every call is taken"))?;
+        let index = self
+            .calls
+            .vacant()
+            .ok_or(Turned::Full("every call is taken"))?;
         let trunk = self.trunks.get(at).ok_or(Turned::Full("no such trunk"))?;
         let config = &trunk.config;
-        let stream =
-            config.stream_name.expand(&incoming.callee, &incoming.caller, &config.name);
-        let (plan, trunk_name, url) =
-            (trunk.plan.clone(), config.name.clone(), config.url.clone());
-        if self.calls.iter().any(|(_, call)| call.gone_by.is_none() && call.stream == stream) {
+        let stream = config
+            .stream_name
+            .expand(&incoming.callee, &incoming.caller, &config.name);
+        let (plan, trunk_name, url) = (trunk.plan.clone(), config.name.clone(), config.url.clone());
+        if self
+            .calls
+            .iter()
+            .any(|(_, call)| call.gone_by.is_none() && call.stream == stream)
+        {
             return Err(Turned::Busy);
         }
         let local = match self.config.media.address {
             MediaAddress::Fixed(address) => address,
             MediaAddress::Auto => outlet.local_address(incoming.remote.ip()),
         };
-        let offer = incoming.offer.as_deref().map(SessionDescription::parse).transpose().map_err(Refusal::from).map_err(Turned::Media)?;
+        let offer = incoming
+            .offer
+            .as_deref()
+            .map(SessionDescription::parse)
+            .transpose()
+            .map_err(Refusal::from)
+            .map_err(Turned::Media)?;
         let mut negotiation = OfferAnswer::new(plan.clone(), self.rng.u32());
         let mut ports = Ports::default();
         let wanted = tracks(offer.as_ref(), &plan);
@@ -200,9 +256,10 @@ impl Gateway {
                 Ok(answer) => Ok((answer.sdp, Some(answer.negotiated))),
                 Err(refusal) => Err(Turned::Media(refusal)),
             },
-            (Ok(()), None) => {
-                negotiation.offer(&media).map(|sdp| (sdp, None)).map_err(Turned::Media)
-            }
+            (Ok(()), None) => negotiation
+                .offer(&media)
+                .map(|sdp| (sdp, None))
+                .map_err(Turned::Media),
         };
         let (text, negotiated) = match negotiated {
             Ok(negotiated) => negotiated,
@@ -211,7 +268,10 @@ impl Gateway {
                 return Err(turned);
             }
         };
-        let session = SessionConfig { cname: format!("trunkcast@{local}"), epoch: self.epoch };
+        let session = SessionConfig {
+            cname: format!("trunkcast@{local}"),
+            epoch: self.epoch,
+        };
         let mut session = Session::new(session, self.rng.fork());
         if let Some(negotiated) = &negotiated {
             configure(now, &mut session, negotiated);
@@ -225,7 +285,10 @@ impl Gateway {
                 expect_video,
             };
             let publisher = Publisher::new(now, publisher, self.rng.fork());
-            Some(Box::new(Publishing { publisher, link: None }))
+            Some(Box::new(Publishing {
+                publisher,
+                link: None,
+            }))
         });
         let call = Call {
             label: Label {
@@ -263,7 +326,9 @@ impl Gateway {
         answer: Option<&[u8]>,
         outlet: &mut dyn Outlet,
     ) {
-        let Some(call) = self.calls.touch_mut(index) else { return };
+        let Some(call) = self.calls.touch_mut(index) else {
+            return;
+        };
         if !std::mem::take(&mut call.offered) {
             return;
         }
@@ -277,7 +342,10 @@ impl Gateway {
                 call.note_media(&negotiated, outlet);
             }
             Err(refusal) => {
-                outlet.note(Level::Warn, format_args!("{}: the answer to our offer: {refusal}", call.label));
+                outlet.note(
+                    Level::Warn,
+                    format_args!("{}: the answer to our offer: {refusal}", call.label),
+                );
                 self.hang_up(now, index, Cause::new(488, refusal.to_string()));
             }
         }
@@ -291,7 +359,10 @@ impl Gateway {
         offer: Option<&[u8]>,
         outlet: &mut dyn Outlet,
     ) {
-        let Some((trunk, sip)) = self.calls.get_mut(index).and_then(|c| Some((c.trunk, c.sip?)))
+        let Some((trunk, sip)) = self
+            .calls
+            .get_mut(index)
+            .and_then(|c| Some((c.trunk, c.sip?)))
         else {
             return;
         };
@@ -311,11 +382,17 @@ impl Gateway {
             }
             Err(Turned::Media(refusal)) => {
                 let _ = trunk.endpoint.refuse_reinvite(now, sip, refusal.status());
-                outlet.note(Level::Warn, format_args!("{}: re-INVITE refused: {refusal}", call.label));
+                outlet.note(
+                    Level::Warn,
+                    format_args!("{}: re-INVITE refused: {refusal}", call.label),
+                );
             }
             Err(Turned::Full(what)) => {
                 let _ = trunk.endpoint.refuse_reinvite(now, sip, 503);
-                outlet.note(Level::Warn, format_args!("{}: re-INVITE refused: {what}", call.label));
+                outlet.note(
+                    Level::Warn,
+                    format_args!("{}: re-INVITE refused: {what}", call.label),
+                );
             }
             Err(Turned::Busy) => {
                 let _ = trunk.endpoint.refuse_reinvite(now, sip, 488);
@@ -337,7 +414,11 @@ impl Gateway {
             .map_err(|error| Turned::Media(error.into()))?;
         let call = self.calls.get_mut(index).ok_or(GONE)?;
         let (local, mut ports) = (call.local, call.ports);
-        let plan = self.trunks.get(call.trunk).map(|trunk| trunk.plan.clone()).ok_or(GONE)?;
+        let plan = self
+            .trunks
+            .get(call.trunk)
+            .map(|trunk| trunk.plan.clone())
+            .ok_or(GONE)?;
         let wanted = tracks(offer.as_ref(), &plan);
         let opened = self.open_tracks(index, &mut ports, local, wanted, outlet);
         let call = self.calls.get_mut(index).ok_or(GONE)?;
@@ -349,7 +430,10 @@ impl Gateway {
             call.offered = true;
             return Ok((text, None));
         };
-        let answer = call.negotiation.answer(&offer, &media).map_err(Turned::Media)?;
+        let answer = call
+            .negotiation
+            .answer(&offer, &media)
+            .map_err(Turned::Media)?;
         configure(now, &mut call.session, &answer.negotiated);
         Ok((answer.sdp, Some(answer.negotiated)))
     }
@@ -369,7 +453,9 @@ impl Gateway {
             }
             let mut opened = None;
             for _ in 0..PORT_ATTEMPTS {
-                let Some(port) = self.ports.lease() else { break };
+                let Some(port) = self.ports.lease() else {
+                    break;
+                };
                 match outlet.open_media(index, track, local, port) {
                     Ok(()) => {
                         opened = Some(port);
@@ -398,7 +484,11 @@ impl Gateway {
     }
 
     fn hang_up(&mut self, now: Instant, index: CallIndex, cause: Cause) {
-        let Some((at, sip)) = self.calls.get_mut(index).and_then(|c| Some((c.trunk, c.sip?))) else {
+        let Some((at, sip)) = self
+            .calls
+            .get_mut(index)
+            .and_then(|c| Some((c.trunk, c.sip?)))
+        else {
             return;
         };
         if let Some(trunk) = self.trunks.get_mut(at) {
@@ -409,7 +499,8 @@ impl Gateway {
     }
 
     fn call_of(&self, trunk: usize, sip: CallId) -> Option<CallIndex> {
-        self.calls.find(|call| call.trunk == trunk && call.sip == Some(sip))
+        self.calls
+            .find(|call| call.trunk == trunk && call.sip == Some(sip))
     }
 }
 
@@ -417,17 +508,29 @@ impl Gateway {
 fn tracks(offer: Option<&SessionDescription>, plan: &CodecPlan) -> Wanted {
     match offer {
         Some(offer) => wanted(offer, plan),
-        None => Wanted { audio: true, video: true, ..Wanted::default() },
+        None => Wanted {
+            audio: true,
+            video: true,
+            ..Wanted::default()
+        },
     }
 }
 
 fn local_media(address: IpAddr, ports: &Ports) -> LocalMedia {
-    LocalMedia { address, audio_port: ports.audio, video_port: ports.video, rtcp_mux: true }
+    LocalMedia {
+        address,
+        audio_port: ports.audio,
+        video_port: ports.video,
+        rtcp_mux: true,
+    }
 }
 
 /// Tells a call's media what was agreed.
 fn configure(now: Instant, session: &mut Session, negotiated: &Negotiated) {
-    for (track, plan) in [(Track::Audio, &negotiated.audio), (Track::Video, &negotiated.video)] {
+    for (track, plan) in [
+        (Track::Audio, &negotiated.audio),
+        (Track::Video, &negotiated.video),
+    ] {
         session.configure(now, track, plan.as_ref().map(stream_config));
     }
 }
@@ -435,7 +538,9 @@ fn configure(now: Instant, session: &mut Session, negotiated: &Negotiated) {
 fn stream_config(plan: &MediaPlan) -> StreamConfig {
     StreamConfig {
         codec: match &plan.codec {
-            PlannedCodec::H264 { sprop, .. } => Codec::H264 { sprop: sprop.iter().cloned().collect() },
+            PlannedCodec::H264 { sprop, .. } => Codec::H264 {
+                sprop: sprop.iter().cloned().collect(),
+            },
             PlannedCodec::Pcma => Codec::Pcma,
             PlannedCodec::Pcmu => Codec::Pcmu,
         },
@@ -446,7 +551,10 @@ fn stream_config(plan: &MediaPlan) -> StreamConfig {
         rtcp_mux: plan.rtcp_mux,
         send: plan.send,
         receive: plan.receive,
-        feedback: Feedback { pli: plan.feedback.pli, fir: plan.feedback.fir },
+        feedback: Feedback {
+            pli: plan.feedback.pli,
+            fir: plan.feedback.fir,
+        },
         clock_rate: plan.clock_rate,
     }
 }

@@ -16,7 +16,11 @@ pub struct MediaPorts {
 impl MediaPorts {
     /// The even ports of `range` whose odd neighbour lies in it too; a range begins even.
     pub fn new(range: PortRange) -> Self {
-        Self { first: range.first(), used: vec![false; range.pairs()], next: 0 }
+        Self {
+            first: range.first(),
+            used: vec![false; range.pairs()],
+            next: 0,
+        }
     }
 
     /// An even port that nobody uses; `None` when all are in use.
@@ -27,7 +31,8 @@ impl MediaPorts {
             .find(|at| self.used.get(*at) == Some(&false))?;
         *self.used.get_mut(at)? = true;
         self.next = at.saturating_add(1);
-        self.first.checked_add(u16::try_from(at.saturating_mul(2)).ok()?)
+        self.first
+            .checked_add(u16::try_from(at.saturating_mul(2)).ok()?)
     }
 
     /// Gives a leased port back.

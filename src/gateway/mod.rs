@@ -93,11 +93,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// A gateway with no calls. `epoch` is the wall-clock time at [`Instant::ZERO`].
-    pub fn new(
-        config: Config,
-        mut rng: Rng,
-        epoch: NtpTime,
-    ) -> Result<Self, PlanError> {
+    pub fn new(config: Config, mut rng: Rng, epoch: NtpTime) -> Result<Self, PlanError> {
         let trunks = config
             .trunks
             .iter()
@@ -130,7 +126,9 @@ impl Gateway {
         bytes: &[u8],
         outlet: &mut dyn Outlet,
     ) {
-        let Some(place) = self.trunks.get_mut(trunk) else { return };
+        let Some(place) = self.trunks.get_mut(trunk) else {
+            return;
+        };
         place.set_local(from.ip(), self.config.media.address, outlet);
         place.endpoint.handle_datagram(now, from, bytes);
         self.drain_trunk(now, trunk, outlet);
@@ -147,7 +145,9 @@ impl Gateway {
     ) -> bool {
         let user = match kind {
             ConnectionKind::Sip(at) => {
-                let Some(trunk) = self.trunks.get_mut(at) else { return false };
+                let Some(trunk) = self.trunks.get_mut(at) else {
+                    return false;
+                };
                 trunk.set_local(remote.ip(), self.config.media.address, outlet);
                 if trunk.endpoint.handle_accepted(now, conn, remote).is_err() {
                     return false;
@@ -180,7 +180,10 @@ impl Gateway {
                 }
             }
             Some(User::Publisher(index)) => {
-                if let Some(publishing) = self.calls.touch_mut(index).and_then(|c| c.publishing.as_mut())
+                if let Some(publishing) = self
+                    .calls
+                    .touch_mut(index)
+                    .and_then(|c| c.publishing.as_mut())
                 {
                     publishing.publisher.handle_connected(now);
                     if let Some(link) = &mut publishing.link {
@@ -205,7 +208,10 @@ impl Gateway {
                 }
             }
             Some(User::Publisher(index)) => {
-                if let Some(publishing) = self.calls.touch_mut(index).and_then(|c| c.publishing.as_mut())
+                if let Some(publishing) = self
+                    .calls
+                    .touch_mut(index)
+                    .and_then(|c| c.publishing.as_mut())
                 {
                     publishing.link = None;
                     publishing.publisher.handle_disconnected(now, reason);
@@ -232,7 +238,10 @@ impl Gateway {
                 }
             }
             Some(User::Publisher(index)) => {
-                if let Some(publishing) = self.calls.touch_mut(index).and_then(|c| c.publishing.as_mut())
+                if let Some(publishing) = self
+                    .calls
+                    .touch_mut(index)
+                    .and_then(|c| c.publishing.as_mut())
                 {
                     publishing.publisher.handle_bytes(now, bytes);
                 }
@@ -251,7 +260,10 @@ impl Gateway {
     pub fn handle_writable(&mut self, conn: ConnId) {
         match self.connections.user(conn) {
             Some(User::Publisher(index)) => {
-                if let Some(publishing) = self.calls.touch_mut(index).and_then(|c| c.publishing.as_mut())
+                if let Some(publishing) = self
+                    .calls
+                    .touch_mut(index)
+                    .and_then(|c| c.publishing.as_mut())
                     && let Some(link) = &mut publishing.link
                 {
                     link.writable = true;
@@ -277,13 +289,23 @@ impl Gateway {
         from: SocketAddr,
         packet: Packet,
     ) {
-        let Some(call) = self.calls.touch_mut(index).filter(|call| call.sip.is_some()) else {
+        let Some(call) = self
+            .calls
+            .touch_mut(index)
+            .filter(|call| call.sip.is_some())
+        else {
             self.counters.stray_packets += 1;
             return;
         };
-        let port = if is_rtcp(&packet) { MediaPort::Rtcp } else { port };
+        let port = if is_rtcp(&packet) {
+            MediaPort::Rtcp
+        } else {
+            port
+        };
         match port {
-            MediaPort::Rtp => call.session.handle_rtp(now, track, from, packet, &mut call.log),
+            MediaPort::Rtp => call
+                .session
+                .handle_rtp(now, track, from, packet, &mut call.log),
             MediaPort::Rtcp => call.session.handle_rtcp(now, track, from, &packet),
         }
     }
@@ -331,7 +353,11 @@ impl Gateway {
     /// Gives out everything that has to go out.
     pub fn drain(&mut self, now: Instant, outlet: &mut dyn Outlet) {
         for at in 0..self.trunks.len() {
-            if self.trunks.get_mut(at).is_some_and(|trunk| std::mem::take(&mut trunk.dirty)) {
+            if self
+                .trunks
+                .get_mut(at)
+                .is_some_and(|trunk| std::mem::take(&mut trunk.dirty))
+            {
                 self.drain_trunk(now, at, outlet);
             }
         }
@@ -348,8 +374,11 @@ impl Gateway {
     /// Trunks keep their ports: one that is new, gone or on another port is left as it was until
     /// the next start, and so are capacities and listeners. Returns whether any such part changed.
     pub fn reload(&mut self, config: Config) -> Result<bool, PlanError> {
-        let plans =
-            config.trunks.iter().map(config::Trunk::codec_plan).collect::<Result<Vec<_>, _>>()?;
+        let plans = config
+            .trunks
+            .iter()
+            .map(config::Trunk::codec_plan)
+            .collect::<Result<Vec<_>, _>>()?;
         let mut taken = 0;
         for (new, plan) in config.trunks.iter().zip(plans) {
             let same = |trunk: &&mut Trunk| {
@@ -372,12 +401,17 @@ impl Gateway {
     /// Ends every call with BYE and every stream with a clean unpublish; new calls get 503.
     pub fn stop(&mut self, now: Instant) {
         self.stopping = true;
-        let sessions: Vec<_> =
-            self.calls.iter().filter_map(|(_, call)| Some((call.trunk, call.sip?))).collect();
+        let sessions: Vec<_> = self
+            .calls
+            .iter()
+            .filter_map(|(_, call)| Some((call.trunk, call.sip?)))
+            .collect();
         for (at, sip) in sessions {
             if let Some(trunk) = self.trunks.get_mut(at) {
                 // A call that is over already needs no end.
-                let _ = trunk.endpoint.hangup(now, sip, Cause::new(200, "the gateway stops"));
+                let _ = trunk
+                    .endpoint
+                    .hangup(now, sip, Cause::new(200, "the gateway stops"));
                 trunk.dirty = true;
             }
         }
@@ -385,12 +419,19 @@ impl Gateway {
 
     /// Whether no call and no stream is left.
     pub fn is_idle(&self) -> bool {
-        self.calls.is_empty() && self.trunks.iter().all(|trunk| trunk.endpoint.closing_calls() == 0)
+        self.calls.is_empty()
+            && self
+                .trunks
+                .iter()
+                .all(|trunk| trunk.endpoint.closing_calls() == 0)
     }
 
     /// Trunks whose PBX is known by name, with the name.
     pub fn proxy_names(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.trunks.iter().enumerate().filter_map(|(at, trunk)| Some((at, trunk.proxy_name()?)))
+        self.trunks
+            .iter()
+            .enumerate()
+            .filter_map(|(at, trunk)| Some((at, trunk.proxy_name()?)))
     }
 
     /// Tells the addresses of a trunk's PBX.

@@ -27,7 +27,9 @@ pub struct Players {
 
 impl Default for Players {
     fn default() -> Self {
-        Self { viewers: (0..PLAYERS).map(|_| None).collect() }
+        Self {
+            viewers: (0..PLAYERS).map(|_| None).collect(),
+        }
     }
 }
 
@@ -35,7 +37,12 @@ impl Players {
     /// Takes a player in; its place, or `None` when the table is full.
     pub fn insert(&mut self, conn: ConnId, remote: SocketAddr, player: Player) -> Option<usize> {
         let at = self.viewers.iter().position(Option::is_none)?;
-        let viewer = Viewer { player, link: Link::new(conn), remote, call: None };
+        let viewer = Viewer {
+            player,
+            link: Link::new(conn),
+            remote,
+            call: None,
+        };
         *self.viewers.get_mut(at)? = Some(Box::new(viewer));
         Some(at)
     }
@@ -62,7 +69,10 @@ impl Players {
 
     /// Players with their places, for change.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Viewer)> {
-        self.viewers.iter_mut().enumerate().filter_map(|(at, v)| Some((at, v.as_deref_mut()?)))
+        self.viewers
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(at, v)| Some((at, v.as_deref_mut()?)))
     }
 
     /// Players in the table.

@@ -47,7 +47,10 @@ pub struct Link {
 impl Link {
     /// A link over a new connection.
     pub fn new(conn: ConnId) -> Self {
-        Self { conn, writable: true }
+        Self {
+            conn,
+            writable: true,
+        }
     }
 
     /// Writes what a reader has until the socket is full or the reader is done.
@@ -64,7 +67,9 @@ impl Link {
     ) {
         while self.writable {
             let count = reader.poll_transmit(now, log, gather);
-            let Some(bytes) = gather.get(..count).filter(|bytes| !bytes.is_empty()) else { return };
+            let Some(bytes) = gather.get(..count).filter(|bytes| !bytes.is_empty()) else {
+                return;
+            };
             let taken = outlet.write(self.conn, bytes);
             reader.transmitted(now, taken, log);
             self.writable = taken == count;

@@ -3,11 +3,11 @@
 use crate::base::codec::Track;
 use crate::base::frame_log::FrameLog;
 use crate::base::time::Instant;
+use crate::gateway::Gateway;
 use crate::gateway::call::Call;
 use crate::gateway::connections::User;
 use crate::gateway::outlet::{CallIndex, Level, MediaPort, Outlet};
 use crate::gateway::relay::Link;
-use crate::gateway::Gateway;
 use crate::rtmp::{PlayerEvent, PublisherEvent};
 use crate::rtp::session::SessionEvent;
 
@@ -19,30 +19,48 @@ impl Gateway {
     pub(super) fn drain_call(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
         self.drain_session(now, index, outlet);
         self.drain_publisher(now, index, outlet);
-        let Some(call) = self.calls.get_mut(index) else { return };
+        let Some(call) = self.calls.get_mut(index) else {
+            return;
+        };
         for at in call.players.clone() {
             self.drain_player(now, at, outlet);
         }
-        let Some(call) = self.calls.get_mut(index) else { return };
-        let players = call.players.iter().filter_map(|at| Some(self.players.get(*at)?.player.position()));
+        let Some(call) = self.calls.get_mut(index) else {
+            return;
+        };
+        let players = call
+            .players
+            .iter()
+            .filter_map(|at| Some(self.players.get(*at)?.player.position()));
         let needed = call.needed_from(players);
         call.log.release_before(needed);
-        if call.gone_by.is_some_and(|by| now >= by || call.is_flushed()) {
+        if call
+            .gone_by
+            .is_some_and(|by| now >= by || call.is_flushed())
+        {
             self.release_call(now, index, outlet);
             return;
         }
         let deadline = Instant::earliest(
             Instant::earliest(call.session.poll_timeout(), call.gone_by),
-            call.publishing.as_ref().and_then(|publishing| publishing.publisher.poll_timeout()),
+            call.publishing
+                .as_ref()
+                .and_then(|publishing| publishing.publisher.poll_timeout()),
         );
         self.calls.set_deadline(index, deadline);
     }
 
     fn drain_session(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
-        let Some(call) = self.calls.get_mut(index) else { return };
+        let Some(call) = self.calls.get_mut(index) else {
+            return;
+        };
         let mut bytes = [0; MADE_PACKET_BYTES];
         while let Some(transmit) = call.session.poll_transmit(now, &mut bytes) {
-            let port = if transmit.rtcp { MediaPort::Rtcp } else { MediaPort::Rtp };
+            let port = if transmit.rtcp {
+                MediaPort::Rtcp
+            } else {
+                MediaPort::Rtp
+            };
             let made = bytes.get(..transmit.len).unwrap_or_default();
             outlet.send_media(index, transmit.track, port, transmit.to, made);
         }
@@ -57,7 +75,10 @@ impl Gateway {
                     }
                 }
                 SessionEvent::Bye { track } => {
-                    outlet.note(Level::Info, format_args!("{}: {track} ended (RTCP BYE)", call.label));
+                    outlet.note(
+                        Level::Info,
+                        format_args!("{}: {track} ended (RTCP BYE)", call.label),
+                    );
                 }
                 SessionEvent::TelephoneEvent(event) => {
                     let key = event.key().unwrap_or('?');
@@ -71,8 +92,17 @@ impl Gateway {
     }
 
     fn drain_publisher(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
-        let Some(call) = self.calls.get_mut(index) else { return };
-        let Call { publishing, log, session, label, stream, .. } = call;
+        let Some(call) = self.calls.get_mut(index) else {
+            return;
+        };
+        let Call {
+            publishing,
+            log,
+            session,
+            label,
+            stream,
+            ..
+        } = call;
         let Some(publishing) = publishing else { return };
         // A failed attempt makes an event again at once; two rounds settle every case.
         for _ in 0..2 {
@@ -82,7 +112,10 @@ impl Gateway {
                         let url = publishing.publisher.url();
                         match outlet.connect(url.host(), url.port()) {
                             Some(conn) => {
-                                publishing.link = Some(Link { conn, writable: false });
+                                publishing.link = Some(Link {
+                                    conn,
+                                    writable: false,
+                                });
                                 self.connections.insert(conn, User::Publisher(index));
                             }
                             None => publishing
@@ -99,7 +132,10 @@ impl Gateway {
                     PublisherEvent::Status { status, reason } => {
                         outlet.note(
                             Level::Info,
-                            format_args!("{label}: {status} {} {stream}: {reason}", publishing.publisher.url()),
+                            format_args!(
+                                "{label}: {status} {} {stream}: {reason}",
+                                publishing.publisher.url()
+                            ),
                         );
                     }
                     PublisherEvent::KeyframeWanted => session.request_keyframe(now),
@@ -107,7 +143,13 @@ impl Gateway {
             }
             match &mut publishing.link {
                 Some(link) if link.writable => {
-                    link.pump(now, &mut publishing.publisher, log, &mut self.gather, outlet);
+                    link.pump(
+                        now,
+                        &mut publishing.publisher,
+                        log,
+                        &mut self.gather,
+                        outlet,
+                    );
                 }
                 // Without a socket to write to, its place in the log still moves on.
                 _ => {
@@ -130,8 +172,13 @@ impl Gateway {
                     }
                 }
                 PlayerEvent::Close { reason } => {
-                    let Some(viewer) = self.players.get(at) else { return };
-                    outlet.note(Level::Info, format_args!("player {}: {reason}", viewer.remote));
+                    let Some(viewer) = self.players.get(at) else {
+                        return;
+                    };
+                    outlet.note(
+                        Level::Info,
+                        format_args!("player {}: {reason}", viewer.remote),
+                    );
                     let conn = viewer.link.conn;
                     self.connections.remove(conn);
                     outlet.close(conn);
@@ -139,10 +186,14 @@ impl Gateway {
                 }
             }
         }
-        let Some(viewer) = self.players.get_mut(at) else { return };
+        let Some(viewer) = self.players.get_mut(at) else {
+            return;
+        };
         let call = viewer.call.and_then(|index| self.calls.get_mut(index));
         let log: &FrameLog = call.map_or(&self.nothing, |call| &call.log);
-        viewer.link.pump(now, &mut viewer.player, log, &mut self.gather, outlet);
+        viewer
+            .link
+            .pump(now, &mut viewer.player, log, &mut self.gather, outlet);
         if viewer.player.has_event() {
             self.touch_player(at);
         }
@@ -150,14 +201,20 @@ impl Gateway {
 
     /// Attaches a player to the stream of a name, if there is one.
     fn join(&mut self, now: Instant, at: usize, name: &str, outlet: &mut dyn Outlet) {
-        let Some(viewer) = self.players.get_mut(at) else { return };
-        let index = self.calls.find(|call| call.gone_by.is_none() && call.stream == name);
+        let Some(viewer) = self.players.get_mut(at) else {
+            return;
+        };
+        let index = self
+            .calls
+            .find(|call| call.gone_by.is_none() && call.stream == name);
         let call = index.and_then(|index| self.calls.touch_mut(index));
         let joined = call.and_then(|call| call.players.push(at).ok().map(|()| call));
         match joined {
             Some(call) => {
                 viewer.call = index;
-                viewer.player.start(now, &call.log, call.ports.video.is_some());
+                viewer
+                    .player
+                    .start(now, &call.log, call.ports.video.is_some());
                 outlet.note(
                     Level::Info,
                     format_args!("{}: {} plays {name}", call.label, viewer.remote),
@@ -173,7 +230,10 @@ impl Gateway {
 
     /// Takes a player out of the call whose stream it played.
     fn leave(&mut self, at: usize) {
-        let call = self.players.get_mut(at).and_then(|viewer| viewer.call.take());
+        let call = self
+            .players
+            .get_mut(at)
+            .and_then(|viewer| viewer.call.take());
         if let Some(call) = call.and_then(|index| self.calls.touch_mut(index)) {
             call.players.retain(|player| *player != at);
         }
@@ -187,13 +247,19 @@ impl Gateway {
 
     /// Ends a call's streams: SIP is done with it.
     pub(super) fn end_streams(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
-        let Some(call) = self.calls.touch_mut(index) else { return };
+        let Some(call) = self.calls.touch_mut(index) else {
+            return;
+        };
         call.sip = None;
         call.gone_by = Some(now + super::STREAM_PATIENCE);
         call.session.bye();
         let mut bytes = [0; MADE_PACKET_BYTES];
         while let Some(transmit) = call.session.poll_transmit(now, &mut bytes) {
-            let port = if transmit.rtcp { MediaPort::Rtcp } else { MediaPort::Rtp };
+            let port = if transmit.rtcp {
+                MediaPort::Rtcp
+            } else {
+                MediaPort::Rtp
+            };
             let made = bytes.get(..transmit.len).unwrap_or_default();
             outlet.send_media(index, transmit.track, port, transmit.to, made);
         }
@@ -216,7 +282,9 @@ impl Gateway {
 
     /// Lets a call go, with whatever its streams could not say any more.
     fn release_call(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
-        let Some(call) = self.calls.remove(index) else { return };
+        let Some(call) = self.calls.remove(index) else {
+            return;
+        };
         if let Some(link) = call.publishing.and_then(|publishing| publishing.link) {
             self.connections.remove(link.conn);
             outlet.close(link.conn);
@@ -228,6 +296,9 @@ impl Gateway {
             }
         }
         let seconds = call.answered.map_or(0, |at| now.since(at).as_secs());
-        outlet.note(Level::Info, format_args!("{} ended after {seconds} s", call.label));
+        outlet.note(
+            Level::Info,
+            format_args!("{} ended after {seconds} s", call.label),
+        );
     }
 }

@@ -72,7 +72,11 @@ impl Trunk {
 
     /// Lets the addresses of the PBX's name call, beside the configured networks.
     pub fn set_proxy(&mut self, addresses: impl Iterator<Item = IpAddr>) {
-        let allow = self.config.sources().chain(addresses.map(Network::host)).collect();
+        let allow = self
+            .config
+            .sources()
+            .chain(addresses.map(Network::host))
+            .collect();
         self.endpoint.set_allow(allow);
     }
 
@@ -86,7 +90,10 @@ impl Trunk {
 
     /// Forgets that a connection is being opened; where it was to lead.
     pub fn opened(&mut self, conn: ConnId) -> Option<SocketAddr> {
-        let at = self.opening.iter().position(|(opening, _)| *opening == conn)?;
+        let at = self
+            .opening
+            .iter()
+            .position(|(opening, _)| *opening == conn)?;
         Some(self.opening.swap_remove(at).1)
     }
 }

@@ -17,10 +17,15 @@ pub struct Clock {
 impl Clock {
     /// A clock whose zero is now.
     pub fn start() -> Self {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let seconds = unix.as_secs().wrapping_add(NTP_TO_UNIX_SECONDS);
         let fraction = (u64::from(unix.subsec_nanos()) << 32) / 1_000_000_000;
-        Self { start: SystemInstant::now(), epoch: NtpTime(seconds << 32 | fraction) }
+        Self {
+            start: SystemInstant::now(),
+            epoch: NtpTime(seconds << 32 | fraction),
+        }
     }
 
     /// The present moment.

@@ -29,10 +29,10 @@ use crate::base::time::Instant;
 use crate::gateway::config::Config;
 use crate::gateway::outlet::{CallIndex, MediaPort};
 use crate::gateway::{ConnectionKind, Gateway};
-use crate::sdp::PlanError;
 use crate::limits::{
     RECEIVE_BATCH, SIP_DATAGRAMS_A_WAKE, SIP_MESSAGE_BYTES, STREAM_READ_BYTES, STREAM_READS_A_WAKE,
 };
+use crate::sdp::PlanError;
 
 /// How long calls and streams have to end cleanly after a stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
@@ -54,7 +54,9 @@ pub enum StartError {
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Bind(what, address, error) => write!(f, "cannot listen on {address} for {what}: {error}"),
+            Self::Bind(what, address, error) => {
+                write!(f, "cannot listen on {address} for {what}: {error}")
+            }
             Self::Sdp(error) => write!(f, "cannot start: {error}"),
             Self::System(error) => write!(f, "cannot start: {error}"),
         }
@@ -150,7 +152,10 @@ impl Daemon {
             pace: Pace::default(),
             next_look_up: Instant::ZERO,
             orders,
-            remote: Remote { orders: order, waker },
+            remote: Remote {
+                orders: order,
+                waker,
+            },
         })
     }
 
@@ -280,7 +285,8 @@ impl Daemon {
             match (purpose, found) {
                 (Purpose::Connection(conn), found) => self.sockets.resolved(conn, found),
                 (Purpose::Proxy(trunk), Ok(found)) => {
-                    self.gateway.set_proxy(trunk, found.iter().map(SocketAddr::ip));
+                    self.gateway
+                        .set_proxy(trunk, found.iter().map(SocketAddr::ip));
                 }
                 // The addresses known so far stay in use.
                 (Purpose::Proxy(_), Err(reason)) => log::warn!("proxyIp: {reason}"),
@@ -306,18 +312,17 @@ impl Daemon {
         }
     }
 
-    fn read_media(
-        &mut self,
-        now: Instant,
-        call: CallIndex,
-        track: Track,
-        port: MediaPort,
-    ) -> u32 {
-        let Some(socket) = self.sockets.media.socket(call, track, port) else { return 0 };
-        let Ok(count) = self.batch.receive(socket.as_fd(), &self.pool) else { return 0 };
+    fn read_media(&mut self, now: Instant, call: CallIndex, track: Track, port: MediaPort) -> u32 {
+        let Some(socket) = self.sockets.media.socket(call, track, port) else {
+            return 0;
+        };
+        let Ok(count) = self.batch.receive(socket.as_fd(), &self.pool) else {
+            return 0;
+        };
         for at in 0..count.min(RECEIVE_BATCH) {
             if let Some((packet, from)) = self.batch.take(at) {
-                self.gateway.handle_media(now, call, track, port, from, packet);
+                self.gateway
+                    .handle_media(now, call, track, port, from, packet);
             }
         }
         count as u32
@@ -325,17 +330,24 @@ impl Daemon {
 
     fn read_sip(&mut self, now: Instant, place: usize) {
         for _ in 0..SIP_DATAGRAMS_A_WAKE {
-            let Some(sip) = self.sockets.sip.get(place) else { return };
+            let Some(sip) = self.sockets.sip.get(place) else {
+                return;
+            };
             let trunk = sip.trunk;
             // An error here is a late ICMP report for something sent: the next read goes on.
-            let Ok((length, from)) = sip.socket.recv_from(&mut self.scratch) else { return };
+            let Ok((length, from)) = sip.socket.recv_from(&mut self.scratch) else {
+                return;
+            };
             let bytes = self.scratch.get(..length).unwrap_or_default();
-            self.gateway.handle_sip_datagram(now, trunk, from, bytes, &mut self.sockets);
+            self.gateway
+                .handle_sip_datagram(now, trunk, from, bytes, &mut self.sockets);
         }
     }
 
     fn accept(&mut self, now: Instant, place: usize) {
-        let Some(listener) = self.sockets.listeners.get(place) else { return };
+        let Some(listener) = self.sockets.listeners.get(place) else {
+            return;
+        };
         let service = listener.service;
         match listener.socket.accept() {
             Ok((socket, remote)) => {
@@ -346,7 +358,10 @@ impl Daemon {
                             Service::Sip(trunk) => ConnectionKind::Sip(trunk),
                             Service::Rtmp => ConnectionKind::Player,
                         };
-                        if !self.gateway.handle_accepted(now, conn, kind, remote, &mut self.sockets) {
+                        if !self
+                            .gateway
+                            .handle_accepted(now, conn, kind, remote, &mut self.sockets)
+                        {
                             self.sockets.streams.remove(conn);
                         }
                     }
@@ -388,7 +403,8 @@ impl Daemon {
                 Ok(0) => return self.sockets.fail(conn, "closed by the peer".to_owned()),
                 Ok(length) => {
                     let bytes = self.scratch.get(..length).unwrap_or_default();
-                    self.gateway.handle_stream(now, conn, bytes, &mut self.sockets);
+                    self.gateway
+                        .handle_stream(now, conn, bytes, &mut self.sockets);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

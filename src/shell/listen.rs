@@ -10,9 +10,15 @@ const BACKLOG: i32 = 128;
 
 /// Every local address of both families, as one list of binds; the wildcard for `None`.
 pub fn addresses(ip: Option<IpAddr>, port: u16) -> impl Iterator<Item = SocketAddr> {
-    let wildcards = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    let wildcards = [
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    ];
     let given = ip.map(|ip| [Some(ip), None]).unwrap_or(wildcards.map(Some));
-    given.into_iter().flatten().map(move |ip| SocketAddr::new(ip, port))
+    given
+        .into_iter()
+        .flatten()
+        .map(move |ip| SocketAddr::new(ip, port))
 }
 
 /// A nonblocking datagram socket with `receive_bytes` of kernel buffer asked for, if given.
@@ -38,7 +44,10 @@ pub fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Whether an error says that the address family does not exist on this host.
 pub fn family_missing(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)
+    )
 }
 
 fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {

@@ -25,7 +25,9 @@ pub struct MediaSockets {
 impl MediaSockets {
     /// Room for `calls` calls.
     pub fn new(calls: usize) -> Self {
-        Self { calls: (0..calls).map(|_| Default::default()).collect() }
+        Self {
+            calls: (0..calls).map(|_| Default::default()).collect(),
+        }
     }
 
     /// Binds `port` and the next for a track and watches both.
@@ -42,7 +44,10 @@ impl MediaSockets {
             IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
         let bind = |port: u16| listen::udp(SocketAddr::new(ip, port), Some(MEDIA_SOCKET_BYTES));
-        let pair = Pair { rtp: Some(bind(port)?), rtcp: Some(bind(port.saturating_add(1))?) };
+        let pair = Pair {
+            rtp: Some(bind(port)?),
+            rtcp: Some(bind(port.saturating_add(1))?),
+        };
         for (socket, which) in [(&pair.rtp, MediaPort::Rtp), (&pair.rtcp, MediaPort::Rtcp)] {
             if let Some(socket) = socket {
                 let token = Token::Media(call, track, which).pack();
@@ -65,7 +70,10 @@ impl MediaSockets {
 
     /// One of the sockets, while it is open.
     pub fn socket(&self, call: CallIndex, track: Track, port: MediaPort) -> Option<&UdpSocket> {
-        let pair = self.calls.get(usize::from(call.0))?.get(usize::from(track == Track::Video))?;
+        let pair = self
+            .calls
+            .get(usize::from(call.0))?
+            .get(usize::from(track == Track::Video))?;
         match port {
             MediaPort::Rtp => pair.rtp.as_ref(),
             MediaPort::Rtcp => pair.rtcp.as_ref(),
@@ -73,6 +81,8 @@ impl MediaSockets {
     }
 
     fn pair_mut(&mut self, call: CallIndex, track: Track) -> Option<&mut Pair> {
-        self.calls.get_mut(usize::from(call.0))?.get_mut(usize::from(track == Track::Video))
+        self.calls
+            .get_mut(usize::from(call.0))?
+            .get_mut(usize::from(track == Track::Video))
     }
 }

@@ -36,12 +36,21 @@ impl Resolver {
     /// A resolver that wakes the loop with each answer.
     pub fn new(waker: Waker) -> Self {
         let (answer, answers) = bounded(RESOLUTIONS);
-        Self { answers, answer, under_way: 0, waker }
+        Self {
+            answers,
+            answer,
+            under_way: 0,
+            waker,
+        }
     }
 
     /// The address itself when `host` is one; otherwise `None`, and [`Self::start`] is needed.
     pub fn literal(host: &str, port: u16) -> Option<Addresses> {
-        let ip: IpAddr = host.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
+        let ip: IpAddr = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse()
+            .ok()?;
         Addresses::from_slice(&[SocketAddr::new(ip, port)]).ok()
     }
 

@@ -11,15 +11,17 @@ use super::daemon::{Order, Remote};
 /// its own that sleeps between signals.
 pub fn watch(remote: Remote) -> io::Result<()> {
     let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])?;
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        smol::block_on(async {
-            while let Some(Ok(signal)) = signals.next().await {
-                remote.order(match signal {
-                    Signal::Hup => Order::Reload,
-                    _ => Order::Stop,
-                });
-            }
-        });
-    })?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            smol::block_on(async {
+                while let Some(Ok(signal)) = signals.next().await {
+                    remote.order(match signal {
+                        Signal::Hup => Order::Reload,
+                        _ => Order::Stop,
+                    });
+                }
+            });
+        })?;
     Ok(())
 }

@@ -165,7 +165,10 @@ impl Outlet for Sockets {
     fn send_sip(&mut self, trunk: usize, to: SocketAddr, bytes: &[u8]) {
         let socket = self.sip.iter().find(|sip| {
             sip.trunk == trunk
-                && sip.socket.local_addr().is_ok_and(|local| local.is_ipv4() == to.is_ipv4())
+                && sip
+                    .socket
+                    .local_addr()
+                    .is_ok_and(|local| local.is_ipv4() == to.is_ipv4())
         });
         if !socket.is_some_and(|sip| sip.socket.send_to(bytes, to).is_ok()) {
             self.counters.send_failed += 1;

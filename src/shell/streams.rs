@@ -78,8 +78,12 @@ impl Streams {
 
     /// Looks at a connecting socket that became writable or failed.
     pub fn progress(&mut self, epoll: &Epoll, conn: ConnId) -> Progress {
-        let Some(stream) = self.get_mut(conn) else { return Progress::Pending };
-        let State::Connecting { socket, rest } = &mut stream.state else { return Progress::Pending };
+        let Some(stream) = self.get_mut(conn) else {
+            return Progress::Pending;
+        };
+        let State::Connecting { socket, rest } = &mut stream.state else {
+            return Progress::Pending;
+        };
         let error = match socket.take_error() {
             Ok(None) if socket.peer_addr().is_ok() => {
                 let State::Connecting { socket, .. } =
@@ -99,7 +103,8 @@ impl Streams {
 
     /// Whether a connection is still being made.
     pub fn is_connecting(&self, conn: ConnId) -> bool {
-        self.get(conn).is_some_and(|s| matches!(s.state, State::Connecting { .. }))
+        self.get(conn)
+            .is_some_and(|s| matches!(s.state, State::Connecting { .. }))
     }
 
     /// Whether the identifier still names a connection.
@@ -117,7 +122,9 @@ impl Streams {
 
     /// Gives bytes to the socket, unless earlier ones still wait; how many it took.
     pub fn write(&mut self, conn: ConnId, bytes: &[u8]) -> io::Result<usize> {
-        let Some(stream) = self.get_mut(conn) else { return Ok(0) };
+        let Some(stream) = self.get_mut(conn) else {
+            return Ok(0);
+        };
         if !stream.pending.is_empty() {
             return Ok(0);
         }
@@ -126,8 +133,14 @@ impl Streams {
 
     /// Gives bytes that must all go out; an error means that the connection cannot hold them.
     pub fn send(&mut self, conn: ConnId, bytes: &[u8]) -> io::Result<()> {
-        let Some(stream) = self.get_mut(conn) else { return Ok(()) };
-        let taken = if stream.pending.is_empty() { stream.write(bytes)? } else { 0 };
+        let Some(stream) = self.get_mut(conn) else {
+            return Ok(());
+        };
+        let taken = if stream.pending.is_empty() {
+            stream.write(bytes)?
+        } else {
+            0
+        };
         let rest = bytes.get(taken..).unwrap_or_default();
         if stream.pending.len() + rest.len() > STREAM_PENDING_BYTES {
             return Err(io::Error::other("the peer does not read"));
@@ -138,7 +151,9 @@ impl Streams {
 
     /// Writes what waits; true when nothing waits any more.
     pub fn flush(&mut self, conn: ConnId) -> io::Result<bool> {
-        let Some(stream) = self.get_mut(conn) else { return Ok(false) };
+        let Some(stream) = self.get_mut(conn) else {
+            return Ok(false);
+        };
         while !stream.pending.is_empty() {
             let pending = std::mem::take(&mut stream.pending);
             let taken = stream.write(&pending)?;
@@ -154,7 +169,9 @@ impl Streams {
     /// Closes and forgets a connection.
     pub fn remove(&mut self, conn: ConnId) {
         let (at, generation) = split(conn);
-        let Some(slot) = self.slots.get_mut(usize::from(at)) else { return };
+        let Some(slot) = self.slots.get_mut(usize::from(at)) else {
+            return;
+        };
         if slot.generation == generation && slot.stream.take().is_some() {
             slot.generation = slot.generation.wrapping_add(1);
             self.free.push(at);
@@ -182,8 +199,13 @@ impl Streams {
             let address = addresses.remove(0);
             match dial(address) {
                 Ok(socket) => {
-                    let Some(stream) = self.get_mut(conn) else { return Progress::Pending };
-                    stream.state = State::Connecting { socket, rest: addresses };
+                    let Some(stream) = self.get_mut(conn) else {
+                        return Progress::Pending;
+                    };
+                    stream.state = State::Connecting {
+                        socket,
+                        rest: addresses,
+                    };
                     return match self.watch(epoll, conn) {
                         Ok(()) => Progress::Pending,
                         Err(error) => Progress::Failed(error.to_string()),
@@ -197,9 +219,11 @@ impl Streams {
 
     fn watch(&self, epoll: &Epoll, conn: ConnId) -> io::Result<()> {
         match self.get(conn).map(|stream| &stream.state) {
-            Some(State::Connecting { socket, .. } | State::Open(socket)) => {
-                epoll.add(socket.as_fd(), Token::Stream(conn).pack(), Interest::StreamEdges)
-            }
+            Some(State::Connecting { socket, .. } | State::Open(socket)) => epoll.add(
+                socket.as_fd(),
+                Token::Stream(conn).pack(),
+                Interest::StreamEdges,
+            ),
             _ => Ok(()),
         }
     }
@@ -207,26 +231,35 @@ impl Streams {
     fn insert(&mut self, state: State) -> Option<ConnId> {
         let at = self.free.pop()?;
         let slot = self.slots.get_mut(usize::from(at))?;
-        slot.stream = Some(Box::new(Stream { state, pending: Vec::new() }));
+        slot.stream = Some(Box::new(Stream {
+            state,
+            pending: Vec::new(),
+        }));
         Some(ConnId(u32::from(slot.generation) << 16 | u32::from(at)))
     }
 
     fn get(&self, conn: ConnId) -> Option<&Stream> {
         let (at, generation) = split(conn);
         let slot = self.slots.get(usize::from(at))?;
-        slot.stream.as_deref().filter(|_| slot.generation == generation)
+        slot.stream
+            .as_deref()
+            .filter(|_| slot.generation == generation)
     }
 
     fn get_mut(&mut self, conn: ConnId) -> Option<&mut Stream> {
         let (at, generation) = split(conn);
         let slot = self.slots.get_mut(usize::from(at))?;
-        slot.stream.as_deref_mut().filter(|_| slot.generation == generation)
+        slot.stream
+            .as_deref_mut()
+            .filter(|_| slot.generation == generation)
     }
 }
 
 impl Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let State::Open(socket) = &mut self.state else { return Ok(0) };
+        let State::Open(socket) = &mut self.state else {
+            return Ok(0);
+        };
         match socket.write(bytes) {
             Ok(taken) => Ok(taken),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
@@ -241,7 +274,11 @@ fn split(conn: ConnId) -> (u16, u16) {
 }
 
 fn dial(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_nonblocking(true)?;
     match socket.connect(&address.into()) {
         Ok(()) => {}

@@ -63,12 +63,24 @@ impl Epoll {
                 libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET
             }
         };
-        let mut event = libc::epoll_event { events: events as u32, u64: token };
+        let mut event = libc::epoll_event {
+            events: events as u32,
+            u64: token,
+        };
         // SAFETY: both descriptors are open for the call and `event` outlives it.
         let result = unsafe {
-            libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &mut event)
+            libc::epoll_ctl(
+                self.fd.as_raw_fd(),
+                libc::EPOLL_CTL_ADD,
+                fd.as_raw_fd(),
+                &mut event,
+            )
         };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if result < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 
     /// Waits up to `timeout` and answers how many descriptors are ready; see [`Self::ready`].
@@ -143,15 +155,21 @@ impl ReceiveBatch {
     /// With an empty pool one datagram is read and thrown away, so that a full pool never leaves a
     /// socket readable for ever.
     pub fn receive(&mut self, socket: BorrowedFd<'_>, pool: &PacketPool) -> io::Result<usize> {
-        let mut iovecs = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; RECEIVE_BATCH];
+        let mut iovecs = [libc::iovec {
+            iov_base: std::ptr::null_mut(),
+            iov_len: 0,
+        }; RECEIVE_BATCH];
         // SAFETY: all-zero is a valid mmsghdr: null pointers with zero lengths.
-        let mut headers: [libc::mmsghdr; RECEIVE_BATCH] = unsafe { MaybeUninit::zeroed().assume_init() };
+        let mut headers: [libc::mmsghdr; RECEIVE_BATCH] =
+            unsafe { MaybeUninit::zeroed().assume_init() };
         let mut room = 0;
         for at in 0..RECEIVE_BATCH {
             if self.packets[at].is_none() {
                 self.packets[at] = pool.take();
             }
-            let Some(buffer) = self.packets[at].as_mut().and_then(Packet::buffer_mut) else { break };
+            let Some(buffer) = self.packets[at].as_mut().and_then(Packet::buffer_mut) else {
+                break;
+            };
             iovecs[at].iov_base = buffer.as_mut_ptr().cast();
             iovecs[at].iov_len = PACKET_BYTES;
             headers[at].msg_hdr.msg_iov = &mut iovecs[at];
@@ -199,7 +217,12 @@ impl ReceiveBatch {
         let mut byte = 0_u8;
         // SAFETY: one writable byte, alive for the call.
         let got = unsafe {
-            libc::recv(socket.as_raw_fd(), (&raw mut byte).cast(), 1, libc::MSG_DONTWAIT)
+            libc::recv(
+                socket.as_raw_fd(),
+                (&raw mut byte).cast(),
+                1,
+                libc::MSG_DONTWAIT,
+            )
         };
         if got < 0 {
             return Err(io::Error::last_os_error());
@@ -236,12 +259,19 @@ fn socket_address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
 pub fn random(bytes: &mut [u8]) -> io::Result<()> {
     // SAFETY: pointer and length are those of a live slice.
     let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    if got == bytes.len() as isize { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if got == bytes.len() as isize {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Raises this process's limit of open descriptors to what the system allows; the limit.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: `limit` is alive and writable for the calls.
     unsafe {
         if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) < 0 {
@@ -271,7 +301,9 @@ mod tests {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         for text in ["one", "two", "three"] {
-            sender.send_to(text.as_bytes(), receiver.local_addr().unwrap()).unwrap();
+            sender
+                .send_to(text.as_bytes(), receiver.local_addr().unwrap())
+                .unwrap();
         }
         let pool = PacketPool::new(RECEIVE_BATCH);
         let mut batch = ReceiveBatch::default();
@@ -287,9 +319,16 @@ mod tests {
     fn datagrams_over_a_slot_are_dropped_and_counted() {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
-        sender.send_to(&[0; PACKET_BYTES + 1], receiver.local_addr().unwrap()).unwrap();
+        sender
+            .send_to(&[0; PACKET_BYTES + 1], receiver.local_addr().unwrap())
+            .unwrap();
         let mut batch = ReceiveBatch::default();
-        assert_eq!(batch.receive(receiver.as_fd(), &PacketPool::new(4)).unwrap(), 1);
+        assert_eq!(
+            batch
+                .receive(receiver.as_fd(), &PacketPool::new(4))
+                .unwrap(),
+            1
+        );
         assert!(batch.take(0).is_none());
         assert_eq!(batch.oversized, 1);
     }
@@ -298,11 +337,20 @@ mod tests {
     fn an_empty_pool_still_drains_the_socket() {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
-        sender.send_to(b"lost", receiver.local_addr().unwrap()).unwrap();
+        sender
+            .send_to(b"lost", receiver.local_addr().unwrap())
+            .unwrap();
         let mut batch = ReceiveBatch::default();
-        assert_eq!(batch.receive(receiver.as_fd(), &PacketPool::new(0)).unwrap(), 0);
+        assert_eq!(
+            batch
+                .receive(receiver.as_fd(), &PacketPool::new(0))
+                .unwrap(),
+            0
+        );
         assert_eq!(batch.pool_empty, 1);
-        let error = batch.receive(receiver.as_fd(), &PacketPool::new(0)).unwrap_err();
+        let error = batch
+            .receive(receiver.as_fd(), &PacketPool::new(0))
+            .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 
@@ -313,7 +361,10 @@ mod tests {
         epoll.add(receiver.as_fd(), 77, Interest::Readable).unwrap();
         assert_eq!(epoll.wait(Duration::ZERO).unwrap(), 0);
         let to = receiver.local_addr().unwrap();
-        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", to).unwrap();
+        UdpSocket::bind("127.0.0.1:0")
+            .unwrap()
+            .send_to(b"x", to)
+            .unwrap();
         assert_eq!(epoll.wait(Duration::from_secs(1)).unwrap(), 1);
         assert_eq!(epoll.ready(0).token, 77);
         assert!(epoll.ready(0).readable);

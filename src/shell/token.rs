@@ -47,8 +47,16 @@ impl Token {
             3 => Self::Alarm,
             _ => Self::Media(
                 CallIndex((value >> 2) as u16),
-                if value & 2 != 0 { Track::Video } else { Track::Audio },
-                if value & 1 != 0 { MediaPort::Rtcp } else { MediaPort::Rtp },
+                if value & 2 != 0 {
+                    Track::Video
+                } else {
+                    Track::Audio
+                },
+                if value & 1 != 0 {
+                    MediaPort::Rtcp
+                } else {
+                    MediaPort::Rtp
+                },
             ),
         }
     }

@@ -33,7 +33,10 @@ impl Alarm {
     /// Forgets the wakes so far.
     pub fn clear(&self) {
         let mut bytes = [0; 64];
-        while (&self.0).read(&mut bytes).is_ok_and(|got| got == bytes.len()) {}
+        while (&self.0)
+            .read(&mut bytes)
+            .is_ok_and(|got| got == bytes.len())
+        {}
     }
 }
 
