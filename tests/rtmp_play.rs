@@ -145,7 +145,7 @@ fn a_viewer_sees_a_stream_from_its_keyframe_to_its_end_at_any_split() {
         let size = 5 + 4 + 1 + 3_000;
         let first = ViewerEvent::Video { timestamp: 0, size, keyframe: true, sequence_header: false };
         assert_eq!(watching.told[3], first);
-        assert_eq!(watching.told[4], ViewerEvent::Audio { timestamp: 0, size: 161, format: 7 });
+        assert!(matches!(watching.told[4], ViewerEvent::Audio { timestamp: 0, size: 161, format: 7, .. }));
         assert_eq!(watching.ended(), Some("the stream is over"));
         assert!(player.is_closed());
         assert!(matches!(events(&mut player).last(), Some(PlayerEvent::Close { .. })));
