@@ -43,6 +43,7 @@ pub type Name = String<RTMP_NAME_BYTES>;
 
 /// What the owner is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, never in a table")]
 pub enum PlayerEvent {
     /// Find this stream, then [`Player::start`] or [`Player::not_found`].
     Play {
@@ -261,7 +262,7 @@ impl Player {
 
     /// Whether an event waits that has come up while writing.
     pub fn has_event(&self) -> bool {
-        !self.events.is_empty()
+        !self.events.is_empty() || self.media.wants_keyframe()
     }
 
     /// The next event.
