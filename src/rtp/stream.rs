@@ -29,7 +29,7 @@ use crate::rtp::depack_audio::{TelephoneEvent, TelephoneEvents};
 use crate::rtp::depack_h264::{AccessUnit, H264Counters, H264Depacketizer};
 use crate::rtp::keyframe::Feedback;
 use crate::rtp::reorder::{InOrder, Reorder, ReorderCounters};
-use crate::rtp::report::Reception;
+use crate::rtp::reception::Reception;
 use crate::rtp::source::{Admission, Admitted, Arrival, SourceCounters, SourceLock};
 use crate::wire::rtcp::SenderInfo;
 use crate::wire::rtp::RtpHeader;
