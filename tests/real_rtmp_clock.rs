@@ -74,6 +74,7 @@ impl Live {
     /// Reads what is there, writes what is due.
     fn turn(&mut self) {
         let now = self.now();
+        self.publisher.handle_timeout(now);
         let mut bytes = vec![0; 131_072];
         match self.socket.read(&mut bytes) {
             Ok(0) => self.publisher.handle_disconnected(now, "closed"),

@@ -8,7 +8,7 @@ mod rtmp_support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use rtmp_support::{Script, Scripted, Server, Source, carry, millis, publisher};
+use rtmp_support::{Script, Scripted, Server, Source, carry, millis, prove, publisher};
 use trunkcast::base::rng::Rng;
 use trunkcast::rtmp::{Player, PlayerEvent, RtmpStatus, Viewer};
 use trunkcast::wire::rtmp_url::{RtmpUrl, StreamKey};
@@ -54,6 +54,7 @@ fn no_frame_touches_the_heap() {
         &source.log,
         &mut rng,
     );
+    prove(millis(0), &mut publisher);
     assert_eq!(publisher.status(), RtmpStatus::Active);
 
     let mut player = Box::new(Player::new(millis(0), Rng::from_number(2)));

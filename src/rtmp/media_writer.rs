@@ -146,11 +146,13 @@ impl MediaWriter {
         }
     }
 
-    /// Starts a stream in this form, with chunks of this size.
-    pub fn start(&mut self, form: Form, chunk_bytes: u32) {
+    /// Starts a stream in this form, with chunks of this size; `ask` wants a keyframe in any case.
+    pub fn start(&mut self, form: Form, chunk_bytes: u32, ask: bool) {
         self.reset();
         self.form = Some(form);
         self.chunk_bytes = chunk_bytes;
+        self.asked = ask;
+        self.want_keyframe = ask;
     }
 
     /// Forgets the connection; what was begun will not be finished.

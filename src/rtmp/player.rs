@@ -216,7 +216,7 @@ impl Player {
             to_publish: false,
             first_timestamp: 0,
         };
-        self.media.start(form, self.link.queue.chunk_bytes());
+        self.media.start(form, self.link.queue.chunk_bytes(), false);
         self.state = State::Playing;
     }
 

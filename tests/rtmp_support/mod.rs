@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use trunkcast::base::codec::{CodecConfig, H264Config, Track};
 use trunkcast::base::frame_log::{Frame, FrameLog, Segment};
@@ -203,6 +204,11 @@ pub fn feed_in_pieces(mut bytes: &[u8], rng: &mut Rng, mut feed: impl FnMut(&[u8
         feed(piece);
         bytes = rest;
     }
+}
+
+/// Lets an accepted stream last until it is called active.
+pub fn prove(now: Instant, publisher: &mut Publisher) {
+    publisher.handle_timeout(now + Duration::from_millis(300));
 }
 
 pub fn events(publisher: &mut Publisher) -> Vec<PublisherEvent> {
