@@ -200,7 +200,7 @@ impl Link {
         let after = self.given_begun.saturating_add(self.given_queue);
         self.queue
             .sent(count.saturating_sub(self.given_begun).min(self.given_queue));
-        media.transmitted(count, after, log);
+        media.transmitted(count, count < self.given, after, log);
         if count == self.given {
             self.waiting_since = None;
         } else if count > 0 {

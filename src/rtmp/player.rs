@@ -43,6 +43,7 @@ pub type Name = String<RTMP_NAME_BYTES>;
 
 /// What the owner is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, never in a table")]
 pub enum PlayerEvent {
     /// Find this stream, then [`Player::start`] or [`Player::not_found`].
     Play {
@@ -215,7 +216,7 @@ impl Player {
             to_publish: false,
             first_timestamp: 0,
         };
-        self.media.start(form, self.link.queue.chunk_bytes());
+        self.media.start(form, self.link.queue.chunk_bytes(), false);
         self.state = State::Playing;
     }
 
@@ -261,7 +262,7 @@ impl Player {
 
     /// Whether an event waits that has come up while writing.
     pub fn has_event(&self) -> bool {
-        !self.events.is_empty()
+        !self.events.is_empty() || self.media.wants_keyframe()
     }
 
     /// The next event.

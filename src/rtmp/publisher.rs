@@ -46,6 +46,10 @@ const STOP_PATIENCE: Duration = Duration::from_secs(1);
 /// A stream that lasted this long was a success: the waits begin anew after it.
 const LASTING: Duration = Duration::from_secs(10);
 
+/// How long an accepted stream must last before it is called active: some servers accept every
+/// name and close the connection in the same breath (nginx-rtmp with `deny publish`).
+const PROOF: Duration = Duration::from_millis(300);
+
 /// What this side could send to a server that knows Enhanced RTMP.
 const FOURCCS: [&str; 1] = ["avc1"];
 
@@ -136,8 +140,8 @@ enum State {
     Handshaking { until: Instant },
     /// The answer to the command of this transaction.
     Asking { transaction: u32, until: Instant },
-    /// Nothing: media flows.
-    Active { since: Instant },
+    /// Nothing: media flows. Told as active once it has lasted.
+    Active { since: Instant, proven: bool },
     /// The rest of the media, then of the farewell, to be taken by the kernel.
     Stopping { until: Instant, said: bool },
     /// The next attempt.
@@ -252,6 +256,14 @@ impl Publisher {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.media.handle_timeout(now);
         let write_deadline = self.link.as_ref().and_then(Link::write_deadline);
+        if let State::Active {
+            since,
+            proven: false,
+        } = self.state
+            && since + PROOF <= now
+        {
+            self.prove(since);
+        }
         match self.state {
             State::Waiting { until } if until <= now => self.attempt(now),
             State::Connecting { until } if until <= now => {
@@ -339,10 +351,11 @@ impl Publisher {
             | State::Handshaking { until }
             | State::Asking { until, .. }
             | State::Stopping { until, .. } => Some(until),
-            State::Active { .. } => Instant::earliest(
-                self.media.poll_timeout(),
-                link.and_then(Link::write_deadline),
-            ),
+            State::Active { since, proven } => {
+                let proof = (!proven).then_some(since + PROOF);
+                let link = link.and_then(Link::write_deadline);
+                Instant::earliest(proof, Instant::earliest(self.media.poll_timeout(), link))
+            }
             State::Stopped => None,
         }
     }
@@ -595,15 +608,25 @@ impl Publisher {
             to_publish: true,
             first_timestamp: self.config.first_timestamp,
         };
-        self.media.start(form, link.queue.chunk_bytes());
+        // On return the caller should make a keyframe even where an old one is kept.
+        let ask = self.was_active;
+        self.media.start(form, link.queue.chunk_bytes(), ask);
         self.counters.accepted = self.counters.accepted.saturating_add(1);
-        self.was_active = true;
         self.auth_steps = 0;
-        self.state = State::Active { since: now };
-        self.set_status(
-            RtmpStatus::Active,
-            reason(format_args!("the server accepted the stream")),
-        );
+        self.state = State::Active {
+            since: now,
+            proven: false,
+        };
+    }
+
+    fn prove(&mut self, since: Instant) {
+        self.was_active = true;
+        self.state = State::Active {
+            since,
+            proven: true,
+        };
+        let why = reason(format_args!("the server accepted the stream"));
+        self.set_status(RtmpStatus::Active, why);
     }
 
     fn refused(&mut self, now: Instant, transaction: u32, refusal: Refusal) {
@@ -672,11 +695,16 @@ impl Publisher {
             }
             return self.end();
         }
-        if let State::Active { since } = self.state
-            && now.since(since) >= LASTING
-        {
-            self.retry.reset();
-        }
+        let why = match self.state {
+            State::Active { since, .. } if now.since(since) >= LASTING => {
+                self.retry.reset();
+                why
+            }
+            State::Active { proven: false, .. } => reason(format_args!(
+                "the server accepted the stream and ended it at once: {why}"
+            )),
+            _ => why,
+        };
         self.drop_link();
         self.auth = None;
         self.auth_steps = 0;
