@@ -67,11 +67,9 @@ impl Program {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || output.open == 0 {
                 let why = if output.open == 0 { "ended" } else { "went on" };
-                panic!(
-                    "{} {why} without printing {text:?}:\n{}",
-                    self.name,
-                    output.lines.join("\n")
-                );
+                // The lock must be free before the panic, or the reading threads panic as well.
+                drop(output);
+                panic!("{} {why} without printing {text:?}", self.name);
             }
             output = changed
                 .wait_timeout(output, left)
