@@ -24,17 +24,22 @@ impl RawCaller {
         }
     }
 
-    /// Sends a request without body; CANCEL shares the INVITE's branch. `to_tag` is a parameter
+    /// Sends a request, INVITE with an offer of sound; CANCEL shares the INVITE's branch. `to_tag` is a parameter
     /// with its semicolon, or empty.
     pub fn send(&self, method: &str, to_tag: &str, cseq: u32) {
         let local = self.socket.local_addr().expect("the socket is bound");
         let branch = if method == "CANCEL" { "INVITE" } else { method };
+        let offer = "v=0\r\no=raw 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+                     m=audio 9 RTP/AVP 8\r\na=sendonly\r\n";
+        let body = if method == "INVITE" { offer } else { "" };
         let request = format!(
             "{method} sip:1000@{gateway} SIP/2.0\r\n\
              Via: SIP/2.0/UDP {local};branch=z9hG4bK-{call}-{branch}-{cseq};rport\r\n\
              Max-Forwards: 70\r\nFrom: <sip:raw@{local}>;tag=raw{call}\r\n\
              To: <sip:1000@{gateway}>{to_tag}\r\nCall-ID: raw-{call}-{port}\r\n\
-             CSeq: {cseq} {method}\r\nContact: <sip:raw@{local}>\r\nContent-Length: 0\r\n\r\n",
+             CSeq: {cseq} {method}\r\nContact: <sip:raw@{local}>\r\n\
+             Content-Type: application/sdp\r\nContent-Length: {length}\r\n\r\n{body}",
+            length = body.len(),
             gateway = self.gateway,
             call = self.call,
             port = local.port(),
