@@ -33,7 +33,10 @@ impl Watching {
         let url = RtmpUrl::parse("rtmp://box/live").unwrap();
         let name = StreamKey::new(name).unwrap();
         let viewer = Viewer::new(millis(0), url, name, Rng::from_number(2)).unwrap();
-        Self { viewer: Box::new(viewer), told: Vec::new() }
+        Self {
+            viewer: Box::new(viewer),
+            told: Vec::new(),
+        }
     }
 
     fn ended(&self) -> Option<&str> {
@@ -50,7 +53,11 @@ impl Watching {
             _ => None,
         });
         let video = self.told.iter().filter_map(|event| match event {
-            ViewerEvent::Video { timestamp, sequence_header: false, .. } => Some(*timestamp),
+            ViewerEvent::Video {
+                timestamp,
+                sequence_header: false,
+                ..
+            } => Some(*timestamp),
             _ => None,
         });
         (audio.collect(), video.collect())
@@ -60,7 +67,8 @@ impl Watching {
 impl Client for Watching {
     fn feed(&mut self, now: Instant, bytes: &[u8]) {
         let told = &mut self.told;
-        self.viewer.handle_bytes(now, bytes, |event| told.push(event));
+        self.viewer
+            .handle_bytes(now, bytes, |event| told.push(event));
         self.viewer.check_invariants();
     }
 
@@ -74,7 +82,13 @@ impl Client for Watching {
 }
 
 /// Carries bytes both ways in pieces until nobody has more to say.
-fn carry(now: Instant, player: &mut Player, client: &mut dyn Client, log: &FrameLog, rng: &mut Rng) {
+fn carry(
+    now: Instant,
+    player: &mut Player,
+    client: &mut dyn Client,
+    log: &FrameLog,
+    rng: &mut Rng,
+) {
     let mut out = vec![0; 131_072];
     loop {
         let there = client.take();
@@ -82,7 +96,11 @@ fn carry(now: Instant, player: &mut Player, client: &mut dyn Client, log: &Frame
         player.check_invariants();
         let room = [131_072, 4_096, 900, 37][rng.below(4) as usize];
         let given = player.poll_transmit(now, log, &mut out[..room]);
-        let taken = if rng.below(2) == 0 { given } else { rng.below(given as u32 + 1) as usize };
+        let taken = if rng.below(2) == 0 {
+            given
+        } else {
+            rng.below(given as u32 + 1) as usize
+        };
         feed_in_pieces(&out[..taken], rng, |piece| client.feed(now, piece));
         player.transmitted(now, taken, log);
         player.check_invariants();
@@ -101,7 +119,10 @@ fn player(seed: u64) -> Box<Player> {
 }
 
 fn play_event(app: &str, name: &str) -> PlayerEvent {
-    PlayerEvent::Play { app: app.try_into().unwrap(), name: name.try_into().unwrap() }
+    PlayerEvent::Play {
+        app: app.try_into().unwrap(),
+        name: name.try_into().unwrap(),
+    }
 }
 
 /// A viewer that has asked for a stream.
@@ -124,14 +145,30 @@ fn a_viewer_sees_a_stream_from_its_keyframe_to_its_end_at_any_split() {
                 source.picture(at, at == 5_000, 3_000);
             }
             source.sound(at);
-            carry(millis(at), &mut player, &mut watching, &source.log, &mut rng);
+            carry(
+                millis(at),
+                &mut player,
+                &mut watching,
+                &source.log,
+                &mut rng,
+            );
             source.log.release_before(player.position());
         }
         source.sound(6_000);
         player.end(millis(6_000));
-        carry(millis(6_000), &mut player, &mut watching, &source.log, &mut rng);
+        carry(
+            millis(6_000),
+            &mut player,
+            &mut watching,
+            &source.log,
+            &mut rng,
+        );
         let (audio, video) = watching.times();
-        assert_eq!(audio, (0..=50).map(|n| n * 20).collect::<Vec<_>>(), "seed {seed}");
+        assert_eq!(
+            audio,
+            (0..=50).map(|n| n * 20).collect::<Vec<_>>(),
+            "seed {seed}"
+        );
         assert_eq!(video, (0..25).map(|n| n * 40).collect::<Vec<_>>());
         assert_eq!(watching.told[0], ViewerEvent::Playing);
         let tracks = ViewerEvent::Metadata(Metadata {
@@ -141,14 +178,36 @@ fn a_viewer_sees_a_stream_from_its_keyframe_to_its_end_at_any_split() {
             height: 240,
         });
         assert_eq!(watching.told[1], tracks);
-        assert!(matches!(watching.told[2], ViewerEvent::Video { sequence_header: true, .. }));
+        assert!(matches!(
+            watching.told[2],
+            ViewerEvent::Video {
+                sequence_header: true,
+                ..
+            }
+        ));
         let size = 5 + 4 + 1 + 3_000;
-        let first = ViewerEvent::Video { timestamp: 0, size, keyframe: true, sequence_header: false };
+        let first = ViewerEvent::Video {
+            timestamp: 0,
+            size,
+            keyframe: true,
+            sequence_header: false,
+        };
         assert_eq!(watching.told[3], first);
-        assert!(matches!(watching.told[4], ViewerEvent::Audio { timestamp: 0, size: 161, format: 7, .. }));
+        assert!(matches!(
+            watching.told[4],
+            ViewerEvent::Audio {
+                timestamp: 0,
+                size: 161,
+                format: 7,
+                ..
+            }
+        ));
         assert_eq!(watching.ended(), Some("the stream is over"));
         assert!(player.is_closed());
-        assert!(matches!(events(&mut player).last(), Some(PlayerEvent::Close { .. })));
+        assert!(matches!(
+            events(&mut player).last(),
+            Some(PlayerEvent::Close { .. })
+        ));
         source.log.release_before(player.position());
         assert_eq!(source.pool.available(), source.pool.capacity());
     }
@@ -160,9 +219,19 @@ fn a_late_viewer_starts_at_a_keyframe_that_is_there_or_asks_for_one() {
     source.span(0, 400);
     source.span(400, 800);
     player.start(millis(800), &source.log, true);
-    carry(millis(800), &mut player, &mut watching, &source.log, &mut rng);
+    carry(
+        millis(800),
+        &mut player,
+        &mut watching,
+        &source.log,
+        &mut rng,
+    );
     let (audio, video) = watching.times();
-    assert_eq!((audio[0], video[0], video.len()), (0, 0, 10), "from the keyframe at 400");
+    assert_eq!(
+        (audio[0], video[0], video.len()),
+        (0, 0, 10),
+        "from the keyframe at 400"
+    );
     assert!(!events(&mut player).contains(&PlayerEvent::KeyframeWanted));
 
     let (mut player, mut watching, mut source, mut rng) = asked("a");
@@ -173,14 +242,30 @@ fn a_late_viewer_starts_at_a_keyframe_that_is_there_or_asks_for_one() {
     for at in (20..200).step_by(20) {
         source.picture(at, false, 100);
         source.sound(at);
-        carry(millis(at), &mut player, &mut watching, &source.log, &mut rng);
+        carry(
+            millis(at),
+            &mut player,
+            &mut watching,
+            &source.log,
+            &mut rng,
+        );
     }
     assert_eq!(watching.times(), (vec![], vec![]));
     assert_eq!(events(&mut player), [PlayerEvent::KeyframeWanted]);
     source.picture(200, true, 100);
-    carry(millis(200), &mut player, &mut watching, &source.log, &mut rng);
+    carry(
+        millis(200),
+        &mut player,
+        &mut watching,
+        &source.log,
+        &mut rng,
+    );
     let (audio, video) = watching.times();
-    assert_eq!((audio.len(), video), (9, vec![180]), "what was said meanwhile goes too");
+    assert_eq!(
+        (audio.len(), video),
+        (9, vec![180]),
+        "what was said meanwhile goes too"
+    );
 }
 
 #[test]
@@ -193,14 +278,28 @@ fn several_viewers_read_one_log_and_a_slow_one_loses_only_its_own() {
     for at in (0..10_000).step_by(20) {
         source.sound(at);
         source.picture(at, at % 1_000 == 0, 100);
-        carry(millis(at), &mut one, &mut watching_one, &source.log, &mut rng);
+        carry(
+            millis(at),
+            &mut one,
+            &mut watching_one,
+            &source.log,
+            &mut rng,
+        );
         if (1..9_000).contains(&at) {
             let _ = two.poll_transmit(millis(at), &source.log, &mut out);
             two.transmitted(millis(at), 0, &source.log);
         } else {
-            carry(millis(at), &mut two, &mut watching_two, &source.log, &mut rng);
+            carry(
+                millis(at),
+                &mut two,
+                &mut watching_two,
+                &source.log,
+                &mut rng,
+            );
         }
-        source.log.release_before(one.position().min(two.position()));
+        source
+            .log
+            .release_before(one.position().min(two.position()));
     }
     assert_eq!(watching_one.times().1.len(), 500);
     let (audio, video) = watching_two.times();
@@ -216,7 +315,12 @@ fn what_is_not_there_is_said_and_closed() {
     let (mut player, mut watching, source, mut rng) = asked("nothing");
     player.not_found(millis(1));
     carry(millis(1), &mut player, &mut watching, &source.log, &mut rng);
-    assert!(watching.ended().unwrap().contains("NetStream.Play.StreamNotFound"));
+    assert!(
+        watching
+            .ended()
+            .unwrap()
+            .contains("NetStream.Play.StreamNotFound")
+    );
     assert!(player.is_closed());
     assert_eq!(player.poll_timeout(), None);
 }
@@ -230,7 +334,9 @@ fn clients_that_ask_for_nothing_are_closed_in_time() {
     assert!(idle.is_closed());
     let mut other = player(1);
     other.handle_bytes(millis(0), b"GET / HTTP/1.1\r\n\r\n");
-    let [PlayerEvent::Close { reason }] = &events(&mut other)[..] else { panic!("not closed") };
+    let [PlayerEvent::Close { reason }] = &events(&mut other)[..] else {
+        panic!("not closed")
+    };
     assert!(reason.contains("does not speak RTMP"), "{reason}");
 }
 
@@ -260,7 +366,11 @@ impl Raw {
 
     fn say(&mut self, fill: impl FnOnce(&mut Amf0Writer<'_>)) -> Vec<u8> {
         self.0.command(fill);
-        [std::mem::take(&mut self.1), rtmp_support::Server::take(&mut self.0)].concat()
+        [
+            std::mem::take(&mut self.1),
+            rtmp_support::Server::take(&mut self.0),
+        ]
+        .concat()
     }
 }
 
@@ -301,7 +411,11 @@ fn a_publisher_is_refused_and_odd_commands_do_no_harm() {
         assert!(answered.contains(answer), "{command}: {answered:?}");
     }
     let bytes = raw.say(|body| {
-        body.string(&["publish"]).number(5.0).null().string(&["name"]).string(&["live"]);
+        body.string(&["publish"])
+            .number(5.0)
+            .null()
+            .string(&["name"])
+            .string(&["live"]);
     });
     assert!(answers(&mut player, &bytes).contains("NetStream.Publish.Denied"));
     assert!(player.is_closed());
@@ -341,16 +455,20 @@ struct Shiguredo {
 
 impl Client for Shiguredo {
     fn feed(&mut self, _now: Instant, bytes: &[u8]) {
-        self.connection.feed_recv_buf(bytes).expect("bytes that shiguredo_rtmp can read");
+        self.connection
+            .feed_recv_buf(bytes)
+            .expect("bytes that shiguredo_rtmp can read");
         while let Some(event) = self.connection.next_event() {
             match event {
                 RtmpConnectionEvent::AudioReceived(frame) => {
-                    self.got.push((frame.timestamp.as_millis(), Track::Audio, frame.data));
+                    self.got
+                        .push((frame.timestamp.as_millis(), Track::Audio, frame.data));
                 }
                 RtmpConnectionEvent::VideoReceived(frame)
                     if frame.avc_packet_type == Some(shiguredo_rtmp::AvcPacketType::NalUnit) =>
                 {
-                    self.got.push((frame.timestamp.as_millis(), Track::Video, frame.data));
+                    self.got
+                        .push((frame.timestamp.as_millis(), Track::Video, frame.data));
                 }
                 RtmpConnectionEvent::StateChanged(state) => self.state = Some(state),
                 _ => {}
@@ -379,7 +497,12 @@ impl Rml {
         let (session, results) = ClientSession::new(config).unwrap();
         let mut handshake = Handshake::new(PeerType::Client);
         let out = handshake.generate_outbound_p0_and_p1().unwrap();
-        let mut rml = Self { handshake: Some(handshake), session, out, got: Vec::new() };
+        let mut rml = Self {
+            handshake: Some(handshake),
+            session,
+            out,
+            got: Vec::new(),
+        };
         assert!(results.is_empty());
         rml.results(results);
         rml
@@ -395,10 +518,12 @@ impl Rml {
                         self.results(vec![request]);
                     }
                     ClientSessionEvent::AudioDataReceived { timestamp, data } => {
-                        self.got.push((timestamp.value, Track::Audio, data[1..].to_vec()));
+                        self.got
+                            .push((timestamp.value, Track::Audio, data[1..].to_vec()));
                     }
                     ClientSessionEvent::VideoDataReceived { timestamp, data } if data[1] == 1 => {
-                        self.got.push((timestamp.value, Track::Video, data[5..].to_vec()));
+                        self.got
+                            .push((timestamp.value, Track::Video, data[5..].to_vec()));
                     }
                     _ => {}
                 },
@@ -417,7 +542,10 @@ impl Client for Rml {
                     self.out.extend(response_bytes);
                     return;
                 }
-                HandshakeProcessResult::Completed { response_bytes, remaining_bytes } => {
+                HandshakeProcessResult::Completed {
+                    response_bytes,
+                    remaining_bytes,
+                } => {
                     self.out.extend(response_bytes);
                     rest = remaining_bytes;
                     self.handshake = None;
@@ -426,7 +554,10 @@ impl Client for Rml {
                 }
             }
         }
-        let results = self.session.handle_input(&rest).expect("bytes that rml_rtmp can read");
+        let results = self
+            .session
+            .handle_input(&rest)
+            .expect("bytes that rml_rtmp can read");
         self.results(results);
     }
 
@@ -444,7 +575,8 @@ fn play_to(client: &mut dyn Client, seed: u64) -> Vec<(u32, Track, Vec<u8>)> {
     source.span(0, 400);
     carry(millis(400), &mut player, client, &source.log, &mut rng);
     let sent = source.sent.iter();
-    sent.map(|sent| (sent.millis as u32, sent.track, sent.bytes.clone())).collect()
+    sent.map(|sent| (sent.millis as u32, sent.track, sent.bytes.clone()))
+        .collect()
 }
 
 #[test]
@@ -452,7 +584,11 @@ fn foreign_clients_receive_every_frame_at_any_split() {
     for seed in 0..6 {
         let url = "rtmp://box/live/a".parse().unwrap();
         let connection = RtmpPlayClientConnection::new(url);
-        let mut client = Shiguredo { connection, got: Vec::new(), state: None };
+        let mut client = Shiguredo {
+            connection,
+            got: Vec::new(),
+            state: None,
+        };
         let expected = play_to(&mut client, seed);
         assert_eq!(client.got, expected, "seed {seed}");
         assert_eq!(client.state, Some(RtmpConnectionState::Playing));

@@ -30,28 +30,41 @@ struct Shiguredo {
 impl Shiguredo {
     fn new() -> Self {
         let connection = RtmpServerConnection::new();
-        Self { connection, headers: 0, got: Vec::new(), requested: None, gone: false }
+        Self {
+            connection,
+            headers: 0,
+            got: Vec::new(),
+            requested: None,
+            gone: false,
+        }
     }
 }
 
 impl Server for Shiguredo {
     fn feed(&mut self, bytes: &[u8]) {
-        self.connection.feed_recv_buf(bytes).expect("bytes that shiguredo_rtmp can read");
+        self.connection
+            .feed_recv_buf(bytes)
+            .expect("bytes that shiguredo_rtmp can read");
         while let Some(event) = self.connection.next_event() {
             match event {
-                RtmpConnectionEvent::PublishRequested { app, stream_name, .. } => {
+                RtmpConnectionEvent::PublishRequested {
+                    app, stream_name, ..
+                } => {
                     self.requested = Some((app, stream_name));
                     self.connection.accept().expect("accepted");
                 }
                 RtmpConnectionEvent::AudioReceived(frame) => {
                     assert_eq!(frame.format as u8, 7);
-                    self.got.push((frame.timestamp.as_millis(), Track::Audio, frame.data));
+                    self.got
+                        .push((frame.timestamp.as_millis(), Track::Audio, frame.data));
                 }
                 RtmpConnectionEvent::VideoReceived(frame) => {
-                    if frame.avc_packet_type == Some(shiguredo_rtmp::AvcPacketType::SequenceHeader) {
+                    if frame.avc_packet_type == Some(shiguredo_rtmp::AvcPacketType::SequenceHeader)
+                    {
                         self.headers += 1;
                     } else {
-                        self.got.push((frame.timestamp.as_millis(), Track::Video, frame.data));
+                        self.got
+                            .push((frame.timestamp.as_millis(), Track::Video, frame.data));
                     }
                 }
                 RtmpConnectionEvent::DisconnectedByPeer { .. } => self.gone = true,
@@ -114,14 +127,20 @@ impl Rml {
                 let results = self.session.accept_request(request_id).unwrap();
                 self.results(results);
             }
-            ServerSessionEvent::AudioDataReceived { data, timestamp, .. } => {
-                self.got.push((timestamp.value, Track::Audio, data[1..].to_vec()));
+            ServerSessionEvent::AudioDataReceived {
+                data, timestamp, ..
+            } => {
+                self.got
+                    .push((timestamp.value, Track::Audio, data[1..].to_vec()));
             }
-            ServerSessionEvent::VideoDataReceived { data, timestamp, .. } => {
+            ServerSessionEvent::VideoDataReceived {
+                data, timestamp, ..
+            } => {
                 if data[1] == 0 {
                     self.headers += 1;
                 } else {
-                    self.got.push((timestamp.value, Track::Video, data[5..].to_vec()));
+                    self.got
+                        .push((timestamp.value, Track::Video, data[5..].to_vec()));
                 }
             }
             ServerSessionEvent::StreamMetadataChanged { metadata, .. } => {
@@ -143,7 +162,10 @@ impl Server for Rml {
                     self.out.extend(response_bytes);
                     return;
                 }
-                HandshakeProcessResult::Completed { response_bytes, remaining_bytes } => {
+                HandshakeProcessResult::Completed {
+                    response_bytes,
+                    remaining_bytes,
+                } => {
                     self.out.extend(response_bytes);
                     self.out.append(&mut self.held);
                     rest = remaining_bytes;
@@ -151,7 +173,10 @@ impl Server for Rml {
                 }
             }
         }
-        let results = self.session.handle_input(&rest).expect("bytes that rml_rtmp can read");
+        let results = self
+            .session
+            .handle_input(&rest)
+            .expect("bytes that rml_rtmp can read");
         self.results(results);
     }
 
@@ -164,7 +189,9 @@ impl Server for Rml {
 fn expected(sent: &[Sent], first_timestamp: u32) -> Vec<Got> {
     let origin = sent.first().map_or(0, |sent| sent.millis);
     let time = |sent: &Sent| first_timestamp.wrapping_add((sent.millis - origin) as u32);
-    sent.iter().map(|sent| (time(sent), sent.track, sent.bytes.clone())).collect()
+    sent.iter()
+        .map(|sent| (time(sent), sent.track, sent.bytes.clone()))
+        .collect()
 }
 
 /// Connects and publishes a second of media, frame by frame, then stops.
@@ -175,7 +202,12 @@ fn publish_a_second(server: &mut dyn Server, first_timestamp: u32, seed: u64) ->
     assert_eq!(publisher.poll_event(), Some(PublisherEvent::Connect));
     publisher.handle_connected(millis(0));
     carry(millis(0), &mut publisher, server, &source.log, &mut rng);
-    assert_eq!(publisher.status(), RtmpStatus::Active, "{}", publisher.reason());
+    assert_eq!(
+        publisher.status(),
+        RtmpStatus::Active,
+        "{}",
+        publisher.reason()
+    );
     for at in (0..1_000_u64).step_by(20) {
         if at % 40 == 0 {
             source.picture(at, at % 400 == 0, 200 + at as usize * 9);
@@ -247,7 +279,10 @@ impl Up {
         up.connect(0);
         assert_eq!(up.publisher.status(), RtmpStatus::Active);
         let told = events(&mut up.publisher);
-        assert_eq!(told.last() == Some(&PublisherEvent::KeyframeWanted), expect_video);
+        assert_eq!(
+            told.last() == Some(&PublisherEvent::KeyframeWanted),
+            expect_video
+        );
         up
     }
 
@@ -259,7 +294,13 @@ impl Up {
 
     fn carry(&mut self, at: u64) {
         let log = &self.source.log;
-        carry(millis(at), &mut self.publisher, &mut self.server, log, &mut self.rng);
+        carry(
+            millis(at),
+            &mut self.publisher,
+            &mut self.server,
+            log,
+            &mut self.rng,
+        );
         let position = self.publisher.position();
         self.source.log.release_before(position);
     }
@@ -277,15 +318,24 @@ impl Up {
     }
 
     fn metadata(&self) -> Vec<Metadata> {
-        let data = self.server.messages.iter().filter(|(head, _)| head.kind == kind::DATA);
-        data.filter_map(|(_, body)| Metadata::parse(body).unwrap()).collect()
+        let data = self
+            .server
+            .messages
+            .iter()
+            .filter(|(head, _)| head.kind == kind::DATA);
+        data.filter_map(|(_, body)| Metadata::parse(body).unwrap())
+            .collect()
     }
 
     fn sequence_headers(&self) -> usize {
         let head = |body: &[u8]| VideoHead::parse(body).and_then(|head| head.avc);
         let media = self.server.media();
-        let video = media.iter().filter(|(message, _)| message.kind == kind::VIDEO);
-        video.filter(|(_, body)| head(body) == Some(AvcPacket::SequenceHeader)).count()
+        let video = media
+            .iter()
+            .filter(|(message, _)| message.kind == kind::VIDEO);
+        video
+            .filter(|(_, body)| head(body) == Some(AvcPacket::SequenceHeader))
+            .count()
     }
 }
 
@@ -294,8 +344,15 @@ fn commands_come_in_the_usual_order_and_pings_are_answered() {
     let mut up = Up::new(true);
     up.source.picture(0, true, 100);
     up.carry(0);
-    let pong = (kind::USER_CONTROL, Control::PingResponse(77).encode().1.to_vec());
-    let control = up.server.messages.iter().map(|(head, body)| (head.kind, body.clone()));
+    let pong = (
+        kind::USER_CONTROL,
+        Control::PingResponse(77).encode().1.to_vec(),
+    );
+    let control = up
+        .server
+        .messages
+        .iter()
+        .map(|(head, body)| (head.kind, body.clone()));
     assert!(control.into_iter().any(|message| message == pong));
     up.publisher.stop(millis(5));
     up.carry(5);
@@ -334,11 +391,19 @@ fn audio_waits_a_second_for_the_first_keyframe_and_no_longer() {
     up.carry(1_000);
     let (audio, video) = up.times();
     assert_eq!((audio.len(), video.len()), (50, 0));
-    let only_audio = Metadata { sound_format: Some(7), ..Metadata::default() };
+    let only_audio = Metadata {
+        sound_format: Some(7),
+        ..Metadata::default()
+    };
     assert_eq!(up.metadata(), [only_audio]);
     up.source.picture(1_010, true, 100);
     up.carry(1_010);
-    let both = Metadata { sound_format: Some(7), video_codec: Some(7), width: 320, height: 240 };
+    let both = Metadata {
+        sound_format: Some(7),
+        video_codec: Some(7),
+        width: 320,
+        height: 240,
+    };
     assert_eq!(up.metadata(), [only_audio, both]);
     assert_eq!(up.times().1, [1_010]);
 }
@@ -353,7 +418,12 @@ fn a_keyframe_within_the_second_lets_the_audio_before_it_go_too() {
     up.source.picture(50, true, 5_000);
     up.carry(50);
     assert_eq!(up.times(), (vec![0, 20, 40], vec![50]));
-    let both = Metadata { sound_format: Some(7), video_codec: Some(7), width: 320, height: 240 };
+    let both = Metadata {
+        sound_format: Some(7),
+        video_codec: Some(7),
+        width: 320,
+        height: 240,
+    };
     assert_eq!(up.metadata(), [both]);
 }
 
@@ -378,9 +448,30 @@ fn a_new_configuration_has_a_new_sequence_header_before_its_keyframe() {
     up.source.picture(80, true, 100);
     up.source.picture(120, false, 100);
     up.carry(120);
-    let kinds: Vec<_> = up.server.media().iter().map(|(_, body)| (body[0], body[1])).collect();
-    assert_eq!(kinds, [(0x17, 0), (0x17, 1), (0x27, 1), (0x17, 0), (0x17, 1), (0x27, 1)]);
-    assert_eq!(up.metadata().iter().map(|meta| meta.width).collect::<Vec<_>>(), [320, 640]);
+    let kinds: Vec<_> = up
+        .server
+        .media()
+        .iter()
+        .map(|(_, body)| (body[0], body[1]))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            (0x17, 0),
+            (0x17, 1),
+            (0x27, 1),
+            (0x17, 0),
+            (0x17, 1),
+            (0x27, 1)
+        ]
+    );
+    assert_eq!(
+        up.metadata()
+            .iter()
+            .map(|meta| meta.width)
+            .collect::<Vec<_>>(),
+        [320, 640]
+    );
 }
 
 #[test]
@@ -406,32 +497,53 @@ fn a_stall_drops_video_to_the_next_keyframe_and_keeps_audio() {
     // Nothing is taken for 2.4 s; one message has begun.
     let mut out = [0; 700];
     up.source.picture(200, false, 2_000);
-    let given = up.publisher.poll_transmit(millis(200), &up.source.log, &mut out);
+    let given = up
+        .publisher
+        .poll_transmit(millis(200), &up.source.log, &mut out);
     up.server.feed(&out[..given]);
     up.publisher.transmitted(millis(200), given, &up.source.log);
     for at in (220..2_600).step_by(20) {
         up.source.sound(at);
         up.source.picture(at, false, 500);
         up.source.log.release_before(up.publisher.position());
-        let given = up.publisher.poll_transmit(millis(at), &up.source.log, &mut out);
+        let given = up
+            .publisher
+            .poll_transmit(millis(at), &up.source.log, &mut out);
         assert!(given > 0);
         up.publisher.transmitted(millis(at), 0, &up.source.log);
     }
-    assert!(events(&mut up.publisher).is_empty(), "no keyframe is asked for in a stall");
+    assert!(
+        events(&mut up.publisher).is_empty(),
+        "no keyframe is asked for in a stall"
+    );
     up.carry(2_600);
     up.source.picture(2_600, false, 500);
     up.carry(2_600);
     assert_eq!(events(&mut up.publisher), [PublisherEvent::KeyframeWanted]);
     let (audio, video) = up.times();
-    assert_eq!(video.last(), Some(&200), "the begun picture was finished, no other sent");
+    assert_eq!(
+        video.last(),
+        Some(&200),
+        "the begun picture was finished, no other sent"
+    );
     assert!(audio.len() > 10 + 100, "{}", audio.len());
     up.source.picture(2_640, true, 500);
     up.source.picture(2_680, false, 500);
     up.carry(2_680);
     assert!(up.times().1.ends_with(&[200, 2_640, 2_680]));
     assert_eq!(up.sequence_headers(), 1);
-    let begun = up.server.media().into_iter().find(|(head, _)| head.timestamp == 200).unwrap();
-    let whole = up.source.sent.iter().find(|sent| sent.bytes.len() > 2_000).unwrap();
+    let begun = up
+        .server
+        .media()
+        .into_iter()
+        .find(|(head, _)| head.timestamp == 200)
+        .unwrap();
+    let whole = up
+        .source
+        .sent
+        .iter()
+        .find(|sent| sent.bytes.len() > 2_000)
+        .unwrap();
     assert_eq!(begun.1[5..], whole.bytes);
     assert_eq!(up.publisher.media_counters().stalls, 1);
 }
@@ -441,12 +553,19 @@ fn a_begun_message_is_finished_after_the_log_has_dropped_its_frame() {
     let mut up = Up::new(true);
     up.source.picture(0, true, 60_000);
     let mut out = [0; 1_500];
-    let given = up.publisher.poll_transmit(millis(0), &up.source.log, &mut out);
-    assert!(given < 1_000, "metadata and sequence header, and no part of what does not fit");
+    let given = up
+        .publisher
+        .poll_transmit(millis(0), &up.source.log, &mut out);
+    assert!(
+        given < 1_000,
+        "metadata and sequence header, and no part of what does not fit"
+    );
     up.server.feed(&out[..given]);
     up.publisher.transmitted(millis(0), given, &up.source.log);
     // The keyframe itself, in part.
-    let given = up.publisher.poll_transmit(millis(0), &up.source.log, &mut out);
+    let given = up
+        .publisher
+        .poll_transmit(millis(0), &up.source.log, &mut out);
     assert_eq!(given, 1_500);
     up.server.feed(&out[..given]);
     up.publisher.transmitted(millis(0), given, &up.source.log);
@@ -477,9 +596,13 @@ fn a_lost_connection_comes_back_with_headers_and_a_keyframe() {
     let mut up = Up::new(true);
     up.source.span(0, 400);
     up.carry(400);
-    up.publisher.handle_disconnected(millis(400), "connection reset");
+    up.publisher
+        .handle_disconnected(millis(400), "connection reset");
     let reason = "connection reset".try_into().unwrap();
-    let lost = PublisherEvent::Status { status: RtmpStatus::Lost, reason };
+    let lost = PublisherEvent::Status {
+        status: RtmpStatus::Lost,
+        reason,
+    };
     assert_eq!(events(&mut up.publisher), [lost]);
     let retry = up.publisher.poll_timeout().unwrap();
     assert!(retry > millis(550) && retry < millis(750), "{retry}");
@@ -492,7 +615,11 @@ fn a_lost_connection_comes_back_with_headers_and_a_keyframe() {
     assert!(up.source.log.end() - up.source.log.start() < 110);
     up.source.picture(3_000, true, 100);
     up.carry(3_000);
-    assert_eq!(up.source.log.end() - up.source.log.start(), 1, "begins at the keyframe");
+    assert_eq!(
+        up.source.log.end() - up.source.log.start(),
+        1,
+        "begins at the keyframe"
+    );
     up.source.picture(3_040, false, 100);
     up.publisher.handle_timeout(millis(3_050));
     assert_eq!(events(&mut up.publisher), [PublisherEvent::Connect]);
@@ -501,7 +628,10 @@ fn a_lost_connection_comes_back_with_headers_and_a_keyframe() {
     assert_eq!(up.times(), (vec![], vec![0, 40]));
     assert_eq!((up.sequence_headers(), up.metadata().len()), (1, 1));
     let told = events(&mut up.publisher);
-    assert!(!told.contains(&PublisherEvent::KeyframeWanted), "there was one: {told:?}");
+    assert!(
+        !told.contains(&PublisherEvent::KeyframeWanted),
+        "there was one: {told:?}"
+    );
 }
 
 #[test]
@@ -521,11 +651,20 @@ fn a_server_that_comes_late_makes_waits_grow_and_status_honest() {
         while publisher.poll_event().is_some() {}
         publisher.handle_timeout(now);
     }
-    assert!(waits[0] < 320 && waits[9] > 20_000 && waits[9] <= 30_000, "{waits:?}");
+    assert!(
+        waits[0] < 320 && waits[9] > 20_000 && waits[9] <= 30_000,
+        "{waits:?}"
+    );
     assert_eq!(publisher.status().to_string(), "RTMP_CONNECTION_FAILED");
     let mut server = Scripted::new(Script::Accept);
     publisher.handle_connected(now);
-    carry(now, &mut publisher, &mut server, &source.log, &mut Rng::from_number(1));
+    carry(
+        now,
+        &mut publisher,
+        &mut server,
+        &source.log,
+        &mut Rng::from_number(1),
+    );
     assert_eq!(publisher.status(), RtmpStatus::Active);
     // Lost soon after: the waits go on from where they were.
     publisher.handle_disconnected(now, "gone");
@@ -545,7 +684,13 @@ fn lasting_success_makes_the_waits_begin_anew() {
     }
     let mut server = Scripted::new(Script::Accept);
     publisher.handle_connected(now);
-    carry(now, &mut publisher, &mut server, &source.log, &mut Rng::from_number(1));
+    carry(
+        now,
+        &mut publisher,
+        &mut server,
+        &source.log,
+        &mut Rng::from_number(1),
+    );
     let later = now + core::time::Duration::from_secs(11);
     publisher.handle_disconnected(later, "gone");
     assert!((publisher.poll_timeout().unwrap() - later).as_millis() < 320);
@@ -558,9 +703,19 @@ fn a_busy_name_is_waited_for() {
     let mut rng = Rng::from_number(1);
     let mut server = Scripted::new(Script::RefusePublish("NetStream.Publish.BadName"));
     publisher.handle_connected(millis(0));
-    carry(millis(0), &mut publisher, &mut server, &source.log, &mut rng);
+    carry(
+        millis(0),
+        &mut publisher,
+        &mut server,
+        &source.log,
+        &mut rng,
+    );
     assert_eq!(publisher.status(), RtmpStatus::Failed);
-    assert!(publisher.reason().contains("NetStream.Publish.BadName"), "{}", publisher.reason());
+    assert!(
+        publisher.reason().contains("NetStream.Publish.BadName"),
+        "{}",
+        publisher.reason()
+    );
     let told = events(&mut publisher);
     assert!(told.contains(&PublisherEvent::Close), "{told:?}");
     let next = publisher.poll_timeout().unwrap();
@@ -582,11 +737,20 @@ fn servers_that_do_not_answer_are_given_up_in_time() {
         let source = Source::new();
         let mut server = Scripted::new(script);
         publisher.handle_connected(millis(100));
-        carry(millis(100), &mut publisher, &mut server, &source.log, &mut Rng::from_number(1));
+        carry(
+            millis(100),
+            &mut publisher,
+            &mut server,
+            &source.log,
+            &mut Rng::from_number(1),
+        );
         let deadline = publisher.poll_timeout().unwrap();
         assert_eq!(deadline, millis(10_100));
         publisher.handle_timeout(deadline);
-        assert_eq!((publisher.status(), publisher.reason()), (RtmpStatus::Failed, words));
+        assert_eq!(
+            (publisher.status(), publisher.reason()),
+            (RtmpStatus::Failed, words)
+        );
     }
     let mut publisher = publisher(0);
     publisher.handle_timeout(millis(10_000));
@@ -598,11 +762,19 @@ fn a_server_that_stands_still_is_lost_after_fifteen_seconds() {
     let mut up = Up::new(true);
     up.source.picture(0, true, 5_000);
     let mut out = [0; 4_096];
-    let given = up.publisher.poll_transmit(millis(0), &up.source.log, &mut out);
-    up.publisher.transmitted(millis(0), given - 1, &up.source.log);
+    let given = up
+        .publisher
+        .poll_transmit(millis(0), &up.source.log, &mut out);
+    up.publisher
+        .transmitted(millis(0), given - 1, &up.source.log);
     for at in 1..15 {
-        assert!(up.publisher.poll_transmit(millis(at * 1_000), &up.source.log, &mut out) > 0);
-        up.publisher.transmitted(millis(at * 1_000), 0, &up.source.log);
+        assert!(
+            up.publisher
+                .poll_transmit(millis(at * 1_000), &up.source.log, &mut out)
+                > 0
+        );
+        up.publisher
+            .transmitted(millis(at * 1_000), 0, &up.source.log);
         up.publisher.handle_timeout(millis(at * 1_000));
         assert_eq!(up.publisher.status(), RtmpStatus::Active);
     }
@@ -615,7 +787,8 @@ fn a_server_that_stands_still_is_lost_after_fifteen_seconds() {
 #[test]
 fn what_the_server_ends_is_lost_with_its_words() {
     let mut up = Up::new(true);
-    up.server.status("status", "NetStream.Unpublish.Success", "bye");
+    up.server
+        .status("status", "NetStream.Unpublish.Success", "bye");
     up.carry(10);
     assert_eq!(up.publisher.status(), RtmpStatus::Lost);
     assert!(up.publisher.reason().contains("bye"));
@@ -638,7 +811,13 @@ fn adobe_authentication_is_answered_over_three_connections() {
         assert!(events(&mut publisher).contains(&PublisherEvent::Connect));
         let mut server = Scripted::new(script);
         publisher.handle_connected(millis(0));
-        carry(millis(0), &mut publisher, &mut server, &source.log, &mut rng);
+        carry(
+            millis(0),
+            &mut publisher,
+            &mut server,
+            &source.log,
+            &mut rng,
+        );
         let (head, body) = &server.messages[0];
         let object = Command::parse(head.kind, body).unwrap().object().unwrap();
         apps.push(object.get_str("app").unwrap().to_owned());
@@ -646,25 +825,43 @@ fn adobe_authentication_is_answered_over_three_connections() {
     }
     assert_eq!(publisher.status(), RtmpStatus::Active);
     assert_eq!(apps[..2], ["live?x=1", "live?x=1&authmod=adobe&user=me"]);
-    assert!(apps[2].contains("&response=") && apps[2].ends_with("&opaque=o"), "{apps:?}");
+    assert!(
+        apps[2].contains("&response=") && apps[2].ends_with("&opaque=o"),
+        "{apps:?}"
+    );
 }
 
 #[test]
 fn wrong_credentials_are_a_failure_with_words() {
     for (url, words) in [
-        ("rtmp://me:pass@h/live", "the server refused user and password"),
+        (
+            "rtmp://me:pass@h/live",
+            "the server refused user and password",
+        ),
         ("rtmp://h/live", "the server wants user and password"),
     ] {
-        let mut publisher =
-            Box::new(Publisher::new(millis(0), config(url, "k"), Rng::from_number(9)));
+        let mut publisher = Box::new(Publisher::new(
+            millis(0),
+            config(url, "k"),
+            Rng::from_number(9),
+        ));
         let source = Source::new();
         for _ in 0..3 {
             let refusal = Script::RefuseConnect("code=403 need auth; authmod=adobe".into());
             let mut server = Scripted::new(refusal);
             publisher.handle_connected(millis(0));
-            carry(millis(0), &mut publisher, &mut server, &source.log, &mut Rng::from_number(1));
+            carry(
+                millis(0),
+                &mut publisher,
+                &mut server,
+                &source.log,
+                &mut Rng::from_number(1),
+            );
         }
-        assert_eq!((publisher.status(), publisher.reason()), (RtmpStatus::Failed, words));
+        assert_eq!(
+            (publisher.status(), publisher.reason()),
+            (RtmpStatus::Failed, words)
+        );
     }
 }
 
@@ -678,7 +875,10 @@ fn stopping_without_a_stream_ends_at_once() {
     let mut up = Up::new(true);
     up.publisher.stop(millis(0));
     up.publisher.handle_timeout(millis(1_000));
-    assert!(up.publisher.is_stopped(), "a server that reads nothing does not hold it up");
+    assert!(
+        up.publisher.is_stopped(),
+        "a server that reads nothing does not hold it up"
+    );
 }
 
 #[test]
@@ -697,7 +897,10 @@ fn acknowledgements_carry_the_running_total() {
     });
     let totals: Vec<_> = totals.collect();
     assert!(totals.len() >= 3, "{totals:?}");
-    assert!(totals.windows(2).all(|pair| pair[1] >= pair[0] + 1_000), "{totals:?}");
+    assert!(
+        totals.windows(2).all(|pair| pair[1] >= pair[0] + 1_000),
+        "{totals:?}"
+    );
 }
 
 #[test]
@@ -709,7 +912,10 @@ fn a_peer_that_pings_without_reading_is_cut_off() {
     let bytes = up.server.take();
     up.publisher.handle_bytes(millis(0), &bytes);
     assert_eq!(up.publisher.status(), RtmpStatus::Lost);
-    assert_eq!(up.publisher.reason(), "the peer asks for more than it reads");
+    assert_eq!(
+        up.publisher.reason(),
+        "the peer asks for more than it reads"
+    );
 }
 
 #[test]
@@ -749,7 +955,11 @@ fn truncated_and_mutated_servers_never_panic() {
     };
     assert_eq!(try_with(&said, 100_000), RtmpStatus::Active);
     for len in (0..3_073).step_by(97).chain(3_073..said.len()) {
-        assert_eq!(try_with(&said[..len], 700), RtmpStatus::Wait, "cut at {len}");
+        assert_eq!(
+            try_with(&said[..len], 700),
+            RtmpStatus::Wait,
+            "cut at {len}"
+        );
     }
     let mut rng = Rng::from_number(6);
     for _ in 0..3_000 {

@@ -31,7 +31,12 @@ pub fn video_config(width: u16, height: u16) -> Rc<CodecConfig> {
     let mut pps = heapless::Vec::new();
     pps.push(heapless::Vec::from_slice(&PPS).unwrap()).unwrap();
     let sps = heapless::Vec::from_slice(&SPS).unwrap();
-    Rc::new(CodecConfig::H264(H264Config { sps, pps, width, height }))
+    Rc::new(CodecConfig::H264(H264Config {
+        sps,
+        pps,
+        width,
+        height,
+    }))
 }
 
 /// A frame as it should come out.
@@ -80,7 +85,9 @@ impl Source {
             let prefix = [length.as_slice(), &[header]].concat();
             let prefix = if at == 0 { &prefix[..] } else { &[] };
             let packet = self.pool.copy_from(piece).expect("a free slot");
-            self.segments.push(Segment::new(prefix, packet)).expect("room for a piece");
+            self.segments
+                .push(Segment::new(prefix, packet))
+                .expect("room for a piece");
         }
         let config = Rc::clone(&self.video);
         self.push(Track::Video, at, keyframe, config, bytes);
@@ -91,7 +98,9 @@ impl Source {
         self.count += 1;
         let bytes = vec![self.count as u8; 160];
         let packet = self.pool.copy_from(&bytes).expect("a free slot");
-        self.segments.push(Segment::new(&[], packet)).expect("room for a piece");
+        self.segments
+            .push(Segment::new(&[], packet))
+            .expect("room for a piece");
         let config = Rc::clone(&self.audio);
         self.push(Track::Audio, at, true, config, bytes);
     }
@@ -105,9 +114,22 @@ impl Source {
         bytes: Vec<u8>,
     ) {
         let time = MediaTime::from_micros(at as i64 * 1_000);
-        let frame = Frame { track, time, keyframe, config, received: millis(at) };
-        self.log.push(frame, &mut self.segments).expect("room in the log");
-        self.sent.push(Sent { track, millis: at as i64, keyframe, bytes });
+        let frame = Frame {
+            track,
+            time,
+            keyframe,
+            config,
+            received: millis(at),
+        };
+        self.log
+            .push(frame, &mut self.segments)
+            .expect("room in the log");
+        self.sent.push(Sent {
+            track,
+            millis: at as i64,
+            keyframe,
+            bytes,
+        });
     }
 
     /// Sound every 20 ms and a picture every 40 ms in a span; a keyframe where it begins.
@@ -131,7 +153,10 @@ pub fn config(url: &str, name: &str) -> PublisherConfig {
 }
 
 pub fn publisher(first_timestamp: u32) -> Box<Publisher> {
-    let config = PublisherConfig { first_timestamp, ..config("rtmp://h/live", "rtmp_100") };
+    let config = PublisherConfig {
+        first_timestamp,
+        ..config("rtmp://h/live", "rtmp_100")
+    };
     Box::new(Publisher::new(millis(0), config, Rng::from_number(9)))
 }
 
@@ -153,7 +178,11 @@ pub fn carry(
     loop {
         let room = [131_072, 4_096, 900, 37][rng.below(4) as usize];
         let given = publisher.poll_transmit(now, log, &mut out[..room]);
-        let taken = if rng.below(2) == 0 { given } else { rng.below(given as u32 + 1) as usize };
+        let taken = if rng.below(2) == 0 {
+            given
+        } else {
+            rng.below(given as u32 + 1) as usize
+        };
         feed_in_pieces(&out[..taken], rng, |piece| server.feed(piece));
         publisher.transmitted(now, taken, log);
         publisher.check_invariants();
@@ -218,10 +247,20 @@ impl Scripted {
 
     pub fn say(&mut self, kind: u8, stream_id: u32, body: &[u8]) {
         let length = body.len() as u32;
-        let head = MessageHead { chunk_stream: 3, timestamp: 0, length, kind, stream_id };
+        let head = MessageHead {
+            chunk_stream: 3,
+            timestamp: 0,
+            length,
+            kind,
+            stream_id,
+        };
         let headers = ChunkHeaders::new(&head);
         for (at, piece) in body.chunks(128).enumerate() {
-            let header: &[u8] = if at == 0 { &headers.first } else { &headers.continuation };
+            let header: &[u8] = if at == 0 {
+                &headers.first
+            } else {
+                &headers.continuation
+            };
             self.out.extend_from_slice(header);
             self.out.extend_from_slice(piece);
         }
@@ -243,7 +282,10 @@ impl Scripted {
     pub fn status(&mut self, level: &str, code: &str, description: &str) {
         self.command(|body| {
             body.string(&["onStatus"]).number(0.0).null().object();
-            body.name("level").string(&[level]).name("code").string(&[code]);
+            body.name("level")
+                .string(&[level])
+                .name("code")
+                .string(&[code]);
             body.name("description").string(&[description]).end();
         });
     }
@@ -259,18 +301,25 @@ impl Scripted {
     /// Audio and video messages received.
     pub fn media(&self) -> Vec<(MessageHead, Vec<u8>)> {
         let media = |head: &MessageHead| matches!(head.kind, kind::AUDIO | kind::VIDEO);
-        self.messages.iter().filter(|(head, _)| media(head)).cloned().collect()
+        self.messages
+            .iter()
+            .filter(|(head, _)| media(head))
+            .cloned()
+            .collect()
     }
 
     fn answer(&mut self, head: MessageHead, body: &[u8]) {
-        let Some(command) = Command::parse(head.kind, body) else { return };
+        let Some(command) = Command::parse(head.kind, body) else {
+            return;
+        };
         let (name, number) = (command.name.to_owned(), command.transaction);
         match (name.as_str(), self.script.clone()) {
             (_, Script::Silent | Script::Dead) => {}
             ("connect", Script::RefuseConnect(description)) => self.command(|body| {
                 body.string(&["_error"]).number(number).null().object();
                 body.name("level").string(&["error"]);
-                body.name("code").string(&["NetConnection.Connect.Rejected"]);
+                body.name("code")
+                    .string(&["NetConnection.Connect.Rejected"]);
                 body.name("description").string(&[&description]).end();
             }),
             ("connect", _) => {
@@ -279,7 +328,9 @@ impl Scripted {
                 self.command(|body| {
                     body.string(&["_result"]).number(number).object();
                     body.name("fmsVer").string(&["x"]).end().object();
-                    body.name("code").string(&["NetConnection.Connect.Success"]).end();
+                    body.name("code")
+                        .string(&["NetConnection.Connect.Success"])
+                        .end();
                 });
             }
             ("createStream", _) => self.command(|body| {
