@@ -226,12 +226,11 @@ fn measure(relay: Relay, calls: u32, seconds: u64) -> Figures {
     let taker = start(relay, calls, address);
     let processes: Vec<u32> = taker.children.iter().map(Child::id).collect();
     sleep(Duration::from_millis(300));
-    let memory = || {
-        processes
-            .iter()
-            .map(|&process| measure::resident(process))
-            .sum::<u64>()
+    let of = match relay {
+        Relay::Ffmpeg => measure::proportional,
+        _ => measure::resident,
     };
+    let memory = || processes.iter().map(|&process| of(process)).sum::<u64>();
     let idle = memory();
 
     let target = taker.sip.map_or("none".to_owned(), |sip| sip.to_string());

@@ -2,12 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
-/// First port of the first block; all blocks end below the system's own range of free ports.
+/// First port of the first block; all blocks end below the ports of `tests/bench` and the system's
+/// own range of free ports.
 const FIRST: u16 = 12_000;
 /// Ports of a block: small services first, media above them.
 const BLOCK: u16 = 256;
 /// Blocks there are.
-const BLOCKS: u16 = 64;
+const BLOCKS: u16 = 32;
 /// Ports at the start of a block that are handed out one by one.
 const SERVICES: u16 = 64;
 
