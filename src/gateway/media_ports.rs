@@ -45,7 +45,12 @@ impl MediaPorts {
 
     /// Ports that can still be leased.
     pub fn available(&self) -> usize {
-        self.used.iter().filter(|used| !**used).count()
+        self.used.len().saturating_sub(self.leased())
+    }
+
+    /// Ports that are leased.
+    pub fn leased(&self) -> usize {
+        self.used.iter().filter(|used| **used).count()
     }
 }
 

@@ -41,6 +41,7 @@ pub mod relay;
 pub mod status;
 pub mod streaming;
 pub mod trunk;
+pub mod usage;
 
 /// What an accepted connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -67,6 +67,14 @@ impl Players {
         self.viewers.iter().flatten().map(|viewer| &**viewer)
     }
 
+    /// Players with their places.
+    pub fn places(&self) -> impl Iterator<Item = (usize, &Viewer)> {
+        self.viewers
+            .iter()
+            .enumerate()
+            .filter_map(|(at, v)| Some((at, v.as_deref()?)))
+    }
+
     /// Players with their places, for change.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Viewer)> {
         self.viewers
