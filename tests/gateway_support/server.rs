@@ -113,7 +113,7 @@ impl RtmpServer {
                 out.extend_from_slice(&self.greeting[1..=HANDSHAKE_BYTES]);
             }
         }
-        while !rest.is_empty() {
+        while self.greeted == whole {
             let (used, incoming) = self.dechunker.next(rest).expect("the publisher's chunks");
             rest = &rest[used..];
             let Some(incoming) = incoming else { break };
