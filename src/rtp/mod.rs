@@ -7,6 +7,7 @@ pub mod depack_audio;
 pub mod depack_h264;
 pub mod keyframe;
 pub mod parameter_sets;
+pub mod reception;
 pub mod reorder;
 pub mod report;
 pub mod session;

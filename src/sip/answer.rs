@@ -21,7 +21,7 @@ use crate::wire::sip_reply::ReplyHead;
 
 use super::endpoint::{SipEndpoint, count};
 use super::table::hash;
-use super::transmit::{Printed, SipDestination};
+use super::transmit::Printed;
 
 /// The methods that are served.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO";
@@ -115,9 +115,9 @@ impl SipEndpoint {
         self.printed(length.ok())
     }
 
-    /// Our Contact, for a peer on a connection or not.
-    pub(super) fn contact(&self, remote: IpAddr, reliable: bool) -> Header {
-        let host = host_text(self.local_for(remote));
+    /// Our Contact at an address of ours, for a peer on a connection or not.
+    pub(super) fn contact(&self, local: IpAddr, reliable: bool) -> Header {
+        let host = host_text(local);
         let port = self.config.local.port();
         let transport = if reliable { ";transport=tcp" } else { "" };
         let uri = format!("<sip:{host}:{port}{transport}>");
@@ -131,10 +131,10 @@ impl SipEndpoint {
         Header::Contact(contact.into())
     }
 
-    /// The Via of a request of ours, up to its parameters.
-    pub(super) fn via(&self, to: SipDestination, branch: &str) -> Header {
-        let transport = if to.is_reliable() { "TCP" } else { "UDP" };
-        let host = host_text(self.local_for(to.remote().ip()));
+    /// The Via of a request of ours from an address of ours.
+    pub(super) fn via(&self, local: IpAddr, reliable: bool, branch: &str) -> Header {
+        let transport = if reliable { "TCP" } else { "UDP" };
+        let host = host_text(local);
         let port = self.config.local.port();
         Header::Via(format!("SIP/2.0/{transport} {host}:{port};branch={branch};rport").into())
     }

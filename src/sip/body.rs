@@ -84,3 +84,48 @@ fn is_optional(headers: &SipHeaders<'_>) -> bool {
         params.any(|param| param.eq_ignore_ascii_case("handling=optional"))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(lines: &str, body: &str) -> Result<Option<String>, u16> {
+        let text = format!(
+            "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP a\r\nFrom: <sip:b@c>\r\nTo: <sip:a@d>\r\n\
+             Call-ID: x\r\nCSeq: 1 INVITE\r\n{lines}\r\n{body}"
+        );
+        let message = SipMessage::parse(text.as_bytes()).unwrap();
+        let found = session_description(&message);
+        let found = found.map(|sdp| sdp.map(|sdp| String::from_utf8_lossy(sdp).into_owned()));
+        found.map_err(|answer| answer.number())
+    }
+
+    #[test]
+    fn a_session_description_is_known_by_its_type_or_its_first_line() {
+        let found = Ok(Some("v=0".to_string()));
+        for lines in [
+            "Content-Type: application/sdp\r\n",
+            "c: APPLICATION / SDP;charset=utf-8\r\n",
+            "Content-Type: application/sdp\r\nContent-Encoding: identity\r\n",
+            "Content-Type: application/sdp\r\nContent-Disposition: session\r\n",
+            "",
+        ] {
+            assert_eq!(judged(lines, "v=0"), found, "{lines}");
+        }
+        assert_eq!(judged("Content-Type: text/plain\r\n", ""), Ok(None));
+    }
+
+    #[test]
+    fn another_body_is_415_unless_it_may_be_ignored() {
+        for lines in [
+            "Content-Type: text/plain\r\n",
+            "Content-Type: application/sdp\r\ne: gzip\r\n",
+            "Content-Type: text/plain\r\nContent-Disposition: x;handling=required\r\n",
+        ] {
+            assert_eq!(judged(lines, "hello"), Err(415), "{lines}");
+        }
+        assert_eq!(judged("", "hello"), Err(415));
+        let lines = "Content-Type: text/plain\r\nContent-Disposition: icon ; Handling=Optional\r\n";
+        assert_eq!(judged(lines, "hello"), Ok(None));
+    }
+}

@@ -180,8 +180,8 @@ impl SipEndpoint {
     fn dialog_answer(&self, code: u16, slot: Slot) -> Answer {
         let session = self.sessions.get(slot);
         let contact = session.map(|session| {
-            let arrival = session.dialog.arrival();
-            self.contact(arrival.remote.ip(), arrival.conn.is_some())
+            let dialog = &session.dialog;
+            self.contact(dialog.local_address(), dialog.arrival().conn.is_some())
         });
         contact
             .into_iter()

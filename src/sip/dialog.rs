@@ -10,7 +10,7 @@
     )
 )]
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use crate::base::ids::ConnId;
 use crate::wire::sip_message::SipMessage;
@@ -88,6 +88,8 @@ pub(super) struct Dialog {
     local_cseq: u32,
     remote_cseq: u32,
     arrival: Arrival,
+    /// Our address as the peer sees it.
+    local_address: IpAddr,
 }
 
 /// A request of ours, complete but for Via and what it is about.
@@ -100,7 +102,12 @@ pub(super) struct DialogRequest {
 
 impl Dialog {
     /// The dialog that an INVITE makes with our tag (section 12.1.1).
-    pub(super) fn new(invite: &SipMessage<'_>, local_tag: &str, arrival: Arrival) -> Self {
+    pub(super) fn new(
+        invite: &SipMessage<'_>,
+        local_tag: &str,
+        arrival: Arrival,
+        local_address: IpAddr,
+    ) -> Self {
         let local = format!("{};tag={local_tag}", invite.to().to_text());
         let routes = invite.headers().record_routes();
         let mut dialog = Self {
@@ -115,6 +122,7 @@ impl Dialog {
             local_cseq: 0,
             remote_cseq: invite.cseq().number,
             arrival,
+            local_address,
         };
         dialog.refresh_target(invite);
         dialog
@@ -135,6 +143,11 @@ impl Dialog {
     /// The tag that is ours.
     pub(super) fn local_tag(&self) -> &str {
         &self.local_tag
+    }
+
+    /// Our address as the peer sees it.
+    pub(super) fn local_address(&self) -> IpAddr {
+        self.local_address
     }
 
     /// How the peer's last request came.

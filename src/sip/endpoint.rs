@@ -22,19 +22,15 @@ use crate::limits::{
     SIP_MESSAGE_BYTES, SIP_ROUTES, SIP_SPARE_CALLS, SIP_SPARE_CONNECTIONS, SIP_SPARE_TRANSACTIONS,
     SIP_TRANSACTIONS_PER_CALL, SIP_TRANSMITS,
 };
-use crate::wire::sip_fault::{SipError, SipFault};
-use crate::wire::sip_frame::{StreamFramer, StreamItem};
-use crate::wire::sip_message::{SipMessage, StartLine};
-use crate::wire::sip_reply::ReplyHead;
+use crate::wire::sip_message::SipMessage;
 
-use super::answer::Answer;
 use super::connections::{Connections, Opened};
 use super::dialog::Arrival;
 use super::event::{Cause, EndedBy, SipCounters, SipEvent};
-use super::session_in::{Session, SessionTimeout};
+use super::session_in::Session;
 use super::table::{Slot, Table};
-use super::transaction_client::{ClientTimeout, ClientTransaction};
-use super::transaction_server::{ServerTimeout, ServerTransaction};
+use super::transaction_client::ClientTransaction;
+use super::transaction_server::ServerTransaction;
 use super::transmit::{Printed, SipDestination, SipTransmit, TransmitQueue};
 
 /// What an endpoint is told of its trunk.
@@ -74,7 +70,8 @@ impl fmt::Display for ConnectionRefused {
 /// The SIP machine of one trunk. Its tables are as large as they will ever be from the start.
 pub struct SipEndpoint {
     pub(super) config: SipConfig,
-    /// Our address as seen by peers, where it is not the configured one; the oldest goes first.
+    /// Our address as seen by peers, where it is not the configured one; the oldest goes first, and
+    /// calls that are up have a copy of theirs.
     routes: heapless::Vec<(IpAddr, IpAddr), SIP_ROUTES>,
     pub(super) rng: Rng,
     /// Makes the tags of answers without state: the same for the same request.
@@ -124,7 +121,8 @@ impl SipEndpoint {
 
     /// Whether a source may call.
     pub fn allows(&self, address: IpAddr) -> bool {
-        self.is_allowed(address)
+        let mut allow = self.config.allow.iter();
+        allow.any(|network| network.contains(address))
     }
 
     /// Says anew who may call. Calls that are up stay.
@@ -137,7 +135,8 @@ impl SipEndpoint {
         self.config.display_name = name;
     }
 
-    /// Says at which address of ours a peer reaches us, where it is not the configured one.
+    /// Says at which address of ours a peer reaches us, where it is not the configured one. To be said
+    /// before what comes from it is handed in; a call keeps the address that it began with.
     pub fn set_local(&mut self, remote: IpAddr, local: IpAddr) {
         if self.local_for(remote) == local {
             return;
@@ -158,12 +157,12 @@ impl SipEndpoint {
 
     /// Takes a datagram: one message, or nothing of interest. Work grows with its length alone.
     pub fn handle_datagram(&mut self, now: Instant, remote: SocketAddr, bytes: &[u8]) {
-        if !self.is_allowed(remote.ip()) {
+        if !self.allows(remote.ip()) {
             count(&mut self.counters.source_refused);
             return;
         }
         let arrival = Arrival::datagram(remote);
-        self.handle_message(now, arrival, SipMessage::parse(bytes));
+        self.receive(now, arrival, SipMessage::parse(bytes));
         self.settle();
     }
 
@@ -174,7 +173,7 @@ impl SipEndpoint {
         conn: ConnId,
         remote: SocketAddr,
     ) -> Result<(), ConnectionRefused> {
-        if !self.is_allowed(remote.ip()) {
+        if !self.allows(remote.ip()) {
             count(&mut self.counters.source_refused);
             return Err(ConnectionRefused::Source);
         }
@@ -198,14 +197,19 @@ impl SipEndpoint {
         }
     }
 
-    /// Takes a connection that the owner opened for a [`SipDestination::Tcp`] without one.
+    /// Takes a connection that the owner opened for a [`SipDestination::Tcp`] without one. A refused
+    /// one is told to be closed by [`SipEvent::Disconnect`] as well.
     pub fn handle_connected(
         &mut self,
         now: Instant,
         conn: ConnId,
         remote: SocketAddr,
     ) -> Result<(), ConnectionRefused> {
-        self.handle_accepted(now, conn, remote)
+        let taken = self.handle_accepted(now, conn, remote);
+        if taken.is_err() {
+            self.push_event(SipEvent::Disconnect { conn });
+        }
+        taken
     }
 
     /// A connection to `remote` could not be opened: requests that were to go over it have failed.
@@ -238,7 +242,7 @@ impl SipEndpoint {
         let Some((mut framer, remote)) = self.connections.take_framer(now, conn) else {
             return;
         };
-        if self.read_stream(now, Arrival::stream(conn, remote), &mut framer, bytes) {
+        if self.receive_stream(now, Arrival::stream(conn, remote), &mut framer, bytes) {
             self.connections.return_framer(conn, framer);
         } else {
             count(&mut self.counters.streams_broken);
@@ -318,12 +322,6 @@ impl SipEndpoint {
         );
     }
 
-    /// Whether a source may call.
-    pub(super) fn is_allowed(&self, address: IpAddr) -> bool {
-        let mut allow = self.config.allow.iter();
-        allow.any(|network| network.contains(address))
-    }
-
     /// Queues a message, on a connection that is open or without one.
     pub(super) fn send(&mut self, destination: SipDestination, message: Printed) {
         let destination = match destination {
@@ -366,133 +364,6 @@ impl SipEndpoint {
         let transactions =
             Instant::earliest(self.servers.next_deadline(), self.clients.next_deadline());
         self.deadline = Instant::earliest(self.sessions.next_deadline(), transactions);
-    }
-
-    fn handle_message(
-        &mut self,
-        now: Instant,
-        arrival: Arrival,
-        message: Result<SipMessage<'_>, SipError<'_>>,
-    ) {
-        let message = match message {
-            Ok(message) => message,
-            Err(error) => return self.handle_fault(arrival, error),
-        };
-        match message.start() {
-            StartLine::Request { method, .. } => {
-                let method = *method;
-                self.receive_request(now, arrival.of(&message), method, &message);
-            }
-            StartLine::Status { code, .. } => self.receive_response(now, *code, &message),
-        }
-    }
-
-    fn handle_fault(&mut self, arrival: Arrival, error: SipError<'_>) {
-        let Some(headers) = error.answer_to else {
-            let counter = match error.fault {
-                SipFault::KeepAlive => &mut self.counters.keep_alives,
-                _ => &mut self.counters.unreadable,
-            };
-            return count(counter);
-        };
-        count(&mut self.counters.malformed);
-        let head = ReplyHead::new(&headers, arrival.remote);
-        let destination = arrival.answers_to(head.destination());
-        let tag = self.stateless_tag(&headers);
-        let answer = Answer::status(error.fault.status());
-        if let Some(printed) = self.print(&head, &tag, answer) {
-            self.send(destination, printed);
-        }
-    }
-
-    /// False when the stream cannot go on.
-    fn read_stream(
-        &mut self,
-        now: Instant,
-        arrival: Arrival,
-        framer: &mut StreamFramer,
-        bytes: &[u8],
-    ) -> bool {
-        let mut rest = bytes;
-        loop {
-            let taken = framer.push(rest);
-            rest = rest.get(taken..).unwrap_or_default();
-            loop {
-                match framer.next_item() {
-                    Ok(Some(StreamItem::Message(message) | StreamItem::Unframed(message))) => {
-                        self.handle_message(now, arrival, SipMessage::parse_stream(message));
-                    }
-                    Ok(Some(StreamItem::KeepAlive)) => {
-                        count(&mut self.counters.keep_alives);
-                        let back = arrival.answers_to(arrival.remote);
-                        self.send(back, Printed::from(&b"\r\n"[..]));
-                    }
-                    Ok(None) => break,
-                    Err(_) => return false,
-                }
-            }
-            if rest.is_empty() {
-                return true;
-            }
-            if taken == 0 {
-                return false;
-            }
-        }
-    }
-
-    /// Does one thing that is due; false when there is none.
-    fn one_timeout(&mut self, now: Instant) -> bool {
-        if let Some(slot) = self.servers.due(now) {
-            match self.servers.update(slot, |t| t.timed_out(now)) {
-                Some(ServerTimeout::Resend(destination, answer)) => {
-                    count(&mut self.counters.resent);
-                    self.send(destination, answer);
-                }
-                Some(ServerTimeout::NoAck) => {
-                    count(&mut self.counters.acks_missing);
-                    self.servers.remove(slot);
-                }
-                _ => {
-                    self.servers.remove(slot);
-                }
-            }
-            true
-        } else if let Some(slot) = self.clients.due(now) {
-            match self.clients.update(slot, |t| t.timed_out(now)) {
-                Some(ClientTimeout::Resend(destination, request)) => {
-                    count(&mut self.counters.resent);
-                    self.send(destination, request);
-                }
-                Some(ClientTimeout::NoAnswer) => self.request_failed(slot),
-                _ => {
-                    self.clients.remove(slot);
-                }
-            }
-            true
-        } else if let Some(slot) = self.sessions.due(now) {
-            match self.sessions.update(slot, |s| s.timed_out(now)) {
-                Some(SessionTimeout::Resend(destination, answer)) => {
-                    count(&mut self.counters.resent);
-                    self.send(destination, answer);
-                }
-                Some(SessionTimeout::NoAck { was_up }) => {
-                    count(&mut self.counters.acks_missing);
-                    if was_up {
-                        let cause = Cause::new(408, "the caller never acknowledged our 200");
-                        self.tell_ended(slot, cause, EndedBy::Silence);
-                    }
-                    self.send_bye(now, slot, None);
-                }
-                Some(SessionTimeout::Expired) => {
-                    let cause = Cause::new(487, "the INVITE expired");
-                    self.cancel_call(now, slot, cause, EndedBy::Remote);
-                }
-                Some(SessionTimeout::Nothing) | None => {}
-            }
-            true
-        } else {
-            false
-        }
     }
 
     fn waiting_client(&self, wanted: impl Fn(&ClientTransaction) -> bool) -> Option<Slot> {

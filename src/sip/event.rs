@@ -27,8 +27,8 @@ pub enum SipEvent {
         id: CallId,
         /// User part of From, escapes resolved; its host when it has none.
         caller: String,
-        /// User part of the Request-URI, escapes resolved: the number that was dialled. Empty when
-        /// nothing was.
+        /// User part of the Request-URI, escapes resolved: the number that was dialled, at most
+        /// `SIP_USER_BYTES`. Empty when nothing was. Like every text here it may hold any character.
         callee: String,
         /// Display name of From.
         display_name: Option<String>,

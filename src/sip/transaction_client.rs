@@ -168,3 +168,61 @@ impl Timed for ClientTransaction {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    fn transaction(destination: SipDestination) -> ClientTransaction {
+        let owner = (CallId::new(1, 2), Purpose::Bye);
+        let request = Printed::from(&b"BYE"[..]);
+        ClientTransaction::new(Instant::ZERO, "z9hG4bKours", owner, destination, request)
+    }
+
+    fn udp() -> SipDestination {
+        SipDestination::Udp("192.0.2.10:5060".parse().unwrap())
+    }
+
+    fn response(branch: &str, method: &str) -> String {
+        format!(
+            "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP a;branch={branch}\r\nFrom: <sip:b@c>\r\n\
+             To: <sip:a@d>\r\nCall-ID: x\r\nCSeq: 1 {method}\r\n\r\n"
+        )
+    }
+
+    #[test]
+    fn a_response_is_known_by_branch_and_method() {
+        let transaction = transaction(udp());
+        let is_ours = |branch, method| {
+            let response = response(branch, method);
+            transaction.is_answered_by(&SipMessage::parse(response.as_bytes()).unwrap())
+        };
+        assert!(is_ours("z9hG4bKours", "BYE"));
+        assert!(!is_ours("z9hG4bKours", "INFO"));
+        assert!(!is_ours("z9hG4bKother", "BYE"));
+    }
+
+    #[test]
+    fn the_first_final_response_counts_once() {
+        let mut transaction = transaction(udp());
+        let now = Instant::from_millis(100);
+        assert_eq!(transaction.answered(now, 100), None);
+        assert!(transaction.is_waiting());
+        assert_eq!(transaction.answered(now, 481), Some(481));
+        assert_eq!(transaction.answered(now, 200), None);
+        let timer_k = now + timer_k(false);
+        assert_eq!(transaction.deadline(), Some(timer_k));
+        assert_eq!(transaction.timed_out(timer_k), ClientTimeout::Ended);
+    }
+
+    #[test]
+    fn over_a_connection_only_timer_f_runs() {
+        let remote = "192.0.2.10:5060".parse().unwrap();
+        let mut transaction = transaction(SipDestination::Tcp { conn: None, remote });
+        let timer_f = Instant::ZERO + Duration::from_secs(32);
+        assert_eq!(transaction.deadline(), Some(timer_f));
+        assert_eq!(transaction.timed_out(timer_f), ClientTimeout::NoAnswer);
+    }
+}

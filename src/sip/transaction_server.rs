@@ -279,3 +279,134 @@ impl Timed for ServerTransaction {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    const UDP: &str = "192.0.2.10:5060";
+
+    fn udp() -> SipDestination {
+        SipDestination::Udp(UDP.parse().unwrap())
+    }
+
+    fn tcp() -> SipDestination {
+        let remote = UDP.parse().unwrap();
+        SipDestination::Tcp { conn: None, remote }
+    }
+
+    fn request(top_via: &str, method: &str) -> String {
+        format!(
+            "{method} sip:a@192.0.2.1 SIP/2.0\r\nVia: {top_via}\r\nFrom: <sip:b@c>;tag=f\r\n\
+             To: <sip:a@192.0.2.1>\r\nCall-ID: x\r\nCSeq: 1 {method}\r\n\r\n"
+        )
+    }
+
+    fn key(top_via: &str, method: &str, as_if: &str) -> TransactionKey {
+        let request = request(top_via, method);
+        TransactionKey::of(&SipMessage::parse(request.as_bytes()).unwrap(), as_if)
+    }
+
+    fn invite(destination: SipDestination) -> ServerTransaction {
+        let request = request("SIP/2.0/UDP a;branch=z9hG4bK1", "INVITE");
+        let message = SipMessage::parse(request.as_bytes()).unwrap();
+        let key = TransactionKey::of(&message, "INVITE");
+        ServerTransaction::invite(key, MergeKey::of(&message), destination)
+    }
+
+    fn answer(text: &str) -> Printed {
+        Printed::from(text.as_bytes())
+    }
+
+    fn seconds(number: u64) -> Instant {
+        Instant::ZERO + Duration::from_secs(number)
+    }
+
+    #[test]
+    fn branch_sent_by_and_method_make_the_key() {
+        let via = "SIP/2.0/UDP Host.example:5060;branch=z9hG4bK1";
+        let same = "SIP/2.0/UDP host.EXAMPLE ;received=192.0.2.3;branch=z9hG4bK1";
+        assert_eq!(key(via, "INVITE", "INVITE"), key(same, "ACK", "INVITE"));
+        assert_eq!(key(via, "INVITE", "INVITE"), key(via, "CANCEL", "INVITE"));
+        assert_ne!(key(via, "INVITE", "INVITE"), key(via, "CANCEL", "CANCEL"));
+        for other in [
+            "SIP/2.0/UDP host.example:5060;branch=z9hG4bK2",
+            "SIP/2.0/UDP host.example:5061;branch=z9hG4bK1",
+            "SIP/2.0/UDP other.example:5060;branch=z9hG4bK1",
+        ] {
+            assert_ne!(key(via, "INVITE", "INVITE"), key(other, "INVITE", "INVITE"));
+        }
+    }
+
+    #[test]
+    fn without_a_branch_of_rfc_3261_the_request_itself_is_the_key() {
+        for via in [
+            "SIP/2.0/UDP a",
+            "SIP/2.0/UDP a;branch=1",
+            "SIP/2.0/UDP a;branch=z9hG4bK",
+        ] {
+            assert_eq!(key(via, "INVITE", "INVITE"), key(via, "ACK", "INVITE"));
+            let moved = key(&via.replace("UDP a", "UDP b"), "INVITE", "INVITE");
+            assert_ne!(key(via, "INVITE", "INVITE"), moved);
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_repeated_over_udp_alone() {
+        let start = seconds(1);
+        let mut over_udp = invite(udp());
+        over_udp.answer(start, 486, answer("486"));
+        assert_eq!(
+            over_udp.deadline(),
+            Some(start + Duration::from_millis(500))
+        );
+        let due = start + Duration::from_millis(500);
+        let resend = ServerTimeout::Resend(udp(), answer("486"));
+        assert_eq!(over_udp.timed_out(due), resend);
+        assert_eq!(over_udp.deadline(), Some(due + Duration::from_secs(1)));
+        let mut over_tcp = invite(tcp());
+        over_tcp.answer(start, 486, answer("486"));
+        assert_eq!(over_tcp.deadline(), Some(start + TIMER_H));
+        assert_eq!(over_tcp.timed_out(start + TIMER_H), ServerTimeout::NoAck);
+    }
+
+    #[test]
+    fn an_ack_ends_a_refusal_and_passes_by_a_2xx() {
+        let start = seconds(1);
+        let mut refused = invite(udp());
+        assert_eq!(refused.acknowledged(start), AckIs::Absorbed);
+        assert!(refused.is_proceeding());
+        refused.answer(start, 486, answer("486"));
+        assert_eq!(refused.retransmitted(), Some(answer("486")));
+        assert_eq!(refused.acknowledged(start), AckIs::Absorbed);
+        assert_eq!(refused.retransmitted(), None);
+        assert_eq!(refused.deadline(), Some(seconds(6)), "timer I");
+        assert_eq!(refused.timed_out(seconds(6)), ServerTimeout::Ended);
+
+        let mut accepted = invite(udp());
+        accepted.answer(start, 180, answer("180"));
+        assert_eq!(accepted.retransmitted(), Some(answer("180")));
+        accepted.answer(start, 200, answer("200"));
+        assert_eq!(accepted.retransmitted(), None, "the session repeats it");
+        assert_eq!(accepted.acknowledged(start), AckIs::ForDialog);
+        assert_eq!(accepted.deadline(), Some(start + TIMER_L));
+        assert_eq!(accepted.timed_out(start + TIMER_L), ServerTimeout::Ended);
+    }
+
+    #[test]
+    fn what_only_absorbs_is_worth_least_and_an_open_invite_is_never_dropped() {
+        let start = seconds(1);
+        let key = key("SIP/2.0/UDP a;branch=z9hG4bK9", "BYE", "BYE");
+        let bye = ServerTransaction::answered(start, key, udp(), answer("200"));
+        let mut accepted = invite(udp());
+        accepted.answer(start, 200, answer("200"));
+        let mut refused = invite(udp());
+        refused.answer(start, 486, answer("486"));
+        assert!(bye.worth() < accepted.worth() && accepted.worth() < refused.worth());
+        assert_eq!(invite(udp()).worth(), None);
+        assert!(refused.is_bare_refusal());
+        assert!(!accepted.is_bare_refusal() && !bye.is_bare_refusal());
+    }
+}

@@ -60,9 +60,23 @@ impl SipEndpoint {
             let reason = format!("SIP;cause={};text=\"{words}\"", cause.code);
             Header::Other("Reason".into(), reason)
         });
+        self.forget_info(slot);
         let sent = self.send_request(now, slot, Purpose::Bye, reason.into_iter().collect());
         if sent.is_err() {
             self.sessions.remove(slot);
+        }
+    }
+
+    /// Forgets a session, and an INFO that still waits for its answer.
+    pub(super) fn forget_session(&mut self, slot: Slot) {
+        self.forget_info(slot);
+        self.sessions.remove(slot);
+    }
+
+    fn forget_info(&mut self, slot: Slot) {
+        let info = self.sessions.update(slot, |session| session.info.take());
+        if let Some(Some(transaction)) = info {
+            self.clients.remove(transaction);
         }
     }
 
@@ -91,13 +105,17 @@ impl SipEndpoint {
         }
         let made = self.sessions.update(slot, |session| {
             let request = session.dialog.request(purpose.method());
-            (request, session.dialog.arrival())
+            (
+                request,
+                session.dialog.arrival(),
+                session.dialog.local_address(),
+            )
         });
-        let (made, arrival) = made.ok_or(SipRefusal::NoSuchCall)?;
+        let (made, arrival, local) = made.ok_or(SipRefusal::NoSuchCall)?;
         let destination = self.way_to(&made.next_hop, arrival);
         let branch = format!("z9hG4bK{}", self.rng.token());
         let mut request = made.request;
-        let mut all = vec![self.via(destination, &branch)];
+        let mut all = vec![self.via(local, destination.is_reliable(), &branch)];
         all.extend(request.headers);
         all.extend(headers);
         request.headers = all.into();
@@ -119,7 +137,7 @@ impl SipEndpoint {
     fn way_to(&self, next_hop: &str, arrival: Arrival) -> SipDestination {
         let uri = Uri::parse(next_hop.as_bytes());
         let address = uri.and_then(|uri| uri.socket_addr());
-        let address = address.filter(|address| self.is_allowed(address.ip()));
+        let address = address.filter(|address| self.allows(address.ip()));
         let transport = uri.and_then(|uri| uri.transport());
         let named = |name: &str| transport.is_some_and(|t| t.eq_ignore_ascii_case(name));
         let is_tcp = named("tcp") || (arrival.conn.is_some() && !named("udp"));

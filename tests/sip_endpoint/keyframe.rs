@@ -66,3 +66,14 @@ fn an_info_answered_481_ends_the_call() {
     bench.advance(secs(40));
     assert_eq!(bench.endpoint.busy(), 0);
 }
+
+#[test]
+fn an_info_without_answer_is_not_repeated_once_the_call_is_over() {
+    let mut bench = Bench::new();
+    let mut caller = Caller::new("a");
+    let id = bench.call(&mut caller);
+    bench.command(|e, now| e.info_keyframe(now, id)).unwrap();
+    bench.datagram(caller.request("BYE"));
+    assert!(bench.advance(secs(40)).is_empty());
+    assert_eq!(bench.endpoint.busy(), 0);
+}

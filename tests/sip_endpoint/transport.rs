@@ -391,3 +391,39 @@ fn a_refusal_over_tcp_is_not_repeated() {
     assert_eq!(bench.endpoint.busy(), 0);
     assert!(!ANSWER.is_empty());
 }
+
+#[test]
+fn a_call_keeps_the_address_of_ours_that_it_began_with() {
+    let mut bench = Bench::new();
+    let local = "192.0.2.2".parse().unwrap();
+    bench.endpoint.set_local(peer().ip(), local);
+    let mut caller = Caller::new("a");
+    let id = bench.invite(&mut caller);
+    for number in 100..200 {
+        let other = std::net::Ipv4Addr::new(192, 0, 2, number);
+        bench
+            .endpoint
+            .set_local(other.into(), "192.0.2.3".parse().unwrap());
+    }
+    let ok = bench.accept(id, &mut caller);
+    let contact = ok.header(HeaderName::Contact).unwrap();
+    assert_eq!(contact, "\"Lobby\" <sip:192.0.2.2:40000>");
+    bench.datagram(caller.ack());
+    bench
+        .command(|e, now| e.hangup(now, id, Cause::new(200, "")))
+        .unwrap();
+    let via = bench.take()[0].header(HeaderName::Via).unwrap();
+    assert!(via.starts_with("SIP/2.0/UDP 192.0.2.2:40000;"), "{via}");
+}
+
+#[test]
+fn who_may_call_can_be_changed() {
+    let mut bench = Bench::new();
+    let mut caller = Caller::new("a");
+    bench.call(&mut caller);
+    bench.endpoint.set_allow(Vec::new());
+    assert!(!bench.endpoint.allows(peer().ip()));
+    assert!(bench.datagram(caller.request("OPTIONS")).is_empty());
+    bench.endpoint.set_allow(vec![peer().ip().into()]);
+    assert_eq!(whats(&bench.datagram(caller.request("OPTIONS"))), ["200"]);
+}

@@ -2,7 +2,7 @@
 //! real sockets. The gateway has the main thread; caller and viewer meet it from threads of theirs.
 
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process::ExitCode;
 use std::thread;
 
@@ -98,11 +98,18 @@ fn port(what: &str, usual: u16, is_free: fn(u16) -> bool, out: &mut impl Write) 
 }
 
 fn is_sip_free(port: u16) -> bool {
-    UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() && is_tcp_free(port)
+    is_free(|host| UdpSocket::bind((host, port))) && is_tcp_free(port)
 }
 
 fn is_tcp_free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
+    is_free(|host| TcpListener::bind((host, port)))
+}
+
+/// Whether neither family says that the port is in use; other errors are the gateway's to tell.
+fn is_free<T>(bind: impl Fn(IpAddr) -> io::Result<T>) -> bool {
+    let hosts = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    let in_use = |error: io::Error| error.kind() == io::ErrorKind::AddrInUse;
+    !hosts.into_iter().any(|host| bind(host).is_err_and(in_use))
 }
 
 #[cfg(test)]

@@ -46,12 +46,15 @@ pub struct CallOptions {
     pub reports: bool,
     /// Every how many video packets one is withheld; 0 for none.
     pub lose_every: u32,
+    /// From the answer to the first media packet: a phone's camera takes a moment.
+    pub media_after: Duration,
     /// What is sent.
     pub clip: Arc<Clip>,
 }
 
 impl Default for CallOptions {
-    /// Audio and video of the demonstration's clip, with feedback and reports, without loss.
+    /// Audio and video of the demonstration's clip, with feedback and reports, without loss,
+    /// at once.
     fn default() -> Self {
         Self {
             user: "demo".into(),
@@ -60,6 +63,7 @@ impl Default for CallOptions {
             feedback: true,
             reports: true,
             lose_every: 0,
+            media_after: Duration::ZERO,
             clip: Arc::new(Clip::demonstration()),
         }
     }
@@ -86,6 +90,8 @@ pub struct CallerStats {
     pub state: CallState,
     /// From INVITE to 200.
     pub set_up: Option<Duration>,
+    /// When the first media packet is due.
+    pub media_began: Option<Instant>,
     /// Audio packets sent.
     pub audio_packets: u64,
     /// Video packets made, those withheld among them.
@@ -346,17 +352,19 @@ impl Run {
             DialogEvent::KeyframeWanted => self.shared.stats().info_keyframes += 1,
             DialogEvent::Answered(body) => {
                 let (audio, video) = offer::read_answer(&body);
+                let begin = now + self.options.media_after;
                 for (track, stream) in &mut self.streams {
                     let remote = match track {
                         Track::Audio => audio,
                         Track::Video => video,
                     };
                     if let Some(remote) = remote {
-                        stream.start(now, remote, &self.media);
+                        stream.start(begin, remote, &self.media);
                     }
                 }
                 let mut stats = self.shared.stats();
                 stats.state = CallState::Established;
+                stats.media_began = Some(begin);
                 stats.set_up = Some(now.saturating_duration_since(self.began));
             }
             DialogEvent::Ended(words) => {

@@ -39,8 +39,8 @@ pub struct ViewerStats {
     pub attempts: u64,
     /// Whether the stream plays.
     pub playing: bool,
-    /// From the start of the viewer to the first picture.
-    pub first_picture: Option<Duration>,
+    /// When the first picture came.
+    pub first_picture: Option<Instant>,
     /// Why the last attempt ended.
     pub last_error: Option<String>,
 }
@@ -152,8 +152,8 @@ fn play(
             Err(error) => return Err(error),
         };
         let bytes = buffer.get(..len).unwrap_or_default();
-        player.handle_bytes(now(began), bytes, |event| over = note(event, began, shared));
-        player.handle_timeout(now(began), |event| over = note(event, began, shared));
+        player.handle_bytes(now(began), bytes, |event| over = note(event, shared));
+        player.handle_timeout(now(began), |event| over = note(event, shared));
         if player.is_ended() {
             return Err(io::Error::other(over.unwrap_or_default()));
         }
@@ -162,7 +162,7 @@ fn play(
 }
 
 /// Notes what came; the words of an end.
-fn note(event: ViewerEvent, began: Instant, shared: &Shared) -> Option<String> {
+fn note(event: ViewerEvent, shared: &Shared) -> Option<String> {
     let mut stats = shared.stats();
     match event {
         ViewerEvent::Playing => stats.playing = true,
@@ -185,7 +185,7 @@ fn note(event: ViewerEvent, began: Instant, shared: &Shared) -> Option<String> {
                 stats.measure.on_header(size);
             } else {
                 stats.measure.on_picture(timestamp, size, keyframe);
-                stats.first_picture.get_or_insert(began.elapsed());
+                stats.first_picture.get_or_insert_with(Instant::now);
             }
         }
         ViewerEvent::Ended(words) => return Some(words.to_string()),

@@ -1,0 +1,96 @@
+//! Bytes that came in, as messages: requests, responses, and what is wrong with the rest.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use crate::base::time::Instant;
+use crate::wire::sip_fault::{SipError, SipFault};
+use crate::wire::sip_frame::{StreamFramer, StreamItem};
+use crate::wire::sip_message::{SipMessage, StartLine};
+use crate::wire::sip_reply::ReplyHead;
+
+use super::answer::Answer;
+use super::dialog::Arrival;
+use super::endpoint::{SipEndpoint, count};
+use super::transmit::Printed;
+
+impl SipEndpoint {
+    pub(super) fn receive(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        message: Result<SipMessage<'_>, SipError<'_>>,
+    ) {
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => return self.receive_fault(arrival, error),
+        };
+        match message.start() {
+            StartLine::Request { method, .. } => {
+                let method = *method;
+                self.receive_request(now, arrival.of(&message), method, &message);
+            }
+            StartLine::Status { code, .. } => self.receive_response(now, *code, &message),
+        }
+    }
+
+    fn receive_fault(&mut self, arrival: Arrival, error: SipError<'_>) {
+        let Some(headers) = error.answer_to else {
+            let counter = match error.fault {
+                SipFault::KeepAlive => &mut self.counters.keep_alives,
+                _ => &mut self.counters.unreadable,
+            };
+            return count(counter);
+        };
+        count(&mut self.counters.malformed);
+        let head = ReplyHead::new(&headers, arrival.remote);
+        let destination = arrival.answers_to(head.destination());
+        let tag = self.stateless_tag(&headers);
+        let answer = Answer::status(error.fault.status());
+        if let Some(printed) = self.print(&head, &tag, answer) {
+            self.send(destination, printed);
+        }
+    }
+
+    /// False when the stream cannot go on.
+    pub(super) fn receive_stream(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        framer: &mut StreamFramer,
+        bytes: &[u8],
+    ) -> bool {
+        let mut rest = bytes;
+        loop {
+            let taken = framer.push(rest);
+            rest = rest.get(taken..).unwrap_or_default();
+            loop {
+                match framer.next_item() {
+                    Ok(Some(StreamItem::Message(message) | StreamItem::Unframed(message))) => {
+                        self.receive(now, arrival, SipMessage::parse_stream(message));
+                    }
+                    Ok(Some(StreamItem::KeepAlive)) => {
+                        count(&mut self.counters.keep_alives);
+                        let back = arrival.answers_to(arrival.remote);
+                        self.send(back, Printed::from(&b"\r\n"[..]));
+                    }
+                    Ok(None) => break,
+                    Err(_) => return false,
+                }
+            }
+            if rest.is_empty() {
+                return true;
+            }
+            if taken == 0 {
+                return false;
+            }
+        }
+    }
+}

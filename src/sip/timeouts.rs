@@ -1,0 +1,76 @@
+//! Deadlines that have come, one at a time.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use crate::base::time::Instant;
+
+use super::endpoint::{SipEndpoint, count};
+use super::event::{Cause, EndedBy};
+use super::session_in::SessionTimeout;
+use super::transaction_client::ClientTimeout;
+use super::transaction_server::ServerTimeout;
+
+impl SipEndpoint {
+    /// Does one thing that is due; false when there is none.
+    pub(super) fn one_timeout(&mut self, now: Instant) -> bool {
+        if let Some(slot) = self.servers.due(now) {
+            match self.servers.update(slot, |t| t.timed_out(now)) {
+                Some(ServerTimeout::Resend(destination, answer)) => {
+                    count(&mut self.counters.resent);
+                    self.send(destination, answer);
+                }
+                Some(ServerTimeout::NoAck) => {
+                    count(&mut self.counters.acks_missing);
+                    self.servers.remove(slot);
+                }
+                _ => {
+                    self.servers.remove(slot);
+                }
+            }
+            true
+        } else if let Some(slot) = self.clients.due(now) {
+            match self.clients.update(slot, |t| t.timed_out(now)) {
+                Some(ClientTimeout::Resend(destination, request)) => {
+                    count(&mut self.counters.resent);
+                    self.send(destination, request);
+                }
+                Some(ClientTimeout::NoAnswer) => self.request_failed(slot),
+                _ => {
+                    self.clients.remove(slot);
+                }
+            }
+            true
+        } else if let Some(slot) = self.sessions.due(now) {
+            match self.sessions.update(slot, |s| s.timed_out(now)) {
+                Some(SessionTimeout::Resend(destination, answer)) => {
+                    count(&mut self.counters.resent);
+                    self.send(destination, answer);
+                }
+                Some(SessionTimeout::NoAck { was_up }) => {
+                    count(&mut self.counters.acks_missing);
+                    if was_up {
+                        let cause = Cause::new(408, "the caller never acknowledged our 200");
+                        self.tell_ended(slot, cause, EndedBy::Silence);
+                    }
+                    self.send_bye(now, slot, None);
+                }
+                Some(SessionTimeout::Expired) => {
+                    let cause = Cause::new(487, "the INVITE expired");
+                    self.cancel_call(now, slot, cause, EndedBy::Remote);
+                }
+                Some(SessionTimeout::Nothing) | None => {}
+            }
+            true
+        } else {
+            false
+        }
+    }
+}
