@@ -75,7 +75,10 @@ fn a_port_that_another_program_has_is_passed_over() {
     world.outlet.taken_ports = vec![31_000, 31_004];
     let mut phone = Phone::new("1");
     world.call(&mut phone);
-    assert_eq!((phone.audio_port, phone.video_port), (Some(31_002), Some(31_006)));
+    assert_eq!(
+        (phone.audio_port, phone.video_port),
+        (Some(31_002), Some(31_006))
+    );
     assert_eq!(world.gateway.usage().ports, 2);
 
     world.outlet.taken_ports = (31_000..31_010).collect();
@@ -105,14 +108,21 @@ fn a_stream_may_have_so_many_players_and_no_more() {
     let mut world = World::local(2);
     let mut phone = Phone::new("4711");
     world.call(&mut phone);
-    let places: Vec<_> = (0..=PLAYERS_A_CALL).map(|_| world.play("rtmp_4711")).collect();
+    let places: Vec<_> = (0..=PLAYERS_A_CALL)
+        .map(|_| world.play("rtmp_4711"))
+        .collect();
     let mut camera = Camera::new(1);
     camera.film(&mut world, &phone, SECOND);
     let (last, taken) = places.split_last().unwrap();
     for place in taken {
         assert!(world.players[*place].pictures().0 > 20);
     }
-    assert!(world.players[*last].end().unwrap().contains("StreamNotFound"));
+    assert!(
+        world.players[*last]
+            .end()
+            .unwrap()
+            .contains("StreamNotFound")
+    );
     assert_eq!(world.gateway.usage().players, PLAYERS_A_CALL);
     // One leaves, another comes.
     let leaving = world.players[taken[0]].conn;
@@ -132,7 +142,11 @@ fn a_full_table_of_players_turns_connections_away() {
         let conn = world.outlet.accept();
         let remote = "192.0.2.60:1000".parse().unwrap();
         let kind = trunkcast::gateway::ConnectionKind::Player;
-        assert!(world.gateway.handle_accepted(world.now, conn, kind, remote, &mut world.outlet));
+        assert!(
+            world
+                .gateway
+                .handle_accepted(world.now, conn, kind, remote, &mut world.outlet)
+        );
     }
     let place = world.play("rtmp_4711");
     assert!(!world.players[place].connected);
@@ -178,13 +192,20 @@ fn who_stops_refuses_calls_and_ends_those_that_are_up() {
     world.settle();
     for phone in &phones[..2] {
         let heard = world.take(phone);
-        assert!(heard.iter().any(|text| text.starts_with("BYE ")), "{heard:?}");
+        assert!(
+            heard.iter().any(|text| text.starts_with("BYE ")),
+            "{heard:?}"
+        );
     }
     assert_eq!(status(&refused(&mut world, &mut phones[2])), 503);
     assert!(world.gateway.is_idle(), "{:?}", world.gateway.usage());
     assert_eq!(world.players[player].end(), Some("the stream is over"));
     for server in &world.servers {
-        assert!(server.commands().ends_with(&["FCUnpublish", "deleteStream"]));
+        assert!(
+            server
+                .commands()
+                .ends_with(&["FCUnpublish", "deleteStream"])
+        );
     }
     let usage = world.gateway.usage();
     assert_eq!((usage.calls, usage.connections, usage.ports), (0, 0, 0));

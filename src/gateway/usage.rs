@@ -45,7 +45,11 @@ impl Gateway {
                 publishing.publisher.check_invariants();
                 if let Some(link) = &publishing.link {
                     let user = self.connections.user(link.conn);
-                    assert_eq!(user, Some(User::Publisher(index)), "a publisher's connection");
+                    assert_eq!(
+                        user,
+                        Some(User::Publisher(index)),
+                        "a publisher's connection"
+                    );
                 }
             }
             for at in &call.players {

@@ -67,7 +67,14 @@ impl Camera {
     /// The next 20 ms of A-law.
     pub fn sound(&self) -> Vec<u8> {
         let timestamp = self.sounds.wrapping_mul(160);
-        packet(AUDIO_TYPE, false, self.sounds as u16, timestamp, 5, &[0xd5; 160])
+        packet(
+            AUDIO_TYPE,
+            false,
+            self.sounds as u16,
+            timestamp,
+            5,
+            &[0xd5; 160],
+        )
     }
 }
 
@@ -83,7 +90,9 @@ fn asks(sent: &SentMedia) -> bool {
 
 /// When, in what was sent, a keyframe was asked for: how often.
 pub fn reports_of(sent: &[SentMedia]) -> usize {
-    sent.iter().filter(|sent| rtcp::is_rtcp(&sent.bytes) && asks(sent)).count()
+    sent.iter()
+        .filter(|sent| rtcp::is_rtcp(&sent.bytes) && asks(sent))
+        .count()
 }
 
 /// A sender report of one source.

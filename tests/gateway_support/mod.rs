@@ -1,7 +1,7 @@
 //! The gateway on a virtual clock: sockets made of queues, a scripted caller, RTMP servers and
 //! players, all in one process.
 
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod camera;
 mod outlet;
@@ -75,7 +75,7 @@ impl World {
     pub fn new(config: Config) -> Self {
         let pool = PacketPool::new(config.limits.pool_packets());
         let epoch = NtpTime(0xe000_0000 << 32);
-        let gateway = Gateway::new(config, Rng::from_number(1), epoch).unwrap();
+        let gateway = Gateway::new(config, Rng::from_number(1), epoch, pool.clone()).unwrap();
         Self {
             now: Instant::from_millis(1_000),
             gateway,
@@ -209,9 +209,9 @@ impl World {
         let conn = self.outlet.accept();
         let remote = SocketAddr::from(([192, 0, 2, 50], 50_000 + self.players.len() as u16));
         let kind = ConnectionKind::Player;
-        let taken =
-            self.gateway
-                .handle_accepted(self.now, conn, kind, remote, &mut self.outlet);
+        let taken = self
+            .gateway
+            .handle_accepted(self.now, conn, kind, remote, &mut self.outlet);
         if !taken {
             self.outlet.forget(conn);
         }

@@ -125,13 +125,23 @@ impl FakeOutlet {
     /// The call and track whose RTP socket is at a port.
     pub fn media_at(&self, port: u16) -> Option<(CallIndex, Track)> {
         let ((call, is_video), _) = self.media.iter().find(|(_, at)| **at == port)?;
-        let track = if *is_video { Track::Video } else { Track::Audio };
+        let track = if *is_video {
+            Track::Video
+        } else {
+            Track::Audio
+        };
         Some((*call, track))
     }
 
     fn insert(&mut self) -> ConnId {
-        let used = |slot: u32| self.conns.iter().any(|conn| conn.id.0 as u16 == slot as u16);
-        let slot = (0..STREAMS as u32).find(|slot| !used(*slot)).expect("streams are used up");
+        let used = |slot: u32| {
+            self.conns
+                .iter()
+                .any(|conn| conn.id.0 as u16 == slot as u16)
+        };
+        let slot = (0..STREAMS as u32)
+            .find(|slot| !used(*slot))
+            .expect("streams are used up");
         self.next += 1;
         let id = ConnId((self.next & 0xffff) << 16 | slot);
         self.conns.push(Conn {

@@ -119,7 +119,7 @@ impl Phone {
         };
         format!(
             "{method} sip:{callee}@192.0.2.1:40000 SIP/2.0\r\n\
-             Via: SIP/2.0/UDP {remote};branch=z9hG4bK-{callee}-{branch};rport\r\n\
+             Via: SIP/2.0/UDP {remote};branch=z9hG4bK-{id}-{branch};rport\r\n\
              Max-Forwards: 70\r\n\
              From: \"Caller\" <sip:1001@192.0.2.10>;tag=from-{callee}\r\n\
              To: <sip:{callee}@192.0.2.1>{tag}\r\n\
@@ -159,7 +159,9 @@ fn offer(media: SocketAddr, direction: &str, video: bool) -> String {
 
 /// The status code of an answer; 0 for a request.
 pub fn status(message: &str) -> u16 {
-    let code = message.strip_prefix("SIP/2.0 ").and_then(|rest| rest.get(..3));
+    let code = message
+        .strip_prefix("SIP/2.0 ")
+        .and_then(|rest| rest.get(..3));
     code.and_then(|code| code.parse().ok()).unwrap_or(0)
 }
 

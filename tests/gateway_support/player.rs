@@ -62,7 +62,12 @@ impl PlayerPeer {
     pub fn pictures(&self) -> (usize, usize) {
         let mut pictures = (0, 0);
         for event in &self.events {
-            if let ViewerEvent::Video { keyframe, sequence_header: false, .. } = event {
+            if let ViewerEvent::Video {
+                keyframe,
+                sequence_header: false,
+                ..
+            } = event
+            {
                 pictures.0 += 1;
                 pictures.1 += usize::from(*keyframe);
             }

@@ -28,9 +28,19 @@ pub enum Policy {
 pub enum Heard {
     Command(String),
     Metadata(Metadata),
-    SequenceHeader { timestamp: u32 },
-    Video { timestamp: u32, size: u32, keyframe: bool },
-    Audio { timestamp: u32, size: u32, format: u8 },
+    SequenceHeader {
+        timestamp: u32,
+    },
+    Video {
+        timestamp: u32,
+        size: u32,
+        keyframe: bool,
+    },
+    Audio {
+        timestamp: u32,
+        size: u32,
+        format: u8,
+    },
 }
 
 const HANDSHAKE_BYTES: usize = 1_536;
@@ -71,7 +81,10 @@ impl RtmpServer {
 
     /// What was heard since the stream was accepted, commands left out.
     pub fn media(&self) -> Vec<&Heard> {
-        self.heard.iter().filter(|heard| !matches!(heard, Heard::Command(_))).collect()
+        self.heard
+            .iter()
+            .filter(|heard| !matches!(heard, Heard::Command(_)))
+            .collect()
     }
 
     pub fn pictures(&self) -> usize {
@@ -182,7 +195,11 @@ fn read(incoming: &Incoming<'_>, policy: Policy) -> (Option<Heard>, Vec<u8>) {
             let (timestamp, size, keyframe) = (head.timestamp, head.length, video.keyframe);
             let heard = match video.avc {
                 Some(AvcPacket::SequenceHeader) => Heard::SequenceHeader { timestamp },
-                _ => Heard::Video { timestamp, size, keyframe },
+                _ => Heard::Video {
+                    timestamp,
+                    size,
+                    keyframe,
+                },
             };
             (Some(heard), Vec::new())
         }
@@ -219,7 +236,11 @@ fn raw(chunk_stream: u8, stream: u32, kind: u8, body: &[u8]) -> Vec<u8> {
 
 fn status(level: &str, code: &str) -> Vec<u8> {
     let mut out = vec![3];
-    for (name, value) in [("level", level), ("code", code), ("description", "from a test")] {
+    for (name, value) in [
+        ("level", level),
+        ("code", code),
+        ("description", "from a test"),
+    ] {
         out.extend((name.len() as u16).to_be_bytes());
         out.extend(name.as_bytes());
         out.extend(string(value));
