@@ -146,7 +146,7 @@ impl Daemon {
         let pool = PacketPool::new(config.limits.pool_packets());
         let rng = Rng::from_seed(seed);
         Ok(Self {
-            gateway: Gateway::new(config, rng, clock.epoch())?,
+            gateway: Gateway::new(config, rng, clock.epoch(), pool.clone())?,
             sockets,
             clock,
             pool,
