@@ -184,10 +184,10 @@ pub const TRUNKS: usize = 16;
 pub const MEDIA_PORTS_PER_CALL: usize = 4;
 
 /// Packet slots there are whatever the number of calls.
-pub const POOL_PACKETS_BASE: usize = 1_024;
+pub const POOL_PACKETS_BASE: usize = 512;
 
 /// Packet slots added for every call that may be.
-pub const POOL_PACKETS_PER_CALL: usize = 64;
+pub const POOL_PACKETS_PER_CALL: usize = 48;
 
 /// Bytes of one call's state on every floor, its frame log included. An upper estimate: whoever
 /// adds to a call keeps the sum of the `size_of` below it.

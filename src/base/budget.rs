@@ -164,7 +164,7 @@ mod tests {
             calls: 50,
             memory_mib: 64,
         };
-        assert_eq!(limits.pool_packets(), 1_024 + 50 * 64);
+        assert_eq!(limits.pool_packets(), 512 + 50 * 48);
     }
 
     #[test]
@@ -215,6 +215,6 @@ mod tests {
         let text = budget.to_string();
         assert!(text.starts_with("memory budget: "), "{text}");
         assert_eq!(text.lines().count(), 1 + budget.lines().len());
-        assert!(text.contains("packet slots     3072 x"), "{text}");
+        assert!(text.contains("packet slots     2048 x"), "{text}");
     }
 }

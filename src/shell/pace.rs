@@ -31,8 +31,8 @@ const POLL: Duration = Duration::from_millis(10);
 /// The span over which packets are counted.
 const SPAN: Duration = Duration::from_millis(20);
 
-/// Packets a span from which on they gather: the rate of about eight video calls.
-const BUSY: u32 = 44;
+/// Packets a span from which on they gather: the rate of about four video calls.
+const BUSY: u32 = 22;
 
 /// Watches the rate of media packets.
 #[derive(Debug, Default)]

@@ -74,7 +74,7 @@ pub struct Sockets {
     pub resolver: Resolver,
     /// Losses.
     pub counters: SocketCounters,
-    failures: Deque<Failure, STREAMS>,
+    failures: Box<Deque<Failure, STREAMS>>,
     routes: Option<(IpAddr, IpAddr)>,
 }
 
@@ -93,7 +93,7 @@ impl Sockets {
             media: MediaSockets::new(calls),
             resolver: Resolver::new(waker.clone()),
             counters: SocketCounters::default(),
-            failures: Deque::new(),
+            failures: Box::default(),
             routes: None,
         };
         Ok((sockets, waker))
