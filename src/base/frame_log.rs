@@ -210,6 +210,18 @@ impl FrameLog {
         }
     }
 
+    /// Segments of all frames held: as many packet slots, or fewer.
+    pub fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Lets go of the oldest frames until at most `segments` are held.
+    pub fn shed(&mut self, segments: usize) {
+        while self.segments.len() > segments {
+            self.drop_oldest();
+        }
+    }
+
     /// Frame bytes held.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -289,6 +301,20 @@ mod tests {
         log.release_before(99);
         assert_eq!((log.start(), log.end()), (4, 4));
         assert_eq!(pool.available(), 16);
+    }
+
+    #[test]
+    fn shedding_takes_whole_frames_from_the_old_end() {
+        let pool = PacketPool::new(16);
+        let mut log = FrameLog::new();
+        for at in 0..5 {
+            push(&mut log, &pool, at, 3);
+        }
+        log.shed(7);
+        log.check_invariants();
+        assert_eq!((log.start(), log.end(), log.segments()), (3, 5, 6));
+        log.shed(0);
+        assert_eq!((log.start(), pool.available()), (5, 16));
     }
 
     #[test]

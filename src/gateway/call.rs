@@ -12,8 +12,10 @@ use crate::gateway::relay::Link;
 use crate::gateway::status::CallStatus;
 use crate::limits::PLAYERS_A_CALL;
 use crate::rtmp::Publisher;
+use crate::rtp::keyframe::Feedback;
 use crate::rtp::session::Session;
-use crate::sdp::{MediaPlan, Negotiated, OfferAnswer};
+use crate::rtp::stream::{Codec, StreamConfig};
+use crate::sdp::{MediaPlan, Negotiated, OfferAnswer, PlannedCodec};
 
 /// Who calls whom, for lines of the journal.
 #[derive(Clone, Debug)]
@@ -97,6 +99,8 @@ pub struct Call {
     pub local: IpAddr,
     /// Leased ports.
     pub ports: Ports,
+    /// Whether video was agreed on, or offered by us.
+    pub expects_video: bool,
     /// Media received and sent.
     pub session: Session,
     /// Whole frames that readers may still want.
@@ -107,6 +111,8 @@ pub struct Call {
     pub players: heapless::Vec<usize, PLAYERS_A_CALL>,
     /// When the patience with a clean end of the stream is over; set once SIP is done.
     pub gone_by: Option<Instant>,
+    /// A defect left it in an unknown state: it is ended with the next drain.
+    pub crashed: bool,
 }
 
 impl Call {
@@ -128,8 +134,23 @@ impl Call {
         self.players.is_empty() && self.publishing.as_deref().is_none_or(published)
     }
 
-    /// Takes over what was agreed: the state of the call, and a line for the journal.
-    pub fn note_media(&mut self, negotiated: &Negotiated, outlet: &mut dyn Outlet) {
+    /// Takes over what was agreed for the media, the state of the call, and a line of the journal.
+    pub fn agree(&mut self, now: Instant, negotiated: &Negotiated, outlet: &mut dyn Outlet) {
+        for (track, plan) in [
+            (Track::Audio, &negotiated.audio),
+            (Track::Video, &negotiated.video),
+        ] {
+            self.session
+                .configure(now, track, plan.as_ref().map(stream_config));
+        }
+        self.expects_video = negotiated.video.is_some();
+        if let Some(publishing) = &mut self.publishing {
+            publishing.publisher.set_expect_video(self.expects_video);
+        }
+        self.note_media(negotiated, outlet);
+    }
+
+    fn note_media(&mut self, negotiated: &Negotiated, outlet: &mut dyn Outlet) {
         let plans = [&negotiated.audio, &negotiated.video];
         let receives = plans.into_iter().flatten().any(|plan| plan.receive);
         self.status = if receives {
@@ -149,6 +170,31 @@ impl Call {
                 Words(video)
             ),
         );
+    }
+}
+
+/// What the media of a track is told of its plan.
+fn stream_config(plan: &MediaPlan) -> StreamConfig {
+    StreamConfig {
+        codec: match &plan.codec {
+            PlannedCodec::H264 { sprop, .. } => Codec::H264 {
+                sprop: sprop.iter().cloned().collect(),
+            },
+            PlannedCodec::Pcma => Codec::Pcma,
+            PlannedCodec::Pcmu => Codec::Pcmu,
+        },
+        payload_type: plan.payload_type,
+        telephone_event: plan.telephone_event,
+        remote_rtp: plan.remote_rtp,
+        remote_rtcp: plan.remote_rtcp,
+        rtcp_mux: plan.rtcp_mux,
+        send: plan.send,
+        receive: plan.receive,
+        feedback: Feedback {
+            pli: plan.feedback.pli,
+            fir: plan.feedback.fir,
+        },
+        clock_rate: plan.clock_rate,
     }
 }
 

@@ -54,6 +54,14 @@ impl CallTable {
         self.calls.get_mut(usize::from(index.0))?.as_deref_mut()
     }
 
+    /// The call of which there is most, by this measure.
+    pub fn largest(&mut self, measure: impl Fn(&Call) -> usize) -> Option<&mut Call> {
+        self.calls
+            .iter_mut()
+            .filter_map(|call| call.as_deref_mut())
+            .max_by_key(|call| measure(call))
+    }
+
     /// The first call that fits.
     pub fn find(&self, fits: impl Fn(&Call) -> bool) -> Option<CallIndex> {
         self.iter()

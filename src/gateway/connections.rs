@@ -51,6 +51,11 @@ impl Connections {
         *self.users.get_mut(slot(conn))? = None;
         Some(user)
     }
+
+    /// Every connection with its user.
+    pub fn iter(&self) -> impl Iterator<Item = (ConnId, User)> {
+        self.users.iter().flatten().copied()
+    }
 }
 
 fn slot(conn: ConnId) -> usize {

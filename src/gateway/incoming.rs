@@ -9,17 +9,13 @@ use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Label, Ports, Publishing};
 use crate::gateway::config::MediaAddress;
 use crate::gateway::connections::User;
+use crate::gateway::contain::{self, contained};
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::gateway::status::CallStatus;
 use crate::limits::{PORT_ATTEMPTS, RETRY_AFTER_SECONDS};
 use crate::rtmp::{Publisher, PublisherConfig};
-use crate::rtp::keyframe::Feedback;
 use crate::rtp::session::{Session, SessionConfig};
-use crate::rtp::stream::{Codec, StreamConfig};
-use crate::sdp::{
-    CodecPlan, LocalMedia, MediaPlan, Negotiated, OfferAnswer, PlannedCodec, Refusal, Wanted,
-    wanted,
-};
+use crate::sdp::{CodecPlan, LocalMedia, Negotiated, OfferAnswer, Refusal, Wanted, wanted};
 use crate::sip::{Cause, SipDestination, SipEvent};
 use crate::wire::rtmp_url::StreamKey;
 use crate::wire::sdp::SessionDescription;
@@ -71,9 +67,33 @@ impl Gateway {
                 }
             }
             let Some(event) = trunk.endpoint.poll_event() else {
-                return;
+                break;
             };
-            self.handle_sip_event(now, at, event, outlet);
+            let sip = contain::call_of(&event);
+            if contained(|| self.handle_sip_event(now, at, event, outlet)).is_none()
+                && let Some(sip) = sip
+            {
+                self.crash_event(now, at, sip, outlet);
+            }
+        }
+        self.count_refused(at, outlet);
+    }
+
+    /// Takes over what the endpoint refused by itself, for want of room for a call.
+    fn count_refused(&mut self, at: usize, outlet: &mut dyn Outlet) {
+        let Some(trunk) = self.trunks.get_mut(at) else {
+            return;
+        };
+        let refused = trunk.endpoint.counters().calls_refused;
+        let before = std::mem::replace(&mut trunk.refused, refused);
+        let new = refused.saturating_sub(before);
+        if new > 0 {
+            self.counters.calls_refused += new;
+            let name = &trunk.config.name;
+            outlet.note(
+                Level::Warn,
+                format_args!("{name}: 503 to {new} calls, every call is taken"),
+            );
         }
     }
 
@@ -162,7 +182,10 @@ impl Gateway {
                 let _ = trunk.endpoint.accept(now, id, &sdp);
                 self.counters.calls += 1;
                 if let Some(call) = self.calls.touch_mut(index) {
-                    call.status = CallStatus::Established;
+                    // Agreed on already, unless the offer is ours.
+                    if call.status == CallStatus::Trying {
+                        call.status = CallStatus::Established;
+                    }
                     call.answered = Some(now);
                     outlet.note(
                         Level::Info,
@@ -272,17 +295,14 @@ impl Gateway {
             cname: format!("trunkcast@{local}"),
             epoch: self.epoch,
         };
-        let mut session = Session::new(session, self.rng.fork());
-        if let Some(negotiated) = &negotiated {
-            configure(now, &mut session, negotiated);
-        }
-        let expect_video = ports.video.is_some();
+        let session = Session::new(session, self.rng.fork());
+        let expects_video = ports.video.is_some();
         let publishing = url.and_then(|url| {
             let publisher = PublisherConfig {
                 url,
                 stream_name: StreamKey::new(&stream)?,
                 first_timestamp: 0,
-                expect_video,
+                expect_video: expects_video,
             };
             let publisher = Publisher::new(now, publisher, self.rng.fork());
             Some(Box::new(Publishing {
@@ -290,7 +310,7 @@ impl Gateway {
                 link: None,
             }))
         });
-        let call = Call {
+        let mut call = Box::new(Call {
             label: Label {
                 number: self.next_call,
                 trunk: trunk_name,
@@ -306,15 +326,20 @@ impl Gateway {
             negotiation,
             local,
             ports,
+            expects_video,
             session,
             log: Box::default(),
             publishing,
             players: heapless::Vec::new(),
             offered: negotiated.is_none(),
             gone_by: None,
-        };
+            crashed: false,
+        });
+        if let Some(negotiated) = &negotiated {
+            call.agree(now, negotiated, outlet);
+        }
         self.next_call += 1;
-        self.calls.insert(index, Box::new(call));
+        self.calls.insert(index, call);
         Ok((index, text))
     }
 
@@ -338,8 +363,8 @@ impl Gateway {
             .and_then(|description| call.negotiation.accept_answer(&description));
         match negotiated {
             Ok(negotiated) => {
-                configure(now, &mut call.session, &negotiated);
-                call.note_media(&negotiated, outlet);
+                call.agree(now, &negotiated, outlet);
+                self.expect_video(index);
             }
             Err(refusal) => {
                 outlet.note(
@@ -366,7 +391,7 @@ impl Gateway {
         else {
             return;
         };
-        let result = self.renegotiate(now, index, offer, outlet);
+        let result = self.renegotiate(index, offer, outlet);
         let (Some(call), Some(trunk)) = (self.calls.touch_mut(index), self.trunks.get_mut(trunk))
         else {
             return;
@@ -377,7 +402,8 @@ impl Gateway {
                 // Refused when the caller took its offer back meanwhile.
                 let _ = trunk.endpoint.answer_reinvite(now, sip, &text);
                 if let Some(negotiated) = negotiated {
-                    call.note_media(&negotiated, outlet);
+                    call.agree(now, &negotiated, outlet);
+                    self.expect_video(index);
                 }
             }
             Err(Turned::Media(refusal)) => {
@@ -402,7 +428,6 @@ impl Gateway {
 
     fn renegotiate(
         &mut self,
-        now: Instant,
         index: CallIndex,
         offer: Option<&[u8]>,
         outlet: &mut dyn Outlet,
@@ -434,7 +459,6 @@ impl Gateway {
             .negotiation
             .answer(&offer, &media)
             .map_err(Turned::Media)?;
-        configure(now, &mut call.session, &answer.negotiated);
         Ok((answer.sdp, Some(answer.negotiated)))
     }
 
@@ -474,7 +498,12 @@ impl Gateway {
         Ok(())
     }
 
-    fn close_tracks(&mut self, index: CallIndex, ports: &mut Ports, outlet: &mut dyn Outlet) {
+    pub(super) fn close_tracks(
+        &mut self,
+        index: CallIndex,
+        ports: &mut Ports,
+        outlet: &mut dyn Outlet,
+    ) {
         for track in [Track::Audio, Track::Video] {
             if let Some(port) = ports.get_mut(track).take() {
                 outlet.close_media(index, track);
@@ -498,7 +527,19 @@ impl Gateway {
         }
     }
 
-    fn call_of(&self, trunk: usize, sip: CallId) -> Option<CallIndex> {
+    /// Tells players whether a call's stream will have video.
+    fn expect_video(&mut self, index: CallIndex) {
+        let Some(call) = self.calls.get_mut(index) else {
+            return;
+        };
+        for at in &call.players {
+            if let Some(viewer) = self.players.get_mut(*at) {
+                viewer.player.set_expect_video(call.expects_video);
+            }
+        }
+    }
+
+    pub(super) fn call_of(&self, trunk: usize, sip: CallId) -> Option<CallIndex> {
         self.calls
             .find(|call| call.trunk == trunk && call.sip == Some(sip))
     }
@@ -522,39 +563,5 @@ fn local_media(address: IpAddr, ports: &Ports) -> LocalMedia {
         audio_port: ports.audio,
         video_port: ports.video,
         rtcp_mux: true,
-    }
-}
-
-/// Tells a call's media what was agreed.
-fn configure(now: Instant, session: &mut Session, negotiated: &Negotiated) {
-    for (track, plan) in [
-        (Track::Audio, &negotiated.audio),
-        (Track::Video, &negotiated.video),
-    ] {
-        session.configure(now, track, plan.as_ref().map(stream_config));
-    }
-}
-
-fn stream_config(plan: &MediaPlan) -> StreamConfig {
-    StreamConfig {
-        codec: match &plan.codec {
-            PlannedCodec::H264 { sprop, .. } => Codec::H264 {
-                sprop: sprop.iter().cloned().collect(),
-            },
-            PlannedCodec::Pcma => Codec::Pcma,
-            PlannedCodec::Pcmu => Codec::Pcmu,
-        },
-        payload_type: plan.payload_type,
-        telephone_event: plan.telephone_event,
-        remote_rtp: plan.remote_rtp,
-        remote_rtcp: plan.remote_rtcp,
-        rtcp_mux: plan.rtcp_mux,
-        send: plan.send,
-        receive: plan.receive,
-        feedback: Feedback {
-            pli: plan.feedback.pli,
-            fir: plan.feedback.fir,
-        },
-        clock_rate: plan.clock_rate,
     }
 }

@@ -43,9 +43,21 @@ impl MediaPorts {
         }
     }
 
+    /// Gives every leased port back that is not to be kept.
+    pub fn retain(&mut self, keep: impl Fn(u16) -> bool) {
+        for (port, used) in (self.first..).step_by(2).zip(&mut self.used) {
+            *used = *used && keep(port);
+        }
+    }
+
     /// Ports that can still be leased.
     pub fn available(&self) -> usize {
-        self.used.iter().filter(|used| !**used).count()
+        self.used.len().saturating_sub(self.leased())
+    }
+
+    /// Ports that are leased.
+    pub fn leased(&self) -> usize {
+        self.used.iter().filter(|used| **used).count()
     }
 }
 
@@ -70,6 +82,15 @@ mod tests {
         assert_eq!(ports.lease(), Some(31_004));
         assert_eq!(ports.lease(), Some(31_000));
         assert_eq!(ports.available(), 0);
+    }
+
+    #[test]
+    fn ports_that_nobody_names_are_given_back() {
+        let mut ports = MediaPorts::new("31000-31005".parse().unwrap());
+        while ports.lease().is_some() {}
+        ports.retain(|port| port == 31_002);
+        assert_eq!(ports.leased(), 1);
+        assert_eq!(ports.lease(), Some(31_000));
     }
 
     #[test]

@@ -13,19 +13,20 @@ use core::time::Duration;
 use crate::base::codec::Track;
 use crate::base::frame_log::FrameLog;
 use crate::base::ids::ConnId;
-use crate::base::packet_pool::Packet;
+use crate::base::packet_pool::{Packet, PacketPool};
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, NtpTime};
-use crate::limits::GATHER_BYTES;
+use crate::limits::{GATHER_BYTES, POOL_PACKETS_PER_CALL};
 use crate::rtmp::Player;
 use crate::sdp::PlanError;
-use crate::sip::Cause;
+use crate::sip::{Cause, SipCounters};
 
 use call_table::CallTable;
 use config::Config;
 use connections::{Connections, User};
+use contain::contained;
 use media_ports::MediaPorts;
-use outlet::{CallIndex, MediaPort, Outlet};
+use outlet::{CallIndex, Level, MediaPort, Outlet};
 use players::Players;
 use trunk::Trunk;
 
@@ -33,6 +34,7 @@ pub mod call;
 pub mod call_table;
 pub mod config;
 pub mod connections;
+mod contain;
 pub mod incoming;
 pub mod media_ports;
 pub mod outlet;
@@ -41,6 +43,7 @@ pub mod relay;
 pub mod status;
 pub mod streaming;
 pub mod trunk;
+pub mod usage;
 
 /// What an accepted connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,10 +65,16 @@ pub struct GatewayCounters {
     pub calls_without_media: u64,
     /// Calls ended by a defect of this program.
     pub calls_crashed: u64,
+    /// Players ended by a defect of this program.
+    pub players_crashed: u64,
+    /// SIP datagrams and connections dropped for a defect of this program.
+    pub inputs_crashed: u64,
     /// Players turned away because a table was full.
     pub players_refused: u64,
     /// Media packets for tracks or calls that were gone.
     pub stray_packets: u64,
+    /// Frames taken from slow readers because packet slots became scarce.
+    pub frames_shed: u64,
 }
 
 /// How long a stream has to end cleanly after its call.
@@ -79,6 +88,7 @@ pub struct Gateway {
     players: Players,
     connections: Connections,
     ports: MediaPorts,
+    pool: PacketPool,
     rng: Rng,
     epoch: NtpTime,
     /// The log that players without a stream read.
@@ -92,8 +102,14 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway with no calls. `epoch` is the wall-clock time at [`Instant::ZERO`].
-    pub fn new(config: Config, mut rng: Rng, epoch: NtpTime) -> Result<Self, PlanError> {
+    /// A gateway with no calls. `epoch` is the wall-clock time at [`Instant::ZERO`]; the packets
+    /// of [`Self::handle_media`] come from `pool`.
+    pub fn new(
+        config: Config,
+        mut rng: Rng,
+        epoch: NtpTime,
+        pool: PacketPool,
+    ) -> Result<Self, PlanError> {
         let trunks = config
             .trunks
             .iter()
@@ -105,6 +121,7 @@ impl Gateway {
             players: Players::default(),
             connections: Connections::default(),
             ports: MediaPorts::new(config.media.ports),
+            pool,
             rng,
             epoch,
             nothing: Box::default(),
@@ -130,7 +147,12 @@ impl Gateway {
             return;
         };
         place.set_local(from.ip(), self.config.media.address, outlet);
-        place.endpoint.handle_datagram(now, from, bytes);
+        if contained(|| place.endpoint.handle_datagram(now, from, bytes)).is_none() {
+            self.counters.inputs_crashed += 1;
+            let line =
+                format_args!("a SIP datagram of {from} was dropped for a defect of this program");
+            outlet.note(Level::Error, line);
+        }
         self.drain_trunk(now, trunk, outlet);
     }
 
@@ -180,16 +202,12 @@ impl Gateway {
                 }
             }
             Some(User::Publisher(index)) => {
-                if let Some(publishing) = self
-                    .calls
-                    .touch_mut(index)
-                    .and_then(|c| c.publishing.as_mut())
-                {
+                self.with_publisher(index, |publishing| {
                     publishing.publisher.handle_connected(now);
                     if let Some(link) = &mut publishing.link {
                         link.writable = true;
                     }
-                }
+                });
             }
             Some(User::Player(_)) | None => {}
         }
@@ -208,14 +226,10 @@ impl Gateway {
                 }
             }
             Some(User::Publisher(index)) => {
-                if let Some(publishing) = self
-                    .calls
-                    .touch_mut(index)
-                    .and_then(|c| c.publishing.as_mut())
-                {
+                self.with_publisher(index, |publishing| {
                     publishing.link = None;
                     publishing.publisher.handle_disconnected(now, reason);
-                }
+                });
             }
             Some(User::Player(at)) => self.forget_player(at),
             None => {}
@@ -233,22 +247,24 @@ impl Gateway {
         match self.connections.user(conn) {
             Some(User::Sip(at)) => {
                 if let Some(trunk) = self.trunks.get_mut(at) {
-                    trunk.endpoint.handle_stream(now, conn, bytes);
+                    let endpoint = &mut trunk.endpoint;
+                    if contained(|| endpoint.handle_stream(now, conn, bytes)).is_none() {
+                        self.crash_connection(now, conn, at, outlet);
+                    }
                     self.drain_trunk(now, at, outlet);
                 }
             }
             Some(User::Publisher(index)) => {
-                if let Some(publishing) = self
-                    .calls
-                    .touch_mut(index)
-                    .and_then(|c| c.publishing.as_mut())
-                {
+                self.with_publisher(index, |publishing| {
                     publishing.publisher.handle_bytes(now, bytes);
-                }
+                });
             }
             Some(User::Player(at)) => {
-                if let Some(viewer) = self.players.get_mut(at) {
-                    viewer.player.handle_bytes(now, bytes);
+                if let Some(viewer) = self.players.get_mut(at)
+                    && !viewer.crashed
+                {
+                    let player = &mut viewer.player;
+                    viewer.crashed = contained(|| player.handle_bytes(now, bytes)).is_none();
                     self.touch_player(at);
                 }
             }
@@ -260,14 +276,11 @@ impl Gateway {
     pub fn handle_writable(&mut self, conn: ConnId) {
         match self.connections.user(conn) {
             Some(User::Publisher(index)) => {
-                if let Some(publishing) = self
-                    .calls
-                    .touch_mut(index)
-                    .and_then(|c| c.publishing.as_mut())
-                    && let Some(link) = &mut publishing.link
-                {
-                    link.writable = true;
-                }
+                self.with_publisher(index, |publishing| {
+                    if let Some(link) = &mut publishing.link {
+                        link.writable = true;
+                    }
+                });
             }
             Some(User::Player(at)) => {
                 if let Some(viewer) = self.players.get_mut(at) {
@@ -292,7 +305,7 @@ impl Gateway {
         let Some(call) = self
             .calls
             .touch_mut(index)
-            .filter(|call| call.sip.is_some())
+            .filter(|call| call.sip.is_some() && !call.crashed)
         else {
             self.counters.stray_packets += 1;
             return;
@@ -302,12 +315,12 @@ impl Gateway {
         } else {
             port
         };
-        match port {
-            MediaPort::Rtp => call
-                .session
-                .handle_rtp(now, track, from, packet, &mut call.log),
-            MediaPort::Rtcp => call.session.handle_rtcp(now, track, from, &packet),
-        }
+        let (session, log) = (&mut call.session, &mut call.log);
+        let done = contained(|| match port {
+            MediaPort::Rtp => session.handle_rtp(now, track, from, packet, log),
+            MediaPort::Rtcp => session.handle_rtcp(now, track, from, &packet),
+        });
+        call.crashed = done.is_none();
     }
 
     /// Runs every timer that is due.
@@ -320,17 +333,23 @@ impl Gateway {
         }
         let mut from = CallIndex(0);
         while let Some(index) = self.calls.due(from, now) {
-            if let Some(call) = self.calls.touch_mut(index) {
-                call.session.handle_timeout(now, &mut call.log);
-                if let Some(publishing) = &mut call.publishing {
-                    publishing.publisher.handle_timeout(now);
-                }
+            if let Some(call) = self.calls.touch_mut(index)
+                && !call.crashed
+            {
+                let done = contained(|| {
+                    call.session.handle_timeout(now, &mut call.log);
+                    if let Some(publishing) = &mut call.publishing {
+                        publishing.publisher.handle_timeout(now);
+                    }
+                });
+                call.crashed = done.is_none();
             }
             from = CallIndex(index.0.saturating_add(1));
         }
         for (at, viewer) in self.players.iter_mut() {
             if viewer.player.poll_timeout().is_some_and(|due| due <= now) {
-                viewer.player.handle_timeout(now);
+                let player = &mut viewer.player;
+                viewer.crashed |= contained(|| player.handle_timeout(now)).is_none();
                 if !self.dirty_players.contains(&at) {
                     self.dirty_players.push(at);
                 }
@@ -352,6 +371,13 @@ impl Gateway {
 
     /// Gives out everything that has to go out.
     pub fn drain(&mut self, now: Instant, outlet: &mut dyn Outlet) {
+        // The end of a call gives players and its trunk something to say, and the other way round.
+        while self.drain_once(now, outlet) {}
+        self.shed();
+    }
+
+    /// One round over all that was touched; whether another one is due.
+    fn drain_once(&mut self, now: Instant, outlet: &mut dyn Outlet) -> bool {
         for at in 0..self.trunks.len() {
             if self
                 .trunks
@@ -366,6 +392,25 @@ impl Gateway {
         }
         while let Some(index) = self.calls.next_touched() {
             self.drain_call(now, index, outlet);
+        }
+        !self.dirty_players.is_empty() || self.trunks.iter().any(|trunk| trunk.dirty)
+    }
+
+    /// Takes old frames from the calls that hold most while packet slots are scarce: a stream
+    /// whose reader stands still must not cost other calls their packets.
+    fn shed(&mut self) {
+        while self.pool.available() < self.pool.capacity() / 4 {
+            let Some(call) = self.calls.largest(|call| call.log.segments()) else {
+                return;
+            };
+            let held = call.log.segments();
+            if held <= POOL_PACKETS_PER_CALL {
+                return;
+            }
+            let before = call.log.start();
+            call.log.shed(POOL_PACKETS_PER_CALL.max(held / 2));
+            let gone = call.log.start().saturating_sub(before);
+            self.counters.frames_shed = self.counters.frames_shed.saturating_add(gone);
         }
     }
 
@@ -449,6 +494,23 @@ impl Gateway {
     /// What the gateway did so far.
     pub fn counters(&self) -> &GatewayCounters {
         &self.counters
+    }
+
+    /// What SIP of a trunk did so far.
+    pub fn sip_counters(&self, trunk: usize) -> Option<&SipCounters> {
+        self.trunks
+            .get(trunk)
+            .map(|trunk| trunk.endpoint.counters())
+    }
+
+    /// Runs work on a call's publisher, which is to be drained then.
+    fn with_publisher(&mut self, index: CallIndex, work: impl FnOnce(&mut call::Publishing)) {
+        let Some(call) = self.calls.touch_mut(index).filter(|call| !call.crashed) else {
+            return;
+        };
+        if let Some(publishing) = &mut call.publishing {
+            call.crashed = contained(|| work(publishing)).is_none();
+        }
     }
 
     fn touch_player(&mut self, at: usize) {

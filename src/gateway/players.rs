@@ -18,6 +18,8 @@ pub struct Viewer {
     pub remote: SocketAddr,
     /// The call whose stream it plays, once it asked for one.
     pub call: Option<CallIndex>,
+    /// A defect left it in an unknown state: it is ended with the next drain.
+    pub crashed: bool,
 }
 
 /// Every player, by place.
@@ -42,6 +44,7 @@ impl Players {
             link: Link::new(conn),
             remote,
             call: None,
+            crashed: false,
         };
         *self.viewers.get_mut(at)? = Some(Box::new(viewer));
         Some(at)
@@ -65,6 +68,14 @@ impl Players {
     /// Every player.
     pub fn iter(&self) -> impl Iterator<Item = &Viewer> {
         self.viewers.iter().flatten().map(|viewer| &**viewer)
+    }
+
+    /// Players with their places.
+    pub fn places(&self) -> impl Iterator<Item = (usize, &Viewer)> {
+        self.viewers
+            .iter()
+            .enumerate()
+            .filter_map(|(at, v)| Some((at, v.as_deref()?)))
     }
 
     /// Players with their places, for change.

@@ -6,6 +6,7 @@ use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::Call;
 use crate::gateway::connections::User;
+use crate::gateway::contain::contained;
 use crate::gateway::outlet::{CallIndex, Level, MediaPort, Outlet};
 use crate::gateway::relay::Link;
 use crate::rtmp::{PlayerEvent, PublisherEvent};
@@ -17,8 +18,21 @@ const MADE_PACKET_BYTES: usize = 512;
 impl Gateway {
     /// Sends everything that one call has to send, and lets it go when it is over.
     pub(super) fn drain_call(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
-        self.drain_session(now, index, outlet);
-        self.drain_publisher(now, index, outlet);
+        let Some(call) = self.calls.get_mut(index) else {
+            return;
+        };
+        let mut crashed = call.crashed;
+        if !crashed {
+            let done = contained(|| {
+                self.drain_session(now, index, outlet);
+                self.drain_publisher(now, index, outlet);
+            });
+            crashed = done.is_none();
+        }
+        if crashed {
+            self.crash_call(now, index, outlet);
+            return;
+        }
         let Some(call) = self.calls.get_mut(index) else {
             return;
         };
@@ -85,9 +99,6 @@ impl Gateway {
                     outlet.note(Level::Info, format_args!("{}: key {key}", call.label));
                 }
             }
-        }
-        if self.trunks.get(trunk).is_some_and(|trunk| trunk.dirty) {
-            self.drain_trunk(now, trunk, outlet);
         }
     }
 
@@ -161,6 +172,13 @@ impl Gateway {
 
     /// Sends what one player is due, and attaches it to the stream it asks for.
     pub(super) fn drain_player(&mut self, now: Instant, at: usize, outlet: &mut dyn Outlet) {
+        let crashed = self.players.get(at).is_some_and(|viewer| viewer.crashed);
+        if crashed || contained(|| self.serve_player(now, at, outlet)).is_none() {
+            self.crash_player(at, outlet);
+        }
+    }
+
+    fn serve_player(&mut self, now: Instant, at: usize, outlet: &mut dyn Outlet) {
         while let Some(event) = self.players.get_mut(at).and_then(|v| v.player.poll_event()) {
             match event {
                 PlayerEvent::Play { name, .. } => self.join(now, at, &name, outlet),
@@ -212,9 +230,7 @@ impl Gateway {
         match joined {
             Some(call) => {
                 viewer.call = index;
-                viewer
-                    .player
-                    .start(now, &call.log, call.ports.video.is_some());
+                viewer.player.start(now, &call.log, call.expects_video);
                 outlet.note(
                     Level::Info,
                     format_args!("{}: {} plays {name}", call.label, viewer.remote),
@@ -229,7 +245,7 @@ impl Gateway {
     }
 
     /// Takes a player out of the call whose stream it played.
-    fn leave(&mut self, at: usize) {
+    pub(super) fn leave(&mut self, at: usize) {
         let call = self
             .players
             .get_mut(at)

@@ -29,6 +29,8 @@ pub struct Trunk {
     pub opening: FixedVec<(ConnId, SocketAddr), TRUNK_OPENING>,
     /// Whether the endpoint was touched since it was last drained.
     pub dirty: bool,
+    /// Calls that the endpoint was known to have refused by itself.
+    pub refused: u64,
 }
 
 impl Trunk {
@@ -46,6 +48,7 @@ impl Trunk {
             endpoint: SipEndpoint::new(sip, rng),
             opening: FixedVec::new(),
             dirty: false,
+            refused: 0,
             config,
         })
     }

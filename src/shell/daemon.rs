@@ -37,6 +37,9 @@ use crate::sdp::PlanError;
 /// How long calls and streams have to end cleanly after a stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How often other tasks get a turn while media flows.
+const BREATH_INTERVAL: Duration = Duration::from_millis(10);
+
 /// How often the names of PBXs are resolved again.
 const LOOK_UP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -116,6 +119,7 @@ pub struct Daemon {
     unfinished: Vec<ConnId>,
     pace: Pace,
     next_look_up: Instant,
+    next_breath: Instant,
     orders: Receiver<Order>,
     remote: Remote,
 }
@@ -142,7 +146,7 @@ impl Daemon {
         let pool = PacketPool::new(config.limits.pool_packets());
         let rng = Rng::from_seed(seed);
         Ok(Self {
-            gateway: Gateway::new(config, rng, clock.epoch())?,
+            gateway: Gateway::new(config, rng, clock.epoch(), pool.clone())?,
             sockets,
             clock,
             pool,
@@ -151,6 +155,7 @@ impl Daemon {
             unfinished: Vec::with_capacity(16),
             pace: Pace::default(),
             next_look_up: Instant::ZERO,
+            next_breath: Instant::ZERO,
             orders,
             remote: Remote {
                 orders: order,
@@ -237,13 +242,12 @@ impl Daemon {
                 if !time.is_zero() {
                     std::thread::sleep(time);
                 }
-                smol::future::yield_now().await;
+                self.breathe(now).await;
                 self.sockets.epoll.wait(Duration::ZERO)
             }
             Wait::Poll(time) => {
-                let count = self.sockets.epoll.wait(time)?;
-                smol::future::yield_now().await;
-                Ok(count)
+                self.breathe(now).await;
+                self.sockets.epoll.wait(time)
             }
             Wait::Park => {
                 let ready = async { readiness.readable().await };
@@ -259,6 +263,15 @@ impl Daemon {
                 }
                 self.sockets.epoll.wait(Duration::ZERO)
             }
+        }
+    }
+
+    /// Lets other tasks of the executor and the reactor run, now and then: each time costs several
+    /// system calls.
+    async fn breathe(&mut self, now: Instant) {
+        if now >= self.next_breath {
+            self.next_breath = now + BREATH_INTERVAL;
+            smol::future::yield_now().await;
         }
     }
 

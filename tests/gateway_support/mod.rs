@@ -1,0 +1,378 @@
+//! The gateway on a virtual clock: sockets made of queues, a scripted caller, RTMP servers and
+//! players, all in one process.
+
+#![allow(dead_code, unused_imports)]
+
+mod camera;
+mod outlet;
+mod phone;
+mod player;
+mod server;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use trunkcast::base::codec::Track;
+use trunkcast::base::ids::ConnId;
+use trunkcast::base::network::Network;
+use trunkcast::base::packet_pool::PacketPool;
+use trunkcast::base::rng::Rng;
+use trunkcast::base::time::{Instant, NtpTime};
+use trunkcast::gateway::call::Call;
+use trunkcast::gateway::config::{Config, Trunk, rtmp_url};
+use trunkcast::gateway::outlet::{Level, MediaPort};
+use trunkcast::gateway::{ConnectionKind, Gateway};
+use trunkcast::limits::Limits;
+
+pub use camera::{Camera, reports_of, sender_report};
+pub use outlet::{Defect, FakeOutlet, SentMedia};
+pub use phone::{Phone, headers, status};
+pub use player::PlayerPeer;
+pub use server::{Heard, Policy, RtmpServer};
+
+/// Where test phones call from.
+pub const PHONE: &str = "192.0.2.10:5060";
+
+/// Everything that takes part.
+pub struct World {
+    pub now: Instant,
+    pub gateway: Gateway,
+    pub outlet: FakeOutlet,
+    pub pool: PacketPool,
+    /// What RTMP servers do with connections to come.
+    pub policy: Policy,
+    /// Every connection that a publisher ever made, in order.
+    pub servers: Vec<RtmpServer>,
+    pub players: Vec<PlayerPeer>,
+    /// SIP messages for phones that nobody has taken yet.
+    pub inbox: Vec<(SocketAddr, String)>,
+    /// Whether requests of the gateway are answered with 200 at once.
+    pub answers: bool,
+    /// Whether tables are checked after every step; slow with many calls.
+    pub checks: bool,
+    pub rng: Rng,
+    stuck: u32,
+}
+
+/// A configuration of one trunk on which the test phones may call.
+pub fn config(calls: usize, url: Option<&str>) -> Config {
+    let mut trunk = Trunk::new("pbx", 40_000);
+    trunk.allow = ["192.0.2.0/24", "2001:db8::/32"]
+        .map(|network| network.parse::<Network>().unwrap())
+        .to_vec();
+    trunk.url = url.map(|url| rtmp_url(url).unwrap());
+    Config {
+        trunks: vec![trunk],
+        limits: Limits {
+            calls,
+            ..Limits::default()
+        },
+        ..Config::default()
+    }
+}
+
+impl World {
+    pub fn new(config: Config) -> Self {
+        let pool = PacketPool::new(config.limits.pool_packets());
+        let epoch = NtpTime(0xe000_0000 << 32);
+        let gateway = Gateway::new(config, Rng::from_number(1), epoch, pool.clone()).unwrap();
+        Self {
+            now: Instant::from_millis(1_000),
+            gateway,
+            outlet: FakeOutlet::default(),
+            pool,
+            policy: Policy::Accept,
+            servers: Vec::new(),
+            players: Vec::new(),
+            inbox: Vec::new(),
+            answers: true,
+            checks: true,
+            rng: Rng::from_number(2),
+            stuck: 0,
+        }
+    }
+
+    /// One trunk whose calls stay on the box.
+    pub fn local(calls: usize) -> Self {
+        Self::new(config(calls, None))
+    }
+
+    /// One trunk that publishes.
+    pub fn publishing(calls: usize) -> Self {
+        Self::new(config(calls, Some("rtmp://198.51.100.5/live")))
+    }
+
+    /// A SIP datagram from a phone, and all that follows at once.
+    pub fn sip(&mut self, from: SocketAddr, bytes: impl AsRef<[u8]>) {
+        self.gateway
+            .handle_sip_datagram(self.now, 0, from, bytes.as_ref(), &mut self.outlet);
+        self.settle();
+    }
+
+    /// What was sent to a phone since the last look.
+    pub fn take(&mut self, phone: &Phone) -> Vec<String> {
+        let (taken, left) = std::mem::take(&mut self.inbox)
+            .into_iter()
+            .partition(|(_, text)| text.contains(&phone.call_id));
+        self.inbox = left;
+        taken.into_iter().map(|(_, text)| text).collect()
+    }
+
+    /// Calls and acknowledges; panics when the call is not answered with 200.
+    pub fn call(&mut self, phone: &mut Phone) {
+        let answers = self.invite(phone);
+        assert_eq!(status(answers.last().unwrap()), 200, "{answers:?}");
+        let ack = phone.ack("");
+        self.sip(phone.remote, ack);
+    }
+
+    /// Sends an INVITE; everything that came back. The phone learns from a 200.
+    pub fn invite(&mut self, phone: &mut Phone) -> Vec<String> {
+        let invite = phone.invite();
+        self.sip(phone.remote, invite);
+        let answers = self.take(phone);
+        if let Some(answer) = answers.last() {
+            phone.learn(answer);
+        }
+        answers
+    }
+
+    /// Sends a re-INVITE with this body; the final answer, which the phone acknowledges.
+    pub fn reinvite(&mut self, phone: &mut Phone, sdp: &str) -> String {
+        let invite = phone.reinvite(sdp);
+        self.sip(phone.remote, invite);
+        let answers = self.take(phone);
+        let last = answers.last().expect("no answer to a re-INVITE").clone();
+        if status(&last) == 200 {
+            phone.learn(&last);
+            let ack = phone.ack("");
+            self.sip(phone.remote, ack);
+        } else {
+            let ack = phone.ack_refusal(&last);
+            self.sip(phone.remote, ack);
+        }
+        last
+    }
+
+    /// Hangs up; the answer.
+    pub fn bye(&mut self, phone: &mut Phone) -> Vec<String> {
+        let bye = phone.request("BYE");
+        self.sip(phone.remote, bye);
+        self.take(phone)
+    }
+
+    /// The call of a stream name.
+    pub fn find(&self, stream: &str) -> Option<&Call> {
+        self.gateway.calls().find(|call| call.stream == stream)
+    }
+
+    /// A media datagram from a phone to the port that it was told.
+    pub fn media(&mut self, phone: &Phone, track: Track, bytes: &[u8]) {
+        let port = match track {
+            Track::Audio => phone.audio_port,
+            Track::Video => phone.video_port,
+        };
+        let from = phone.media_source(track);
+        self.datagram(from, port.unwrap_or(0), bytes);
+    }
+
+    /// RTCP of a phone for a track.
+    pub fn rtcp(&mut self, phone: &Phone, track: Track, bytes: &[u8]) {
+        let port = match track {
+            Track::Audio => phone.audio_port,
+            Track::Video => phone.video_port,
+        };
+        let mut from = phone.media_source(track);
+        from.set_port(from.port() + 1);
+        self.datagram(from, port.unwrap_or(0) + 1, bytes);
+    }
+
+    /// A datagram to one of the gateway's media ports; nothing happens when it is closed.
+    pub fn datagram(&mut self, from: SocketAddr, port: u16, bytes: &[u8]) {
+        let which = if port.is_multiple_of(2) {
+            MediaPort::Rtp
+        } else {
+            MediaPort::Rtcp
+        };
+        let Some((index, track)) = self.outlet.media_at(port & !1) else {
+            return;
+        };
+        if let Some(packet) = self.pool.copy_from(bytes) {
+            self.gateway
+                .handle_media(self.now, index, track, which, from, packet);
+            self.settle();
+        }
+    }
+
+    /// A player connects and asks for a stream; its place among the players.
+    pub fn play(&mut self, stream: &str) -> usize {
+        let conn = self.outlet.accept();
+        let remote = SocketAddr::from(([192, 0, 2, 50], 50_000 + self.players.len() as u16));
+        let kind = ConnectionKind::Player;
+        let taken = self
+            .gateway
+            .handle_accepted(self.now, conn, kind, remote, &mut self.outlet);
+        if !taken {
+            self.outlet.forget(conn);
+        }
+        let seed = self.rng.u64();
+        let player = PlayerPeer::new(self.now, conn, stream, seed, taken);
+        self.players.push(player);
+        self.settle();
+        self.players.len() - 1
+    }
+
+    /// Ends a connection from the far side.
+    pub fn disconnect(&mut self, conn: ConnId, reason: &str) {
+        self.outlet.forget(conn);
+        self.gateway.handle_disconnected(self.now, conn, reason);
+        self.settle();
+    }
+
+    /// Ends the newest publisher's connection from the server's side.
+    pub fn kill_server(&mut self) {
+        let conn = self.servers.last().expect("nobody publishes").conn;
+        self.disconnect(conn, "Connection reset by peer");
+    }
+
+    /// The connection made last by a publisher.
+    pub fn server(&mut self) -> &mut RtmpServer {
+        self.servers.last_mut().expect("nobody publishes")
+    }
+
+    /// Lets everything that can move without time move.
+    pub fn settle(&mut self) {
+        for round in 0.. {
+            assert!(round < 1_000, "the world does not come to rest");
+            self.gateway.drain(self.now, &mut self.outlet);
+            if !(self.deliver_sip() | self.deliver_streams()) {
+                break;
+            }
+        }
+        if self.checks {
+            self.gateway.check_invariants();
+            assert_eq!(
+                self.gateway.usage().connections,
+                self.outlet.connections(),
+                "connections of the gateway and of its outlet"
+            );
+            assert_eq!(
+                self.gateway.usage().ports,
+                self.outlet.media.len(),
+                "ports leased and sockets open"
+            );
+        }
+    }
+
+    /// Moves the clock on, stopping at every deadline.
+    pub fn advance(&mut self, time: Duration) {
+        let until = self.now + time;
+        self.stuck = 0;
+        loop {
+            let mut next = self.gateway.poll_timeout();
+            for player in &self.players {
+                next = Instant::earliest(next, player.poll_timeout());
+            }
+            let Some(next) = next.filter(|next| *next <= until) else {
+                break;
+            };
+            self.stuck = if next > self.now { 0 } else { self.stuck + 1 };
+            assert!(self.stuck < 1_000, "a deadline does not move");
+            self.now = self.now.max(next);
+            self.gateway.handle_timeout(self.now);
+            for player in &mut self.players {
+                player.handle_timeout(self.now);
+            }
+            self.settle();
+        }
+        self.now = until;
+    }
+
+    fn deliver_sip(&mut self) -> bool {
+        let mut moved = false;
+        while let Some((_, to, bytes)) = self.outlet.sip.pop_front() {
+            moved = true;
+            let text = String::from_utf8(bytes).expect("what we send is text");
+            if self.answers && (text.starts_with("BYE ") || text.starts_with("INFO ")) {
+                let answer = phone::respond(&text, 200);
+                self.gateway.handle_sip_datagram(
+                    self.now,
+                    0,
+                    to,
+                    answer.as_bytes(),
+                    &mut self.outlet,
+                );
+            }
+            self.inbox.push((to, text));
+        }
+        moved
+    }
+
+    fn deliver_streams(&mut self) -> bool {
+        let mut moved = false;
+        for conn in self.outlet.take_connecting() {
+            moved = true;
+            match self.policy {
+                Policy::Refuse => {
+                    self.outlet.forget(conn);
+                    let why = "Connection refused";
+                    self.gateway.handle_disconnected(self.now, conn, why);
+                }
+                Policy::Silent => self.outlet.hold_connecting(conn),
+                policy => {
+                    self.outlet.connected(conn);
+                    self.servers.push(RtmpServer::new(conn, self.now, policy));
+                    self.gateway.handle_connected(self.now, conn);
+                }
+            }
+        }
+        for server in &mut self.servers {
+            if server.policy == Policy::Stall && server.is_publishing() {
+                self.outlet.set_room(server.conn, 0);
+            }
+            let bytes = self.outlet.take_written(server.conn);
+            let answer = server.handle_bytes(self.now, &bytes);
+            moved |= !bytes.is_empty() || !answer.is_empty();
+            if !answer.is_empty() {
+                self.gateway
+                    .handle_stream(self.now, server.conn, &answer, &mut self.outlet);
+            }
+        }
+        for player in self.players.iter_mut().filter(|player| player.connected) {
+            let bytes = self.outlet.take_written(player.conn);
+            let answer = player.handle_bytes(self.now, &bytes);
+            moved |= !bytes.is_empty() || !answer.is_empty();
+            if !answer.is_empty() {
+                self.gateway
+                    .handle_stream(self.now, player.conn, &answer, &mut self.outlet);
+            }
+            if !self.outlet.is_open(player.conn) {
+                player.connected = false;
+                moved = true;
+            }
+        }
+        moved
+    }
+
+    /// Gives a stalled connection room again.
+    pub fn unstall(&mut self, conn: ConnId) {
+        self.outlet.set_room(conn, usize::MAX);
+        self.gateway.handle_writable(conn);
+        self.settle();
+    }
+
+    /// The lines of the journal that hold these words.
+    pub fn notes(&self, words: &str) -> Vec<&str> {
+        let notes = self.outlet.notes.iter();
+        notes
+            .map(|(_, line)| line.as_str())
+            .filter(|line| line.contains(words))
+            .collect()
+    }
+
+    /// Errors of the journal.
+    pub fn errors(&self) -> usize {
+        let notes = self.outlet.notes.iter();
+        notes.filter(|(level, _)| *level == Level::Error).count()
+    }
+}

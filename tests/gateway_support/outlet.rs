@@ -1,0 +1,291 @@
+//! Sockets made of queues.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use trunkcast::base::codec::Track;
+use trunkcast::base::ids::ConnId;
+use trunkcast::gateway::outlet::{CallIndex, Level, MediaPort, Outlet};
+use trunkcast::limits::STREAMS;
+
+thread_local! {
+    /// Whether allocations count: only within the gateway, not within its outlet.
+    pub static COUNTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Where the outlet panics, as a stand-in for a defect in the code of the call that calls it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Defect {
+    #[default]
+    None,
+    /// While the media of the call at this place is sent.
+    Media(CallIndex),
+    /// While bytes are written to this connection.
+    Write(ConnId),
+    /// While the second media socket of a call is opened.
+    OpenVideo,
+    /// While a line is written that holds these words.
+    Note(&'static str),
+}
+
+/// A datagram from a call's media socket.
+#[derive(Clone, Debug)]
+pub struct SentMedia {
+    pub call: CallIndex,
+    pub track: Track,
+    pub port: MediaPort,
+    pub to: SocketAddr,
+    pub bytes: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Conn {
+    id: ConnId,
+    written: Vec<u8>,
+    room: usize,
+    open: bool,
+}
+
+/// Queues in place of sockets.
+#[derive(Default)]
+pub struct FakeOutlet {
+    pub sip: VecDeque<(usize, SocketAddr, Vec<u8>)>,
+    pub media: BTreeMap<(CallIndex, bool), u16>,
+    pub sent_media: Vec<SentMedia>,
+    pub notes: Vec<(Level, String)>,
+    /// Ports that another program has.
+    pub taken_ports: Vec<u16>,
+    /// Streams that may not be connected: the table is full.
+    pub no_connections: bool,
+    pub defect: Defect,
+    /// Whether media is only counted, not kept.
+    pub forgetful: bool,
+    pub media_count: u64,
+    /// Bytes written to connections, in all.
+    pub written: u64,
+    connecting: Vec<ConnId>,
+    conns: Vec<Conn>,
+    /// Closed by the gateway, with bytes that the far end has not read.
+    closed: Vec<Conn>,
+    next: u32,
+}
+
+impl FakeOutlet {
+    pub fn accept(&mut self) -> ConnId {
+        let id = self.insert();
+        self.connected(id);
+        id
+    }
+
+    pub fn connected(&mut self, id: ConnId) {
+        if let Some(conn) = self.get(id) {
+            conn.open = true;
+        }
+    }
+
+    pub fn forget(&mut self, id: ConnId) {
+        self.conns.retain(|conn| conn.id != id);
+        self.connecting.retain(|conn| *conn != id);
+    }
+
+    pub fn is_open(&mut self, id: ConnId) -> bool {
+        self.get(id).is_some_and(|conn| conn.open)
+    }
+
+    pub fn connections(&self) -> usize {
+        self.conns.len()
+    }
+
+    pub fn take_connecting(&mut self) -> Vec<ConnId> {
+        std::mem::take(&mut self.connecting)
+    }
+
+    /// The attempt goes on without an answer.
+    pub fn hold_connecting(&mut self, _id: ConnId) {}
+
+    pub fn take_written(&mut self, id: ConnId) -> Vec<u8> {
+        if let Some(at) = self.closed.iter().position(|conn| conn.id == id) {
+            return self.closed.remove(at).written;
+        }
+        self.get(id)
+            .map(|conn| std::mem::take(&mut conn.written))
+            .unwrap_or_default()
+    }
+
+    /// How many bytes more the connection's socket takes.
+    pub fn set_room(&mut self, id: ConnId, room: usize) {
+        if let Some(conn) = self.get(id) {
+            conn.room = room;
+        }
+    }
+
+    /// The call and track whose RTP socket is at a port.
+    pub fn media_at(&self, port: u16) -> Option<(CallIndex, Track)> {
+        let ((call, is_video), _) = self.media.iter().find(|(_, at)| **at == port)?;
+        let track = if *is_video {
+            Track::Video
+        } else {
+            Track::Audio
+        };
+        Some((*call, track))
+    }
+
+    fn insert(&mut self) -> ConnId {
+        let used = |slot: u32| {
+            self.conns
+                .iter()
+                .any(|conn| conn.id.0 as u16 == slot as u16)
+        };
+        let slot = (0..STREAMS as u32)
+            .find(|slot| !used(*slot))
+            .expect("streams are used up");
+        self.next += 1;
+        let id = ConnId((self.next & 0xffff) << 16 | slot);
+        self.conns.push(Conn {
+            id,
+            written: Vec::new(),
+            room: usize::MAX,
+            open: false,
+        });
+        id
+    }
+
+    fn get(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.conns.iter_mut().find(|conn| conn.id == id)
+    }
+
+    fn fail_on(&self, defect: Defect) {
+        assert!(self.defect != defect, "a defect put in by a test");
+    }
+}
+
+/// Keeps what happens outside of the gateway out of its count.
+struct Uncounted(bool);
+
+impl Uncounted {
+    fn new() -> Self {
+        Self(COUNTED.replace(false))
+    }
+}
+
+impl Drop for Uncounted {
+    fn drop(&mut self) {
+        COUNTED.set(self.0);
+    }
+}
+
+impl Outlet for FakeOutlet {
+    fn send_sip(&mut self, trunk: usize, to: SocketAddr, bytes: &[u8]) {
+        let _outside = Uncounted::new();
+        self.sip.push_back((trunk, to, bytes.to_vec()));
+    }
+
+    fn connect(&mut self, _host: &str, _port: u16) -> Option<ConnId> {
+        let _outside = Uncounted::new();
+        if self.no_connections || self.conns.len() >= STREAMS {
+            return None;
+        }
+        let id = self.insert();
+        self.connecting.push(id);
+        Some(id)
+    }
+
+    fn write(&mut self, id: ConnId, bytes: &[u8]) -> usize {
+        let _outside = Uncounted::new();
+        self.fail_on(Defect::Write(id));
+        let Some(conn) = self.get(id) else { return 0 };
+        assert!(conn.open, "bytes for a connection that is not up");
+        let taken = bytes.len().min(conn.room);
+        conn.written.extend_from_slice(&bytes[..taken]);
+        conn.room -= if conn.room == usize::MAX { 0 } else { taken };
+        self.written += taken as u64;
+        taken
+    }
+
+    fn send_stream(&mut self, id: ConnId, bytes: &[u8]) {
+        let _outside = Uncounted::new();
+        if let Some(conn) = self.get(id) {
+            conn.written.extend_from_slice(bytes);
+        }
+    }
+
+    fn close(&mut self, id: ConnId) {
+        let _outside = Uncounted::new();
+        assert!(self.get(id).is_some(), "closed twice");
+        // What was written before still arrives.
+        if let Some(at) = self.conns.iter().position(|conn| conn.id == id) {
+            self.closed.push(self.conns.remove(at));
+        }
+        self.connecting.retain(|conn| *conn != id);
+    }
+
+    fn open_media(
+        &mut self,
+        call: CallIndex,
+        track: Track,
+        _local: IpAddr,
+        port: u16,
+    ) -> io::Result<()> {
+        let _outside = Uncounted::new();
+        if track == Track::Video {
+            self.fail_on(Defect::OpenVideo);
+        }
+        assert!(port.is_multiple_of(2));
+        if self.taken_ports.contains(&port) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        let before = self.media.insert((call, track == Track::Video), port);
+        assert_eq!(before, None, "a track's socket was open already");
+        Ok(())
+    }
+
+    fn close_media(&mut self, call: CallIndex, track: Track) {
+        let _outside = Uncounted::new();
+        self.media.remove(&(call, track == Track::Video));
+    }
+
+    fn send_media(
+        &mut self,
+        call: CallIndex,
+        track: Track,
+        port: MediaPort,
+        to: SocketAddr,
+        bytes: &[u8],
+    ) {
+        let _outside = Uncounted::new();
+        self.fail_on(Defect::Media(call));
+        assert!(
+            self.media.contains_key(&(call, track == Track::Video)),
+            "media of a track without a socket"
+        );
+        self.media_count += 1;
+        if !self.forgetful {
+            self.sent_media.push(SentMedia {
+                call,
+                track,
+                port,
+                to,
+                bytes: bytes.to_vec(),
+            });
+        }
+    }
+
+    fn local_address(&mut self, remote: IpAddr) -> IpAddr {
+        match remote {
+            IpAddr::V4(_) => IpAddr::from([192, 0, 2, 1]),
+            IpAddr::V6(_) => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]),
+        }
+    }
+
+    fn note(&mut self, level: Level, line: fmt::Arguments<'_>) {
+        let _outside = Uncounted::new();
+        let line = line.to_string();
+        if let Defect::Note(words) = self.defect {
+            assert!(!line.contains(words), "a defect put in by a test");
+        }
+        self.notes.push((level, line));
+    }
+}

@@ -1,0 +1,263 @@
+//! An RTMP server that takes what is published, written from the specification's side: its
+//! handshake, its answers byte by byte; only the chunk reader is the library's.
+
+use trunkcast::base::ids::ConnId;
+use trunkcast::base::time::Instant;
+use trunkcast::wire::flv::{AvcPacket, Metadata, VideoHead};
+use trunkcast::wire::rtmp_chunk::{Dechunker, Incoming};
+use trunkcast::wire::rtmp_message::{Command, kind};
+
+/// What servers do with a publisher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    Accept,
+    /// Nobody listens.
+    Refuse,
+    /// The attempt to connect gets no answer.
+    Silent,
+    /// The connection is up and nothing is ever said on it.
+    Mute,
+    /// The name is in use.
+    BadName,
+    /// Takes nothing any more once the stream is accepted.
+    Stall,
+}
+
+/// What was read from the publisher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    Command(String),
+    Metadata(Metadata),
+    SequenceHeader {
+        timestamp: u32,
+    },
+    Video {
+        timestamp: u32,
+        size: u32,
+        keyframe: bool,
+    },
+    Audio {
+        timestamp: u32,
+        size: u32,
+        format: u8,
+    },
+}
+
+const HANDSHAKE_BYTES: usize = 1_536;
+
+/// One connection of a publisher.
+pub struct RtmpServer {
+    pub conn: ConnId,
+    pub since: Instant,
+    pub policy: Policy,
+    pub heard: Vec<Heard>,
+    pub forgetful: bool,
+    pub heard_count: u64,
+    publishing: bool,
+    greeting: Vec<u8>,
+    greeted: usize,
+    dechunker: Box<Dechunker>,
+}
+
+impl RtmpServer {
+    pub fn new(conn: ConnId, since: Instant, policy: Policy) -> Self {
+        Self {
+            conn,
+            since,
+            policy,
+            heard: Vec::new(),
+            forgetful: false,
+            heard_count: 0,
+            publishing: false,
+            greeting: Vec::new(),
+            greeted: 0,
+            dechunker: Box::default(),
+        }
+    }
+
+    pub fn is_publishing(&self) -> bool {
+        self.publishing
+    }
+
+    /// What was heard since the stream was accepted, commands left out.
+    pub fn media(&self) -> Vec<&Heard> {
+        self.heard
+            .iter()
+            .filter(|heard| !matches!(heard, Heard::Command(_)))
+            .collect()
+    }
+
+    pub fn pictures(&self) -> usize {
+        let picture = |heard: &&Heard| matches!(heard, Heard::Video { .. });
+        self.heard.iter().filter(picture).count()
+    }
+
+    pub fn sounds(&self) -> usize {
+        let sound = |heard: &&Heard| matches!(heard, Heard::Audio { .. });
+        self.heard.iter().filter(sound).count()
+    }
+
+    pub fn commands(&self) -> Vec<&str> {
+        let command = |heard| match heard {
+            &Heard::Command(ref name) => Some(name.as_str()),
+            _ => None,
+        };
+        self.heard.iter().filter_map(command).collect()
+    }
+
+    /// Bytes of the publisher; the bytes that go back.
+    pub fn handle_bytes(&mut self, _now: Instant, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        if self.policy == Policy::Mute {
+            return out;
+        }
+        let mut rest = bytes;
+        let whole = 1 + 2 * HANDSHAKE_BYTES;
+        if self.greeted < whole {
+            let count = rest.len().min(whole - self.greeted);
+            let before = self.greeted;
+            self.greeting.extend_from_slice(&rest[..count]);
+            self.greeted += count;
+            rest = &rest[count..];
+            if before <= HANDSHAKE_BYTES && self.greeted > HANDSHAKE_BYTES {
+                out.push(3);
+                out.extend([0; 8]);
+                out.extend([0x5a; HANDSHAKE_BYTES - 8]);
+                out.extend_from_slice(&self.greeting[1..=HANDSHAKE_BYTES]);
+            }
+        }
+        while self.greeted == whole {
+            let (used, incoming) = self.dechunker.next(rest).expect("the publisher's chunks");
+            rest = &rest[used..];
+            let Some(incoming) = incoming else { break };
+            let (heard, answer) = read(&incoming, self.policy);
+            if let Some(Heard::Command(name)) = &heard {
+                self.publishing |= name == "publish" && self.policy != Policy::BadName;
+            }
+            out.extend(answer);
+            self.heard_count += u64::from(heard.is_some());
+            if !self.forgetful {
+                self.heard.extend(heard);
+            }
+        }
+        out
+    }
+}
+
+fn read(incoming: &Incoming<'_>, policy: Policy) -> (Option<Heard>, Vec<u8>) {
+    match incoming {
+        Incoming::Message { head, body } if head.kind == kind::DATA => {
+            let metadata = Metadata::parse(body).ok().flatten();
+            (metadata.map(Heard::Metadata), Vec::new())
+        }
+        Incoming::Message { head, body } => {
+            let Some(command) = Command::parse(head.kind, body) else {
+                return (None, Vec::new());
+            };
+            let number = command.transaction;
+            let answer = match command.name {
+                "connect" => [
+                    chunk(0, kind::COMMAND, &{
+                        let mut body = string("_result");
+                        body.extend(float(number));
+                        body.extend([3, 0, 0, 9]);
+                        body.extend(status("status", "NetConnection.Connect.Success"));
+                        body
+                    }),
+                    // Window, then a ping.
+                    raw(2, 0, 5, &2_500_000_u32.to_be_bytes()),
+                    raw(2, 0, 4, &[0, 6, 0, 0, 0, 9]),
+                ]
+                .concat(),
+                "createStream" => chunk(0, kind::COMMAND, &{
+                    let mut body = string("_result");
+                    body.extend(float(number));
+                    body.push(5);
+                    body.extend(float(1.0));
+                    body
+                }),
+                "publish" => chunk(1, kind::COMMAND, &{
+                    let mut body = string("onStatus");
+                    body.extend(float(0.0));
+                    body.push(5);
+                    body.extend(match policy {
+                        Policy::BadName => status("error", "NetStream.Publish.BadName"),
+                        _ => status("status", "NetStream.Publish.Start"),
+                    });
+                    body
+                }),
+                _ => Vec::new(),
+            };
+            (Some(Heard::Command(command.name.to_owned())), answer)
+        }
+        Incoming::End { head, start } if head.kind == kind::VIDEO => {
+            let video = VideoHead::parse(start).expect("a video head");
+            let (timestamp, size, keyframe) = (head.timestamp, head.length, video.keyframe);
+            let heard = match video.avc {
+                Some(AvcPacket::SequenceHeader) => Heard::SequenceHeader { timestamp },
+                _ => Heard::Video {
+                    timestamp,
+                    size,
+                    keyframe,
+                },
+            };
+            (Some(heard), Vec::new())
+        }
+        Incoming::End { head, start } if head.kind == kind::AUDIO => {
+            let heard = Heard::Audio {
+                timestamp: head.timestamp,
+                size: head.length,
+                format: start[0] >> 4,
+            };
+            (Some(heard), Vec::new())
+        }
+        _ => (None, Vec::new()),
+    }
+}
+
+fn chunk(stream: u32, kind: u8, body: &[u8]) -> Vec<u8> {
+    raw(3, stream, kind, body)
+}
+
+/// A message in chunks of 128 bytes with time 0.
+fn raw(chunk_stream: u8, stream: u32, kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = vec![chunk_stream, 0, 0, 0];
+    out.extend_from_slice(&(body.len() as u32).to_be_bytes()[1..]);
+    out.push(kind);
+    out.extend(stream.to_le_bytes());
+    for (at, part) in body.chunks(128).enumerate() {
+        if at > 0 {
+            out.push(0xc0 | chunk_stream);
+        }
+        out.extend_from_slice(part);
+    }
+    out
+}
+
+fn status(level: &str, code: &str) -> Vec<u8> {
+    let mut out = vec![3];
+    for (name, value) in [
+        ("level", level),
+        ("code", code),
+        ("description", "from a test"),
+    ] {
+        out.extend((name.len() as u16).to_be_bytes());
+        out.extend(name.as_bytes());
+        out.extend(string(value));
+    }
+    out.extend([0, 0, 9]);
+    out
+}
+
+fn string(text: &str) -> Vec<u8> {
+    let mut out = vec![2];
+    out.extend((text.len() as u16).to_be_bytes());
+    out.extend(text.as_bytes());
+    out
+}
+
+fn float(number: f64) -> Vec<u8> {
+    let mut out = vec![0];
+    out.extend(number.to_be_bytes());
+    out
+}
