@@ -229,28 +229,36 @@ impl MediaWriter {
     }
 
     /// Without a connection: lets go of what a later one would not start with. Keeps the frames
-    /// from the newest keyframe on, since some senders never make another of their own accord.
+    /// from the newest keyframe on, since some senders never make another of their own accord, and
+    /// the sound of a second before it.
     pub fn park(&mut self, now: Instant, log: &FrameLog) {
-        let place = &mut self.place;
-        place.cursor = place.cursor.max(log.start());
-        for position in self.parked_to.max(place.cursor)..log.end() {
+        self.place.cursor = self.place.cursor.max(log.start());
+        for position in self.parked_to.max(self.place.cursor)..log.end() {
             if is_video_keyframe(log, position) {
-                place.cursor = position;
                 self.parked_keyframe = Some(position);
             }
         }
         self.parked_to = log.end();
-        while let Some(view) = log.get(place.cursor) {
-            let limit = if self.parked_keyframe == Some(place.cursor) {
-                PARKED_KEYFRAME
-            } else {
-                PARKED
-            };
-            // With the keyframe there, what follows it stays too.
-            if now.since(view.frame().received) <= limit {
-                break;
+        while !self.is_worth_parking(now, log) {
+            self.place.cursor = self.place.cursor.saturating_add(1);
+        }
+    }
+
+    /// Whether a connection that comes later would begin with the frame at the cursor.
+    fn is_worth_parking(&self, now: Instant, log: &FrameLog) -> bool {
+        let cursor = self.place.cursor;
+        let received = |position| log.get(position).map(|view| view.frame().received);
+        let Some(here) = received(cursor) else {
+            return true;
+        };
+        let keyframe = self.parked_keyframe.filter(|position| *position >= cursor);
+        match keyframe.and_then(received) {
+            Some(at_keyframe) => {
+                let lead = at_keyframe.since(here) <= PARKED && !self.joining;
+                let fresh = now.since(at_keyframe) <= PARKED_KEYFRAME;
+                fresh && (lead || keyframe == Some(cursor))
             }
-            place.cursor = place.cursor.saturating_add(1);
+            None => now.since(here) <= PARKED,
         }
     }
 
