@@ -50,8 +50,13 @@ pub struct World {
     pub answers: bool,
     /// Whether tables are checked after every step; slow with many calls.
     pub checks: bool,
+    /// When publishers tried to connect.
+    pub attempts: Vec<Instant>,
+    /// Datagrams that found no packet slot.
+    pub pool_empty: u64,
     pub rng: Rng,
     stuck: u32,
+    sip_streams: Vec<(ConnId, SocketAddr)>,
 }
 
 /// A configuration of one trunk on which the test phones may call.
@@ -87,8 +92,11 @@ impl World {
             inbox: Vec::new(),
             answers: true,
             checks: true,
+            attempts: Vec::new(),
+            pool_empty: 0,
             rng: Rng::from_number(2),
             stuck: 0,
+            sip_streams: Vec::new(),
         }
     }
 
@@ -106,6 +114,25 @@ impl World {
     pub fn sip(&mut self, from: SocketAddr, bytes: impl AsRef<[u8]>) {
         self.gateway
             .handle_sip_datagram(self.now, 0, from, bytes.as_ref(), &mut self.outlet);
+        self.settle();
+    }
+
+    /// A phone connects by TCP.
+    pub fn sip_connect(&mut self, from: SocketAddr) -> ConnId {
+        let conn = self.outlet.accept();
+        let kind = ConnectionKind::Sip(0);
+        assert!(
+            self.gateway
+                .handle_accepted(self.now, conn, kind, from, &mut self.outlet)
+        );
+        self.sip_streams.push((conn, from));
+        conn
+    }
+
+    /// Bytes of a phone's TCP connection.
+    pub fn sip_stream(&mut self, conn: ConnId, bytes: impl AsRef<[u8]>) {
+        self.gateway
+            .handle_stream(self.now, conn, bytes.as_ref(), &mut self.outlet);
         self.settle();
     }
 
@@ -197,6 +224,7 @@ impl World {
         let Some((index, track)) = self.outlet.media_at(port & !1) else {
             return;
         };
+        self.pool_empty += u64::from(self.pool.available() == 0);
         if let Some(packet) = self.pool.copy_from(bytes) {
             self.gateway
                 .handle_media(self.now, index, track, which, from, packet);
@@ -305,6 +333,13 @@ impl World {
             }
             self.inbox.push((to, text));
         }
+        for (conn, from) in &self.sip_streams {
+            let bytes = self.outlet.take_written(*conn);
+            if !bytes.is_empty() {
+                let text = String::from_utf8(bytes).expect("what we send is text");
+                self.inbox.push((*from, text));
+            }
+        }
         moved
     }
 
@@ -312,6 +347,7 @@ impl World {
         let mut moved = false;
         for conn in self.outlet.take_connecting() {
             moved = true;
+            self.attempts.push(self.now);
             match self.policy {
                 Policy::Refuse => {
                     self.outlet.forget(conn);
