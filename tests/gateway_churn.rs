@@ -93,7 +93,10 @@ fn a_thousand_calls_leave_everything_as_it_was() {
             let player = world.play(&phone_stream(&phone));
             Camera::new(at as u64).film(&mut world, &phone, SECOND / 5);
             assert!(world.players[player].pictures().0 >= 4, "{kind}");
-            assert!(world.servers.last().unwrap().pictures() >= 4, "{kind}");
+            assert!(
+                world.servers.iter().any(|server| server.pictures() >= 4),
+                "{kind}"
+            );
         }
         if kind == "the stream breaks" {
             world.kill_server();
@@ -136,11 +139,7 @@ fn by_tcp(world: &mut World, phone: &mut Phone, breaks: bool) {
     let (first, second) = invite.split_at(invite.len() / 3);
     world.sip_stream(conn, first);
     world.sip_stream(conn, second);
-    let answers = world
-        .inbox
-        .drain(..)
-        .map(|(_, text)| text)
-        .collect::<String>();
+    let answers = world.take(phone).concat();
     let at = answers.find("SIP/2.0 200").expect("a 200 over TCP");
     phone.learn(&answers[at..]);
     let ack = phone.ack("");
