@@ -94,8 +94,9 @@ pub(super) struct MediaWriter {
     gate: Gate,
     plan: Vec<Planned, RTMP_GATHER_MESSAGES>,
     begun: Option<Begun>,
-    /// The begun frame's pieces.
-    views: Vec<Segment, FRAME_SEGMENTS>,
+    /// The begun frame's pieces, at most [`FRAME_SEGMENTS`]. The memory is there once a frame was
+    /// taken in part.
+    views: std::vec::Vec<Segment>,
     /// Bytes of the begun message in the last write that was gathered.
     given_begun: usize,
     /// Positions looked at while parked.
@@ -129,7 +130,7 @@ impl MediaWriter {
             gate: Gate::Waiting(None),
             plan: Vec::new(),
             begun: None,
-            views: Vec::new(),
+            views: std::vec::Vec::new(),
             given_begun: 0,
             parked_to: 0,
             parked_keyframe: None,
@@ -513,9 +514,13 @@ impl MediaWriter {
         if let Body::Frame { position, .. } = planned.body {
             match log.get(position) {
                 // A frame of more pieces was passed over.
-                Some(view) => self
-                    .views
-                    .extend(view.segments().take(FRAME_SEGMENTS).cloned()),
+                Some(view) => {
+                    let pieces = view.segments().take(FRAME_SEGMENTS);
+                    // In steps, so that frames of about the same size do not ask for more.
+                    let count = pieces.clone().count().next_multiple_of(64);
+                    self.views.reserve_exact(count);
+                    self.views.extend(pieces.cloned());
+                }
                 None => self.torn = true,
             }
         }

@@ -284,12 +284,17 @@ impl Daemon {
         for conn in std::mem::take(&mut self.unfinished) {
             self.read_stream(now, conn);
         }
+        // Media first: what a caller sent before its BYE belongs to the stream.
+        for at in 0..count {
+            let ready = self.sockets.epoll.ready(at);
+            if let Token::Media(call, track, port) = Token::unpack(ready.token) {
+                media_packets += self.read_media(now, call, track, port);
+            }
+        }
         for at in 0..count {
             let ready = self.sockets.epoll.ready(at);
             match Token::unpack(ready.token) {
-                Token::Media(call, track, port) => {
-                    media_packets += self.read_media(now, call, track, port);
-                }
+                Token::Media(..) => {}
                 Token::SipUdp(place) => self.read_sip(now, place as usize),
                 Token::Listener(place) => self.accept(now, place as usize),
                 Token::Stream(conn) => self.stream_ready(now, conn, ready),
