@@ -53,6 +53,8 @@ pub struct RtmpServer {
     pub heard: Vec<Heard>,
     pub forgetful: bool,
     pub heard_count: u64,
+    /// Everything that was sent to the gateway.
+    pub said: Vec<u8>,
     publishing: bool,
     greeting: Vec<u8>,
     greeted: usize,
@@ -68,6 +70,7 @@ impl RtmpServer {
             heard: Vec::new(),
             forgetful: false,
             heard_count: 0,
+            said: Vec::new(),
             publishing: false,
             greeting: Vec::new(),
             greeted: 0,
@@ -140,6 +143,7 @@ impl RtmpServer {
                 self.heard.extend(heard);
             }
         }
+        self.said.extend_from_slice(&out);
         out
     }
 }
