@@ -6,6 +6,7 @@ use std::time::Duration;
 
 mod support;
 
+use support::baresip::Baresip;
 use support::flv::Flv;
 use support::{Clip, Daemon, Nginx, Phone, Ports, probe};
 
@@ -31,8 +32,6 @@ fn a_server_killed_in_mid_call_gets_the_stream_again_when_it_is_back() {
 
     let (phone, report) = playing.stop();
     assert!(!report.ended_by_gateway, "the outage ended the call");
-    let asked = report.video_feedback.keyframe_requests + report.info_requests;
-    assert!(asked > 0, "no keyframe was asked for on return");
     phone.hang_up();
     gateway.wait_after(0, "ended", 3);
     check_recording(&clip, &nginx);
@@ -85,13 +84,63 @@ fn a_server_that_refuses_to_publish_leaves_the_call_up_and_says_so() {
 }
 
 #[test]
+fn a_server_that_accepts_and_then_closes_is_tried_ever_less_often() {
+    let mut ports = Ports::claim();
+    let clip = Arc::new(Clip::load());
+    let nginx = Nginx::start(&mut ports);
+    let gateway = Daemon::publishing_to(&mut ports, &nginx.url("denied"));
+    let playing = Phone::dial(&mut ports, gateway.sip(), "1000").play_in_background(&clip);
+    gateway.wait_after(0, "RTMP_CONNECTION_LOST", 5);
+    sleep(Duration::from_secs(6));
+    let (phone, report) = playing.stop();
+    assert!(!report.ended_by_gateway, "the refusal ended the call");
+    phone.hang_up();
+    gateway.wait_after(0, "ended", 3);
+    let attempts = gateway.log().text().matches("RTMP_STREAM_ACTIVE").count();
+    assert!(
+        (2..=9).contains(&attempts),
+        "{attempts} attempts in six seconds"
+    );
+    assert_eq!(nginx.recorded(STREAM), 0);
+}
+
+#[test]
+fn a_phone_that_makes_keyframes_only_when_asked_is_asked_on_return() {
+    let mut ports = Ports::claim();
+    let mut nginx = Nginx::start(&mut ports);
+    let gateway = Daemon::publishing_to(&mut ports, &nginx.url("live"));
+    let baresip = Baresip::call(&mut ports, gateway.sip(), "1000", "PCMA", 12);
+    gateway.wait_after(0, "RTMP_STREAM_ACTIVE", 10);
+    nginx.wait_recorded(STREAM, 200_000, Duration::from_secs(6));
+    let mark = gateway.log().mark();
+    nginx.kill();
+    let mark = gateway.wait_after(mark, "RTMP_CONNECTION_LOST", 3);
+    // Longer than any backlog that could hold the last keyframe.
+    sleep(Duration::from_secs(3));
+    let second = Nginx::start_at(nginx.address());
+    gateway.wait_after(mark, "RTMP_STREAM_ACTIVE", 8);
+    let sent = baresip.finish(Duration::from_secs(20));
+    gateway.wait_after(0, "ended", 3);
+    assert!((2..=5).contains(&sent.keyframes), "{sent:?}");
+    let recording = second.recording(STREAM);
+    let flv = Flv::read(&recording);
+    flv.check_order();
+    assert!(
+        flv.pictures.len() >= 25,
+        "{} pictures after the return",
+        flv.pictures.len()
+    );
+    probe::decode_strictly(&recording);
+}
+
+#[test]
 fn a_name_already_in_use_is_waited_for() {
     let mut ports = Ports::claim();
     let clip = Arc::new(Clip::load());
     let nginx = Nginx::start(&mut ports);
     let gateway = Daemon::publishing_to(&mut ports, &nginx.url("live"));
-    let rival = Daemon::publishing_to(&mut Ports::claim(), &nginx.url("live"));
     let mut other_ports = Ports::claim();
+    let rival = Daemon::publishing_to(&mut other_ports, &nginx.url("live"));
     let first = Phone::dial(&mut other_ports, rival.sip(), "1000").play_in_background(&clip);
     rival.wait_after(0, "RTMP_STREAM_ACTIVE", 3);
     let playing = Phone::dial(&mut ports, gateway.sip(), "1000").play_in_background(&clip);

@@ -11,12 +11,12 @@ use support::{Daemon, Ports, signalling};
 
 #[test]
 fn a_call_is_relayed_whole() {
-    signalling::call_is_relayed("call", "t1");
+    signalling::call_is_relayed("call", "t1", 96);
 }
 
 #[test]
 fn a_call_with_a_late_offer_is_relayed_whole() {
-    signalling::call_is_relayed("late_offer", "t1");
+    signalling::call_is_relayed("late_offer", "t1", 97);
 }
 
 #[test]

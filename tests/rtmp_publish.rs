@@ -7,7 +7,8 @@ use rml_rtmp::sessions::{
     ServerSession, ServerSessionConfig, ServerSessionEvent, ServerSessionResult,
 };
 use rtmp_support::{
-    Script, Scripted, Sent, Server, Source, carry, config, events, millis, publisher, video_config,
+    Script, Scripted, Sent, Server, Source, carry, config, events, millis, prove, publisher,
+    video_config,
 };
 use shiguredo_rtmp::{RtmpConnectionEvent, RtmpServerConnection};
 use trunkcast::base::codec::Track;
@@ -202,6 +203,8 @@ fn publish_a_second(server: &mut dyn Server, first_timestamp: u32, seed: u64) ->
     assert_eq!(publisher.poll_event(), Some(PublisherEvent::Connect));
     publisher.handle_connected(millis(0));
     carry(millis(0), &mut publisher, server, &source.log, &mut rng);
+    assert_ne!(publisher.status(), RtmpStatus::Active, "not yet proven");
+    prove(millis(0), &mut publisher);
     assert_eq!(
         publisher.status(),
         RtmpStatus::Active,
@@ -277,6 +280,7 @@ impl Up {
         };
         up.publisher.set_expect_video(expect_video);
         up.connect(0);
+        prove(millis(0), &mut up.publisher);
         assert_eq!(up.publisher.status(), RtmpStatus::Active);
         let told = events(&mut up.publisher);
         assert_eq!(
@@ -428,6 +432,25 @@ fn a_keyframe_within_the_second_lets_the_audio_before_it_go_too() {
 }
 
 #[test]
+fn nothing_is_lost_while_the_first_connection_is_made() {
+    let mut up = Up {
+        publisher: publisher(0),
+        server: Scripted::new(Script::Accept),
+        source: Source::new(),
+        rng: Rng::from_number(5),
+    };
+    for at in [0, 20, 40, 60, 80, 100] {
+        up.source.sound(at);
+        if at == 20 || at == 60 {
+            up.source.picture(at, at == 20, 100);
+        }
+        up.carry(at);
+    }
+    up.connect(110);
+    assert_eq!(up.times(), (vec![0, 20, 40, 60, 80, 100], vec![20, 60]));
+}
+
+#[test]
 fn audio_alone_does_not_wait_and_video_does_not_wait_for_audio() {
     let mut up = Up::new(false);
     up.source.sound(0);
@@ -517,8 +540,6 @@ fn a_stall_drops_video_to_the_next_keyframe_and_keeps_audio() {
         "no keyframe is asked for in a stall"
     );
     up.carry(2_600);
-    up.source.picture(2_600, false, 500);
-    up.carry(2_600);
     assert_eq!(events(&mut up.publisher), [PublisherEvent::KeyframeWanted]);
     let (audio, video) = up.times();
     assert_eq!(
@@ -546,6 +567,30 @@ fn a_stall_drops_video_to_the_next_keyframe_and_keeps_audio() {
         .unwrap();
     assert_eq!(begun.1[5..], whole.bytes);
     assert_eq!(up.publisher.media_counters().stalls, 1);
+}
+
+#[test]
+fn video_alone_asks_for_its_keyframe_after_a_stall_that_left_nothing_to_send() {
+    let mut up = Up::new(true);
+    up.source.picture(0, true, 500);
+    up.carry(0);
+    let mut out = [0; 4_096];
+    for at in (40..2_400).step_by(40) {
+        up.source.picture(at, false, 500);
+        assert!(
+            up.publisher
+                .poll_transmit(millis(40), &up.source.log, &mut out)
+                > 0
+        );
+        up.publisher.transmitted(millis(at), 0, &up.source.log);
+    }
+    assert!(events(&mut up.publisher).is_empty());
+    up.carry(2_400);
+    assert_eq!(up.times().1, [0]);
+    assert_eq!(events(&mut up.publisher), [PublisherEvent::KeyframeWanted]);
+    up.source.picture(2_400, false, 500);
+    up.carry(2_400);
+    assert!(events(&mut up.publisher).is_empty(), "asked once");
 }
 
 #[test]
@@ -615,23 +660,22 @@ fn a_lost_connection_comes_back_with_headers_and_a_keyframe() {
     assert!(up.source.log.end() - up.source.log.start() < 110);
     up.source.picture(3_000, true, 100);
     up.carry(3_000);
-    assert_eq!(
-        up.source.log.end() - up.source.log.start(),
-        1,
-        "begins at the keyframe"
-    );
     up.source.picture(3_040, false, 100);
     up.publisher.handle_timeout(millis(3_050));
     assert_eq!(events(&mut up.publisher), [PublisherEvent::Connect]);
     up.connect(3_060);
+    prove(millis(3_060), &mut up.publisher);
     assert_eq!(up.publisher.status(), RtmpStatus::Active);
-    assert_eq!(up.times(), (vec![], vec![0, 40]));
+    let second: Vec<u32> = (0..50).map(|n| n * 20).collect();
+    let (audio, video) = up.times();
+    assert_eq!(audio, second, "the sound of the second before the keyframe");
+    assert_eq!(video, [1_000, 1_040], "no picture before it");
     assert_eq!((up.sequence_headers(), up.metadata().len()), (1, 1));
     let told = events(&mut up.publisher);
-    assert!(
-        !told.contains(&PublisherEvent::KeyframeWanted),
-        "there was one: {told:?}"
-    );
+    let wanted = told
+        .iter()
+        .filter(|event| **event == PublisherEvent::KeyframeWanted);
+    assert_eq!(wanted.count(), 1, "a fresh one is wanted on return");
 }
 
 #[test]
@@ -665,6 +709,7 @@ fn a_server_that_comes_late_makes_waits_grow_and_status_honest() {
         &source.log,
         &mut Rng::from_number(1),
     );
+    prove(now, &mut publisher);
     assert_eq!(publisher.status(), RtmpStatus::Active);
     // Lost soon after: the waits go on from where they were.
     publisher.handle_disconnected(now, "gone");
@@ -724,7 +769,40 @@ fn a_busy_name_is_waited_for() {
     let mut server = Scripted::new(Script::Accept);
     publisher.handle_connected(next);
     carry(next, &mut publisher, &mut server, &source.log, &mut rng);
+    prove(next, &mut publisher);
     assert_eq!(publisher.status(), RtmpStatus::Active);
+}
+
+#[test]
+fn a_stream_that_is_accepted_and_ended_at_once_was_never_active() {
+    let mut publisher = publisher(0);
+    let source = Source::new();
+    let mut server = Scripted::new(Script::Accept);
+    publisher.handle_connected(millis(0));
+    carry(
+        millis(0),
+        &mut publisher,
+        &mut server,
+        &source.log,
+        &mut Rng::from_number(1),
+    );
+    assert_eq!(publisher.poll_timeout(), Some(millis(300)));
+    publisher.handle_disconnected(millis(2), "closed by the peer");
+    assert_eq!(publisher.status(), RtmpStatus::Failed);
+    assert!(
+        publisher
+            .reason()
+            .contains("ended it at once: closed by the peer")
+    );
+    assert!(!events(&mut publisher).iter().any(|event| {
+        matches!(
+            event,
+            PublisherEvent::Status {
+                status: RtmpStatus::Active,
+                ..
+            }
+        )
+    }));
 }
 
 #[test]
@@ -823,6 +901,7 @@ fn adobe_authentication_is_answered_over_three_connections() {
         apps.push(object.get_str("app").unwrap().to_owned());
         assert!(!String::from_utf8_lossy(body).contains("pass"));
     }
+    prove(millis(0), &mut publisher);
     assert_eq!(publisher.status(), RtmpStatus::Active);
     assert_eq!(apps[..2], ["live?x=1", "live?x=1&authmod=adobe&user=me"]);
     assert!(
@@ -863,6 +942,30 @@ fn wrong_credentials_are_a_failure_with_words() {
             (RtmpStatus::Failed, words)
         );
     }
+}
+
+#[test]
+fn stopping_still_sends_what_the_log_holds_and_nothing_later() {
+    let mut up = Up::new(true);
+    up.source.picture(0, true, 100);
+    up.carry(0);
+    up.source.sound(20);
+    up.source.picture(40, false, 100);
+    up.publisher.stop(millis(40));
+    let mut out = [0; 300];
+    let given = up
+        .publisher
+        .poll_transmit(millis(40), &up.source.log, &mut out);
+    up.server.feed(&out[..given]);
+    up.publisher.transmitted(millis(40), given, &up.source.log);
+    up.source.sound(60);
+    up.carry(60);
+    assert_eq!(up.times(), (vec![20], vec![0, 40]));
+    assert_eq!(
+        up.server.commands().last().map(String::as_str),
+        Some("deleteStream")
+    );
+    assert!(up.publisher.is_stopped());
 }
 
 #[test]
@@ -938,6 +1041,7 @@ fn truncated_and_mutated_servers_never_panic() {
         }
         said.extend(back);
     }
+    prove(millis(0), &mut publisher_);
     assert_eq!(publisher_.status(), RtmpStatus::Active);
     let mut source = Source::new();
     source.span(0, 100);
@@ -951,6 +1055,7 @@ fn truncated_and_mutated_servers_never_panic() {
             publisher.check_invariants();
         }
         while publisher.poll_event().is_some() {}
+        prove(millis(0), &mut publisher);
         publisher.status()
     };
     assert_eq!(try_with(&said, 100_000), RtmpStatus::Active);

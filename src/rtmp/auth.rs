@@ -31,6 +31,7 @@ pub(super) type AuthQuery = String<RTMP_URL_BYTES>;
 
 /// What a refusal says of authentication.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, never in a table")]
 pub(super) enum AuthAnswer {
     /// Nothing.
     None,

@@ -11,6 +11,8 @@
     )
 )]
 
+use core::fmt;
+
 use crate::limits::{RTMP_COMMAND_BYTES, RTMP_CONTROL_BYTES};
 use crate::wire::amf0::Amf0Writer;
 use crate::wire::rtmp_chunk::{ChunkHeaders, DEFAULT_CHUNK_BYTES};
@@ -19,6 +21,12 @@ use crate::wire::rtmp_message::{Control, MessageHead, kind};
 /// The queue has no room: the peer asks for more than it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QueueFull;
+
+impl fmt::Display for QueueFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the peer asks for more than it reads")
+    }
+}
 
 /// Chunk stream of protocol control messages.
 const CONTROL_CHUNK_STREAM: u32 = 2;

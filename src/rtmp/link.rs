@@ -47,7 +47,7 @@ impl fmt::Display for LinkError {
                 write!(f, "the peer does not speak RTMP (first byte {byte:#04x})")
             }
             Self::Chunk(error) => error.fmt(f),
-            Self::QueueFull => f.write_str("the peer asks for more than it reads"),
+            Self::QueueFull => QueueFull.fmt(f),
         }
     }
 }
@@ -200,7 +200,7 @@ impl Link {
         let after = self.given_begun.saturating_add(self.given_queue);
         self.queue
             .sent(count.saturating_sub(self.given_begun).min(self.given_queue));
-        media.transmitted(count, after, log);
+        media.transmitted(count, count < self.given, after, log);
         if count == self.given {
             self.waiting_since = None;
         } else if count > 0 {

@@ -102,10 +102,14 @@ pub(super) struct MediaWriter {
     /// Positions looked at while parked.
     parked_to: u64,
     parked_keyframe: Option<u64>,
+    /// A viewer of a stream that is running, who wants to begin with a picture.
+    joining: bool,
     /// The connection has once been as far as the log.
     caught_up: bool,
-    /// Something was dropped and nothing sent since: no moment to ask for a keyframe.
+    /// The kernel did not take all of the last write: no moment to ask for a keyframe.
     stalled: bool,
+    /// Video was passed over for want of a keyframe.
+    missed_keyframe: bool,
     asked: bool,
     want_keyframe: bool,
     /// Finish at this position; set at the first gathering after [`Self::finish`].
@@ -130,8 +134,10 @@ impl MediaWriter {
             given_begun: 0,
             parked_to: 0,
             parked_keyframe: None,
+            joining: false,
             caught_up: false,
             stalled: false,
+            missed_keyframe: false,
             asked: false,
             want_keyframe: false,
             finishing: false,
@@ -141,11 +147,13 @@ impl MediaWriter {
         }
     }
 
-    /// Starts a stream in this form, with chunks of this size.
-    pub fn start(&mut self, form: Form, chunk_bytes: u32) {
+    /// Starts a stream in this form, with chunks of this size; `ask` wants a keyframe in any case.
+    pub fn start(&mut self, form: Form, chunk_bytes: u32, ask: bool) {
         self.reset();
         self.form = Some(form);
         self.chunk_bytes = chunk_bytes;
+        self.asked = ask;
+        self.want_keyframe = ask;
     }
 
     /// Forgets the connection; what was begun will not be finished.
@@ -187,6 +195,11 @@ impl MediaWriter {
         &self.counters
     }
 
+    /// Whether [`Self::take_keyframe_wanted`] has something to tell.
+    pub const fn wants_keyframe(&self) -> bool {
+        self.want_keyframe
+    }
+
     /// Whether a keyframe is wanted; told once for each need.
     pub fn take_keyframe_wanted(&mut self) -> bool {
         core::mem::take(&mut self.want_keyframe)
@@ -217,33 +230,43 @@ impl MediaWriter {
     }
 
     /// Without a connection: lets go of what a later one would not start with. Keeps the frames
-    /// from the newest keyframe on, since some senders never make another of their own accord.
+    /// from the newest keyframe on, since some senders never make another of their own accord, and
+    /// the sound of a second before it.
     pub fn park(&mut self, now: Instant, log: &FrameLog) {
-        let place = &mut self.place;
-        place.cursor = place.cursor.max(log.start());
-        for position in self.parked_to.max(place.cursor)..log.end() {
+        self.place.cursor = self.place.cursor.max(log.start());
+        for position in self.parked_to.max(self.place.cursor)..log.end() {
             if is_video_keyframe(log, position) {
-                place.cursor = position;
                 self.parked_keyframe = Some(position);
             }
         }
         self.parked_to = log.end();
-        while let Some(view) = log.get(place.cursor) {
-            let limit = if self.parked_keyframe == Some(place.cursor) {
-                PARKED_KEYFRAME
-            } else {
-                PARKED
-            };
-            // With the keyframe there, what follows it stays too.
-            if now.since(view.frame().received) <= limit {
-                break;
-            }
-            place.cursor = place.cursor.saturating_add(1);
+        while !self.is_worth_parking(now, log) {
+            self.place.cursor = self.place.cursor.saturating_add(1);
         }
     }
 
-    /// Begins at the newest keyframe that the log still holds, or at its end.
+    /// Whether a connection that comes later would begin with the frame at the cursor.
+    fn is_worth_parking(&self, now: Instant, log: &FrameLog) -> bool {
+        let cursor = self.place.cursor;
+        let received = |position| log.get(position).map(|view| view.frame().received);
+        let Some(here) = received(cursor) else {
+            return true;
+        };
+        let keyframe = self.parked_keyframe.filter(|position| *position >= cursor);
+        match keyframe.and_then(received) {
+            Some(at_keyframe) => {
+                let lead = at_keyframe.since(here) <= PARKED && !self.joining;
+                let fresh = now.since(at_keyframe) <= PARKED_KEYFRAME;
+                fresh && (lead || keyframe == Some(cursor))
+            }
+            None => now.since(here) <= PARKED,
+        }
+    }
+
+    /// Begins at the newest keyframe that the log still holds, or at its end; what comes before the
+    /// first keyframe is then left out, as far as it is waited for.
     pub fn join(&mut self, now: Instant, log: &FrameLog) {
+        self.joining = true;
         self.place.cursor = log.start();
         self.parked_to = 0;
         self.parked_keyframe = None;
@@ -321,15 +344,15 @@ impl MediaWriter {
         if self.plan.is_empty() && self.place.cursor >= log.end() {
             self.caught_up = true;
         }
+        self.ask_for_missed(log, end == 0);
         end
     }
 
-    /// `count` of the gathered bytes are out: the begun message's first, then, from `after` bytes
-    /// on, those of the plan. What is not out is forgotten, but for the rest of a message begun.
-    pub fn transmitted(&mut self, count: usize, after: usize, log: &FrameLog) {
-        if count > 0 {
-            self.stalled = false;
-        }
+    /// `count` of the gathered bytes are out, which was all of them or `short` of it: the begun
+    /// message's first, then, from `after` bytes on, those of the plan. What is not out is
+    /// forgotten, but for the rest of a message begun.
+    pub fn transmitted(&mut self, count: usize, short: bool, after: usize, log: &FrameLog) {
+        self.stalled = short;
         let given_begun = core::mem::take(&mut self.given_begun);
         if let Some(begun) = &mut self.begun {
             begun.offset = begun.offset.saturating_add(count.min(given_begun));
@@ -388,6 +411,7 @@ impl MediaWriter {
         self.given_begun = 0;
         self.caught_up = false;
         self.stalled = false;
+        self.missed_keyframe = false;
         self.asked = false;
         self.want_keyframe = false;
         self.until = None;
@@ -420,7 +444,6 @@ impl MediaWriter {
 
     fn stall(&mut self, now: Instant, log: &FrameLog) {
         self.counters.stalls = self.counters.stalls.saturating_add(1);
-        self.stalled = true;
         self.place.drop_video(now, BACKLOG, log);
     }
 
@@ -438,6 +461,9 @@ impl MediaWriter {
             self.counters.video_dropped = self.counters.video_dropped.saturating_add(1);
             self.place.cursor = self.place.cursor.saturating_add(1);
         }
+        if self.joining && keyframe {
+            self.skip_to_keyframe(log);
+        }
         let Some(first) = log.get(self.place.cursor) else {
             return;
         };
@@ -449,14 +475,35 @@ impl MediaWriter {
         };
     }
 
-    /// Video is passed over for want of a keyframe: asks for one, once, unless one is on its way
-    /// or the connection stands still.
+    /// Leaves out what a viewer would wait through before the first picture.
+    fn skip_to_keyframe(&mut self, log: &FrameLog) {
+        let keyframe = (self.place.cursor..log.end()).find(|at| is_video_keyframe(log, *at));
+        let Some(keyframe) = keyframe else { return };
+        let time = log.get(keyframe).map(|view| view.frame().time);
+        while self.place.cursor < keyframe
+            && log.get(self.place.cursor).map(|view| view.frame().time) < time
+        {
+            self.place.cursor = self.place.cursor.saturating_add(1);
+        }
+    }
+
+    /// Video is passed over for want of a keyframe.
     fn miss_keyframe(&mut self, place: &Place, log: &FrameLog) {
         if is_video_keyframe(log, place.cursor) {
             // This one was given up; the next need is a new one.
             self.asked = false;
         }
-        if !self.asked && !self.stalled && place.newest_keyframe(log).is_none() {
+        self.missed_keyframe = true;
+    }
+
+    /// Asks for a keyframe that was missed: once, and not where one is on its way or the connection
+    /// stands still, since another keyframe would only add to what it cannot take.
+    fn ask_for_missed(&mut self, log: &FrameLog, gave_nothing: bool) {
+        if !self.missed_keyframe || (self.stalled && !gave_nothing) {
+            return;
+        }
+        self.missed_keyframe = false;
+        if !self.asked && self.place.newest_keyframe(log).is_none() {
             self.asked = true;
             self.want_keyframe = true;
         }
@@ -494,6 +541,7 @@ impl MediaWriter {
                 if track == Track::Video && keyframe {
                     counters.keyframes = counters.keyframes.saturating_add(1);
                     self.asked = false;
+                    self.missed_keyframe = false;
                 }
                 if track == Track::Video {
                     &mut counters.video_frames

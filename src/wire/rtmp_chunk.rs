@@ -639,9 +639,9 @@ mod tests {
         let mut bytes = std::vec::Vec::new();
         let one = chunks(&command, &body(300), 128);
         let other = chunks(&video, &body(700), 128);
-        for at in 0..other.len() {
+        for (at, chunk) in other.iter().enumerate() {
             bytes.extend(one.get(at).into_iter().flatten());
-            bytes.extend(&other[at]);
+            bytes.extend(chunk);
         }
         let (control_kind, size) = Control::SetChunkSize(1_000).encode();
         let size_head = MessageHead {

@@ -90,18 +90,13 @@ pub fn run(calls: u32, sip: Option<SocketAddr>, base: u16) {
 fn send_until(callers: &mut [Caller], stop: &AtomicBool) -> u64 {
     let start = now() + 20_000_000;
     let mut due = BinaryHeap::new();
-    let count = callers.len() as u64;
-    for place in 0..count {
-        due.push(Reverse((
-            start + PICTURE_NANOS * place / count,
-            place as usize,
-            1,
-        )));
-        due.push(Reverse((
-            start + SOUND_NANOS * place / count,
-            place as usize,
-            0,
-        )));
+    for place in 0..callers.len() {
+        // Calls begin anywhere within the two seconds between keyframes, so neither their pictures
+        // nor their keyframes fall together.
+        let turn = (place as f64 * 0.618_034).fract();
+        let begin = start + (turn * f64::from(KEYFRAME_EVERY) * PICTURE_NANOS as f64) as u64;
+        due.push(Reverse((begin, place, 1)));
+        due.push(Reverse((begin, place, 0)));
     }
     let mut latest = 0;
     while let Some(Reverse((time, place, track))) = due.pop() {

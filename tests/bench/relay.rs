@@ -21,7 +21,7 @@ mod stamp;
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::sleep;
@@ -29,6 +29,8 @@ use std::time::{Duration, Instant};
 
 /// Packets a second of one call.
 const PACKETS: f64 = 227.0 + 50.0;
+/// Listened on while a measurement runs.
+const LOCK_PORT: u16 = 21_000;
 /// First port at which the bare loop and ffmpeg take media.
 const TAKER_PORT: u16 = 26_000;
 
@@ -96,6 +98,7 @@ struct Figures {
 }
 
 fn compare(words: &[&str]) {
+    let _alone = wait_to_be_alone();
     let seconds = 8;
     let counts: Vec<u32> = words.iter().filter_map(|word| word.parse().ok()).collect();
     let counts = if counts.is_empty() {
@@ -130,6 +133,17 @@ fn compare(words: &[&str]) {
         figures.push(run);
     }
     print_ratios(&figures);
+}
+
+/// Two measurements at once would spoil each other: the second one waits.
+fn wait_to_be_alone() -> TcpListener {
+    loop {
+        if let Ok(lock) = TcpListener::bind((Ipv4Addr::LOCALHOST, LOCK_PORT)) {
+            return lock;
+        }
+        eprintln!("another measurement is running on this machine; waiting for its end");
+        sleep(Duration::from_secs(5));
+    }
 }
 
 /// A process of this program, or another, spoken to by lines.
@@ -226,12 +240,11 @@ fn measure(relay: Relay, calls: u32, seconds: u64) -> Figures {
     let taker = start(relay, calls, address);
     let processes: Vec<u32> = taker.children.iter().map(Child::id).collect();
     sleep(Duration::from_millis(300));
-    let memory = || {
-        processes
-            .iter()
-            .map(|&process| measure::resident(process))
-            .sum::<u64>()
+    let of = match relay {
+        Relay::Ffmpeg => measure::proportional,
+        _ => measure::resident,
     };
+    let memory = || processes.iter().map(|&process| of(process)).sum::<u64>();
     let idle = memory();
 
     let target = taker.sip.map_or("none".to_owned(), |sip| sip.to_string());

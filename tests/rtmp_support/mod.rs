@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use trunkcast::base::codec::{CodecConfig, H264Config, Track};
 use trunkcast::base::frame_log::{Frame, FrameLog, Segment};
@@ -135,7 +136,7 @@ impl Source {
     /// Sound every 20 ms and a picture every 40 ms in a span; a keyframe where it begins.
     pub fn span(&mut self, from: u64, to: u64) {
         for at in (from..to).step_by(20) {
-            if (at - from) % 40 == 0 {
+            if (at - from).is_multiple_of(40) {
                 self.picture(at, at == from, 1_500);
             }
             self.sound(at);
@@ -203,6 +204,11 @@ pub fn feed_in_pieces(mut bytes: &[u8], rng: &mut Rng, mut feed: impl FnMut(&[u8
         feed(piece);
         bytes = rest;
     }
+}
+
+/// Lets an accepted stream last until it is called active.
+pub fn prove(now: Instant, publisher: &mut Publisher) {
+    publisher.handle_timeout(now + Duration::from_millis(300));
 }
 
 pub fn events(publisher: &mut Publisher) -> Vec<PublisherEvent> {

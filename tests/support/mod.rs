@@ -16,6 +16,7 @@ pub mod phone;
 pub mod ports;
 pub mod probe;
 pub mod program;
+pub mod raw_caller;
 pub mod rtp;
 pub mod scratch;
 pub mod signalling;

@@ -12,8 +12,9 @@ use super::{Ports, Program};
 
 /// A running nginx in one process, so that a signal stops all of it.
 ///
-/// Its applications: `live` records what it gets and lets others play it; `refused` admits no
-/// publisher.
+/// Its applications: `live` records what it gets and lets others play it; `refused` refuses to
+/// publish; `denied` accepts and then ends the connection. It takes the odd port above its own for
+/// its own use.
 pub struct Nginx {
     program: Program,
     folder: Scratch,
@@ -33,6 +34,10 @@ impl Nginx {
         let text = fs::read_to_string(&template)
             .expect("nginx.conf is part of the project")
             .replace("@LISTEN@", &address.to_string())
+            .replace(
+                "@HTTP@",
+                &SocketAddr::new(address.ip(), address.port() + 1).to_string(),
+            )
             .replace("@FOLDER@", &folder.path().to_string_lossy());
         let config = folder.write("nginx.conf", text);
         let program = Program::start(

@@ -1,13 +1,14 @@
 //! Ports for one test, taken from no other.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
-/// First port of the first block; all blocks end below the system's own range of free ports.
+/// First port of the first block; all blocks end below the ports of `tests/bench` and the system's
+/// own range of free ports.
 const FIRST: u16 = 12_000;
 /// Ports of a block: small services first, media above them.
 const BLOCK: u16 = 256;
 /// Blocks there are.
-const BLOCKS: u16 = 64;
+const BLOCKS: u16 = 32;
 /// Ports at the start of a block that are handed out one by one.
 const SERVICES: u16 = 64;
 
@@ -38,10 +39,14 @@ impl Ports {
 
     /// Another even port with the odd one above it free as well.
     pub fn pair(&mut self) -> u16 {
-        let port = self.next;
-        self.next += 2;
-        assert!(self.next <= self.base + SERVICES, "block of ports used up");
-        port
+        loop {
+            let port = self.next;
+            self.next += 2;
+            assert!(self.next <= self.base + SERVICES, "block of ports used up");
+            if is_free(port) && is_free(port + 1) {
+                return port;
+            }
+        }
     }
 
     /// An address of this host at another port.
@@ -53,4 +58,10 @@ impl Ports {
     pub fn media(&self) -> (u16, u16) {
         (self.base + SERVICES, self.base + BLOCK - 1)
     }
+}
+
+/// Whether no other program holds a port, for TCP or UDP.
+fn is_free(port: u16) -> bool {
+    let address = (Ipv4Addr::UNSPECIFIED, port);
+    TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
 }

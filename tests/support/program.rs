@@ -21,10 +21,17 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts `command`, keeping both of its outputs, line by line.
+    /// Starts `command`, keeping both of its outputs, line by line. It dies with the thread that
+    /// started it, so that a test that is killed leaves nothing behind.
     pub fn start(command: &mut Command) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
-        let mut child = command
+        let mut mortal = Command::new("setpriv");
+        mortal.args(["--pdeathsig", "KILL", "--"]);
+        mortal.arg(command.get_program()).args(command.get_args());
+        if let Some(folder) = command.get_current_dir() {
+            mortal.current_dir(folder);
+        }
+        let mut child = mortal
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -67,11 +74,9 @@ impl Program {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || output.open == 0 {
                 let why = if output.open == 0 { "ended" } else { "went on" };
-                panic!(
-                    "{} {why} without printing {text:?}:\n{}",
-                    self.name,
-                    output.lines.join("\n")
-                );
+                // The lock must be free before the panic, or the reading threads panic as well.
+                drop(output);
+                panic!("{} {why} without printing {text:?}", self.name);
             }
             output = changed
                 .wait_timeout(output, left)

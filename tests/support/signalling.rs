@@ -5,19 +5,21 @@ use std::time::Duration;
 
 use super::daemon::Settings;
 use super::flv::Flv;
+use super::raw_caller::RawCaller;
 use super::sipp::Scenario;
 use super::{Clip, Daemon, Nginx, Phone, Ports, probe};
 
 /// Seconds of the clip that SIPp plays.
 const PLAYED: u32 = 4;
 
-/// A call whose media come whole through nginx; `scenario` must carry picture and sound.
-pub fn call_is_relayed(scenario: &str, transport: &str) {
+/// A call whose media come whole through nginx; `scenario` must carry picture and sound, the
+/// picture with `payload_type`.
+pub fn call_is_relayed(scenario: &str, transport: &str, payload_type: u8) {
     let mut ports = Ports::claim();
     let nginx = Nginx::start(&mut ports);
     let gateway = Daemon::publishing_to(&mut ports, &nginx.url("live"));
     Scenario::new(scenario, transport, gateway.sip(), "001201234")
-        .play(PLAYED)
+        .play(PLAYED, payload_type)
         .run(&mut ports);
     gateway.log().wait_for("ended", Duration::from_secs(3));
     let recording = nginx.recording("rtmp_001201234");
@@ -25,12 +27,7 @@ pub fn call_is_relayed(scenario: &str, transport: &str) {
     flv.check_order();
     let clip = Clip::load();
     probe::compare_pictures(&clip.slices()[..PLAYED as usize * 25], &flv.slices());
-    let sound = flv.sound();
-    assert_eq!(sound.len(), PLAYED as usize * 8_000, "bytes of sound");
-    assert!(
-        sound == clip.audio[..sound.len()],
-        "the sound is not the clip's"
-    );
+    probe::check_sound(&clip.audio[..PLAYED as usize * 8_000], &flv.sound());
     probe::check_clip_streams(&recording);
     probe::decode_strictly(&recording);
     gateway.check_calm();
@@ -86,9 +83,70 @@ pub fn call_beyond_capacity_is_refused(transport: &str) {
 pub fn stranger_gets_nothing() {
     let mut ports = Ports::claim();
     let gateway = Daemon::start(&mut ports, Settings::default());
-    Scenario::new("stranger", "u1", gateway.sip(), "1000")
-        .from("127.0.0.2")
-        .run(&mut ports);
+    let stranger = RawCaller::new("127.0.0.2", &mut ports, gateway.sip(), 1);
+    for method in ["INVITE", "OPTIONS", "REGISTER"] {
+        stranger.send(method, "", 1);
+    }
+    stranger.silence(Duration::from_millis(1_500));
+    // The same from an allowed address is answered, so it was for the address.
+    let known = RawCaller::new("127.0.0.1", &mut ports, gateway.sip(), 2);
+    known.send("OPTIONS", "", 1);
+    assert_eq!(known.status(&["OPTIONS"]).0, 200);
+}
+
+/// Without ACK the 200 is sent again, at growing distances, until the ACK comes.
+pub fn answer_is_resent_until_acknowledged() {
+    let mut ports = Ports::claim();
+    let gateway = Daemon::start(&mut ports, Settings::default());
+    let caller = RawCaller::new("127.0.0.1", &mut ports, gateway.sip(), 1);
+    caller.send("INVITE", "", 1);
+    let (status, _, tag) = caller.status(&["INVITE"]);
+    assert_eq!(status, 200);
+    for _ in 0..2 {
+        assert_eq!(
+            caller.status(&["INVITE"]),
+            (200, "INVITE".to_owned(), tag.clone())
+        );
+    }
+    caller.send("ACK", &tag, 1);
+    caller.silence(Duration::from_millis(2_500));
+    caller.send("BYE", &tag, 2);
+    assert_eq!(caller.status(&["BYE"]).0, 200);
+}
+
+/// INVITE and CANCEL in one breath: a 200 that stands or a 487, never both, never neither.
+pub fn invite_and_cancel_race() {
+    let mut ports = Ports::claim();
+    let gateway = Daemon::start(&mut ports, Settings::default());
+    let mut caller = RawCaller::new("127.0.0.1", &mut ports, gateway.sip(), 0);
+    for call in 0..20 {
+        caller.call = call;
+        caller.send("INVITE", "", 1);
+        caller.send("CANCEL", "", 1);
+        let (first, method, mut tag) = caller.status(&["INVITE", "CANCEL"]);
+        let other = if method == "INVITE" {
+            "CANCEL"
+        } else {
+            "INVITE"
+        };
+        let (second, _, other_tag) = caller.status(&[other]);
+        let (invite, cancel) = if other == "CANCEL" {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        if other == "INVITE" {
+            tag = other_tag;
+        }
+        assert!(matches!(invite, 200 | 487), "INVITE answered with {invite}");
+        assert!(matches!(cancel, 200 | 481), "CANCEL answered with {cancel}");
+        caller.send("ACK", &tag, 1);
+        if invite == 200 {
+            caller.send("BYE", &tag, 2);
+            assert_eq!(caller.status(&["BYE"]).0, 200);
+        }
+    }
+    gateway.check_calm();
 }
 
 /// SIGTERM in a call: BYE to the caller, an end of the stream that nginx sees, within two seconds.

@@ -17,8 +17,8 @@ pub struct Scenario<'a> {
     target: SocketAddr,
     number: &'a str,
     from: &'a str,
-    /// Seconds of the clip to play, and whether with the picture.
-    media: Option<(u32, bool)>,
+    /// Seconds of the clip to play, and the picture's payload type if it is played too.
+    media: (u32, Option<u8>),
 }
 
 impl<'a> Scenario<'a> {
@@ -31,7 +31,7 @@ impl<'a> Scenario<'a> {
             target,
             number,
             from: "127.0.0.1",
-            media: None,
+            media: (0, None),
         }
     }
 
@@ -41,15 +41,16 @@ impl<'a> Scenario<'a> {
         self
     }
 
-    /// Lets the scenario play both streams of the clip for so many seconds.
-    pub fn play(mut self, seconds: u32) -> Self {
-        self.media = Some((seconds, true));
+    /// Lets the scenario play both streams of the clip for so many seconds, the picture with this
+    /// payload type.
+    pub fn play(mut self, seconds: u32, payload_type: u8) -> Self {
+        self.media = (seconds, Some(payload_type));
         self
     }
 
     /// Lets the scenario play the clip's sound for so many seconds.
     pub fn sound(mut self, seconds: u32) -> Self {
-        self.media = Some((seconds, false));
+        self.media = (seconds, None);
         self
     }
 
@@ -61,7 +62,7 @@ impl<'a> Scenario<'a> {
         for _ in 0..3 {
             ports.pair();
         }
-        let (seconds, picture) = self.media.unwrap_or((0, false));
+        let (seconds, picture) = self.media;
         write_capture(&Clip::load(), seconds, picture, &folder.join("clip.pcap"));
         let mut command = Command::new("sipp");
         command
@@ -137,11 +138,11 @@ impl Sipp {
 }
 
 /// Writes a capture of the first `seconds` of the clip: A-law with payload type 8 on the first
-/// port and, if wanted, H.264 with payload type 96 two ports above it. SIPp shifts the ports of
+/// port and, if wanted, H.264 with payload type `picture` two ports above it. SIPp shifts the ports of
 /// a capture as a whole, so one capture plays both streams, which two captures cannot.
-fn write_capture(clip: &Clip, seconds: u32, picture: bool, path: &Path) {
+fn write_capture(clip: &Clip, seconds: u32, picture: Option<u8>, path: &Path) {
     let mut audio = RtpStream::new(8, 0x0a0d_0001, 65_500, 4_294_960_000);
-    let mut video = RtpStream::new(96, 0x0a0d_0002, 65_500, 4_294_900_000);
+    let mut video = RtpStream::new(picture.unwrap_or(0), 0x0a0d_0002, 65_500, 4_294_900_000);
     let mut packets = Vec::new();
     let sounds = clip.audio.chunks(AUDIO_PACKET).take(seconds as usize * 50);
     for (number, samples) in sounds.enumerate() {
@@ -152,11 +153,7 @@ fn write_capture(clip: &Clip, seconds: u32, picture: bool, path: &Path) {
             audio.packet(elapsed, number == 0, samples),
         ));
     }
-    let pictures = if picture {
-        (seconds * PICTURE_RATE) as usize
-    } else {
-        0
-    };
+    let pictures = picture.map_or(0, |_| (seconds * PICTURE_RATE) as usize);
     for (number, nals) in clip.pictures.iter().take(pictures).enumerate() {
         let elapsed = number as u32 * (90_000 / PICTURE_RATE);
         for (place, packet) in video.picture(elapsed, nals).into_iter().enumerate() {
