@@ -178,7 +178,7 @@ fn stream_config(plan: &MediaPlan) -> StreamConfig {
     StreamConfig {
         codec: match &plan.codec {
             PlannedCodec::H264 { sprop, .. } => Codec::H264 {
-                sprop: sprop.iter().cloned().collect(),
+                sprop: sprop.to_vec(),
             },
             PlannedCodec::Pcma => Codec::Pcma,
             PlannedCodec::Pcmu => Codec::Pcmu,

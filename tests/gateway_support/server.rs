@@ -101,11 +101,13 @@ impl RtmpServer {
     }
 
     pub fn commands(&self) -> Vec<&str> {
-        let command = |heard| match heard {
-            &Heard::Command(ref name) => Some(name.as_str()),
-            _ => None,
-        };
-        self.heard.iter().filter_map(command).collect()
+        let heard = self.heard.iter();
+        heard
+            .filter_map(|heard| match heard {
+                Heard::Command(name) => Some(name.as_str()),
+                _ => None,
+            })
+            .collect()
     }
 
     /// Bytes of the publisher; the bytes that go back.
