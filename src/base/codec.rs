@@ -42,6 +42,10 @@ pub struct H264Config {
 
 /// What a receiver of one track must know before its first frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "shared by `Rc`, one for each track"
+)]
 pub enum CodecConfig {
     /// H.264; frames are access units of NAL units with 4-byte lengths (AVC form).
     H264(H264Config),

@@ -170,7 +170,7 @@ impl Outlet for Sockets {
                     .local_addr()
                     .is_ok_and(|local| local.is_ipv4() == to.is_ipv4())
         });
-        if !socket.is_some_and(|sip| sip.socket.send_to(bytes, to).is_ok()) {
+        if socket.is_none_or(|sip| sip.socket.send_to(bytes, to).is_err()) {
             self.counters.send_failed += 1;
         }
     }
@@ -231,7 +231,7 @@ impl Outlet for Sockets {
         bytes: &[u8],
     ) {
         let socket = self.media.socket(call, track, port);
-        if !socket.is_some_and(|socket| socket.send_to(bytes, to).is_ok()) {
+        if socket.is_none_or(|socket| socket.send_to(bytes, to).is_err()) {
             self.counters.send_failed += 1;
         }
     }
