@@ -90,13 +90,17 @@ fn a_server_that_accepts_and_then_closes_is_tried_ever_less_often() {
     let nginx = Nginx::start(&mut ports);
     let gateway = Daemon::publishing_to(&mut ports, &nginx.url("denied"));
     let playing = Phone::dial(&mut ports, gateway.sip(), "1000").play_in_background(&clip);
-    gateway.wait_after(0, "RTMP_CONNECTION_LOST", 5);
+    gateway.wait_after(0, "RTMP_CONNECTION_FAILED", 5);
     sleep(Duration::from_secs(6));
     let (phone, report) = playing.stop();
     assert!(!report.ended_by_gateway, "the refusal ended the call");
     phone.hang_up();
     gateway.wait_after(0, "ended", 3);
-    let attempts = gateway.log().text().matches("RTMP_STREAM_ACTIVE").count();
+    let attempts = gateway
+        .log()
+        .text()
+        .matches("RTMP_CONNECTION_FAILED")
+        .count();
     assert!(
         (2..=9).contains(&attempts),
         "{attempts} attempts in six seconds"
