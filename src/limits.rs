@@ -254,9 +254,9 @@ pub const SIP_DATAGRAMS_A_WAKE: usize = 64;
 /// TCP connections of all kinds, in and out.
 pub const STREAMS: usize = 1_024;
 
-/// Bytes that may wait for the socket of one SIP connection: at least two messages. RTMP waits in
-/// its own machines.
-pub const STREAM_PENDING_BYTES: usize = 32_768;
+/// Bytes that may wait for the socket of one SIP connection: the longest message, or some ten of
+/// ordinary length. RTMP waits in its own machines.
+pub const STREAM_PENDING_BYTES: usize = SIP_MESSAGE_BYTES;
 
 /// Bytes read from a TCP connection at once.
 pub const STREAM_READ_BYTES: usize = 65_536;
