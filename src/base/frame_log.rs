@@ -117,7 +117,7 @@ impl<'a> FrameView<'a> {
     }
 
     /// The frame's bytes, in order.
-    pub fn segments(&self) -> impl Iterator<Item = &'a Segment> + use<'a> {
+    pub fn segments(&self) -> impl Iterator<Item = &'a Segment> + Clone + use<'a> {
         let log = self.log;
         let start = self.entry.first_segment.saturating_sub(log.first_segment) as usize;
         (start..start.saturating_add(usize::from(self.entry.segments)))

@@ -43,7 +43,9 @@ pub mod relay;
 pub mod status;
 pub mod streaming;
 pub mod trunk;
-pub mod usage;
+mod usage;
+
+pub use usage::Usage;
 
 /// What an accepted connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! What a machine has to say besides media: handshake, control messages, commands and answers, as
-//! the bytes that go on the wire. Fixed in size; a peer that makes it overflow loses its connection.
+//! the bytes that go on the wire. Bounded in size; a peer that makes it overflow loses its connection.
 
 #![cfg_attr(
     not(test),
@@ -11,7 +11,7 @@
     )
 )]
 
-use heapless::Vec;
+use core::fmt;
 
 use crate::limits::{RTMP_COMMAND_BYTES, RTMP_CONTROL_BYTES};
 use crate::wire::amf0::Amf0Writer;
@@ -22,14 +22,23 @@ use crate::wire::rtmp_message::{Control, MessageHead, kind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QueueFull;
 
+impl fmt::Display for QueueFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the peer asks for more than it reads")
+    }
+}
+
 /// Chunk stream of protocol control messages.
 const CONTROL_CHUNK_STREAM: u32 = 2;
+/// Bytes of the queue's memory that stay when it is empty: handshake and commands need it once.
+const KEPT_BYTES: usize = 512;
 /// Chunk stream of commands.
 const COMMAND_CHUNK_STREAM: u32 = 3;
 
 /// Bytes that wait to be sent, whole messages only.
 pub(super) struct ControlQueue {
-    bytes: Vec<u8, RTMP_CONTROL_BYTES>,
+    /// Never more than [`RTMP_CONTROL_BYTES`].
+    bytes: Vec<u8>,
     sent: usize,
     chunk_bytes: u32,
 }
@@ -54,6 +63,7 @@ impl ControlQueue {
         self.sent = self.sent.saturating_add(count).min(self.bytes.len());
         if self.sent == self.bytes.len() {
             self.bytes.clear();
+            self.bytes.shrink_to(KEPT_BYTES);
             self.sent = 0;
         }
     }
@@ -65,14 +75,25 @@ impl ControlQueue {
 
     /// Bytes as they are.
     pub fn raw(&mut self, bytes: &[u8]) -> Result<(), QueueFull> {
-        if self.bytes.capacity().saturating_sub(self.bytes.len()) < bytes.len() && self.sent > 0 {
+        let room = RTMP_CONTROL_BYTES.saturating_sub(self.bytes.len());
+        if room < bytes.len() && self.sent > 0 {
             // What is sent makes room.
             let pending = self.bytes.len().saturating_sub(self.sent);
             self.bytes.rotate_left(self.sent);
             self.bytes.truncate(pending);
             self.sent = 0;
         }
-        self.bytes.extend_from_slice(bytes).map_err(|_| QueueFull)
+        let whole = self.bytes.len().saturating_add(bytes.len());
+        if whole > RTMP_CONTROL_BYTES {
+            return Err(QueueFull);
+        }
+        if whole > self.bytes.capacity() {
+            let wanted = whole.next_power_of_two().min(RTMP_CONTROL_BYTES);
+            self.bytes
+                .reserve_exact(wanted.saturating_sub(self.bytes.len()));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
     }
 
     /// A control message.

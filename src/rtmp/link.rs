@@ -47,7 +47,7 @@ impl fmt::Display for LinkError {
                 write!(f, "the peer does not speak RTMP (first byte {byte:#04x})")
             }
             Self::Chunk(error) => error.fmt(f),
-            Self::QueueFull => f.write_str("the peer asks for more than it reads"),
+            Self::QueueFull => QueueFull.fmt(f),
         }
     }
 }

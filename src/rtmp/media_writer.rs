@@ -94,8 +94,9 @@ pub(super) struct MediaWriter {
     gate: Gate,
     plan: Vec<Planned, RTMP_GATHER_MESSAGES>,
     begun: Option<Begun>,
-    /// The begun frame's pieces.
-    views: Vec<Segment, FRAME_SEGMENTS>,
+    /// The begun frame's pieces, at most [`FRAME_SEGMENTS`]. The memory is there once a frame was
+    /// taken in part.
+    views: std::vec::Vec<Segment>,
     /// Bytes of the begun message in the last write that was gathered.
     given_begun: usize,
     /// Positions looked at while parked.
@@ -129,7 +130,7 @@ impl MediaWriter {
             gate: Gate::Waiting(None),
             plan: Vec::new(),
             begun: None,
-            views: Vec::new(),
+            views: std::vec::Vec::new(),
             given_begun: 0,
             parked_to: 0,
             parked_keyframe: None,
@@ -229,28 +230,36 @@ impl MediaWriter {
     }
 
     /// Without a connection: lets go of what a later one would not start with. Keeps the frames
-    /// from the newest keyframe on, since some senders never make another of their own accord.
+    /// from the newest keyframe on, since some senders never make another of their own accord, and
+    /// the sound of a second before it.
     pub fn park(&mut self, now: Instant, log: &FrameLog) {
-        let place = &mut self.place;
-        place.cursor = place.cursor.max(log.start());
-        for position in self.parked_to.max(place.cursor)..log.end() {
+        self.place.cursor = self.place.cursor.max(log.start());
+        for position in self.parked_to.max(self.place.cursor)..log.end() {
             if is_video_keyframe(log, position) {
-                place.cursor = position;
                 self.parked_keyframe = Some(position);
             }
         }
         self.parked_to = log.end();
-        while let Some(view) = log.get(place.cursor) {
-            let limit = if self.parked_keyframe == Some(place.cursor) {
-                PARKED_KEYFRAME
-            } else {
-                PARKED
-            };
-            // With the keyframe there, what follows it stays too.
-            if now.since(view.frame().received) <= limit {
-                break;
+        while !self.is_worth_parking(now, log) {
+            self.place.cursor = self.place.cursor.saturating_add(1);
+        }
+    }
+
+    /// Whether a connection that comes later would begin with the frame at the cursor.
+    fn is_worth_parking(&self, now: Instant, log: &FrameLog) -> bool {
+        let cursor = self.place.cursor;
+        let received = |position| log.get(position).map(|view| view.frame().received);
+        let Some(here) = received(cursor) else {
+            return true;
+        };
+        let keyframe = self.parked_keyframe.filter(|position| *position >= cursor);
+        match keyframe.and_then(received) {
+            Some(at_keyframe) => {
+                let lead = at_keyframe.since(here) <= PARKED && !self.joining;
+                let fresh = now.since(at_keyframe) <= PARKED_KEYFRAME;
+                fresh && (lead || keyframe == Some(cursor))
             }
-            place.cursor = place.cursor.saturating_add(1);
+            None => now.since(here) <= PARKED,
         }
     }
 
@@ -505,9 +514,13 @@ impl MediaWriter {
         if let Body::Frame { position, .. } = planned.body {
             match log.get(position) {
                 // A frame of more pieces was passed over.
-                Some(view) => self
-                    .views
-                    .extend(view.segments().take(FRAME_SEGMENTS).cloned()),
+                Some(view) => {
+                    let pieces = view.segments().take(FRAME_SEGMENTS);
+                    // In steps, so that frames of about the same size do not ask for more.
+                    let count = pieces.clone().count().next_multiple_of(64);
+                    self.views.reserve_exact(count);
+                    self.views.extend(pieces.cloned());
+                }
                 None => self.torn = true,
             }
         }

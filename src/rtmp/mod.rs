@@ -6,7 +6,10 @@
 
 #![forbid(unsafe_code)]
 
+mod answers;
+mod asked;
 mod auth;
+mod commands;
 mod control_queue;
 mod gather;
 mod handshake;
@@ -20,9 +23,10 @@ mod retry;
 mod viewer;
 mod words;
 
+pub use asked::Name;
 pub use heard::FourCcs;
 pub use media_writer::MediaCounters;
-pub use player::{Name, Player, PlayerEvent};
+pub use player::{Player, PlayerEvent};
 pub use publisher::{Publisher, PublisherConfig, PublisherCounters, PublisherEvent, RtmpStatus};
 pub use viewer::{Viewer, ViewerEvent};
 pub use words::Reason;

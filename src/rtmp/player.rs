@@ -1,7 +1,7 @@
 //! One viewer of the local play-out: the server's side of a connection that plays a stream.
 //!
-//! Handshake, `connect`, `createStream`, `play`, then the same media as a publisher sends. `getStreamLength`
-//! and `FCSubscribe` are answered, `seek`, `pause` and buffer lengths change nothing (the stream is
+//! Handshake, `connect`, `createStream`, `play`, then the same media as a publisher sends.
+//! `getStreamLength` and `FCSubscribe` are answered, `seek`, `pause` and buffer lengths change nothing (the stream is
 //! live), `publish` is refused. A viewer that names no stream within ten seconds, or takes nothing
 //! of what waits for it for fifteen, is closed. One stream at a time on a connection.
 
@@ -17,29 +17,23 @@
 
 use core::time::Duration;
 
-use heapless::{Deque, String};
+use heapless::Deque;
 
 use crate::base::frame_log::FrameLog;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
-use crate::limits::{RTMP_CHUNK_BYTES, RTMP_NAME_BYTES};
-use crate::rtmp::link::{Link, LinkError, WINDOW_BYTES};
+use crate::rtmp::answers::{self, STREAM_ID};
+use crate::rtmp::asked::{Asked, Name, read};
+use crate::rtmp::link::{Link, LinkError};
 use crate::rtmp::media_place::Form;
 use crate::rtmp::media_writer::{MediaCounters, MediaWriter};
 use crate::rtmp::words::{Reason, reason};
-use crate::wire::rtmp_chunk::Incoming;
-use crate::wire::rtmp_message::{Command, Control, kind};
+use crate::wire::rtmp_message::kind;
 
 /// How long a client may take from its connection to the name of a stream.
 const ASK_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the owner may take to find the stream, and the farewell to be taken.
 const END_PATIENCE: Duration = Duration::from_secs(2);
-
-/// The one message stream of a connection.
-const STREAM_ID: u32 = 1;
-
-/// The name of an application or stream.
-pub type Name = String<RTMP_NAME_BYTES>;
 
 /// What the owner is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,33 +78,6 @@ enum State {
         until: Instant,
     },
     Closed,
-}
-
-/// A client's command, as far as it matters.
-enum Asked {
-    Connect {
-        app: Option<Name>,
-        amf3: bool,
-    },
-    CreateStream,
-    Play {
-        name: Option<Name>,
-    },
-    Publish,
-    /// Answered with a number.
-    Length,
-    Subscribe {
-        name: Option<Name>,
-    },
-    Pause {
-        on: bool,
-    },
-    Seek,
-    CloseStream,
-    /// Not known; refused when an answer is wanted.
-    Unknown,
-    /// Needs nothing.
-    Nothing,
 }
 
 /// One viewer's connection. About 40 KiB: keep it boxed.
@@ -206,7 +173,7 @@ impl Player {
         if !matches!(self.state, State::Finding { .. }) {
             return;
         }
-        if let Err(error) = self.say_start() {
+        if let Err(error) = answers::start(&mut self.link.queue) {
             return self.close(reason(format_args!("{error}")));
         }
         self.media.set_expect_video(expect_video);
@@ -302,7 +269,7 @@ impl Player {
             && self.media.is_finished()
         {
             self.state = State::Ending { until, said: true };
-            if let Err(error) = self.say_end() {
+            if let Err(error) = answers::end(&mut self.link.queue) {
                 self.close(reason(format_args!("{error}")));
                 return 0;
             }
@@ -367,12 +334,12 @@ impl Player {
                 amf3,
             } if self.app.is_none() => {
                 self.app = Some(app);
-                self.answer_connect(transaction, amf3)?;
+                answers::connect(&mut self.link.queue, transaction, amf3)?;
             }
             // A second connect, or one with a name that is too long.
-            Asked::Connect { .. } => self.answer_error(transaction)?,
-            Asked::CreateStream => self.answer_number(transaction, Some(STREAM_ID))?,
-            Asked::Length => self.answer_number(transaction, Some(0))?,
+            Asked::Connect { .. } => answers::error(&mut self.link.queue, transaction)?,
+            Asked::CreateStream => answers::number(&mut self.link.queue, transaction, STREAM_ID)?,
+            Asked::Length => answers::number(&mut self.link.queue, transaction, 0)?,
             Asked::Play { name } => match (self.state, self.app.clone(), name) {
                 (State::Asking { .. }, Some(app), Some(name)) => {
                     self.state = State::Finding {
@@ -431,96 +398,16 @@ impl Player {
                     self.push(PlayerEvent::Stopped);
                 }
             }
-            Asked::Unknown => self.answer_error(transaction)?,
+            Asked::Unknown => answers::error(&mut self.link.queue, transaction)?,
             Asked::Nothing => {}
         }
-        Ok(())
-    }
-
-    fn answer_connect(&mut self, transaction: f64, amf3: bool) -> Result<(), LinkError> {
-        let queue = &mut self.link.queue;
-        queue.control(Control::WindowAckSize(WINDOW_BYTES))?;
-        queue.control(Control::SetPeerBandwidth {
-            window: WINDOW_BYTES,
-            limit: 2,
-        })?;
-        queue.control(Control::SetChunkSize(RTMP_CHUNK_BYTES as u32))?;
-        queue.command(kind::COMMAND, 0, |body| {
-            body.string(&["_result"]).number(transaction).object();
-            body.name("fmsVer").string(&["FMS/3,0,1,123"]);
-            body.name("capabilities").number(31.0).end();
-            body.object().name("level").string(&["status"]);
-            body.name("code").string(&["NetConnection.Connect.Success"]);
-            body.name("description").string(&["Connection succeeded."]);
-            body.name("objectEncoding")
-                .number(if amf3 { 3.0 } else { 0.0 })
-                .end();
-        })?;
-        Ok(())
-    }
-
-    fn answer_number(&mut self, transaction: f64, number: Option<u32>) -> Result<(), LinkError> {
-        self.link.queue.command(kind::COMMAND, 0, |body| {
-            body.string(&["_result"]).number(transaction).null();
-            body.number(number.map_or(0.0, f64::from));
-        })?;
-        Ok(())
-    }
-
-    fn answer_error(&mut self, transaction: f64) -> Result<(), LinkError> {
-        if transaction == 0.0 {
-            return Ok(());
-        }
-        self.link.queue.command(kind::COMMAND, 0, |body| {
-            body.string(&["_error"]).number(transaction).null().object();
-            body.name("level").string(&["error"]);
-            body.name("code").string(&["NetConnection.Call.Failed"]);
-            body.name("description").string(&["not known here"]).end();
-        })?;
-        Ok(())
-    }
-
-    fn say_start(&mut self) -> Result<(), LinkError> {
-        let queue = &mut self.link.queue;
-        queue.control(Control::StreamBegin(STREAM_ID))?;
-        queue.status(
-            STREAM_ID,
-            "status",
-            "NetStream.Play.Reset",
-            "playing a live stream",
-        )?;
-        queue.status(
-            STREAM_ID,
-            "status",
-            "NetStream.Play.Start",
-            "the stream starts",
-        )?;
-        queue.command(kind::DATA, STREAM_ID, |body| {
-            body.string(&["|RtmpSampleAccess"])
-                .boolean(true)
-                .boolean(true);
-        })?;
-        Ok(())
-    }
-
-    fn say_end(&mut self) -> Result<(), LinkError> {
-        let queue = &mut self.link.queue;
-        queue.command(kind::DATA, STREAM_ID, |body| {
-            body.string(&["onPlayStatus"]).object();
-            body.name("level").string(&["status"]);
-            body.name("code").string(&["NetStream.Play.Complete"]).end();
-        })?;
-        queue.control(Control::StreamEof(STREAM_ID))?;
-        let words = "the stream is over";
-        queue.status(STREAM_ID, "status", "NetStream.Play.UnpublishNotify", words)?;
-        queue.status(STREAM_ID, "status", "NetStream.Play.Stop", words)?;
         Ok(())
     }
 
     fn refuse(&mut self, now: Instant, code: &str, words: &str) {
         self.ended = reason(format_args!("{words} ({code})"));
         if let Err(error) = self.link.queue.status(STREAM_ID, "error", code, words) {
-            return self.close(reason(format_args!("{}", LinkError::from(error))));
+            return self.close(reason(format_args!("{error}")));
         }
         self.media.stop();
         self.state = State::Refusing {
@@ -541,63 +428,4 @@ impl Player {
             let _ = self.events.push_back(event);
         }
     }
-}
-
-fn read(incoming: &Incoming<'_>) -> Option<(Asked, f64)> {
-    let Incoming::Message { head, body } = incoming else {
-        return None;
-    };
-    let command = Command::parse(head.kind, body)?;
-    let asked = match command.name {
-        "connect" => {
-            let object = command.object();
-            let app = object
-                .and_then(|object| object.get_str("app"))
-                .unwrap_or_default();
-            let encoding = object.and_then(|object| object.get("objectEncoding"));
-            let amf3 = encoding.and_then(|encoding| encoding.as_number()) == Some(3.0);
-            Asked::Connect {
-                app: name(app),
-                amf3,
-            }
-        }
-        "createStream" => Asked::CreateStream,
-        "play" => Asked::Play {
-            name: command
-                .first_string()
-                .and_then(name)
-                .filter(|name| !name.is_empty()),
-        },
-        "publish" | "FCPublish" | "releaseStream" => {
-            // Only `publish` itself is refused; the others are a publisher's preliminaries.
-            if command.name == "publish" {
-                Asked::Publish
-            } else {
-                Asked::Unknown
-            }
-        }
-        "getStreamLength" => Asked::Length,
-        "FCSubscribe" => Asked::Subscribe {
-            name: command.first_string().and_then(name),
-        },
-        "pause" | "pauseRaw" => {
-            let mut arguments = command.arguments;
-            let _ = arguments.value();
-            let on = arguments.value().ok().and_then(|value| value.as_bool());
-            Asked::Pause {
-                on: on.unwrap_or(true),
-            }
-        }
-        "seek" => Asked::Seek,
-        "closeStream" | "deleteStream" => Asked::CloseStream,
-        "_result" | "_error" | "onStatus" | "receiveAudio" | "receiveVideo" => Asked::Nothing,
-        _ => Asked::Unknown,
-    };
-    Some((asked, command.transaction))
-}
-
-/// A name without query and outer slashes; `None` when it is too long.
-fn name(text: &str) -> Option<Name> {
-    let plain = text.split_once('?').map_or(text, |(plain, _)| plain);
-    Name::try_from(plain.trim_matches('/')).ok()
 }

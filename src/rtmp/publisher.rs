@@ -25,16 +25,15 @@ use heapless::Deque;
 use crate::base::frame_log::FrameLog;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
-use crate::limits::RTMP_CHUNK_BYTES;
 use crate::rtmp::auth::{self, AuthAnswer, AuthQuery};
+use crate::rtmp::commands::{self, CONNECT, CREATE_STREAM, PUBLISH};
 use crate::rtmp::control_queue::QueueFull;
 use crate::rtmp::heard::{FourCcs, Heard, Refusal};
-use crate::rtmp::link::{Link, WINDOW_BYTES};
+use crate::rtmp::link::Link;
 use crate::rtmp::media_place::Form;
 use crate::rtmp::media_writer::{MediaCounters, MediaWriter};
 use crate::rtmp::retry::Retry;
 use crate::rtmp::words::{Reason, reason};
-use crate::wire::rtmp_message::{Control, kind};
 use crate::wire::rtmp_url::{RtmpUrl, StreamKey};
 
 /// How long the TCP connection may take.
@@ -49,16 +48,6 @@ const LASTING: Duration = Duration::from_secs(10);
 /// How long an accepted stream must last before it is called active: some servers accept every
 /// name and close the connection in the same breath (nginx-rtmp with `deny publish`).
 const PROOF: Duration = Duration::from_millis(300);
-
-/// What this side could send to a server that knows Enhanced RTMP.
-const FOURCCS: [&str; 1] = ["avc1"];
-
-const CONNECT: u32 = 1;
-const RELEASE: u32 = 2;
-const FC_PUBLISH: u32 = 3;
-const CREATE_STREAM: u32 = 4;
-const PUBLISH: u32 = 5;
-const END: u32 = 6;
 
 /// What to publish, and where.
 #[derive(Clone, Debug)]
@@ -524,73 +513,28 @@ impl Publisher {
     }
 
     fn ask_connect(&mut self, now: Instant) -> Result<(), QueueFull> {
-        let Some(link) = &mut self.link else {
-            return Ok(());
-        };
-        let url = &self.config.url;
-        let app = url.app_with_query();
-        let (join, auth) = match &self.auth {
-            Some(auth) => (if app.contains('?') { "&" } else { "?" }, auth.as_str()),
-            None => ("", ""),
-        };
-        link.queue.command(kind::COMMAND, 0, |body| {
-            body.string(&["connect"])
-                .number(f64::from(CONNECT))
-                .object();
-            body.name("app").string(&[app, join, auth]);
-            body.name("type").string(&["nonprivate"]);
-            body.name("flashVer").string(&[
-                "FMLE/3.0 (compatible; trunkcast ",
-                env!("CARGO_PKG_VERSION"),
-                ")",
-            ]);
-            body.name("tcUrl").string(&[url.tc_url(), join, auth]);
-            body.name("fourCcList").strict_array(FOURCCS.len() as u32);
-            for fourcc in FOURCCS {
-                body.string(&[fourcc]);
-            }
-            body.end();
-        })?;
-        self.asking(now, CONNECT);
+        if let Some(link) = &mut self.link {
+            let auth = self.auth.as_ref().map(AuthQuery::as_str);
+            commands::connect(&mut link.queue, &self.config.url, auth)?;
+            self.asking(now, CONNECT);
+        }
         Ok(())
     }
 
     fn ask_stream(&mut self, now: Instant) -> Result<(), QueueFull> {
-        let Some(link) = &mut self.link else {
-            return Ok(());
-        };
-        let key = self.config.stream_name.reveal();
-        link.queue.control(Control::WindowAckSize(WINDOW_BYTES))?;
-        link.queue
-            .control(Control::SetChunkSize(RTMP_CHUNK_BYTES as u32))?;
-        for (name, transaction) in [("releaseStream", RELEASE), ("FCPublish", FC_PUBLISH)] {
-            link.queue.command(kind::COMMAND, 0, |body| {
-                body.string(&[name])
-                    .number(f64::from(transaction))
-                    .null()
-                    .string(&[key]);
-            })?;
+        if let Some(link) = &mut self.link {
+            commands::create_stream(&mut link.queue, &self.config.stream_name)?;
+            self.asking(now, CREATE_STREAM);
         }
-        link.queue.command(kind::COMMAND, 0, |body| {
-            body.string(&["createStream"])
-                .number(f64::from(CREATE_STREAM))
-                .null();
-        })?;
-        self.asking(now, CREATE_STREAM);
         Ok(())
     }
 
     fn ask_publish(&mut self, now: Instant, stream_id: u32) -> Result<(), QueueFull> {
-        let Some(link) = &mut self.link else {
-            return Ok(());
-        };
-        let key = self.config.stream_name.reveal();
-        self.stream_id = stream_id;
-        link.queue.command(kind::COMMAND, stream_id, |body| {
-            body.string(&["publish"]).number(f64::from(PUBLISH)).null();
-            body.string(&[key]).string(&["live"]);
-        })?;
-        self.asking(now, PUBLISH);
+        if let Some(link) = &mut self.link {
+            self.stream_id = stream_id;
+            commands::publish(&mut link.queue, &self.config.stream_name, stream_id)?;
+            self.asking(now, PUBLISH);
+        }
         Ok(())
     }
 
@@ -664,23 +608,9 @@ impl Publisher {
     }
 
     fn say_farewell(&mut self) -> Result<(), QueueFull> {
-        let Some(link) = &mut self.link else {
-            return Ok(());
-        };
-        let key = self.config.stream_name.reveal();
-        link.queue.command(kind::COMMAND, 0, |body| {
-            body.string(&["FCUnpublish"])
-                .number(f64::from(END))
-                .null()
-                .string(&[key]);
-        })?;
-        let stream_id = self.stream_id;
-        link.queue.command(kind::COMMAND, 0, |body| {
-            body.string(&["deleteStream"])
-                .number(f64::from(END + 1))
-                .null();
-            body.number(f64::from(stream_id));
-        })?;
+        if let Some(link) = &mut self.link {
+            commands::farewell(&mut link.queue, &self.config.stream_name, self.stream_id)?;
+        }
         if let State::Stopping { said, .. } = &mut self.state {
             *said = true;
         }

@@ -26,7 +26,7 @@
 use core::time::Duration;
 
 use crate::base::time::Instant;
-use crate::limits::REORDER_PACKETS;
+use crate::limits::{REORDER_AUDIO_PACKETS, REORDER_PACKETS};
 use crate::rtp::source::Arrival;
 
 /// The shortest time that a gap is waited on.
@@ -48,6 +48,7 @@ pub const LATE_PACKETS: u16 = 128;
 const EARLIER_PACKETS: u16 = 16;
 
 const _: () = assert!(REORDER_PACKETS.is_power_of_two() && REORDER_PACKETS <= 128);
+const _: () = assert!(REORDER_AUDIO_PACKETS.is_power_of_two());
 
 /// What the reorder buffer saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,14 +88,14 @@ pub enum Before {
     Gap,
 }
 
-/// Puts one source's packets in sequence. About 6 KiB.
+/// Puts one source's packets in sequence. About 6 KiB for video.
 #[derive(Debug)]
 pub struct Reorder {
     /// The sequence number whose turn it is, once a packet was seen.
     next: Option<u16>,
     /// Handed over before anything held.
     ready: Option<Arrival>,
-    held: [Option<Arrival>; REORDER_PACKETS],
+    held: Box<[Option<Arrival>]>,
     count: usize,
     /// When the gap in front is given up, while there is one.
     deadline: Option<Instant>,
@@ -118,12 +119,22 @@ impl Default for Reorder {
 }
 
 impl Reorder {
-    /// An empty buffer that starts with the first packet it gets.
+    /// An empty buffer for video, which starts with the first packet it gets.
     pub fn new() -> Self {
+        Self::with_room(REORDER_PACKETS)
+    }
+
+    /// An empty buffer for audio.
+    pub fn for_audio() -> Self {
+        Self::with_room(REORDER_AUDIO_PACKETS)
+    }
+
+    /// `room` is a power of two, so that places go on across the wrap of sequence numbers.
+    fn with_room(room: usize) -> Self {
         Self {
             next: None,
             ready: None,
-            held: [const { None }; REORDER_PACKETS],
+            held: (0..room).map(|_| None).collect(),
             count: 0,
             deadline: None,
             jump: [None, None],
@@ -181,7 +192,7 @@ impl Reorder {
             self.step(1, true);
             self.ready = Some(arrival);
             self.set_deadline();
-        } else if usize::from(ahead) < REORDER_PACKETS {
+        } else if usize::from(ahead) < self.held.len() {
             self.refute_jump();
             self.keep(arrival);
             self.set_deadline();
@@ -246,7 +257,7 @@ impl Reorder {
             let next = self.next.unwrap_or_default();
             let ahead = arrival.header.sequence.wrapping_sub(next);
             assert!(
-                usize::from(ahead) < REORDER_PACKETS,
+                usize::from(ahead) < self.held.len(),
                 "a packet is held outside the window"
             );
         }
@@ -258,7 +269,8 @@ impl Reorder {
     }
 
     fn slot(&mut self, sequence: u16) -> Option<&mut Option<Arrival>> {
-        self.held.get_mut(usize::from(sequence) % REORDER_PACKETS)
+        let place = usize::from(sequence).checked_rem(self.held.len())?;
+        self.held.get_mut(place)
     }
 
     fn keep(&mut self, arrival: Arrival) {

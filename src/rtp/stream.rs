@@ -137,7 +137,10 @@ impl Stream {
             source: SourceLock::new(config.remote_rtp),
             ssrc: None,
             reception: None,
-            reorder: Reorder::new(),
+            reorder: match track {
+                Track::Audio => Reorder::for_audio(),
+                Track::Video => Reorder::new(),
+            },
             media: Media::new(&config.codec),
             telephone: TelephoneEvents::default(),
             events: Deque::new(),

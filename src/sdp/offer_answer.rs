@@ -50,7 +50,7 @@ pub struct OfferAnswer {
     sent: Option<Session>,
     /// The first address we sent, which the `o=` line keeps.
     origin: Option<IpAddr>,
-    pending: Option<PendingOffer>,
+    pending: Option<Box<PendingOffer>>,
     /// The formats of each line of their last offer.
     theirs: Vec<String>,
     current: Negotiated,
@@ -156,10 +156,10 @@ impl OfferAnswer {
             }
         }
         let sdp = self.send(local.address, None, medias);
-        self.pending = Some(PendingOffer {
+        self.pending = Some(Box::new(PendingOffer {
             lines,
             local: local.address,
-        });
+        }));
         Ok(sdp)
     }
 

@@ -37,8 +37,11 @@ use crate::sdp::PlanError;
 /// How long calls and streams have to end cleanly after a stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Datagrams read at once while packets are handled as they come: more seldom wait.
+const QUIET_BATCH: usize = 4;
+
 /// How often other tasks get a turn while media flows.
-const BREATH_INTERVAL: Duration = Duration::from_millis(10);
+const BREATH_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How often the names of PBXs are resolved again.
 const LOOK_UP_INTERVAL: Duration = Duration::from_secs(60);
@@ -281,12 +284,17 @@ impl Daemon {
         for conn in std::mem::take(&mut self.unfinished) {
             self.read_stream(now, conn);
         }
+        // Media first: what a caller sent before its BYE belongs to the stream.
+        for at in 0..count {
+            let ready = self.sockets.epoll.ready(at);
+            if let Token::Media(call, track, port) = Token::unpack(ready.token) {
+                media_packets += self.read_media(now, call, track, port);
+            }
+        }
         for at in 0..count {
             let ready = self.sockets.epoll.ready(at);
             match Token::unpack(ready.token) {
-                Token::Media(call, track, port) => {
-                    media_packets += self.read_media(now, call, track, port);
-                }
+                Token::Media(..) => {}
                 Token::SipUdp(place) => self.read_sip(now, place as usize),
                 Token::Listener(place) => self.accept(now, place as usize),
                 Token::Stream(conn) => self.stream_ready(now, conn, ready),
@@ -329,7 +337,12 @@ impl Daemon {
         let Some(socket) = self.sockets.media.socket(call, track, port) else {
             return 0;
         };
-        let Ok(count) = self.batch.receive(socket.as_fd(), &self.pool) else {
+        let room = if self.pace.is_busy() {
+            RECEIVE_BATCH
+        } else {
+            QUIET_BATCH
+        };
+        let Ok(count) = self.batch.receive(socket.as_fd(), &self.pool, room) else {
             return 0;
         };
         for at in 0..count.min(RECEIVE_BATCH) {

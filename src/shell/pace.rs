@@ -25,14 +25,15 @@ const GATHER: Duration = Duration::from_millis(1);
 /// How long after the last media packet the loop goes on polling.
 const LINGER: Duration = Duration::from_millis(100);
 
-/// The longest wait outside the reactor, so that its other tasks are never late by more.
-const POLL: Duration = Duration::from_millis(10);
+/// The longest wait outside the reactor, so that its other tasks are never late by more. Shorter
+/// ones would cost wake-ups between the packets of a single call.
+const POLL: Duration = Duration::from_millis(50);
 
-/// The span over which packets are counted.
-const SPAN: Duration = Duration::from_millis(20);
+/// The span over which packets are counted: long enough that one large keyframe is no load.
+const SPAN: Duration = Duration::from_millis(200);
 
 /// Packets a span from which on they gather: the rate of about four video calls.
-const BUSY: u32 = 22;
+const BUSY: u32 = 220;
 
 /// Watches the rate of media packets.
 #[derive(Debug, Default)]
@@ -61,6 +62,11 @@ impl Pace {
         }
     }
 
+    /// Whether packets gather.
+    pub fn is_busy(&self) -> bool {
+        self.busy
+    }
+
     /// How to wait for the next wake-up; `deadline` is the gateway's next.
     pub fn wait(&self, now: Instant, deadline: Option<Instant>) -> Wait {
         let until = deadline.map_or(POLL, |at| at.since(now)).min(POLL);
@@ -80,7 +86,7 @@ mod tests {
 
     fn run(packets_a_milli: u32) -> Pace {
         let mut pace = Pace::default();
-        for milli in 1..200 {
+        for milli in 1..=400 {
             pace.woke(Instant::from_millis(milli), packets_a_milli);
         }
         pace
@@ -100,9 +106,9 @@ mod tests {
     #[test]
     fn load_gathers_up_to_a_millisecond() {
         let pace = run(14);
-        let wait = pace.wait(Instant::from_micros(199_300), None);
+        let wait = pace.wait(Instant::from_micros(400_300), None);
         assert_eq!(wait, Wait::Gather(Duration::from_micros(700)));
-        let late = pace.wait(Instant::from_micros(201_000), None);
+        let late = pace.wait(Instant::from_micros(402_000), None);
         assert_eq!(late, Wait::Gather(Duration::ZERO));
     }
 

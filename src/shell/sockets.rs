@@ -205,9 +205,7 @@ impl Outlet for Sockets {
     }
 
     fn close(&mut self, conn: ConnId) {
-        // What fits the kernel's buffer still goes out.
-        let _ = self.streams.flush(conn);
-        self.streams.remove(conn);
+        self.streams.finish(conn);
     }
 
     fn open_media(

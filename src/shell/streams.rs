@@ -1,7 +1,7 @@
 //! The table of TCP connections, in and out.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ use super::sys::{Epoll, Interest};
 use super::token::Token;
 use crate::base::ids::ConnId;
 use crate::limits::{STREAM_PENDING_BYTES, STREAMS};
+
+/// Reads of leftover input before a connection is closed.
+const FINISH_READS: usize = 16;
 
 /// How a connection attempt stands.
 #[derive(Debug, PartialEq, Eq)]
@@ -164,6 +167,23 @@ impl Streams {
             }
         }
         Ok(true)
+    }
+
+    /// Ends a connection so that what was written still arrives: a socket that is closed with
+    /// unread input resets the connection, and the peer may lose our last words.
+    pub fn finish(&mut self, conn: ConnId) {
+        // What fits the kernel's buffer goes out; nothing more can be done about the rest.
+        let _ = self.flush(conn);
+        if let Some(State::Open(socket)) = self.get_mut(conn).map(|stream| &mut stream.state) {
+            let _ = socket.shutdown(Shutdown::Write);
+            let mut unread = [0; 4_096];
+            for _ in 0..FINISH_READS {
+                if !matches!(socket.read(&mut unread), Ok(1..)) {
+                    break;
+                }
+            }
+        }
+        self.remove(conn);
     }
 
     /// Closes and forgets a connection.

@@ -150,11 +150,16 @@ impl Default for ReceiveBatch {
 }
 
 impl ReceiveBatch {
-    /// Reads the datagrams that wait at a socket, at most [`RECEIVE_BATCH`]; their count.
+    /// Reads the datagrams that wait at a socket, at most `most` and [`RECEIVE_BATCH`]; their count.
     ///
     /// With an empty pool one datagram is read and thrown away, so that a full pool never leaves a
     /// socket readable for ever.
-    pub fn receive(&mut self, socket: BorrowedFd<'_>, pool: &PacketPool) -> io::Result<usize> {
+    pub fn receive(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        pool: &PacketPool,
+        most: usize,
+    ) -> io::Result<usize> {
         let mut iovecs = [libc::iovec {
             iov_base: std::ptr::null_mut(),
             iov_len: 0,
@@ -163,7 +168,7 @@ impl ReceiveBatch {
         let mut headers: [libc::mmsghdr; RECEIVE_BATCH] =
             unsafe { MaybeUninit::zeroed().assume_init() };
         let mut room = 0;
-        for at in 0..RECEIVE_BATCH {
+        for at in 0..most.min(RECEIVE_BATCH) {
             if self.packets[at].is_none() {
                 self.packets[at] = pool.take();
             }
@@ -307,11 +312,18 @@ mod tests {
         }
         let pool = PacketPool::new(RECEIVE_BATCH);
         let mut batch = ReceiveBatch::default();
-        assert_eq!(batch.receive(receiver.as_fd(), &pool).unwrap(), 3);
+        assert_eq!(
+            batch
+                .receive(receiver.as_fd(), &pool, RECEIVE_BATCH)
+                .unwrap(),
+            3
+        );
         let (packet, from) = batch.take(1).unwrap();
         assert_eq!(&*packet, b"two");
         assert_eq!(from, sender.local_addr().unwrap());
-        let error = batch.receive(receiver.as_fd(), &pool).unwrap_err();
+        let error = batch
+            .receive(receiver.as_fd(), &pool, RECEIVE_BATCH)
+            .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 
@@ -325,7 +337,7 @@ mod tests {
         let mut batch = ReceiveBatch::default();
         assert_eq!(
             batch
-                .receive(receiver.as_fd(), &PacketPool::new(4))
+                .receive(receiver.as_fd(), &PacketPool::new(4), RECEIVE_BATCH)
                 .unwrap(),
             1
         );
@@ -343,13 +355,13 @@ mod tests {
         let mut batch = ReceiveBatch::default();
         assert_eq!(
             batch
-                .receive(receiver.as_fd(), &PacketPool::new(0))
+                .receive(receiver.as_fd(), &PacketPool::new(0), RECEIVE_BATCH)
                 .unwrap(),
             0
         );
         assert_eq!(batch.pool_empty, 1);
         let error = batch
-            .receive(receiver.as_fd(), &PacketPool::new(0))
+            .receive(receiver.as_fd(), &PacketPool::new(0), RECEIVE_BATCH)
             .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }

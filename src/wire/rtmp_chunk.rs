@@ -5,8 +5,9 @@
 //! with the extended timestamp repeated. Read: formats 0 to 3 with extended timestamps, interleaved
 //! chunk streams, any split of the bytes.
 //!
-//! Memory is fixed: control, command and data messages are put together up to
-//! [`RTMP_COMMAND_BYTES`]; everything else passes through in parts, without a buffer.
+//! Memory is bounded: control, command and data messages are put together up to
+//! [`RTMP_COMMAND_BYTES`]; everything else passes through in parts, without a buffer. A buffer is
+//! as large as its message, and short ones are kept for the next.
 
 #![cfg_attr(
     not(test),
@@ -34,6 +35,9 @@ const EXTENDED: u32 = 0x00ff_ffff;
 /// Bytes at the start of a message that are kept even when it is not put together; every control
 /// message fits.
 const START_BYTES: usize = 16;
+
+/// Bytes of a command's buffer that stay when it is read.
+const KEPT_BYTES: usize = 512;
 
 /// The bytes that make a message into chunks: the header of its first chunk and that of the others.
 #[derive(Clone, Debug)]
@@ -155,7 +159,8 @@ struct ChunkStream {
 #[derive(Default)]
 struct Assembly {
     used: bool,
-    bytes: Vec<u8, RTMP_COMMAND_BYTES>,
+    /// Never more than [`RTMP_COMMAND_BYTES`].
+    bytes: std::vec::Vec<u8>,
 }
 
 /// Puts messages together from chunks.
@@ -441,6 +446,7 @@ impl Dechunker {
         let assembly = self.assemblies.get_mut(at)?;
         assembly.used = true;
         assembly.bytes.clear();
+        assembly.bytes.reserve_exact(length);
         Some(at)
     }
 
@@ -466,8 +472,8 @@ impl Dechunker {
             .and_then(|assembly| self.assemblies.get_mut(assembly))
         {
             Some(assembly) => {
-                // A message that does not fit got no buffer.
-                let _ = assembly.bytes.extend_from_slice(bytes);
+                // There is room for the whole message, and chunks never hold more.
+                assembly.bytes.extend_from_slice(bytes);
                 None
             }
             None if fits_start(&stream.head) => None,
@@ -539,6 +545,7 @@ impl Dechunker {
         {
             assembly.used = false;
             assembly.bytes.clear();
+            assembly.bytes.shrink_to(KEPT_BYTES);
         }
     }
 }

@@ -8,7 +8,7 @@ use trunkcast::wire::rtcp::{self, RtcpPacket};
 
 use super::outlet::SentMedia;
 use super::{Phone, World};
-use crate::rtp_support::{AUDIO_TYPE, Form, VideoSender, packet};
+use crate::rtp_support::{AUDIO_TYPE, Form, VIDEO_TYPE, VideoSender, packet};
 
 /// What a phone sends while it films.
 pub struct Camera {
@@ -16,6 +16,7 @@ pub struct Camera {
     pub keyframe_interval: usize,
     /// Whether a picture loss indication makes a keyframe.
     pub obeys: bool,
+    pub video_type: u8,
     pub with_video: bool,
     pub with_audio: bool,
     pictures: usize,
@@ -29,6 +30,7 @@ impl Camera {
             video: VideoSender::new(Form::Fragments, seed),
             keyframe_interval: 25,
             obeys: false,
+            video_type: VIDEO_TYPE,
             with_video: true,
             with_audio: true,
             pictures: 0,
@@ -41,27 +43,32 @@ impl Camera {
     pub fn film(&mut self, world: &mut World, phone: &Phone, time: Duration) {
         let until = world.now + time;
         while world.now < until {
-            if self.with_video && self.sounds.is_multiple_of(2) {
-                let asked = world.outlet.sent_media[self.seen.min(world.outlet.sent_media.len())..]
-                    .iter()
-                    .any(|sent| asks(sent));
-                self.seen = world.outlet.sent_media.len();
-                let due = self.pictures.is_multiple_of(self.keyframe_interval);
-                let keyframe = due || (self.obeys && asked);
-                for bytes in self.video.picture(keyframe) {
-                    world.media(phone, Track::Video, &bytes);
-                }
-                // The sender's own step is a thirtieth of a second; here it is a twenty-fifth.
-                self.video.timestamp = self.video.timestamp.wrapping_add(600);
-                self.pictures += 1;
-            }
-            if self.with_audio {
-                let bytes = self.sound();
-                world.media(phone, Track::Audio, &bytes);
-            }
-            self.sounds += 1;
+            self.tick(world, phone);
             world.advance(Duration::from_millis(20));
         }
+    }
+
+    /// Sends what is due every 20 ms.
+    pub fn tick(&mut self, world: &mut World, phone: &Phone) {
+        if self.with_video && self.sounds.is_multiple_of(2) {
+            let seen = self.seen.min(world.outlet.sent_media.len());
+            let asked = world.outlet.sent_media[seen..].iter().any(asks);
+            self.seen = world.outlet.sent_media.len();
+            let due = self.pictures.is_multiple_of(self.keyframe_interval);
+            let keyframe = due || (self.obeys && asked);
+            for mut bytes in self.video.picture(keyframe) {
+                bytes[1] = bytes[1] & 0x80 | self.video_type;
+                world.media(phone, Track::Video, &bytes);
+            }
+            // The sender's own step is a thirtieth of a second; here it is a twenty-fifth.
+            self.video.timestamp = self.video.timestamp.wrapping_add(600);
+            self.pictures += 1;
+        }
+        if self.with_audio {
+            let bytes = self.sound();
+            world.media(phone, Track::Audio, &bytes);
+        }
+        self.sounds += 1;
     }
 
     /// The next 20 ms of A-law.

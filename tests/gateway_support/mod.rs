@@ -25,10 +25,20 @@ use trunkcast::gateway::{ConnectionKind, Gateway};
 use trunkcast::limits::Limits;
 
 pub use camera::{Camera, reports_of, sender_report};
-pub use outlet::{Defect, FakeOutlet, SentMedia};
+pub use outlet::{COUNTED, Defect, FakeOutlet, SentMedia};
 pub use phone::{Phone, headers, status};
 pub use player::PlayerPeer;
 pub use server::{Heard, Policy, RtmpServer};
+
+/// Calls the gateway, with its allocations counted if they are to be.
+macro_rules! within {
+    ($world:expr, $call:expr) => {{
+        COUNTED.set($world.counted);
+        let result = $call;
+        COUNTED.set(false);
+        result
+    }};
+}
 
 /// Where test phones call from.
 pub const PHONE: &str = "192.0.2.10:5060";
@@ -50,8 +60,15 @@ pub struct World {
     pub answers: bool,
     /// Whether tables are checked after every step; slow with many calls.
     pub checks: bool,
+    /// When publishers tried to connect.
+    pub attempts: Vec<Instant>,
+    /// Datagrams that found no packet slot.
+    pub pool_empty: u64,
+    /// Whether allocations within the gateway count.
+    pub counted: bool,
     pub rng: Rng,
     stuck: u32,
+    sip_streams: Vec<(ConnId, SocketAddr)>,
 }
 
 /// A configuration of one trunk on which the test phones may call.
@@ -87,8 +104,12 @@ impl World {
             inbox: Vec::new(),
             answers: true,
             checks: true,
+            attempts: Vec::new(),
+            pool_empty: 0,
+            counted: false,
             rng: Rng::from_number(2),
             stuck: 0,
+            sip_streams: Vec::new(),
         }
     }
 
@@ -104,8 +125,34 @@ impl World {
 
     /// A SIP datagram from a phone, and all that follows at once.
     pub fn sip(&mut self, from: SocketAddr, bytes: impl AsRef<[u8]>) {
-        self.gateway
-            .handle_sip_datagram(self.now, 0, from, bytes.as_ref(), &mut self.outlet);
+        within!(
+            self,
+            self.gateway
+                .handle_sip_datagram(self.now, 0, from, bytes.as_ref(), &mut self.outlet)
+        );
+        self.settle();
+    }
+
+    /// A phone connects by TCP.
+    pub fn sip_connect(&mut self, from: SocketAddr) -> ConnId {
+        let conn = self.outlet.accept();
+        let kind = ConnectionKind::Sip(0);
+        assert!(within!(
+            self,
+            self.gateway
+                .handle_accepted(self.now, conn, kind, from, &mut self.outlet)
+        ));
+        self.sip_streams.push((conn, from));
+        conn
+    }
+
+    /// Bytes of a phone's TCP connection.
+    pub fn sip_stream(&mut self, conn: ConnId, bytes: impl AsRef<[u8]>) {
+        within!(
+            self,
+            self.gateway
+                .handle_stream(self.now, conn, bytes.as_ref(), &mut self.outlet)
+        );
         self.settle();
     }
 
@@ -197,9 +244,13 @@ impl World {
         let Some((index, track)) = self.outlet.media_at(port & !1) else {
             return;
         };
+        self.pool_empty += u64::from(self.pool.available() == 0);
         if let Some(packet) = self.pool.copy_from(bytes) {
-            self.gateway
-                .handle_media(self.now, index, track, which, from, packet);
+            within!(
+                self,
+                self.gateway
+                    .handle_media(self.now, index, track, which, from, packet)
+            );
             self.settle();
         }
     }
@@ -209,9 +260,11 @@ impl World {
         let conn = self.outlet.accept();
         let remote = SocketAddr::from(([192, 0, 2, 50], 50_000 + self.players.len() as u16));
         let kind = ConnectionKind::Player;
-        let taken = self
-            .gateway
-            .handle_accepted(self.now, conn, kind, remote, &mut self.outlet);
+        let taken = within!(
+            self,
+            self.gateway
+                .handle_accepted(self.now, conn, kind, remote, &mut self.outlet)
+        );
         if !taken {
             self.outlet.forget(conn);
         }
@@ -225,7 +278,10 @@ impl World {
     /// Ends a connection from the far side.
     pub fn disconnect(&mut self, conn: ConnId, reason: &str) {
         self.outlet.forget(conn);
-        self.gateway.handle_disconnected(self.now, conn, reason);
+        within!(
+            self,
+            self.gateway.handle_disconnected(self.now, conn, reason)
+        );
         self.settle();
     }
 
@@ -244,7 +300,7 @@ impl World {
     pub fn settle(&mut self) {
         for round in 0.. {
             assert!(round < 1_000, "the world does not come to rest");
-            self.gateway.drain(self.now, &mut self.outlet);
+            within!(self, self.gateway.drain(self.now, &mut self.outlet));
             if !(self.deliver_sip() | self.deliver_streams()) {
                 break;
             }
@@ -269,7 +325,7 @@ impl World {
         let until = self.now + time;
         self.stuck = 0;
         loop {
-            let mut next = self.gateway.poll_timeout();
+            let mut next = within!(self, self.gateway.poll_timeout());
             for player in &self.players {
                 next = Instant::earliest(next, player.poll_timeout());
             }
@@ -279,7 +335,7 @@ impl World {
             self.stuck = if next > self.now { 0 } else { self.stuck + 1 };
             assert!(self.stuck < 1_000, "a deadline does not move");
             self.now = self.now.max(next);
-            self.gateway.handle_timeout(self.now);
+            within!(self, self.gateway.handle_timeout(self.now));
             for player in &mut self.players {
                 player.handle_timeout(self.now);
             }
@@ -295,15 +351,25 @@ impl World {
             let text = String::from_utf8(bytes).expect("what we send is text");
             if self.answers && (text.starts_with("BYE ") || text.starts_with("INFO ")) {
                 let answer = phone::respond(&text, 200);
-                self.gateway.handle_sip_datagram(
-                    self.now,
-                    0,
-                    to,
-                    answer.as_bytes(),
-                    &mut self.outlet,
+                within!(
+                    self,
+                    self.gateway.handle_sip_datagram(
+                        self.now,
+                        0,
+                        to,
+                        answer.as_bytes(),
+                        &mut self.outlet,
+                    )
                 );
             }
             self.inbox.push((to, text));
+        }
+        for (conn, from) in &self.sip_streams {
+            let bytes = self.outlet.take_written(*conn);
+            if !bytes.is_empty() {
+                let text = String::from_utf8(bytes).expect("what we send is text");
+                self.inbox.push((*from, text));
+            }
         }
         moved
     }
@@ -312,17 +378,18 @@ impl World {
         let mut moved = false;
         for conn in self.outlet.take_connecting() {
             moved = true;
+            self.attempts.push(self.now);
             match self.policy {
                 Policy::Refuse => {
                     self.outlet.forget(conn);
                     let why = "Connection refused";
-                    self.gateway.handle_disconnected(self.now, conn, why);
+                    within!(self, self.gateway.handle_disconnected(self.now, conn, why));
                 }
                 Policy::Silent => self.outlet.hold_connecting(conn),
                 policy => {
                     self.outlet.connected(conn);
                     self.servers.push(RtmpServer::new(conn, self.now, policy));
-                    self.gateway.handle_connected(self.now, conn);
+                    within!(self, self.gateway.handle_connected(self.now, conn));
                 }
             }
         }
@@ -334,8 +401,11 @@ impl World {
             let answer = server.handle_bytes(self.now, &bytes);
             moved |= !bytes.is_empty() || !answer.is_empty();
             if !answer.is_empty() {
-                self.gateway
-                    .handle_stream(self.now, server.conn, &answer, &mut self.outlet);
+                within!(
+                    self,
+                    self.gateway
+                        .handle_stream(self.now, server.conn, &answer, &mut self.outlet)
+                );
             }
         }
         for player in self.players.iter_mut().filter(|player| player.connected) {
@@ -343,8 +413,11 @@ impl World {
             let answer = player.handle_bytes(self.now, &bytes);
             moved |= !bytes.is_empty() || !answer.is_empty();
             if !answer.is_empty() {
-                self.gateway
-                    .handle_stream(self.now, player.conn, &answer, &mut self.outlet);
+                within!(
+                    self,
+                    self.gateway
+                        .handle_stream(self.now, player.conn, &answer, &mut self.outlet)
+                );
             }
             if !self.outlet.is_open(player.conn) {
                 player.connected = false;
@@ -357,7 +430,7 @@ impl World {
     /// Gives a stalled connection room again.
     pub fn unstall(&mut self, conn: ConnId) {
         self.outlet.set_room(conn, usize::MAX);
-        self.gateway.handle_writable(conn);
+        within!(self, self.gateway.handle_writable(conn));
         self.settle();
     }
 

@@ -14,6 +14,7 @@ pub struct Phone {
     pub media: SocketAddr,
     /// Body of its INVITE.
     pub sdp: String,
+    pub transport: &'static str,
     pub to_tag: Option<String>,
     pub cseq: u32,
     branch: u32,
@@ -34,6 +35,7 @@ impl Phone {
             remote: super::PHONE.parse().unwrap(),
             media,
             sdp: offer(media, "sendrecv", true),
+            transport: "UDP",
             to_tag: None,
             cseq: 1,
             branch: 0,
@@ -119,7 +121,7 @@ impl Phone {
         };
         format!(
             "{method} sip:{callee}@192.0.2.1:40000 SIP/2.0\r\n\
-             Via: SIP/2.0/UDP {remote};branch=z9hG4bK-{id}-{branch};rport\r\n\
+             Via: SIP/2.0/{transport} {remote};branch=z9hG4bK-{id}-{branch};rport\r\n\
              Max-Forwards: 70\r\n\
              From: \"Caller\" <sip:1001@192.0.2.10>;tag=from-{callee}\r\n\
              To: <sip:{callee}@192.0.2.1>{tag}\r\n\
@@ -129,6 +131,7 @@ impl Phone {
              {kind}Content-Length: {length}\r\n\r\n{body}",
             callee = self.callee,
             remote = self.remote,
+            transport = self.transport,
             branch = self.branch,
             tag = tag.unwrap_or_default(),
             id = self.call_id,

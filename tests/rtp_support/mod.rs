@@ -46,6 +46,8 @@ pub struct VideoSender {
     pub sequence: u16,
     pub timestamp: u32,
     pub rng: Rng,
+    /// Bytes that a picture's size varies by.
+    pub room: u32,
     payloader: H264Payloader,
     /// Every picture sent, in AVC form.
     pub pictures: Vec<Picture>,
@@ -67,6 +69,7 @@ impl VideoSender {
             sequence: 65_400,
             timestamp: u32::MAX - 200_000,
             rng: Rng::from_number(seed),
+            room: 5_000,
             payloader: H264Payloader::default(),
             pictures: Vec::new(),
         }
@@ -85,7 +88,7 @@ impl VideoSender {
         }
         for at in 0..slices {
             let room = if self.form == Form::Fragments {
-                5_000
+                self.room
             } else {
                 600
             };

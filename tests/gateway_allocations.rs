@@ -1,0 +1,188 @@
+//! The heap is not touched for a media packet on its way through the gateway, whoever reads the
+//! stream; and what a call costs on the heap is known.
+
+// Counting is what the allocator of this test adds.
+#![allow(unsafe_code)]
+
+mod gateway_support;
+mod rtp_support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::Duration;
+
+use gateway_support::*;
+use trunkcast::base::codec::Track;
+use trunkcast::gateway::outlet::MediaPort;
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static BYTES: Cell<i64> = const { Cell::new(0) };
+}
+
+fn count(bytes: i64, allocations: u64) {
+    if COUNTED.get() {
+        ALLOCATIONS.set(ALLOCATIONS.get() + allocations);
+        BYTES.set(BYTES.get() + bytes);
+    }
+}
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as i64, 1);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as i64), 0);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Runs with the count on; what the outlet does is left out of it by the outlet.
+fn counted<R>(work: impl FnOnce() -> R) -> R {
+    COUNTED.set(true);
+    let result = work();
+    COUNTED.set(false);
+    result
+}
+
+/// Hands a packet in and drains, counting both, then lets the peers read.
+fn feed(world: &mut World, phone: &Phone, track: Track, rtcp: bool, bytes: &[u8]) {
+    let port = match track {
+        Track::Audio => phone.audio_port.unwrap(),
+        Track::Video => phone.video_port.unwrap(),
+    };
+    let (index, _) = world.outlet.media_at(port).unwrap();
+    let mut from = phone.media_source(track);
+    from.set_port(from.port() + u16::from(rtcp));
+    let which = if rtcp {
+        MediaPort::Rtcp
+    } else {
+        MediaPort::Rtp
+    };
+    let packet = world.pool.copy_from(bytes).unwrap();
+    counted(|| {
+        world
+            .gateway
+            .handle_media(world.now, index, track, which, from, packet);
+        world.gateway.drain(world.now, &mut world.outlet);
+    });
+    world.settle();
+}
+
+/// Moves the clock on, with every timer counted.
+fn pass(world: &mut World, time: Duration) {
+    let until = world.now + time;
+    while let Some(next) = world.gateway.poll_timeout().filter(|next| *next <= until) {
+        world.now = world.now.max(next);
+        counted(|| {
+            world.gateway.handle_timeout(world.now);
+            world.gateway.drain(world.now, &mut world.outlet);
+        });
+        world.settle();
+    }
+    world.now = until;
+}
+
+#[test]
+fn no_packet_touches_the_heap_on_its_way_to_a_server_and_two_players() {
+    let mut world = World::publishing(4);
+    let mut phone = Phone::new("4711");
+    world.call(&mut phone);
+    world.play("rtmp_4711");
+    world.play("rtmp_4711");
+    let mut camera = Camera::new(1);
+    // Sequence headers, metadata and the first reports are out after this.
+    camera.film(&mut world, &phone, Duration::from_secs(12));
+    let sent = world.outlet.sent_media.len();
+    assert_eq!(ALLOCATIONS.get(), 0, "counted too early");
+
+    let mut packets = 0;
+    for at in 0..30 * 50_u32 {
+        if at % 2 == 0 {
+            let keyframe = at % 50 == 0;
+            for bytes in camera.video.picture(keyframe) {
+                feed(&mut world, &phone, Track::Video, false, &bytes);
+                packets += 1;
+            }
+            camera.video.timestamp = camera.video.timestamp.wrapping_add(600);
+        }
+        let timestamp = (600 + at).wrapping_mul(160);
+        let sound = rtp_support::packet(8, false, (600 + at) as u16, timestamp, 5, &[0xd5; 160]);
+        feed(&mut world, &phone, Track::Audio, false, &sound);
+        packets += 1;
+        if at % 250 == 0 {
+            let report = sender_report(world.now, 5, timestamp);
+            feed(&mut world, &phone, Track::Audio, true, &report);
+            let report = sender_report(world.now, 7, camera.video.timestamp);
+            feed(&mut world, &phone, Track::Video, true, &report);
+        }
+        pass(&mut world, Duration::from_millis(20));
+    }
+    assert_eq!(ALLOCATIONS.get(), 0, "for {packets} packets");
+
+    // It was the whole path: pictures to all three, silence and reports to the phone.
+    assert!(packets > 3_000);
+    assert_eq!(world.server().pictures(), 300 + 750);
+    for player in &world.players {
+        assert_eq!(player.pictures().0, 300 + 750);
+        assert_eq!(player.sounds(), 600 + 1_500);
+    }
+    let sent = &world.outlet.sent_media[sent..];
+    let reports = sent
+        .iter()
+        .filter(|sent| sent.port == MediaPort::Rtcp)
+        .count();
+    let silence = sent
+        .iter()
+        .filter(|sent| sent.port == MediaPort::Rtp)
+        .count();
+    assert!(
+        reports >= 8 && silence >= 1_400,
+        "{reports} reports, {silence} of silence"
+    );
+}
+
+/// Memory that a call may grow by (design, section 8).
+const CALL_GROWTH_BYTES: i64 = 64 * 1_024;
+
+#[test]
+fn a_call_with_its_publisher_stays_within_its_memory() {
+    let mut world = World::publishing(4);
+    world.checks = false;
+    // Lazily made tables of the gateway itself are no part of a call.
+    let mut first = Phone::new("1");
+    world.call(&mut first);
+    world.bye(&mut first);
+    world.advance(Duration::from_secs(40));
+
+    let before = BYTES.get();
+    world.counted = true;
+    let mut phone = Phone::new("4711");
+    world.call(&mut phone);
+    let at_set_up = BYTES.get() - before;
+    // Large keyframes over slow connections: messages are taken in parts.
+    let mut camera = Camera::new(1);
+    camera.video.room = 60_000;
+    for at in 0..100 {
+        let conn = world.server().conn;
+        world.outlet.set_room(conn, 3_000 * (at % 10));
+        camera.film(&mut world, &phone, Duration::from_millis(40));
+        world.unstall(conn);
+    }
+    let streaming = BYTES.get() - before - at_set_up;
+    assert!(world.server().pictures() >= 99);
+    println!("a call takes {at_set_up} bytes at its set-up and {streaming} more while it streams");
+    assert!(at_set_up > 16 * 1_024, "not counted");
+    let grown = at_set_up + streaming;
+    assert!(grown <= CALL_GROWTH_BYTES, "a call takes {grown} bytes");
+}
