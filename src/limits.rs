@@ -192,9 +192,13 @@ pub const POOL_PACKETS_BASE: usize = 512;
 /// Packet slots added for every call that may be.
 pub const POOL_PACKETS_PER_CALL: usize = 48;
 
-/// Bytes of one call's state on every floor, its frame log included. An upper estimate: whoever
-/// adds to a call keeps the sum of the `size_of` below it.
+/// Bytes of one call's state on every floor, its frame log included. An upper estimate of what a
+/// call takes with every buffer of its publisher in use; one that streams takes about 62 KiB.
 pub const CALL_STATE_BYTES: usize = 96 * 1_024;
+
+/// Bytes of one player's state. An upper estimate, with every buffer in use; one that plays takes
+/// about 9 KiB.
+pub const PLAYER_STATE_BYTES: usize = 40 * 1_024;
 
 /// Bytes that one call may take in a trunk's SIP endpoint: places in its tables, messages kept for
 /// retransmission, and the framer of a connection. Counted for every trunk, as each has room for
@@ -205,8 +209,7 @@ pub const SIP_CALL_STATE_BYTES: usize = 32 * 1_024;
 /// sent. An upper estimate for messages of ordinary length.
 pub const TRUNK_STATE_BYTES: usize = 1_024 * 1_024;
 
-/// Bytes that are there once: scratch and gather buffers, RTMP players, log queue. An upper
-/// estimate.
+/// Bytes that are there once: scratch and gather buffers, tables, log queue. An upper estimate.
 pub const FIXED_STATE_BYTES: usize = 4 * 1_024 * 1_024;
 
 /// Bytes of the program itself: code, stacks and allocator. An upper estimate.
@@ -251,8 +254,9 @@ pub const SIP_DATAGRAMS_A_WAKE: usize = 64;
 /// TCP connections of all kinds, in and out.
 pub const STREAMS: usize = 1_024;
 
-/// Bytes that may wait for one TCP connection's socket outside the media path.
-pub const STREAM_PENDING_BYTES: usize = 65_536;
+/// Bytes that may wait for the socket of one SIP connection: at least two messages. RTMP waits in
+/// its own machines.
+pub const STREAM_PENDING_BYTES: usize = 32_768;
 
 /// Bytes read from a TCP connection at once.
 pub const STREAM_READ_BYTES: usize = 65_536;

@@ -13,7 +13,15 @@ use std::time::Duration;
 
 use gateway_support::*;
 use trunkcast::base::codec::Track;
+use trunkcast::base::frame_log::Segment;
+use trunkcast::base::packet_pool::PacketPool;
+use trunkcast::base::rng::Rng;
+use trunkcast::base::time::NtpTime;
+use trunkcast::gateway::Gateway;
+use trunkcast::gateway::config::Trunk;
 use trunkcast::gateway::outlet::MediaPort;
+use trunkcast::gateway::players::Viewer;
+use trunkcast::limits::*;
 
 struct Counting;
 
@@ -185,4 +193,57 @@ fn a_call_with_its_publisher_stays_within_its_memory() {
     assert!(at_set_up > 16 * 1_024, "not counted");
     let grown = at_set_up + streaming;
     assert!(grown <= CALL_GROWTH_BYTES, "a call takes {grown} bytes");
+
+    // With every buffer of the publisher used to its end.
+    let buffers = RTMP_CONTROL_BYTES
+        + RTMP_COMMANDS_BEGUN * RTMP_COMMAND_BYTES
+        + FRAME_SEGMENTS * size_of::<Segment>();
+    let most = usize::try_from(grown).unwrap() + buffers;
+    assert!(most <= CALL_STATE_BYTES, "a call may take {most} bytes");
+    let player = size_of::<Viewer>() + buffers;
+    assert!(
+        player <= PLAYER_STATE_BYTES,
+        "a player may take {player} bytes"
+    );
+}
+
+/// Bytes of a gateway without calls.
+fn idle_bytes(trunks: u16, calls: usize) -> usize {
+    let mut config = config(calls, None);
+    let trunk = config.trunks[0].clone();
+    config.trunks = (0..trunks)
+        .map(|at| Trunk {
+            name: format!("pbx{at}"),
+            local_port: 40_000 + at,
+            ..trunk.clone()
+        })
+        .collect();
+    let pool = PacketPool::new(0);
+    let before = BYTES.get();
+    let gateway = counted(|| Gateway::new(config, Rng::from_number(1), NtpTime(0), pool).unwrap());
+    let bytes = BYTES.get() - before;
+    drop(gateway);
+    usize::try_from(bytes).unwrap()
+}
+
+#[test]
+fn a_gateway_without_calls_stays_within_its_memory() {
+    let (one, two) = (idle_bytes(1, 32), idle_bytes(2, 32));
+    let trunk = two - one;
+    let most = TRUNK_STATE_BYTES + 32 * SIP_CALL_STATE_BYTES;
+    assert!(
+        trunk > 10_000 && trunk <= most,
+        "a trunk takes {trunk} bytes"
+    );
+    let fixed = one - trunk;
+    assert!(
+        fixed > GATHER_BYTES && fixed <= FIXED_STATE_BYTES / 4,
+        "{fixed} bytes"
+    );
+    let calls = idle_bytes(1, 132) - one;
+    let most = 100 * SIP_CALL_STATE_BYTES;
+    assert!(calls <= most, "the places of 100 calls take {calls} bytes");
+    println!(
+        "a trunk of 32 calls takes {trunk} bytes, 100 calls more take {calls}, the rest {fixed}"
+    );
 }

@@ -121,7 +121,7 @@ fn a_server_that_is_not_there_yet_gets_the_stream_when_it_comes() {
     filmed.film(120);
     assert_eq!(filmed.statuses(), ["RTMP_CONNECTION_FAILED"]);
     assert_eq!(filmed.status(), RtmpStatus::Failed);
-    assert!(filmed.world.notes("Connection refused").len() >= 1);
+    assert!(!filmed.world.notes("Connection refused").is_empty());
     assert_backs_off(&filmed, 30 * SECOND);
     let asked = reports_of(&filmed.world.outlet.sent_media);
 
@@ -321,7 +321,7 @@ fn streams_without_a_server_leave_packet_slots_to_the_others() {
     for camera in &mut cameras {
         camera.keyframe_interval = 250;
     }
-    for _ in 0..20 * 50 {
+    for _ in 0..12 * 50 {
         for (phone, camera) in phones.iter().zip(&mut cameras) {
             camera.tick(&mut world, phone);
         }
@@ -333,10 +333,10 @@ fn streams_without_a_server_leave_packet_slots_to_the_others() {
         "the pool was never scarce"
     );
     assert!(world.pool.available() >= POOL_PACKETS_PER_CALL);
-    assert_eq!(world.servers[0].pictures(), 500);
-    assert_eq!(world.servers[0].sounds(), 1_000);
+    assert_eq!(world.servers[0].pictures(), 300);
+    assert_eq!(world.servers[0].sounds(), 600);
     world.policy = Policy::Accept;
-    for _ in 0..40 * 50 {
+    for _ in 0..25 * 50 {
         for (phone, camera) in phones.iter().zip(&mut cameras) {
             camera.tick(&mut world, phone);
         }

@@ -14,7 +14,8 @@ use core::fmt;
 
 use crate::base::packet_pool::PacketPool;
 use crate::limits::{
-    CALL_STATE_BYTES, FIXED_STATE_BYTES, Limits, PROGRAM_BYTES, SIP_CALL_STATE_BYTES,
+    CALL_STATE_BYTES, FIXED_STATE_BYTES, Limits, PLAYER_STATE_BYTES, PLAYERS, PROGRAM_BYTES,
+    SIP_CALL_STATE_BYTES, SIP_SPARE_CONNECTIONS, STREAM_PENDING_BYTES, STREAMS, TRUNK_OPENING,
     TRUNK_STATE_BYTES,
 };
 
@@ -43,7 +44,7 @@ impl BudgetLine {
 /// Prints as a heading and one line a part.
 #[derive(Clone, Debug)]
 pub struct Budget {
-    lines: heapless::Vec<BudgetLine, 12>,
+    lines: heapless::Vec<BudgetLine, 14>,
     allowed_mib: usize,
 }
 
@@ -79,6 +80,11 @@ impl Budget {
         let places = trunks.saturating_mul(limits.calls);
         budget.add("SIP of calls", places, SIP_CALL_STATE_BYTES);
         budget.add("trunks", trunks, TRUNK_STATE_BYTES);
+        // As many connections as the endpoints of all trunks may have, and open at once.
+        let spare = SIP_SPARE_CONNECTIONS.saturating_add(TRUNK_OPENING);
+        let connections = places.saturating_add(trunks.saturating_mul(spare));
+        budget.add("SIP unsent", connections.min(STREAMS), STREAM_PENDING_BYTES);
+        budget.add("players", PLAYERS, PLAYER_STATE_BYTES);
         budget.add("fixed buffers", 1, FIXED_STATE_BYTES);
         budget.add("program", 1, PROGRAM_BYTES);
         budget

@@ -143,3 +143,95 @@ impl Gateway {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::fmt;
+    use std::io;
+    use std::net::{IpAddr, SocketAddr};
+
+    use super::*;
+    use crate::base::packet_pool::PacketPool;
+    use crate::base::rng::Rng;
+    use crate::base::time::NtpTime;
+    use crate::gateway::config::Config;
+    use crate::gateway::outlet::MediaPort;
+
+    const HEAD: &str = "INVITE sip:4711@127.0.0.1:40000 SIP/2.0\r\n\
+        Via: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
+        From: <sip:1@127.0.0.1>;tag=1\r\nTo: <sip:4711@127.0.0.1>\r\nCall-ID: 1\r\n\
+        CSeq: 1 INVITE\r\nContact: <sip:1@127.0.0.1>\r\nContent-Type: application/sdp\r\n";
+    const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\n\
+        t=0 0\r\nm=audio 4000 RTP/AVP 8\r\n";
+
+    /// Counts open sockets.
+    #[derive(Default)]
+    struct Counts {
+        sockets: i32,
+    }
+
+    impl Outlet for Counts {
+        fn send_sip(&mut self, _: usize, _: SocketAddr, _: &[u8]) {}
+        fn connect(&mut self, _: &str, _: u16) -> Option<ConnId> {
+            None
+        }
+        fn write(&mut self, _: ConnId, _: &[u8]) -> usize {
+            0
+        }
+        fn send_stream(&mut self, _: ConnId, _: &[u8]) {}
+        fn close(&mut self, _: ConnId) {}
+        fn open_media(&mut self, _: CallIndex, _: Track, _: IpAddr, _: u16) -> io::Result<()> {
+            self.sockets += 1;
+            Ok(())
+        }
+        fn close_media(&mut self, _: CallIndex, _: Track) {
+            self.sockets -= 1;
+        }
+        fn send_media(&mut self, _: CallIndex, _: Track, _: MediaPort, _: SocketAddr, _: &[u8]) {}
+        fn local_address(&mut self, remote: IpAddr) -> IpAddr {
+            remote
+        }
+        fn note(&mut self, _: Level, _: fmt::Arguments<'_>) {}
+    }
+
+    #[test]
+    fn a_call_whose_input_or_timer_broke_is_fed_nothing_more_and_ends_with_the_next_drain() {
+        let pool = PacketPool::new(8);
+        let rng = Rng::from_number(1);
+        let mut gateway = Gateway::new(Config::default(), rng, NtpTime(0), pool.clone()).unwrap();
+        let mut outlet = Counts::default();
+        let (now, from) = (Instant::from_millis(1), "127.0.0.1:5060".parse().unwrap());
+        let length = OFFER.len();
+        let invite = format!("{HEAD}Content-Length: {length}\r\n\r\n{OFFER}");
+        gateway.handle_sip_datagram(now, 0, from, invite.as_bytes(), &mut outlet);
+        gateway.drain(now, &mut outlet);
+        assert_eq!((gateway.usage().calls, outlet.sockets), (1, 1));
+
+        // As handle_media, handle_timeout and the publisher's entries leave it.
+        let index = CallIndex(0);
+        gateway.calls.touch_mut(index).unwrap().crashed = true;
+        let packet = pool.copy_from(&[0x80; 172]).unwrap();
+        gateway.handle_media(now, index, Track::Audio, MediaPort::Rtp, from, packet);
+        assert_eq!(gateway.counters().stray_packets, 1);
+        let fed = Cell::new(false);
+        gateway.with_publisher(index, |_| fed.set(true));
+        assert!(!fed.get());
+
+        gateway.drain(now, &mut outlet);
+        assert_eq!(gateway.counters().calls_crashed, 1);
+        let usage = gateway.usage();
+        assert_eq!((usage.calls, usage.ports, outlet.sockets), (0, 0, 0));
+        gateway.check_invariants();
+        assert_eq!(pool.available(), 8);
+    }
+
+    #[test]
+    fn a_panic_is_told_and_goes_no_further() {
+        assert_eq!(contained(|| 1), Some(1));
+        assert_eq!(
+            contained(|| -> u8 { panic!("a defect put in by a test") }),
+            None
+        );
+    }
+}

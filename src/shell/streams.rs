@@ -148,6 +148,8 @@ impl Streams {
         if stream.pending.len() + rest.len() > STREAM_PENDING_BYTES {
             return Err(io::Error::other("the peer does not read"));
         }
+        // Not more than asked for: the memory budget counts it.
+        stream.pending.reserve_exact(rest.len());
         stream.pending.extend_from_slice(rest);
         Ok(())
     }

@@ -23,6 +23,7 @@ use trunkcast::gateway::config::{Config, Trunk, rtmp_url};
 use trunkcast::gateway::outlet::{Level, MediaPort};
 use trunkcast::gateway::{ConnectionKind, Gateway};
 use trunkcast::limits::Limits;
+use trunkcast::wire::rtmp_url::DEFAULT_PORT;
 
 pub use camera::{Camera, reports_of, sender_report};
 pub use outlet::{COUNTED, Defect, FakeOutlet, SentMedia};
@@ -348,7 +349,7 @@ impl World {
         let mut moved = false;
         while let Some((_, to, bytes)) = self.outlet.sip.pop_front() {
             moved = true;
-            let text = String::from_utf8(bytes).expect("what we send is text");
+            let text = String::from_utf8_lossy(&bytes).into_owned();
             if self.answers && (text.starts_with("BYE ") || text.starts_with("INFO ")) {
                 let answer = phone::respond(&text, 200);
                 within!(
@@ -367,7 +368,7 @@ impl World {
         for (conn, from) in &self.sip_streams {
             let bytes = self.outlet.take_written(*conn);
             if !bytes.is_empty() {
-                let text = String::from_utf8(bytes).expect("what we send is text");
+                let text = String::from_utf8_lossy(&bytes).into_owned();
                 self.inbox.push((*from, text));
             }
         }
@@ -376,8 +377,12 @@ impl World {
 
     fn deliver_streams(&mut self) -> bool {
         let mut moved = false;
-        for conn in self.outlet.take_connecting() {
+        for (conn, host, port) in self.outlet.take_connecting() {
             moved = true;
+            if port != DEFAULT_PORT {
+                self.connect_phone(conn, SocketAddr::new(host.parse().unwrap(), port));
+                continue;
+            }
             self.attempts.push(self.now);
             match self.policy {
                 Policy::Refuse => {
@@ -425,6 +430,19 @@ impl World {
             }
         }
         moved
+    }
+
+    /// A connection that SIP opens to a phone: every other phone listens.
+    fn connect_phone(&mut self, conn: ConnId, phone: SocketAddr) {
+        if self.rng.below(2) == 0 {
+            self.outlet.forget(conn);
+            let why = "Connection refused";
+            within!(self, self.gateway.handle_disconnected(self.now, conn, why));
+        } else {
+            self.outlet.connected(conn);
+            self.sip_streams.push((conn, phone));
+            within!(self, self.gateway.handle_connected(self.now, conn));
+        }
     }
 
     /// Gives a stalled connection room again.

@@ -66,7 +66,7 @@ pub struct FakeOutlet {
     pub media_count: u64,
     /// Bytes written to connections, in all.
     pub written: u64,
-    connecting: Vec<ConnId>,
+    connecting: Vec<(ConnId, String, u16)>,
     conns: Vec<Conn>,
     /// Closed by the gateway, with bytes that the far end has not read.
     closed: Vec<Conn>,
@@ -88,7 +88,7 @@ impl FakeOutlet {
 
     pub fn forget(&mut self, id: ConnId) {
         self.conns.retain(|conn| conn.id != id);
-        self.connecting.retain(|conn| *conn != id);
+        self.connecting.retain(|(conn, ..)| *conn != id);
     }
 
     pub fn is_open(&mut self, id: ConnId) -> bool {
@@ -99,7 +99,7 @@ impl FakeOutlet {
         self.conns.len()
     }
 
-    pub fn take_connecting(&mut self) -> Vec<ConnId> {
+    pub fn take_connecting(&mut self) -> Vec<(ConnId, String, u16)> {
         std::mem::take(&mut self.connecting)
     }
 
@@ -183,13 +183,13 @@ impl Outlet for FakeOutlet {
         self.sip.push_back((trunk, to, bytes.to_vec()));
     }
 
-    fn connect(&mut self, _host: &str, _port: u16) -> Option<ConnId> {
+    fn connect(&mut self, host: &str, port: u16) -> Option<ConnId> {
         let _outside = Uncounted::new();
         if self.no_connections || self.conns.len() >= STREAMS {
             return None;
         }
         let id = self.insert();
-        self.connecting.push(id);
+        self.connecting.push((id, host.to_owned(), port));
         Some(id)
     }
 
@@ -219,7 +219,7 @@ impl Outlet for FakeOutlet {
         if let Some(at) = self.conns.iter().position(|conn| conn.id == id) {
             self.closed.push(self.conns.remove(at));
         }
-        self.connecting.retain(|conn| *conn != id);
+        self.connecting.retain(|(conn, ..)| *conn != id);
     }
 
     fn open_media(

@@ -13,6 +13,8 @@ pub struct PlayerPeer {
     /// Whether events are counted only.
     pub forgetful: bool,
     pub event_count: u64,
+    /// Everything that was sent to the gateway.
+    pub said: Vec<u8>,
     viewer: Viewer,
 }
 
@@ -27,6 +29,7 @@ impl PlayerPeer {
             events: Vec::new(),
             forgetful: false,
             event_count: 0,
+            said: Vec::new(),
             viewer,
         }
     }
@@ -46,6 +49,7 @@ impl PlayerPeer {
         let mut out = [0; 8_192];
         let length = self.viewer.poll_transmit(&mut out);
         self.viewer.transmitted(length);
+        self.said.extend_from_slice(&out[..length]);
         out[..length].to_vec()
     }
 

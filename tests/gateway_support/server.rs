@@ -53,6 +53,8 @@ pub struct RtmpServer {
     pub heard: Vec<Heard>,
     pub forgetful: bool,
     pub heard_count: u64,
+    /// Everything that was sent to the gateway.
+    pub said: Vec<u8>,
     publishing: bool,
     greeting: Vec<u8>,
     greeted: usize,
@@ -68,6 +70,7 @@ impl RtmpServer {
             heard: Vec::new(),
             forgetful: false,
             heard_count: 0,
+            said: Vec::new(),
             publishing: false,
             greeting: Vec::new(),
             greeted: 0,
@@ -98,11 +101,13 @@ impl RtmpServer {
     }
 
     pub fn commands(&self) -> Vec<&str> {
-        let command = |heard| match heard {
-            &Heard::Command(ref name) => Some(name.as_str()),
-            _ => None,
-        };
-        self.heard.iter().filter_map(command).collect()
+        let heard = self.heard.iter();
+        heard
+            .filter_map(|heard| match heard {
+                Heard::Command(name) => Some(name.as_str()),
+                _ => None,
+            })
+            .collect()
     }
 
     /// Bytes of the publisher; the bytes that go back.
@@ -140,6 +145,7 @@ impl RtmpServer {
                 self.heard.extend(heard);
             }
         }
+        self.said.extend_from_slice(&out);
         out
     }
 }

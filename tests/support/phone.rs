@@ -238,6 +238,11 @@ impl Phone {
             self.listen();
             thread::sleep(Duration::from_millis(1));
         }
+        if !endless {
+            // The clip is over when its last frames have been seen and heard, not when they begin.
+            let length = Duration::from_millis(40) * pictures as u32 + play.video_late;
+            thread::sleep(length.saturating_sub(start.elapsed()));
+        }
         self.report.pictures = picture;
         self.report
     }
