@@ -4,6 +4,7 @@
 
 pub mod budget;
 pub mod codec;
+pub mod counter;
 pub mod frame_log;
 pub mod ids;
 pub mod network;

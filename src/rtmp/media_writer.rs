@@ -26,6 +26,7 @@ use core::time::Duration;
 use heapless::Vec;
 
 use crate::base::codec::{CodecConfig, Track};
+use crate::base::counter::count;
 use crate::base::frame_log::{FrameLog, Segment};
 use crate::base::time::Instant;
 use crate::limits::{FRAME_SEGMENTS, RTMP_BACKLOG_MILLIS, RTMP_GATHER_MESSAGES};
@@ -443,7 +444,7 @@ impl MediaWriter {
     }
 
     fn stall(&mut self, now: Instant, log: &FrameLog) {
-        self.counters.stalls = self.counters.stalls.saturating_add(1);
+        count(&mut self.counters.stalls);
         self.place.drop_video(now, BACKLOG, log);
     }
 
@@ -458,7 +459,7 @@ impl MediaWriter {
             && view.frame().track == Track::Video
             && !view.frame().keyframe
         {
-            self.counters.video_dropped = self.counters.video_dropped.saturating_add(1);
+            count(&mut self.counters.video_dropped);
             self.place.cursor = self.place.cursor.saturating_add(1);
         }
         if self.joining && keyframe {
@@ -536,10 +537,10 @@ impl MediaWriter {
                 track, keyframe, ..
             } => {
                 if planned.clamped {
-                    counters.clamped_times = counters.clamped_times.saturating_add(1);
+                    count(&mut counters.clamped_times);
                 }
                 if track == Track::Video && keyframe {
-                    counters.keyframes = counters.keyframes.saturating_add(1);
+                    count(&mut counters.keyframes);
                     self.asked = false;
                     self.missed_keyframe = false;
                 }

@@ -22,6 +22,7 @@ use core::time::Duration;
 
 use heapless::Deque;
 
+use crate::base::counter::count;
 use crate::base::frame_log::FrameLog;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
@@ -461,7 +462,7 @@ impl Publisher {
     }
 
     fn attempt(&mut self, now: Instant) {
-        self.counters.attempts = self.counters.attempts.saturating_add(1);
+        count(&mut self.counters.attempts);
         self.state = State::Connecting {
             until: now + CONNECT_PATIENCE,
         };
@@ -555,7 +556,7 @@ impl Publisher {
         // On return the caller should make a keyframe even where an old one is kept.
         let ask = self.was_active;
         self.media.start(form, link.queue.chunk_bytes(), ask);
-        self.counters.accepted = self.counters.accepted.saturating_add(1);
+        count(&mut self.counters.accepted);
         self.auth_steps = 0;
         self.state = State::Active {
             since: now,
@@ -680,7 +681,7 @@ impl Publisher {
 
     fn push(&mut self, event: PublisherEvent) {
         if self.events.push_back(event).is_err() {
-            self.counters.lost_events = self.counters.lost_events.saturating_add(1);
+            count(&mut self.counters.lost_events);
         }
     }
 }

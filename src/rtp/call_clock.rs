@@ -28,6 +28,7 @@
 )]
 
 use crate::base::codec::Track;
+use crate::base::counter::count;
 use crate::base::time::{Instant, MediaTime, NtpTime};
 use crate::rtp::timeline::Timeline;
 
@@ -137,10 +138,10 @@ impl CallClock {
         let placed = timeline.place(rtp_timestamp, arrival, lead, target, received);
         if placed.jumped {
             self.track_mut(track).wall = None;
-            self.counters.jumps = self.counters.jumps.saturating_add(1);
+            count(&mut self.counters.jumps);
         }
         if placed.clamped {
-            self.counters.clamped = self.counters.clamped.saturating_add(1);
+            count(&mut self.counters.clamped);
         }
         placed.time
     }
@@ -161,9 +162,9 @@ impl CallClock {
                 rtp_timestamp,
             });
         } else if self.believe(track, seen, rtp_timestamp) {
-            self.counters.reports = self.counters.reports.saturating_add(1);
+            count(&mut self.counters.reports);
         } else {
-            self.counters.reports_ignored = self.counters.reports_ignored.saturating_add(1);
+            count(&mut self.counters.reports_ignored);
         }
     }
 
@@ -178,7 +179,7 @@ impl CallClock {
         clock.believed = None;
         clock.doubted = None;
         clock.early = None;
-        self.counters.sources = self.counters.sources.saturating_add(1);
+        count(&mut self.counters.sources);
     }
 
     /// How many microseconds later the picture is presented than the voice that belongs to it,

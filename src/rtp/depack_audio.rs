@@ -14,6 +14,8 @@
     )
 )]
 
+use crate::base::counter::count;
+
 /// A telephone event: 0 to 9 the digits, 10 the star, 11 the hash, 12 to 15 A to D.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TelephoneEvent {
@@ -44,7 +46,7 @@ impl TelephoneEvents {
     /// Reads one packet of the telephone-event payload type; `Some` for an event not told yet.
     pub fn push(&mut self, timestamp: u32, payload: &[u8]) -> Option<TelephoneEvent> {
         let Some(&[event, _, _, _]) = payload.first_chunk::<4>() else {
-            self.malformed = self.malformed.saturating_add(1);
+            count(&mut self.malformed);
             return None;
         };
         // The packets of one event share a timestamp; those of an earlier one may still come late.

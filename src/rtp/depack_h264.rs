@@ -25,6 +25,7 @@ use std::rc::Rc;
 use heapless::Vec;
 
 use crate::base::codec::{CodecConfig, ParameterSet};
+use crate::base::counter::count;
 use crate::base::frame_log::Segment;
 use crate::base::packet_pool::Packet;
 use crate::base::time::Instant;
@@ -158,7 +159,7 @@ impl H264Depacketizer {
         }
         let payload = header.payload();
         if payload.is_empty() {
-            self.counters.empty = self.counters.empty.saturating_add(1);
+            count(&mut self.counters.empty);
             self.before_empty = before;
             return;
         }
@@ -261,7 +262,7 @@ impl H264Depacketizer {
             }
             // Receivers ignore these (RFC 6184, section 5.2).
             NalKind::Reserved => {
-                self.counters.unsupported = self.counters.unsupported.saturating_add(1);
+                count(&mut self.counters.unsupported);
             }
             _ => self.take_nal(payload, 0..payload.len()),
         }
@@ -436,7 +437,7 @@ impl H264Depacketizer {
             return;
         }
         if self.segments.push(segment).is_err() {
-            self.counters.too_large = self.counters.too_large.saturating_add(1);
+            count(&mut self.counters.too_large);
             self.damage();
         }
     }
@@ -446,7 +447,7 @@ impl H264Depacketizer {
         let has_slices = self.has_slices();
         let Some(unit) = self.unit.take() else { return };
         if unit.damaged {
-            self.counters.damaged = self.counters.damaged.saturating_add(1);
+            count(&mut self.counters.damaged);
         } else if has_slices {
             let keyframe = unit.idr_slices && !unit.other_slices;
             let config = if keyframe || self.synced {
@@ -457,7 +458,7 @@ impl H264Depacketizer {
             if let Some(config) = config {
                 self.synced = true;
                 self.asked &= !keyframe;
-                self.counters.frames = self.counters.frames.saturating_add(1);
+                count(&mut self.counters.frames);
                 let keyframes = u64::from(keyframe);
                 self.counters.keyframes = self.counters.keyframes.saturating_add(keyframes);
                 let unit = AccessUnit {
@@ -469,7 +470,7 @@ impl H264Depacketizer {
                 };
                 out(unit, &mut self.segments);
             } else {
-                self.counters.withheld = self.counters.withheld.saturating_add(1);
+                count(&mut self.counters.withheld);
                 self.ask();
             }
         }
@@ -484,20 +485,20 @@ impl H264Depacketizer {
 
     fn take_set(&mut self, nal: &[u8]) {
         if self.sets.take(nal).is_err() {
-            self.counters.sets_refused = self.counters.sets_refused.saturating_add(1);
+            count(&mut self.counters.sets_refused);
         }
     }
 
     fn malformed(&mut self) {
         // The fragments after a defect have none of their own.
         if self.unit.as_ref().is_none_or(|unit| !unit.damaged) {
-            self.counters.malformed = self.counters.malformed.saturating_add(1);
+            count(&mut self.counters.malformed);
         }
         self.damage();
     }
 
     fn unsupported(&mut self) {
-        self.counters.unsupported = self.counters.unsupported.saturating_add(1);
+        count(&mut self.counters.unsupported);
         self.damage();
     }
 

@@ -13,6 +13,7 @@
 
 use core::time::Duration;
 
+use crate::base::counter::count;
 use crate::base::time::{Instant, NtpTime};
 use crate::wire::rtcp::ReportBlock;
 
@@ -198,7 +199,7 @@ impl Reception {
                 return false;
             }
             self.begin(sequence);
-            self.restarts = self.restarts.saturating_add(1);
+            count(&mut self.restarts);
         }
         true
     }

@@ -25,6 +25,7 @@
 
 use core::time::Duration;
 
+use crate::base::counter::count;
 use crate::base::time::Instant;
 use crate::limits::{REORDER_AUDIO_PACKETS, REORDER_PACKETS};
 use crate::rtp::source::Arrival;
@@ -186,7 +187,7 @@ impl Reorder {
             self.refute_jump();
             if let Some(noticed) = self.noticed() {
                 self.came_late(arrival.received.since(noticed));
-                self.counters.reordered = self.counters.reordered.saturating_add(1);
+                count(&mut self.counters.reordered);
             }
             self.starting = false;
             self.step(1, true);
@@ -278,7 +279,7 @@ impl Reorder {
             return;
         };
         if slot.is_some() {
-            self.counters.duplicates = self.counters.duplicates.saturating_add(1);
+            count(&mut self.counters.duplicates);
             return;
         }
         *slot = Some(arrival);
@@ -367,7 +368,7 @@ impl Reorder {
             return;
         };
         if second.is_some() {
-            self.counters.jumps = self.counters.jumps.saturating_add(1);
+            count(&mut self.counters.jumps);
             self.next = Some(first.header.sequence);
             self.seen = 0;
             self.before = Before::Gap;
@@ -407,11 +408,11 @@ impl Reorder {
             .checked_shl(u32::from(behind).saturating_sub(1))
             .unwrap_or(0);
         if self.seen & bit != 0 {
-            self.counters.duplicates = self.counters.duplicates.saturating_add(1);
+            count(&mut self.counters.duplicates);
             return;
         }
         self.seen |= bit;
-        self.counters.late = self.counters.late.saturating_add(1);
+        count(&mut self.counters.late);
         if let Some(noticed) = self.last_gap {
             let lateness = received.since(noticed);
             // Later than any hold could wait: nothing to learn from it.

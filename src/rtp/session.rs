@@ -19,6 +19,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::base::codec::Track;
+use crate::base::counter::count;
 use crate::base::frame_log::FrameLog;
 use crate::base::packet_pool::Packet;
 use crate::base::rng::Rng;
@@ -536,10 +537,6 @@ fn law(codec: &Codec) -> Option<Law> {
         Codec::Pcmu => Some(Law::Mu),
         Codec::H264 { .. } => None,
     }
-}
-
-fn count(counter: &mut u64) {
-    *counter = counter.saturating_add(1);
 }
 
 #[cfg(test)]

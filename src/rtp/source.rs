@@ -30,6 +30,7 @@ use core::time::Duration;
 
 use heapless::Vec;
 
+use crate::base::counter::count;
 use crate::base::packet_pool::Packet;
 use crate::base::time::Instant;
 use crate::limits::PROBATION_PACKETS;
@@ -174,7 +175,7 @@ impl SourceLock {
             Some(_) if Some(from) == self.negotiated => SWITCH_PACKETS,
             _ if self.open => LATCH_PACKETS,
             _ => {
-                self.counters.strangers = self.counters.strangers.saturating_add(1);
+                count(&mut self.counters.strangers);
                 return Admission::Stranger;
             }
         };
@@ -230,7 +231,7 @@ impl SourceLock {
             let same = candidate.address == from && candidate.ssrc == ssrc;
             // Who needs fewer packets is better known: a stranger cannot keep them out.
             if !expired && !same && candidate.needed <= needed && candidate.address != from {
-                self.counters.strangers = self.counters.strangers.saturating_add(1);
+                count(&mut self.counters.strangers);
                 return Admission::Stranger;
             }
             // A known address may be slow: some phones send a picture in seconds.
@@ -278,7 +279,7 @@ impl SourceLock {
             .last()
             .map_or(first, |arrival| arrival.header.sequence);
         if self.accepted.is_some() {
-            self.counters.changed = self.counters.changed.saturating_add(1);
+            count(&mut self.counters.changed);
         }
         let moved = self
             .accepted
@@ -287,7 +288,7 @@ impl SourceLock {
             // The negotiated address and one latched both end the search.
             self.open = false;
             if Some(candidate.address) != self.negotiated {
-                self.counters.latched = self.counters.latched.saturating_add(1);
+                count(&mut self.counters.latched);
             }
         }
         self.accepted = Some(Accepted {

@@ -20,6 +20,7 @@ use std::rc::Rc;
 use heapless::Deque;
 
 use crate::base::codec::{CodecConfig, ParameterSet, Track};
+use crate::base::counter::count;
 use crate::base::frame_log::{Frame, FrameLog, Segment};
 use crate::base::packet_pool::Packet;
 use crate::base::time::Instant;
@@ -188,7 +189,7 @@ impl Stream {
         clock: &mut CallClock,
         log: &mut FrameLog,
     ) {
-        self.stats.packets = self.stats.packets.saturating_add(1);
+        count(&mut self.stats.packets);
         self.stats.octets = self.stats.octets.saturating_add(packet.len() as u64);
         let Ok(header) = RtpHeader::parse(&packet) else {
             return count(&mut self.stats.malformed);
@@ -445,8 +446,4 @@ impl Media {
             Self::Audio(_) => true,
         }
     }
-}
-
-fn count(counter: &mut u64) {
-    *counter = counter.saturating_add(1);
 }

@@ -14,12 +14,13 @@ use core::net::IpAddr;
 
 use rsip::{Header, StatusCode};
 
+use crate::base::counter::count;
 use crate::wire::sip_emit::{host_text, reason_phrase, write_request, write_response};
 use crate::wire::sip_index::SipHeaders;
 use crate::wire::sip_name::HeaderName;
 use crate::wire::sip_reply::ReplyHead;
 
-use super::endpoint::{SipEndpoint, count};
+use super::endpoint::SipEndpoint;
 use super::table::hash;
 use super::transmit::Printed;
 

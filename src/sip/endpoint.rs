@@ -14,6 +14,7 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::VecDeque;
 
+use crate::base::counter::count;
 use crate::base::ids::{CallId, ConnId};
 use crate::base::network::Network;
 use crate::base::rng::Rng;
@@ -374,11 +375,6 @@ impl SipEndpoint {
 
 /// Events there is room for beyond those of calls.
 const EVENTS_SPARE: usize = 16;
-
-/// One more of something.
-pub(super) fn count(counter: &mut u64) {
-    *counter = counter.saturating_add(1);
-}
 
 /// The handle of a session.
 pub(super) fn call_id(slot: Slot) -> CallId {

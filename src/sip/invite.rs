@@ -13,6 +13,7 @@
 
 use core::time::Duration;
 
+use crate::base::counter::count;
 use crate::base::time::Instant;
 use crate::limits::SIP_USER_BYTES;
 use crate::wire::sip_message::SipMessage;
@@ -21,7 +22,7 @@ use crate::wire::sip_uri::Uri;
 use super::answer::{Answer, RETRY_AFTER};
 use super::body::{session_description, unmet_accept};
 use super::dialog::Dialog;
-use super::endpoint::{SipEndpoint, call_id, count, slot};
+use super::endpoint::{SipEndpoint, call_id, slot};
 use super::event::{Cause, EndedBy, SipEvent};
 use super::reply::Incoming;
 use super::session_in::{Acked, PendingInvite, ReinviteGate, Session};

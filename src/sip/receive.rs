@@ -10,6 +10,7 @@
     )
 )]
 
+use crate::base::counter::count;
 use crate::base::time::Instant;
 use crate::wire::sip_fault::{SipError, SipFault};
 use crate::wire::sip_frame::{StreamFramer, StreamItem};
@@ -18,7 +19,7 @@ use crate::wire::sip_reply::ReplyHead;
 
 use super::answer::Answer;
 use super::dialog::Arrival;
-use super::endpoint::{SipEndpoint, count};
+use super::endpoint::SipEndpoint;
 use super::transmit::Printed;
 
 impl SipEndpoint {

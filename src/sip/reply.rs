@@ -14,6 +14,7 @@
     )
 )]
 
+use crate::base::counter::count;
 use crate::base::time::Instant;
 use crate::limits::SIP_SPARE_TRANSACTIONS;
 use crate::wire::sip_message::SipMessage;
@@ -21,7 +22,7 @@ use crate::wire::sip_reply::ReplyHead;
 
 use super::answer::Answer;
 use super::dialog::Arrival;
-use super::endpoint::{SipEndpoint, count};
+use super::endpoint::SipEndpoint;
 use super::session_in::PendingInvite;
 use super::table::Slot;
 use super::transaction_server::{MergeKey, ServerTransaction, TransactionKey};

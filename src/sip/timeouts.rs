@@ -10,9 +10,10 @@
     )
 )]
 
+use crate::base::counter::count;
 use crate::base::time::Instant;
 
-use super::endpoint::{SipEndpoint, count};
+use super::endpoint::SipEndpoint;
 use super::event::{Cause, EndedBy};
 use super::session_in::SessionTimeout;
 use super::transaction_client::ClientTimeout;

@@ -12,12 +12,13 @@
 
 use rsip::Header;
 
+use crate::base::counter::count;
 use crate::base::time::Instant;
 use crate::wire::sip_message::SipMessage;
 use crate::wire::sip_uri::Uri;
 
 use super::dialog::Arrival;
-use super::endpoint::{SipEndpoint, call_id, count, slot};
+use super::endpoint::{SipEndpoint, call_id, slot};
 use super::event::{Cause, EndedBy, SipRefusal};
 use super::table::Slot;
 use super::transaction_client::{ClientTransaction, Purpose};

@@ -10,6 +10,7 @@
     )
 )]
 
+use crate::base::counter::count;
 use crate::base::time::Instant;
 use crate::wire::sip_message::SipMessage;
 use crate::wire::sip_method::Method;
@@ -19,7 +20,7 @@ use crate::wire::sip_reply::ReplyHead;
 use super::answer::Answer;
 use super::body::unmet_require;
 use super::dialog::{Arrival, Dialog};
-use super::endpoint::{SipEndpoint, count};
+use super::endpoint::SipEndpoint;
 use super::event::{Cause, EndedBy};
 use super::reply::Incoming;
 use super::session_in::Session;

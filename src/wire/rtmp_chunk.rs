@@ -23,6 +23,7 @@ use core::fmt;
 
 use heapless::Vec;
 
+use crate::base::counter::count;
 use crate::limits::{RTMP_CHUNK_STREAMS, RTMP_COMMAND_BYTES, RTMP_COMMANDS_BEGUN};
 use crate::wire::rtmp_message::{Control, MessageHead, kind};
 
@@ -380,7 +381,7 @@ impl Dechunker {
             if format == 3 {
                 return Ok(at);
             }
-            self.counters.broken_off = self.counters.broken_off.saturating_add(1);
+            count(&mut self.counters.broken_off);
             self.forget(at);
         }
         let fields = self.header.get(basic..).unwrap_or_default();
@@ -436,11 +437,11 @@ impl Dechunker {
             return None;
         }
         if length > RTMP_COMMAND_BYTES {
-            self.counters.too_long = self.counters.too_long.saturating_add(1);
+            count(&mut self.counters.too_long);
             return None;
         }
         let Some(at) = self.assemblies.iter().position(|assembly| !assembly.used) else {
-            self.counters.too_many = self.counters.too_many.saturating_add(1);
+            count(&mut self.counters.too_many);
             return None;
         };
         let assembly = self.assemblies.get_mut(at)?;
@@ -497,7 +498,7 @@ impl Dechunker {
                 if let Some(other) = self.find(id).filter(|other| *other != at)
                     && self.streams.get(other).is_some_and(|stream| stream.begun)
                 {
-                    self.counters.broken_off = self.counters.broken_off.saturating_add(1);
+                    count(&mut self.counters.broken_off);
                     self.forget(other);
                 }
             }
