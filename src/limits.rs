@@ -252,7 +252,7 @@ pub const MEDIA_SOCKET_BYTES: usize = 1 << 20;
 pub const SIP_DATAGRAMS_A_WAKE: usize = 64;
 
 /// TCP connections of all kinds, in and out.
-pub const STREAMS: usize = 1_024;
+pub const STREAMS: usize = 2_560;
 
 /// Bytes that may wait for the socket of one SIP connection: the longest message, or some ten of
 /// ordinary length. RTMP waits in its own machines.

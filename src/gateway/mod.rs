@@ -44,6 +44,7 @@ pub mod status;
 pub mod streaming;
 pub mod trunk;
 mod usage;
+pub mod watchdog;
 
 pub use usage::Usage;
 

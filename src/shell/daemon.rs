@@ -186,6 +186,7 @@ impl Daemon {
         mut reload: impl FnMut() -> Option<Config>,
         mut each_turn: impl FnMut(Instant, &Gateway),
     ) -> io::Result<()> {
+        sys::sleep_exactly();
         let readiness = Async::new_nonblocking(self.sockets.epoll.as_fd().try_clone_to_owned()?)?;
         let mut stop_by: Option<Instant> = None;
         loop {
