@@ -264,6 +264,10 @@ pub const STREAM_READ_BYTES: usize = 65_536;
 /// Reads from one TCP connection in one wake-up; the rest waits for the next.
 pub const STREAM_READS_A_WAKE: usize = 8;
 
+/// Bytes read from all TCP connections in one wake-up, the last read aside: about a millisecond of
+/// the shortest messages there are.
+pub const STREAM_BYTES_A_WAKE: usize = 131_072;
+
 /// Addresses of one host name that are tried in turn.
 pub const HOST_ADDRESSES: usize = 4;
 
