@@ -251,6 +251,22 @@ impl Stream {
         clock.handle_sender_report(self.track, now, info.ntp, info.rtp_timestamp);
     }
 
+    /// Packet slots held for what is no whole frame yet, or fewer.
+    pub fn held(&self) -> usize {
+        let unit = match &self.media {
+            Media::H264(depacketizer) => depacketizer.held(),
+            Media::Audio(_) => 0,
+        };
+        self.reorder.held().saturating_add(unit)
+    }
+
+    /// Lets go of what is no whole frame yet; video goes on at the next keyframe.
+    pub fn shed(&mut self) {
+        if self.held() > 0 {
+            self.restart();
+        }
+    }
+
     /// The next telephone event that was pressed.
     pub fn poll_telephone_event(&mut self) -> Option<TelephoneEvent> {
         self.events.pop_front()
