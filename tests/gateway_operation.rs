@@ -7,7 +7,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use gateway_support::*;
+use rtp_support::packet;
+use trunkcast::base::codec::Track;
 use trunkcast::gateway::config::Host;
+use trunkcast::wire::rtcp::{self, RtcpPacket};
 
 #[test]
 fn lines_that_strangers_cause_come_from_other_places_than_those_of_calls() {
@@ -44,4 +47,39 @@ fn a_pbx_known_by_name_still_calls_after_the_file_is_read_again() {
     config.trunks[0].proxy = Some(Host::Name("other.example".to_owned()));
     world.gateway.reload(config).unwrap();
     assert!(world.invite(&mut Phone::new("3")).is_empty());
+}
+
+#[test]
+fn comfort_noise_between_sounds_holds_nothing_up_and_is_no_loss() {
+    let mut world = World::local(1);
+    let mut phone = Phone::new("1");
+    phone.sdp = phone.offer("sendrecv", false);
+    world.call(&mut phone);
+    let player = world.play("rtmp_1");
+    for at in 0..50_u16 {
+        // Payload type 13 (RFC 3389) was not negotiated and comes all the same.
+        let (kind, payload) = match at % 10 {
+            5 => (13, &[0x40][..]),
+            _ => (8, &[0xd5; 160][..]),
+        };
+        let bytes = packet(kind, false, at, u32::from(at) * 160, 5, payload);
+        world.media(&phone, Track::Audio, &bytes);
+        let sounds = usize::from(at - at / 10 - u16::from(at % 10 >= 5) + 1);
+        assert_eq!(world.players[player].sounds(), sounds, "packet {at}");
+        world.advance(Duration::from_millis(20));
+    }
+    let stats = world.find("rtmp_1").unwrap().session.stats(Track::Audio);
+    assert_eq!(stats.reorder.lost, 0);
+    assert_eq!(stats.wrong_payload_type, 5);
+    let reports = world.outlet.sent_media.iter();
+    let lost = reports
+        .flat_map(|sent| rtcp::packets(&sent.bytes))
+        .flatten();
+    let lost = lost.filter_map(|packet| match packet {
+        RtcpPacket::ReceiverReport { blocks, .. } | RtcpPacket::SenderReport { blocks, .. } => {
+            blocks.first().map(|block| block.cumulative_lost)
+        }
+        _ => None,
+    });
+    assert!(lost.clone().count() > 0 && lost.clone().all(|lost| lost == 0));
 }
