@@ -3,13 +3,14 @@
 mod gateway_support;
 mod rtp_support;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use gateway_support::*;
 use rtp_support::packet;
 use trunkcast::base::codec::Track;
 use trunkcast::gateway::config::Host;
+use trunkcast::limits::SIP_SPARE_CONNECTIONS;
 use trunkcast::wire::rtcp::{self, RtcpPacket};
 
 #[test]
@@ -82,4 +83,15 @@ fn comfort_noise_between_sounds_holds_nothing_up_and_is_no_loss() {
         _ => None,
     });
     assert!(lost.clone().count() > 0 && lost.clone().all(|lost| lost == 0));
+}
+
+#[test]
+fn connections_that_make_room_for_others_are_closed_at_once() {
+    let mut world = World::local(1);
+    let most = 1 + SIP_SPARE_CONNECTIONS;
+    for port in 0..most as u16 + 5 {
+        world.sip_connect(SocketAddr::from(([192, 0, 2, 10], 20_000 + port)));
+        world.settle();
+    }
+    assert_eq!(world.outlet.connections(), most);
 }

@@ -182,6 +182,8 @@ impl Gateway {
                 if trunk.endpoint.handle_accepted(now, conn, remote).is_err() {
                     return false;
                 }
+                // Another connection may have to be closed for it.
+                trunk.dirty = true;
                 User::Sip(at)
             }
             ConnectionKind::Player => {
