@@ -151,6 +151,11 @@ impl Stream {
         }
     }
 
+    /// Which track it is.
+    pub fn track(&self) -> Track {
+        self.track
+    }
+
     /// What was agreed on.
     pub fn config(&self) -> &StreamConfig {
         &self.config
