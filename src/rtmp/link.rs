@@ -197,10 +197,12 @@ impl Link {
         log: &FrameLog,
     ) {
         let count = count.min(self.given);
-        let after = self.given_begun.saturating_add(self.given_queue);
-        self.queue
-            .sent(count.saturating_sub(self.given_begun).min(self.given_queue));
-        media.transmitted(count, count < self.given, after, log);
+        let begun = count.min(self.given_begun);
+        let after_begun = count.saturating_sub(begun);
+        let queue = after_begun.min(self.given_queue);
+        self.queue.sent(queue);
+        let planned = after_begun.saturating_sub(queue);
+        media.transmitted(begun, planned, count < self.given, log);
         if count == self.given {
             self.waiting_since = None;
         } else if count > 0 {

@@ -21,56 +21,33 @@
     )
 )]
 
+mod counters;
+mod keyframe_need;
+mod message;
+mod parking;
+
 use core::time::Duration;
 
 use heapless::Vec;
 
-use crate::base::codec::{CodecConfig, Track};
+use crate::base::codec::Track;
 use crate::base::counter::count;
-use crate::base::frame_log::{FrameLog, Segment};
+use crate::base::frame_log::FrameLog;
 use crate::base::time::Instant;
-use crate::limits::{FRAME_SEGMENTS, RTMP_BACKLOG_MILLIS, RTMP_GATHER_MESSAGES};
-use crate::rtmp::gather::Gather;
+use crate::limits::{RTMP_BACKLOG_MILLIS, RTMP_GATHER_MESSAGES};
 use crate::rtmp::media_place::{Body, Form, Place, Planned, Skip, is_video_keyframe};
-use crate::wire::flv;
-use crate::wire::rtmp_chunk::{ChunkHeaders, wire_length};
+use crate::rtmp::media_writer::keyframe_need::KeyframeNeed;
+use crate::rtmp::media_writer::message::{BegunMessage, emit};
+use crate::rtmp::media_writer::parking::Parking;
+use crate::wire::rtmp_chunk::wire_length;
+
+pub use counters::MediaCounters;
 
 /// How long audio waits for the first keyframe where video is expected.
-pub(super) const START_WAIT: Duration = Duration::from_secs(1);
-
-/// How long the newest keyframe and what follows it is kept for a connection that is not up.
-const PARKED_KEYFRAME: Duration = Duration::from_secs(10);
-
-/// How long frames without a keyframe are kept for one.
-const PARKED: Duration = Duration::from_secs(1);
+const START_WAIT: Duration = Duration::from_secs(1);
 
 /// How far behind a connection may fall.
 const BACKLOG: Duration = Duration::from_millis(RTMP_BACKLOG_MILLIS);
-
-/// What a writer has done and why it left things out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MediaCounters {
-    /// Audio messages wholly sent or begun.
-    pub audio_frames: u64,
-    /// Video messages wholly sent or begun, sequence headers aside.
-    pub video_frames: u64,
-    /// Keyframes among them.
-    pub keyframes: u64,
-    /// AVC sequence headers.
-    pub sequence_headers: u64,
-    /// Metadata messages.
-    pub metadata: u64,
-    /// Video frames passed over: before a keyframe, or given up in a stall.
-    pub video_dropped: u64,
-    /// Frames that no message can carry.
-    pub unusable: u64,
-    /// Frames that the log dropped before they were sent.
-    pub lost: u64,
-    /// Times that a stall made video start again at a keyframe.
-    pub stalls: u64,
-    /// Frames whose time was moved to keep times rising.
-    pub clamped_times: u64,
-}
 
 /// Whether audio may go before video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,12 +55,6 @@ enum Gate {
     /// Not before a keyframe is there or this moment has come.
     Waiting(Option<Instant>),
     Open,
-}
-
-/// A message of which some bytes are out.
-struct Begun {
-    planned: Planned,
-    offset: usize,
 }
 
 /// Writes one log to one connection.
@@ -94,25 +65,15 @@ pub(super) struct MediaWriter {
     place: Place,
     gate: Gate,
     plan: Vec<Planned, RTMP_GATHER_MESSAGES>,
-    begun: Option<Begun>,
-    /// The begun frame's pieces, at most [`FRAME_SEGMENTS`]. The memory is there once a frame was
-    /// taken in part.
-    views: std::vec::Vec<Segment>,
-    /// Bytes of the begun message in the last write that was gathered.
-    given_begun: usize,
-    /// Positions looked at while parked.
-    parked_to: u64,
-    parked_keyframe: Option<u64>,
+    begun: BegunMessage,
+    parking: Parking,
     /// A viewer of a stream that is running, who wants to begin with a picture.
     joining: bool,
     /// The connection has once been as far as the log.
     caught_up: bool,
     /// The kernel did not take all of the last write: no moment to ask for a keyframe.
     stalled: bool,
-    /// Video was passed over for want of a keyframe.
-    missed_keyframe: bool,
-    asked: bool,
-    want_keyframe: bool,
+    need: KeyframeNeed,
     /// Finish at this position; set at the first gathering after [`Self::finish`].
     finishing: bool,
     until: Option<u64>,
@@ -130,17 +91,12 @@ impl MediaWriter {
             place: Place::default(),
             gate: Gate::Waiting(None),
             plan: Vec::new(),
-            begun: None,
-            views: std::vec::Vec::new(),
-            given_begun: 0,
-            parked_to: 0,
-            parked_keyframe: None,
+            begun: BegunMessage::default(),
+            parking: Parking::default(),
             joining: false,
             caught_up: false,
             stalled: false,
-            missed_keyframe: false,
-            asked: false,
-            want_keyframe: false,
+            need: KeyframeNeed::default(),
             finishing: false,
             until: None,
             torn: false,
@@ -153,14 +109,15 @@ impl MediaWriter {
         self.reset();
         self.form = Some(form);
         self.chunk_bytes = chunk_bytes;
-        self.asked = ask;
-        self.want_keyframe = ask;
+        if ask {
+            self.need.ask();
+        }
     }
 
     /// Forgets the connection; what was begun will not be finished.
     pub fn stop(&mut self) {
         self.reset();
-        self.parked_to = self.place.cursor;
+        self.parking = Parking::from(self.place.cursor);
     }
 
     /// Whether it is started.
@@ -203,12 +160,12 @@ impl MediaWriter {
 
     /// Whether [`Self::take_keyframe_wanted`] has something to tell.
     pub const fn wants_keyframe(&self) -> bool {
-        self.want_keyframe
+        self.need.is_wanted()
     }
 
     /// Whether a keyframe is wanted; told once for each need.
     pub fn take_keyframe_wanted(&mut self) -> bool {
-        core::mem::take(&mut self.want_keyframe)
+        self.need.take_wanted()
     }
 
     /// Whether a message was left half sent because the log changed between gathering and
@@ -235,38 +192,10 @@ impl MediaWriter {
         }
     }
 
-    /// Without a connection: lets go of what a later one would not start with. Keeps the frames
-    /// from the newest keyframe on, since some senders never make another of their own accord, and
-    /// the sound of a second before it.
+    /// Without a connection: lets go of what a later one would not start with.
     pub fn park(&mut self, now: Instant, log: &FrameLog) {
-        self.place.cursor = self.place.cursor.max(log.start());
-        for position in self.parked_to.max(self.place.cursor)..log.end() {
-            if is_video_keyframe(log, position) {
-                self.parked_keyframe = Some(position);
-            }
-        }
-        self.parked_to = log.end();
-        while !self.is_worth_parking(now, log) {
-            self.place.cursor = self.place.cursor.saturating_add(1);
-        }
-    }
-
-    /// Whether a connection that comes later would begin with the frame at the cursor.
-    fn is_worth_parking(&self, now: Instant, log: &FrameLog) -> bool {
-        let cursor = self.place.cursor;
-        let received = |position| log.get(position).map(|view| view.frame().received);
-        let Some(here) = received(cursor) else {
-            return true;
-        };
-        let keyframe = self.parked_keyframe.filter(|position| *position >= cursor);
-        match keyframe.and_then(received) {
-            Some(at_keyframe) => {
-                let lead = at_keyframe.since(here) <= PARKED && !self.joining;
-                let fresh = now.since(at_keyframe) <= PARKED_KEYFRAME;
-                fresh && (lead || keyframe == Some(cursor))
-            }
-            None => now.since(here) <= PARKED,
-        }
+        let lead = !self.joining;
+        self.place.cursor = self.parking.advance(self.place.cursor, now, log, lead);
     }
 
     /// Begins at the newest keyframe that the log still holds, or at its end; what comes before the
@@ -274,31 +203,17 @@ impl MediaWriter {
     pub fn join(&mut self, now: Instant, log: &FrameLog) {
         self.joining = true;
         self.place.cursor = log.start();
-        self.parked_to = 0;
-        self.parked_keyframe = None;
+        self.parking = Parking::default();
         self.park(now, log);
-        if self.parked_keyframe != Some(self.place.cursor) {
+        if !self.parking.is_newest_keyframe(self.place.cursor) {
             self.place.cursor = log.end();
         }
     }
 
     /// Puts the rest of a begun message into `out` and gives the bytes written.
-    pub fn gather_begun(&mut self, out: &mut [u8]) -> usize {
-        self.given_begun = match (&self.begun, &self.form) {
-            (Some(begun), Some(form)) => {
-                let pieces = self.views.iter();
-                emit(
-                    &begun.planned,
-                    form,
-                    self.chunk_bytes,
-                    begun.offset,
-                    pieces,
-                    out,
-                )
-            }
-            _ => 0,
-        };
-        self.given_begun
+    pub fn gather_begun(&self, out: &mut [u8]) -> usize {
+        let Some(form) = &self.form else { return 0 };
+        self.begun.gather(form, self.chunk_bytes, out)
     }
 
     /// Puts as many messages as fit into `out` from `at` on and gives the end of them. Only a
@@ -321,7 +236,8 @@ impl MediaWriter {
             };
             if let Body::Skip(why) = planned.body {
                 if why == Skip::Undecodable {
-                    self.miss_keyframe(&place, log);
+                    // A keyframe that is passed over was given up.
+                    self.need.miss(is_video_keyframe(log, place.cursor));
                 }
                 place.advance(&planned, log);
                 if self.plan.is_empty() {
@@ -354,20 +270,12 @@ impl MediaWriter {
         end
     }
 
-    /// `count` of the gathered bytes are out, which was all of them or `short` of it: the begun
-    /// message's first, then, from `after` bytes on, those of the plan. What is not out is
-    /// forgotten, but for the rest of a message begun.
-    pub fn transmitted(&mut self, count: usize, short: bool, after: usize, log: &FrameLog) {
+    /// The next `begun` bytes of the begun message and the first `left` of the plan's are out, which
+    /// was all of what was gathered or `short` of it. What is not out is forgotten, but for the rest
+    /// of a message begun.
+    pub fn transmitted(&mut self, begun: usize, mut left: usize, short: bool, log: &FrameLog) {
         self.stalled = short;
-        let given_begun = core::mem::take(&mut self.given_begun);
-        if let Some(begun) = &mut self.begun {
-            begun.offset = begun.offset.saturating_add(count.min(given_begun));
-            if begun.offset >= wire_length(&begun.planned.head, self.chunk_bytes) {
-                self.begun = None;
-                self.views.clear();
-            }
-        }
-        let mut left = count.saturating_sub(after);
+        self.begun.advance(begun, self.chunk_bytes);
         for at in 0..self.plan.len() {
             let Some(planned) = self.plan.get(at).cloned() else {
                 break;
@@ -384,7 +292,7 @@ impl MediaWriter {
             self.count(&planned);
             let length = wire_length(&planned.head, self.chunk_bytes);
             if left < length {
-                self.begin(planned, left, log);
+                self.torn |= !self.begun.begin(planned, left, log);
                 break;
             }
             left = left.saturating_sub(length);
@@ -397,14 +305,7 @@ impl MediaWriter {
 
     /// Panics when the parts disagree; for tests and fuzzers.
     pub fn check_invariants(&self) {
-        assert!(
-            self.views.is_empty() || self.begun.is_some(),
-            "pieces of no message"
-        );
-        if let Some(begun) = &self.begun {
-            assert!(begun.offset > 0, "a begun message with nothing out");
-            assert!(begun.offset < wire_length(&begun.planned.head, self.chunk_bytes));
-        }
+        self.begun.check_invariants(self.chunk_bytes);
     }
 
     fn reset(&mut self) {
@@ -412,14 +313,10 @@ impl MediaWriter {
         self.place = Place::at(self.place.cursor);
         self.gate = Gate::Waiting(None);
         self.plan.clear();
-        self.begun = None;
-        self.views.clear();
-        self.given_begun = 0;
+        self.begun.clear();
         self.caught_up = false;
         self.stalled = false;
-        self.missed_keyframe = false;
-        self.asked = false;
-        self.want_keyframe = false;
+        self.need = KeyframeNeed::default();
         self.until = None;
         self.torn = false;
     }
@@ -434,7 +331,7 @@ impl MediaWriter {
         if lost > 0 {
             self.counters.lost = self.counters.lost.saturating_add(lost);
             self.place.cursor = log.start();
-            self.asked = false;
+            self.need.renew();
             self.stall(now, log);
         } else if self.caught_up && self.place.video_open {
             let next = log.get(self.place.cursor);
@@ -455,9 +352,8 @@ impl MediaWriter {
 
     fn wait_at_start(&mut self, now: Instant, log: &FrameLog) {
         let keyframe = self.place.newest_keyframe(log).is_some();
-        if self.expect_video && !keyframe && !self.asked {
-            self.asked = true;
-            self.want_keyframe = true;
+        if self.expect_video && !keyframe {
+            self.need.ask();
         }
         // Video that cannot be decoded is not kept for the wait.
         while let Some(view) = log.get(self.place.cursor)
@@ -493,109 +389,24 @@ impl MediaWriter {
         }
     }
 
-    /// Video is passed over for want of a keyframe.
-    fn miss_keyframe(&mut self, place: &Place, log: &FrameLog) {
-        if is_video_keyframe(log, place.cursor) {
-            // This one was given up; the next need is a new one.
-            self.asked = false;
-        }
-        self.missed_keyframe = true;
-    }
-
-    /// Asks for a keyframe that was missed: once, and not where one is on its way or the connection
-    /// stands still, since another keyframe would only add to what it cannot take.
+    /// Asks for a keyframe that was missed, unless one is on its way or the connection stands still,
+    /// since another keyframe would only add to what it cannot take.
     fn ask_for_missed(&mut self, log: &FrameLog, gave_nothing: bool) {
-        if !self.missed_keyframe || (self.stalled && !gave_nothing) {
-            return;
+        let stands_still = self.stalled && !gave_nothing;
+        if !stands_still && self.need.take_missed() && self.place.newest_keyframe(log).is_none() {
+            self.need.ask();
         }
-        self.missed_keyframe = false;
-        if !self.asked && self.place.newest_keyframe(log).is_none() {
-            self.asked = true;
-            self.want_keyframe = true;
-        }
-    }
-
-    fn begin(&mut self, planned: Planned, offset: usize, log: &FrameLog) {
-        self.views.clear();
-        if let Body::Frame { position, .. } = planned.body {
-            match log.get(position) {
-                // A frame of more pieces was passed over.
-                Some(view) => {
-                    let pieces = view.segments().take(FRAME_SEGMENTS);
-                    // In steps, so that frames of about the same size do not ask for more.
-                    let count = pieces.clone().count().next_multiple_of(64);
-                    self.views.reserve_exact(count);
-                    self.views.extend(pieces.cloned());
-                }
-                None => self.torn = true,
-            }
-        }
-        self.begun = Some(Begun { planned, offset });
     }
 
     fn count(&mut self, planned: &Planned) {
-        let counters = &mut self.counters;
-        let counter = match planned.body {
-            Body::Metadata(_) => &mut counters.metadata,
-            Body::Sequence(_) => &mut counters.sequence_headers,
-            Body::Frame {
-                track, keyframe, ..
-            } => {
-                if planned.clamped {
-                    count(&mut counters.clamped_times);
-                }
-                if track == Track::Video && keyframe {
-                    count(&mut counters.keyframes);
-                    self.asked = false;
-                    self.missed_keyframe = false;
-                }
-                if track == Track::Video {
-                    &mut counters.video_frames
-                } else {
-                    &mut counters.audio_frames
-                }
-            }
-            Body::Skip(Skip::Undecodable) => &mut counters.video_dropped,
-            Body::Skip(Skip::Unusable) => &mut counters.unusable,
-        };
-        *counter = counter.saturating_add(1);
+        self.counters.count(planned);
+        if let Body::Frame {
+            track: Track::Video,
+            keyframe: true,
+            ..
+        } = planned.body
+        {
+            self.need.satisfied();
+        }
     }
-}
-
-/// Writes a message from `offset` on; `pieces` are those of its frame, if it is one.
-fn emit<'s>(
-    planned: &Planned,
-    form: &Form,
-    chunk_bytes: u32,
-    offset: usize,
-    pieces: impl Iterator<Item = &'s Segment>,
-    out: &mut [u8],
-) -> usize {
-    let headers = ChunkHeaders::new(&planned.head);
-    let mut gather = Gather::new(out, &headers, chunk_bytes, offset);
-    match &planned.body {
-        Body::Metadata(tracks) => {
-            let mut body = [0; flv::METADATA_BYTES];
-            let len = tracks.write(form.to_publish, &mut body).unwrap_or(0);
-            gather.body(body.get(..len).unwrap_or_default());
-        }
-        Body::Sequence(config) => {
-            let mut body = [0; flv::AVC_SEQUENCE_HEADER_BYTES];
-            let len = match &**config {
-                CodecConfig::H264(config) => flv::write_avc_sequence_header(config, &mut body),
-                CodecConfig::Pcma | CodecConfig::Pcmu => None,
-            };
-            gather.body(body.get(..len.unwrap_or(0)).unwrap_or_default());
-        }
-        Body::Frame { tag, .. } => {
-            gather.body(tag);
-            for piece in pieces {
-                if !gather.body(piece.prefix()) || !gather.body(piece.payload()) {
-                    break;
-                }
-            }
-        }
-        Body::Skip(_) => {}
-    }
-    gather.len()
 }

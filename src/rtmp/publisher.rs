@@ -17,7 +17,11 @@
     )
 )]
 
-use core::fmt;
+mod config;
+mod exchange;
+mod state;
+mod status;
+
 use core::time::Duration;
 
 use heapless::Deque;
@@ -26,67 +30,25 @@ use crate::base::counter::count;
 use crate::base::frame_log::FrameLog;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
-use crate::rtmp::auth::{self, AuthAnswer, AuthQuery};
-use crate::rtmp::commands::{self, CONNECT, CREATE_STREAM, PUBLISH};
+use crate::rtmp::auth::AuthQuery;
 use crate::rtmp::control_queue::QueueFull;
-use crate::rtmp::heard::{FourCcs, Heard, Refusal};
+use crate::rtmp::heard::{FourCcs, Heard};
 use crate::rtmp::link::Link;
-use crate::rtmp::media_place::Form;
 use crate::rtmp::media_writer::{MediaCounters, MediaWriter};
+use crate::rtmp::publisher::state::{ANSWER_PATIENCE, CONNECT_PATIENCE, STOP_PATIENCE, State};
 use crate::rtmp::retry::Retry;
 use crate::rtmp::words::{Reason, reason};
-use crate::wire::rtmp_url::{RtmpUrl, StreamKey};
+use crate::wire::rtmp_url::RtmpUrl;
 
-/// How long the TCP connection may take.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
-/// How long the server may take for the handshake and for each answer.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
-/// How long the clean end may take.
-const STOP_PATIENCE: Duration = Duration::from_secs(1);
+pub use config::PublisherConfig;
+pub use status::RtmpStatus;
+
 /// A stream that lasted this long was a success: the waits begin anew after it.
 const LASTING: Duration = Duration::from_secs(10);
 
 /// How long an accepted stream must last before it is called active: some servers accept every
 /// name and close the connection in the same breath (nginx-rtmp with `deny publish`).
 const PROOF: Duration = Duration::from_millis(300);
-
-/// What to publish, and where.
-#[derive(Clone, Debug)]
-pub struct PublisherConfig {
-    /// The server and its application.
-    pub url: RtmpUrl,
-    /// The name to publish under.
-    pub stream_name: StreamKey,
-    /// RTMP time of each connection's first frame; 0 but in tests.
-    pub first_timestamp: u32,
-    /// Whether video was negotiated, so that audio waits a little for its first keyframe.
-    pub expect_video: bool,
-}
-
-/// How the stream stands, in the words of the status contract.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RtmpStatus {
-    /// Being set up for the first time.
-    #[default]
-    Wait,
-    /// Connected and sending.
-    Active,
-    /// Was up and broke; it is being tried again.
-    Lost,
-    /// Never was up so far; it is being tried again.
-    Failed,
-}
-
-impl fmt::Display for RtmpStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Wait => "RTMP_STREAM_WAIT",
-            Self::Active => "RTMP_STREAM_ACTIVE",
-            Self::Lost => "RTMP_CONNECTION_LOST",
-            Self::Failed => "RTMP_CONNECTION_FAILED",
-        })
-    }
-}
 
 /// What the owner is to do or to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,25 +83,6 @@ pub struct PublisherCounters {
     pub lost_events: u64,
 }
 
-/// What is being waited for, and until when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// The TCP connection.
-    Connecting { until: Instant },
-    /// The server's half of the handshake.
-    Handshaking { until: Instant },
-    /// The answer to the command of this transaction.
-    Asking { transaction: u32, until: Instant },
-    /// Nothing: media flows. Told as active once it has lasted.
-    Active { since: Instant, proven: bool },
-    /// The rest of the media, then of the farewell, to be taken by the kernel.
-    Stopping { until: Instant, said: bool },
-    /// The next attempt.
-    Waiting { until: Instant },
-    /// Nothing any more.
-    Stopped,
-}
-
 /// One outgoing stream. About 40 KiB: keep it boxed.
 ///
 /// Drain [`Self::poll_event`] and [`Self::poll_transmit`] after every `handle_*` call and after new
@@ -156,7 +99,6 @@ pub struct Publisher {
     auth_steps: u8,
     status: RtmpStatus,
     reason: Reason,
-    was_active: bool,
     fourccs: FourCcs,
     events: Deque<PublisherEvent, 8>,
     counters: PublisherCounters,
@@ -175,7 +117,6 @@ impl Publisher {
             auth_steps: 0,
             status: RtmpStatus::Wait,
             reason: reason(format_args!("connecting")),
-            was_active: false,
             fourccs: FourCcs::new(),
             events: Deque::new(),
             counters: PublisherCounters::default(),
@@ -208,7 +149,7 @@ impl Publisher {
             let Some(link) = &mut self.link else { return };
             let (used, heard, done) = match link.next(&mut self.rng, bytes) {
                 Ok((used, incoming)) => {
-                    let secrets = secrets(&self.config);
+                    let secrets = self.config.secrets();
                     let heard = incoming.as_ref().and_then(|i| Heard::read(i, &secrets));
                     (used, heard, incoming.is_none())
                 }
@@ -246,50 +187,29 @@ impl Publisher {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.media.handle_timeout(now);
         let write_deadline = self.link.as_ref().and_then(Link::write_deadline);
-        if let State::Active {
-            since,
-            proven: false,
-        } = self.state
+        if let State::Active { since } = self.state
+            && self.status != RtmpStatus::Active
             && since + PROOF <= now
         {
-            self.prove(since);
+            let why = reason(format_args!("the server accepted the stream"));
+            self.set_status(RtmpStatus::Active, why);
+        }
+        if write_deadline.is_some_and(|deadline| deadline <= now)
+            && matches!(self.state, State::Active { .. })
+        {
+            let why = reason(format_args!("the server took nothing for 15 s"));
+            return self.fail(now, why, true);
+        }
+        if self.state.until().is_none_or(|until| now < until) {
+            return;
         }
         match self.state {
-            State::Waiting { until } if until <= now => self.attempt(now),
-            State::Connecting { until } if until <= now => {
-                self.fail(now, reason(format_args!("no connection within 10 s")), true);
-            }
-            State::Handshaking { until } if until <= now => {
-                self.fail(
-                    now,
-                    reason(format_args!("no RTMP handshake within 10 s")),
-                    true,
-                );
-            }
-            State::Asking { transaction, until } if until <= now => {
-                let what = match transaction {
-                    CONNECT => "connect",
-                    CREATE_STREAM => "createStream",
-                    _ => "publish",
-                };
-                self.fail(
-                    now,
-                    reason(format_args!("no answer to {what} within 10 s")),
-                    true,
-                );
-            }
-            State::Stopping { until, .. } if until <= now => {
+            State::Waiting { .. } => self.attempt(now),
+            State::Stopping { .. } => {
                 self.push(PublisherEvent::Close);
                 self.end();
             }
-            State::Active { .. } if write_deadline.is_some_and(|deadline| deadline <= now) => {
-                self.fail(
-                    now,
-                    reason(format_args!("the server took nothing for 15 s")),
-                    true,
-                );
-            }
-            _ => {}
+            state => self.fail(now, state.overdue(), true),
         }
     }
 
@@ -334,20 +254,13 @@ impl Publisher {
 
     /// The next moment for [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let link = self.link.as_ref();
-        match self.state {
-            State::Waiting { until }
-            | State::Connecting { until }
-            | State::Handshaking { until }
-            | State::Asking { until, .. }
-            | State::Stopping { until, .. } => Some(until),
-            State::Active { since, proven } => {
-                let proof = (!proven).then_some(since + PROOF);
-                let link = link.and_then(Link::write_deadline);
-                Instant::earliest(proof, Instant::earliest(self.media.poll_timeout(), link))
-            }
-            State::Stopped => None,
+        if let State::Active { since } = self.state {
+            let unproven = self.status != RtmpStatus::Active;
+            let proof = unproven.then_some(since + PROOF);
+            let link = self.link.as_ref().and_then(Link::write_deadline);
+            return Instant::earliest(proof, Instant::earliest(self.media.poll_timeout(), link));
         }
+        self.state.until()
     }
 
     /// Gathers the bytes of one write into `out` and gives their number: as many whole messages as
@@ -459,12 +372,8 @@ impl Publisher {
         if let Some(link) = &self.link {
             link.check_invariants();
         }
-        let connected = !matches!(
-            self.state,
-            State::Connecting { .. } | State::Waiting { .. } | State::Stopped
-        );
         assert_eq!(
-            connected,
+            self.state.is_connected(),
             self.link.is_some(),
             "connection and state {:?}",
             self.state
@@ -485,155 +394,6 @@ impl Publisher {
         self.push(PublisherEvent::Connect);
     }
 
-    fn handle_heard(&mut self, now: Instant, heard: Heard) -> Result<(), QueueFull> {
-        let asked = match self.state {
-            State::Asking { transaction, .. } => Some(transaction),
-            _ => None,
-        };
-        match heard {
-            Heard::Result {
-                transaction: CONNECT,
-                fourccs,
-                ..
-            } if asked == Some(CONNECT) => {
-                self.fourccs = fourccs;
-                return self.ask_stream(now);
-            }
-            Heard::Result {
-                transaction: CREATE_STREAM,
-                number,
-                ..
-            } if asked == Some(CREATE_STREAM) => match number {
-                Some(stream_id) => return self.ask_publish(now, stream_id),
-                None => self.fail(
-                    now,
-                    reason(format_args!("createStream gave no stream")),
-                    true,
-                ),
-            },
-            Heard::PublishStart if asked == Some(PUBLISH) => self.begin(now),
-            Heard::Error {
-                transaction,
-                refusal,
-            } if asked == Some(transaction)
-                && matches!(transaction, CONNECT | CREATE_STREAM | PUBLISH) =>
-            {
-                self.refused(now, transaction, refusal);
-            }
-            Heard::Refused(refusal) => match self.state {
-                State::Stopping { .. } => {}
-                _ => self.refused(now, asked.unwrap_or(PUBLISH), refusal),
-            },
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn ask_connect(&mut self, now: Instant) -> Result<(), QueueFull> {
-        if let Some(link) = &mut self.link {
-            let auth = self.auth.as_ref().map(AuthQuery::as_str);
-            commands::connect(&mut link.queue, &self.config.url, auth)?;
-            self.asking(now, CONNECT);
-        }
-        Ok(())
-    }
-
-    fn ask_stream(&mut self, now: Instant) -> Result<(), QueueFull> {
-        if let Some(link) = &mut self.link {
-            commands::create_stream(&mut link.queue, &self.config.stream_name)?;
-            self.asking(now, CREATE_STREAM);
-        }
-        Ok(())
-    }
-
-    fn ask_publish(&mut self, now: Instant, stream_id: u32) -> Result<(), QueueFull> {
-        if let Some(link) = &mut self.link {
-            self.stream_id = stream_id;
-            commands::publish(&mut link.queue, &self.config.stream_name, stream_id)?;
-            self.asking(now, PUBLISH);
-        }
-        Ok(())
-    }
-
-    fn asking(&mut self, now: Instant, transaction: u32) {
-        self.state = State::Asking {
-            transaction,
-            until: now + ANSWER_PATIENCE,
-        };
-    }
-
-    fn begin(&mut self, now: Instant) {
-        let Some(link) = &self.link else { return };
-        let form = Form {
-            stream_id: self.stream_id,
-            to_publish: true,
-            first_timestamp: self.config.first_timestamp,
-        };
-        // On return the caller should make a keyframe even where an old one is kept.
-        let ask = self.was_active;
-        self.media.start(form, link.queue.chunk_bytes(), ask);
-        count(&mut self.counters.accepted);
-        self.auth_steps = 0;
-        self.state = State::Active {
-            since: now,
-            proven: false,
-        };
-    }
-
-    fn prove(&mut self, since: Instant) {
-        self.was_active = true;
-        self.state = State::Active {
-            since,
-            proven: true,
-        };
-        let why = reason(format_args!("the server accepted the stream"));
-        self.set_status(RtmpStatus::Active, why);
-    }
-
-    fn refused(&mut self, now: Instant, transaction: u32, refusal: Refusal) {
-        let answer = if transaction == CONNECT {
-            let credentials = self.config.url.credentials();
-            auth::answer(&refusal.description, credentials, &mut self.rng)
-        } else {
-            AuthAnswer::None
-        };
-        match answer {
-            AuthAnswer::Retry(query) if self.auth_steps < 2 => {
-                // Asked for, so no failure: back at once, with what was asked for.
-                self.auth_steps = self.auth_steps.saturating_add(1);
-                self.auth = Some(query);
-                self.drop_link();
-                self.push(PublisherEvent::Close);
-                self.attempt(now);
-            }
-            AuthAnswer::Retry(_) | AuthAnswer::Refused => {
-                self.fail(
-                    now,
-                    reason(format_args!("the server refused user and password")),
-                    true,
-                );
-            }
-            AuthAnswer::Wanted => {
-                self.fail(
-                    now,
-                    reason(format_args!("the server wants user and password")),
-                    true,
-                );
-            }
-            AuthAnswer::None => self.fail(now, refusal.words, true),
-        }
-    }
-
-    fn say_farewell(&mut self) -> Result<(), QueueFull> {
-        if let Some(link) = &mut self.link {
-            commands::farewell(&mut link.queue, &self.config.stream_name, self.stream_id)?;
-        }
-        if let State::Stopping { said, .. } = &mut self.state {
-            *said = true;
-        }
-        Ok(())
-    }
-
     /// Gives this connection up and waits for the next attempt.
     fn fail(&mut self, now: Instant, why: Reason, close: bool) {
         if matches!(self.state, State::Stopping { .. }) {
@@ -643,11 +403,11 @@ impl Publisher {
             return self.end();
         }
         let why = match self.state {
-            State::Active { since, .. } if now.since(since) >= LASTING => {
+            State::Active { since } if now.since(since) >= LASTING => {
                 self.retry.reset();
                 why
             }
-            State::Active { proven: false, .. } => reason(format_args!(
+            State::Active { .. } if self.status != RtmpStatus::Active => reason(format_args!(
                 "the server accepted the stream and ended it at once: {why}"
             )),
             _ => why,
@@ -661,7 +421,7 @@ impl Publisher {
         if close {
             self.push(PublisherEvent::Close);
         }
-        let status = if self.was_active {
+        let status = if self.status.was_active() {
             RtmpStatus::Lost
         } else {
             RtmpStatus::Failed
@@ -700,17 +460,4 @@ impl Publisher {
             count(&mut self.counters.lost_events);
         }
     }
-}
-
-/// What no printed word may hold.
-fn secrets(config: &PublisherConfig) -> [&str; 4] {
-    let url = &config.url;
-    let query = url
-        .app_with_query()
-        .split_once('?')
-        .map_or("", |(_, query)| query);
-    let (user, password) = url
-        .credentials()
-        .map_or(("", ""), |c| (c.user(), c.password()));
-    [config.stream_name.reveal(), query, user, password]
 }

@@ -15,22 +15,21 @@
     )
 )]
 
+mod side;
+
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::base::codec::Track;
-use crate::base::counter::count;
 use crate::base::frame_log::FrameLog;
 use crate::base::packet_pool::Packet;
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, NtpTime};
 use crate::rtp::call_clock::CallClock;
 use crate::rtp::depack_audio::TelephoneEvent;
-use crate::rtp::keyframe::{Ask, KeyframeRequester};
-use crate::rtp::report::{Content, Reporter};
-use crate::rtp::silence::{Law, Silence};
-use crate::rtp::stream::{Codec, Stream, StreamConfig, StreamStats};
-use crate::wire::rtcp::{self, RtcpPacket};
+use crate::rtp::session::side::Side;
+use crate::rtp::stream::{StreamConfig, StreamStats};
+use crate::wire::rtcp;
 
 /// What a session is made with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,27 +84,15 @@ pub struct Session {
     config: SessionConfig,
     rng: Rng,
     clock: CallClock,
-    audio: Option<Box<Side>>,
-    video: Option<Box<Side>>,
+    sides: Sides,
     ended: bool,
     rtcp: RtcpCounters,
 }
 
-/// One track with everything that goes back to its sender.
-#[derive(Debug)]
-struct Side {
-    stream: Stream,
-    reporter: Reporter,
-    keyframe: KeyframeRequester,
-    /// Only audio is ever sent.
-    silence: Option<Silence>,
-    /// Where the peer's RTCP comes from, if not from where it was negotiated.
-    rtcp_source: Option<SocketAddr>,
-    ask: Option<Ask>,
-    keyframe_by_info: bool,
-    /// The peer left, and the owner does not know yet.
-    left: bool,
-    bye: bool,
+#[derive(Debug, Default)]
+struct Sides {
+    audio: Option<Box<Side>>,
+    video: Option<Box<Side>>,
 }
 
 impl Session {
@@ -115,8 +102,7 @@ impl Session {
             config,
             rng,
             clock: CallClock::new(),
-            audio: None,
-            video: None,
+            sides: Sides::default(),
             ended: false,
             rtcp: RtcpCounters::default(),
         }
@@ -130,30 +116,18 @@ impl Session {
         if self.ended {
             return;
         }
-        let side = match track {
-            Track::Audio => &mut self.audio,
-            Track::Video => &mut self.video,
-        };
+        let side = self.sides.slot(track);
         match (side.as_mut(), config) {
-            (_, None) => {
-                if side.take().is_some() {
-                    self.clock.source_changed(track);
-                }
-                return;
+            (None, None) => {}
+            (Some(_), None) => {
+                *side = None;
+                self.clock.source_changed(track);
             }
-            (Some(side), Some(config)) => side.configure(config, &mut self.clock),
+            (Some(side), Some(config)) => side.configure(now, config, &mut self.clock),
             (None, Some(config)) => {
-                *side = Some(Box::new(Side::new(
-                    track,
-                    config,
-                    &self.config.cname,
-                    &mut self.rng,
-                )));
+                let new = Side::new(now, track, config, &self.config.cname, &mut self.rng);
+                *side = Some(Box::new(new));
             }
-        }
-        if let Some(side) = side {
-            side.reporter.start(now);
-            side.settle_sending(now);
         }
     }
 
@@ -168,70 +142,42 @@ impl Session {
         packet: Packet,
         log: &mut FrameLog,
     ) {
-        let side = match track {
-            Track::Audio => &mut self.audio,
-            Track::Video => &mut self.video,
+        let Some(side) = self.sides.slot(track) else {
+            return;
         };
-        let Some(side) = side else { return };
-        if side.stream.config().rtcp_mux && rtcp::is_rtcp(&packet) {
+        if side.stream().config().rtcp_mux && rtcp::is_rtcp(&packet) {
             return self.handle_rtcp(now, track, from, &packet);
         }
-        side.stream
-            .handle_packet(now, from, packet, &mut self.clock, log);
-        side.follow_keyframes(now);
-        side.settle_sending(now);
+        side.handle_rtp(now, from, packet, &mut self.clock, log);
     }
 
     /// Takes a datagram from a track's RTCP port.
     pub fn handle_rtcp(&mut self, now: Instant, track: Track, from: SocketAddr, datagram: &[u8]) {
         let ntp = self.wall_time(now);
-        let side = match track {
-            Track::Audio => &mut self.audio,
-            Track::Video => &mut self.video,
-        };
-        let Some(side) = side else { return };
-        count(&mut self.rtcp.received);
-        if !side.trusts_reports_of(from) {
-            return count(&mut self.rtcp.strangers);
-        }
-        for packet in rtcp::packets(datagram) {
-            match packet {
-                Ok(packet) => {
-                    if !side.stream.config().rtcp_mux {
-                        side.rtcp_source = Some(from);
-                    }
-                    side.handle_report(now, ntp, &packet, &mut self.clock);
-                }
-                Err(_) => count(&mut self.rtcp.malformed),
-            }
+        if let Some(side) = self.sides.slot(track) {
+            let (clock, counters) = (&mut self.clock, &mut self.rtcp);
+            side.handle_rtcp(now, ntp, from, datagram, clock, counters);
         }
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant, log: &mut FrameLog) {
-        for side in [&mut self.audio, &mut self.video].into_iter().flatten() {
-            side.stream.handle_timeout(now, &mut self.clock, log);
-            side.follow_keyframes(now);
+        for side in self.sides.iter_mut() {
+            side.handle_timeout(now, &mut self.clock, log);
         }
     }
 
     /// Asks the video's sender for a keyframe: a new reader came, or one lost its place.
     pub fn request_keyframe(&mut self, now: Instant) {
-        if let Some(side) = &mut self.video {
-            // Before the first packet there is nobody to ask, and the first picture is a keyframe.
-            if side.stream.ssrc().is_some() && side.stream.config().receive {
-                side.keyframe.want(now);
-                side.climb(now);
-            }
+        if let Some(side) = &mut self.sides.video {
+            side.request_keyframe(now);
         }
     }
 
     /// Ends the session: an RTCP BYE for each track is all that is still sent.
     pub fn bye(&mut self) {
         if !core::mem::replace(&mut self.ended, true) {
-            for side in [&mut self.audio, &mut self.video].into_iter().flatten() {
-                side.end();
-            }
+            self.sides.iter_mut().for_each(Side::end);
         }
     }
 
@@ -253,35 +199,19 @@ impl Session {
     /// [`crate::limits::RTCP_COMPOUND_BYTES`] suffice for `out`; what does not fit is left out.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<SessionTransmit> {
         let ntp = self.wall_time(now);
-        let audio = (Track::Audio, &mut self.audio);
-        let video = (Track::Video, &mut self.video);
-        [audio, video].into_iter().find_map(|(track, side)| {
-            let side = side.as_mut()?;
-            side.poll_transmit(now, ntp, track, self.ended, out)
-        })
+        let ended = self.ended;
+        let mut sides = self.sides.iter_mut();
+        sides.find_map(|side| side.poll_transmit(now, ntp, ended, out))
     }
 
     /// The next thing that the owner is to know.
     pub fn poll_event(&mut self) -> Option<SessionEvent> {
-        let audio = (Track::Audio, &mut self.audio);
-        let video = (Track::Video, &mut self.video);
-        [audio, video].into_iter().find_map(|(track, side)| {
-            let side = side.as_mut()?;
-            if core::mem::take(&mut side.keyframe_by_info) {
-                return Some(SessionEvent::KeyframeByInfo);
-            }
-            if core::mem::take(&mut side.left) {
-                return Some(SessionEvent::Bye { track });
-            }
-            side.stream
-                .poll_telephone_event()
-                .map(SessionEvent::TelephoneEvent)
-        })
+        self.sides.iter_mut().find_map(Side::poll_event)
     }
 
     /// When to call [`Self::handle_timeout`] and [`Self::poll_transmit`] next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let sides = [&self.audio, &self.video].into_iter().flatten();
+        let sides = self.sides.iter();
         sides
             .map(|side| side.poll_timeout(self.ended))
             .fold(None, Instant::earliest)
@@ -289,9 +219,8 @@ impl Session {
 
     /// What a track counted; zeros for one that does not exist.
     pub fn stats(&self, track: Track) -> StreamStats {
-        self.side(track)
-            .map(|side| side.stream.stats())
-            .unwrap_or_default()
+        let side = self.sides.get(track);
+        side.map(|side| side.stream().stats()).unwrap_or_default()
     }
 
     /// What was counted about RTCP.
@@ -301,12 +230,13 @@ impl Session {
 
     /// The last round trip that a track's reports told.
     pub fn round_trip(&self, track: Track) -> Option<Duration> {
-        self.side(track).and_then(|side| side.reporter.round_trip())
+        self.sides.get(track).and_then(Side::round_trip)
     }
 
     /// Keyframes asked for so far.
     pub fn keyframes_asked(&self) -> u64 {
-        self.video.as_ref().map_or(0, |side| side.keyframe.count())
+        let side = self.sides.get(Track::Video);
+        side.map_or(0, Side::keyframes_asked)
     }
 
     /// How much later the picture is presented than the voice that belongs to it, in microseconds.
@@ -321,15 +251,8 @@ impl Session {
 
     /// Panics when a part is not consistent; for tests and fuzzers.
     pub fn check_invariants(&self) {
-        for side in [&self.audio, &self.video].into_iter().flatten() {
-            side.stream.check_invariants();
-        }
-    }
-
-    fn side(&self, track: Track) -> Option<&Side> {
-        match track {
-            Track::Audio => self.audio.as_deref(),
-            Track::Video => self.video.as_deref(),
+        for side in self.sides.iter() {
+            side.stream().check_invariants();
         }
     }
 
@@ -341,214 +264,29 @@ impl Session {
     }
 }
 
-impl Side {
-    fn new(track: Track, config: StreamConfig, cname: &str, rng: &mut Rng) -> Self {
-        let silence = law(&config.codec).map(|law| Silence::new(law, config.payload_type, rng));
-        let ssrc = silence.as_ref().map_or_else(|| rng.u32(), Silence::ssrc);
-        Self {
-            reporter: Reporter::new(ssrc, cname, rng.fork()),
-            keyframe: KeyframeRequester::new(config.feedback),
-            silence,
-            rtcp_source: None,
-            ask: None,
-            keyframe_by_info: false,
-            left: false,
-            bye: false,
-            stream: Stream::new(track, config),
+impl Sides {
+    fn slot(&mut self, track: Track) -> &mut Option<Box<Side>> {
+        match track {
+            Track::Audio => &mut self.audio,
+            Track::Video => &mut self.video,
         }
     }
 
-    fn configure(&mut self, config: StreamConfig, clock: &mut CallClock) {
-        self.keyframe.set_feedback(config.feedback);
-        if let (Some(silence), Some(law)) = (&mut self.silence, law(&config.codec)) {
-            silence.set_codec(law, config.payload_type);
-        }
-        self.rtcp_source = None;
-        self.stream.configure(config, clock);
-    }
-
-    /// Sends silence while we may and know where to.
-    fn settle_sending(&mut self, now: Instant) {
-        let Some(silence) = &mut self.silence else {
-            return;
-        };
-        let sends = self.stream.config().send && self.stream.source().remote().is_some();
-        match (sends, silence.is_running()) {
-            (true, false) => silence.start(now),
-            (false, true) => silence.stop(),
-            _ => {}
+    fn get(&self, track: Track) -> Option<&Side> {
+        match track {
+            Track::Audio => self.audio.as_deref(),
+            Track::Video => self.video.as_deref(),
         }
     }
 
-    /// Passes on what the stream knows of keyframes, and asks at once where that is allowed.
-    fn follow_keyframes(&mut self, now: Instant) {
-        if self.stream.take_keyframe_came() {
-            self.keyframe.satisfied(now);
-            self.ask = None;
-        }
-        if self.stream.take_keyframe_wanted() {
-            self.keyframe.want(now);
-        }
-        self.climb(now);
+    fn iter(&self) -> impl Iterator<Item = &Side> {
+        let sides = [self.audio.as_deref(), self.video.as_deref()];
+        sides.into_iter().flatten()
     }
 
-    fn climb(&mut self, now: Instant) {
-        if !self.stream.config().receive {
-            // On hold no keyframe can come.
-            return;
-        }
-        if let Some(ask) = self.keyframe.handle_timeout(now) {
-            self.keyframe_by_info |= ask.info;
-            self.ask = Some(ask);
-        }
-    }
-
-    fn trusts_reports_of(&self, from: SocketAddr) -> bool {
-        let negotiated = self.stream.config().remote_rtcp;
-        self.stream.source().trusts_host_of(from)
-            || negotiated.is_some_and(|host| host.ip().to_canonical() == from.ip().to_canonical())
-    }
-
-    fn handle_report(
-        &mut self,
-        now: Instant,
-        ntp: NtpTime,
-        packet: &RtcpPacket,
-        clock: &mut CallClock,
-    ) {
-        match packet {
-            RtcpPacket::SenderReport { ssrc, info, blocks } => {
-                self.stream.handle_sender_report(now, *ssrc, info, clock);
-                for block in blocks {
-                    self.reporter.on_block(ntp, block);
-                }
-            }
-            RtcpPacket::ReceiverReport { blocks, .. } => {
-                for block in blocks {
-                    self.reporter.on_block(ntp, block);
-                }
-            }
-            RtcpPacket::Bye(sources) => {
-                let ssrc = self.stream.ssrc();
-                self.left |= sources.iter().any(|source| Some(*source) == ssrc);
-            }
-            // We send no pictures.
-            RtcpPacket::PictureLoss { .. }
-            | RtcpPacket::FullIntra { .. }
-            | RtcpPacket::Other(_) => {}
-        }
-    }
-
-    fn end(&mut self) {
-        self.bye = true;
-        self.ask = None;
-        self.keyframe_by_info = false;
-        if let Some(silence) = &mut self.silence {
-            silence.stop();
-        }
-    }
-
-    fn poll_transmit(
-        &mut self,
-        now: Instant,
-        ntp: NtpTime,
-        track: Track,
-        ended: bool,
-        out: &mut [u8],
-    ) -> Option<SessionTransmit> {
-        let mux = self.stream.config().rtcp_mux;
-        if let Some(to) = self.rtcp_remote()
-            && let Some(len) = self.write_rtcp(now, ntp, ended, out)
-        {
-            return Some(SessionTransmit {
-                track,
-                rtcp: !mux,
-                to,
-                len,
-            });
-        }
-        let to = self.stream.source().remote()?;
-        let len = self.silence.as_mut()?.poll_packet(now, out)?;
-        Some(SessionTransmit {
-            track,
-            rtcp: false,
-            to,
-            len,
-        })
-    }
-
-    fn write_rtcp(
-        &mut self,
-        now: Instant,
-        ntp: NtpTime,
-        ended: bool,
-        out: &mut [u8],
-    ) -> Option<usize> {
-        let sent = self
-            .silence
-            .as_ref()
-            .and_then(|silence| silence.sender_info(now, ntp));
-        let media = self.stream.ssrc();
-        let content = Content {
-            sent,
-            reception: self.stream.reception_mut(),
-        };
-        if ended {
-            let bye = core::mem::take(&mut self.bye);
-            return if bye {
-                self.reporter.write_bye(now, content, out)
-            } else {
-                None
-            };
-        }
-        if let Some(ask) = self.ask.take()
-            && let Some(media) = media
-            && (ask.pli || ask.fir.is_some())
-        {
-            return self.reporter.write_ask(now, content, media, &ask, out);
-        }
-        self.reporter.poll_report(now, content, out)
-    }
-
-    fn rtcp_remote(&self) -> Option<SocketAddr> {
-        let config = self.stream.config();
-        let source = self.stream.source();
-        let after = |rtp: SocketAddr| Some(SocketAddr::new(rtp.ip(), rtp.port().checked_add(1)?));
-        if config.rtcp_mux {
-            return source.remote();
-        }
-        if self.rtcp_source.is_some() {
-            return self.rtcp_source;
-        }
-        if source.is_latched() {
-            return source.remote().and_then(after);
-        }
-        config
-            .remote_rtcp
-            .or_else(|| source.remote().and_then(after))
-    }
-
-    fn poll_timeout(&self, ended: bool) -> Option<Instant> {
-        let mut next = self.stream.poll_timeout();
-        if ended {
-            return next;
-        }
-        if self.stream.config().receive {
-            next = Instant::earliest(next, self.keyframe.poll_timeout());
-        }
-        if self.rtcp_remote().is_some() {
-            next = Instant::earliest(next, self.reporter.poll_timeout());
-        }
-        let silence = self.silence.as_ref().and_then(Silence::poll_timeout);
-        Instant::earliest(next, silence)
-    }
-}
-
-fn law(codec: &Codec) -> Option<Law> {
-    match codec {
-        Codec::Pcma => Some(Law::A),
-        Codec::Pcmu => Some(Law::Mu),
-        Codec::H264 { .. } => None,
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Side> {
+        let sides = [self.audio.as_deref_mut(), self.video.as_deref_mut()];
+        sides.into_iter().flatten()
     }
 }
 
@@ -558,7 +296,8 @@ mod tests {
     use crate::base::packet_pool::PacketPool;
     use crate::limits::RTCP_COMPOUND_BYTES;
     use crate::rtp::keyframe::Feedback;
-    use crate::wire::rtcp::{CompoundWriter, ReportBlock, SenderInfo};
+    use crate::rtp::stream::Codec;
+    use crate::wire::rtcp::{CompoundWriter, ReportBlock, RtcpPacket, SenderInfo};
     use crate::wire::rtp::RtpHeader;
 
     const PEER: &str = "192.0.2.1:4000";

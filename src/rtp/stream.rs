@@ -154,6 +154,11 @@ impl Stream {
         }
     }
 
+    /// Which track it is.
+    pub fn track(&self) -> Track {
+        self.track
+    }
+
     /// What was agreed on.
     pub fn config(&self) -> &StreamConfig {
         &self.config

@@ -1,0 +1,359 @@
+//! One track of a call, with everything that goes back to its sender: reports, requests for
+//! keyframes, silence, and where each of them goes (RFC 3550, RFC 3605, RFC 5761).
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::base::codec::Track;
+use crate::base::counter::count;
+use crate::base::frame_log::FrameLog;
+use crate::base::packet_pool::Packet;
+use crate::base::rng::Rng;
+use crate::base::time::{Instant, NtpTime};
+use crate::rtp::call_clock::CallClock;
+use crate::rtp::keyframe::{Ask, KeyframeRequester};
+use crate::rtp::report::{Content, Reporter};
+use crate::rtp::session::{RtcpCounters, SessionEvent, SessionTransmit};
+use crate::rtp::silence::{Law, Silence};
+use crate::rtp::stream::{Codec, Stream, StreamConfig};
+use crate::wire::rtcp::{self, RtcpPacket};
+
+/// One track with everything that goes back to its sender.
+#[derive(Debug)]
+pub(super) struct Side {
+    stream: Stream,
+    reporter: Reporter,
+    keyframe: KeyframeRequester,
+    /// Only audio is ever sent.
+    silence: Option<Silence>,
+    /// Where the peer's RTCP comes from, if not from where it was negotiated.
+    rtcp_source: Option<SocketAddr>,
+    ask: Option<Ask>,
+    keyframe_by_info: bool,
+    /// The peer left, and the owner does not know yet.
+    left: bool,
+    bye: bool,
+}
+
+impl Side {
+    /// A track as it was agreed on; what is to be sent for it begins now.
+    pub fn new(
+        now: Instant,
+        track: Track,
+        config: StreamConfig,
+        cname: &str,
+        rng: &mut Rng,
+    ) -> Self {
+        let silence = law(&config.codec).map(|law| Silence::new(law, config.payload_type, rng));
+        let ssrc = silence.as_ref().map_or_else(|| rng.u32(), Silence::ssrc);
+        let mut side = Self {
+            reporter: Reporter::new(ssrc, cname, rng.fork()),
+            keyframe: KeyframeRequester::new(config.feedback),
+            silence,
+            rtcp_source: None,
+            ask: None,
+            keyframe_by_info: false,
+            left: false,
+            bye: false,
+            stream: Stream::new(track, config),
+        };
+        side.reporter.start(now);
+        side.settle_sending(now);
+        side
+    }
+
+    /// Takes over what a new offer and answer say.
+    pub fn configure(&mut self, now: Instant, config: StreamConfig, clock: &mut CallClock) {
+        self.keyframe.set_feedback(config.feedback);
+        if let (Some(silence), Some(law)) = (&mut self.silence, law(&config.codec)) {
+            silence.set_codec(law, config.payload_type);
+        }
+        self.rtcp_source = None;
+        self.stream.configure(config, clock);
+        self.reporter.start(now);
+        self.settle_sending(now);
+    }
+
+    /// What is received.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// The last round trip that the peer's reports told.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.reporter.round_trip()
+    }
+
+    /// Keyframes asked for so far.
+    pub fn keyframes_asked(&self) -> u64 {
+        self.keyframe.count()
+    }
+
+    /// Takes a datagram of media.
+    pub fn handle_rtp(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        packet: Packet,
+        clock: &mut CallClock,
+        log: &mut FrameLog,
+    ) {
+        self.stream.handle_packet(now, from, packet, clock, log);
+        self.follow_keyframes(now);
+        self.settle_sending(now);
+    }
+
+    /// Takes a datagram of reports, which came at the wall time `ntp`.
+    pub fn handle_rtcp(
+        &mut self,
+        now: Instant,
+        ntp: NtpTime,
+        from: SocketAddr,
+        datagram: &[u8],
+        clock: &mut CallClock,
+        counters: &mut RtcpCounters,
+    ) {
+        count(&mut counters.received);
+        if !self.trusts_reports_of(from) {
+            return count(&mut counters.strangers);
+        }
+        for packet in rtcp::packets(datagram) {
+            match packet {
+                Ok(packet) => {
+                    if !self.stream.config().rtcp_mux {
+                        self.rtcp_source = Some(from);
+                    }
+                    self.handle_report(now, ntp, &packet, clock);
+                }
+                Err(_) => count(&mut counters.malformed),
+            }
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant, clock: &mut CallClock, log: &mut FrameLog) {
+        self.stream.handle_timeout(now, clock, log);
+        self.follow_keyframes(now);
+    }
+
+    /// Asks the sender for a keyframe.
+    pub fn request_keyframe(&mut self, now: Instant) {
+        // Before the first packet there is nobody to ask, and the first picture is a keyframe.
+        if self.stream.ssrc().is_some() && self.stream.config().receive {
+            self.keyframe.want(now);
+            self.climb(now);
+        }
+    }
+
+    /// Ends the track: its BYE is all that is still sent.
+    pub fn end(&mut self) {
+        self.bye = true;
+        self.ask = None;
+        self.keyframe_by_info = false;
+        if let Some(silence) = &mut self.silence {
+            silence.stop();
+        }
+    }
+
+    /// The next thing that the owner is to know.
+    pub fn poll_event(&mut self) -> Option<SessionEvent> {
+        if core::mem::take(&mut self.keyframe_by_info) {
+            return Some(SessionEvent::KeyframeByInfo);
+        }
+        if core::mem::take(&mut self.left) {
+            return Some(SessionEvent::Bye {
+                track: self.stream.track(),
+            });
+        }
+        let key = self.stream.poll_telephone_event();
+        key.map(SessionEvent::TelephoneEvent)
+    }
+
+    /// The next datagram to send, written to `out`; after the end that is the BYE.
+    pub fn poll_transmit(
+        &mut self,
+        now: Instant,
+        ntp: NtpTime,
+        ended: bool,
+        out: &mut [u8],
+    ) -> Option<SessionTransmit> {
+        let track = self.stream.track();
+        let mux = self.stream.config().rtcp_mux;
+        if let Some(to) = self.rtcp_remote()
+            && let Some(len) = self.write_rtcp(now, ntp, ended, out)
+        {
+            return Some(SessionTransmit {
+                track,
+                rtcp: !mux,
+                to,
+                len,
+            });
+        }
+        let to = self.stream.source().remote()?;
+        let len = self.silence.as_mut()?.poll_packet(now, out)?;
+        Some(SessionTransmit {
+            track,
+            rtcp: false,
+            to,
+            len,
+        })
+    }
+
+    /// When to call [`Self::handle_timeout`] and [`Self::poll_transmit`] next.
+    pub fn poll_timeout(&self, ended: bool) -> Option<Instant> {
+        let mut next = self.stream.poll_timeout();
+        if ended {
+            return next;
+        }
+        if self.stream.config().receive {
+            next = Instant::earliest(next, self.keyframe.poll_timeout());
+        }
+        if self.rtcp_remote().is_some() {
+            next = Instant::earliest(next, self.reporter.poll_timeout());
+        }
+        let silence = self.silence.as_ref().and_then(Silence::poll_timeout);
+        Instant::earliest(next, silence)
+    }
+
+    /// Sends silence while we may and know where to.
+    fn settle_sending(&mut self, now: Instant) {
+        let Some(silence) = &mut self.silence else {
+            return;
+        };
+        let sends = self.stream.config().send && self.stream.source().remote().is_some();
+        match (sends, silence.is_running()) {
+            (true, false) => silence.start(now),
+            (false, true) => silence.stop(),
+            _ => {}
+        }
+    }
+
+    /// Passes on what the stream knows of keyframes, and asks at once where that is allowed.
+    fn follow_keyframes(&mut self, now: Instant) {
+        if self.stream.take_keyframe_came() {
+            self.keyframe.satisfied(now);
+            self.ask = None;
+        }
+        if self.stream.take_keyframe_wanted() {
+            self.keyframe.want(now);
+        }
+        self.climb(now);
+    }
+
+    fn climb(&mut self, now: Instant) {
+        if !self.stream.config().receive {
+            // On hold no keyframe can come.
+            return;
+        }
+        if let Some(ask) = self.keyframe.handle_timeout(now) {
+            self.keyframe_by_info |= ask.info;
+            self.ask = Some(ask);
+        }
+    }
+
+    fn trusts_reports_of(&self, from: SocketAddr) -> bool {
+        let negotiated = self.stream.config().remote_rtcp;
+        self.stream.source().trusts_host_of(from)
+            || negotiated.is_some_and(|host| host.ip().to_canonical() == from.ip().to_canonical())
+    }
+
+    fn handle_report(
+        &mut self,
+        now: Instant,
+        ntp: NtpTime,
+        packet: &RtcpPacket,
+        clock: &mut CallClock,
+    ) {
+        match packet {
+            RtcpPacket::SenderReport { ssrc, info, blocks } => {
+                self.stream.handle_sender_report(now, *ssrc, info, clock);
+                for block in blocks {
+                    self.reporter.on_block(ntp, block);
+                }
+            }
+            RtcpPacket::ReceiverReport { blocks, .. } => {
+                for block in blocks {
+                    self.reporter.on_block(ntp, block);
+                }
+            }
+            RtcpPacket::Bye(sources) => {
+                let ssrc = self.stream.ssrc();
+                self.left |= sources.iter().any(|source| Some(*source) == ssrc);
+            }
+            // We send no pictures.
+            RtcpPacket::PictureLoss { .. }
+            | RtcpPacket::FullIntra { .. }
+            | RtcpPacket::Other(_) => {}
+        }
+    }
+
+    fn write_rtcp(
+        &mut self,
+        now: Instant,
+        ntp: NtpTime,
+        ended: bool,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let sent = self
+            .silence
+            .as_ref()
+            .and_then(|silence| silence.sender_info(now, ntp));
+        let media = self.stream.ssrc();
+        let content = Content {
+            sent,
+            reception: self.stream.reception_mut(),
+        };
+        if ended {
+            let bye = core::mem::take(&mut self.bye);
+            return if bye {
+                self.reporter.write_bye(now, content, out)
+            } else {
+                None
+            };
+        }
+        if let Some(ask) = self.ask.take()
+            && let Some(media) = media
+            && (ask.pli || ask.fir.is_some())
+        {
+            return self.reporter.write_ask(now, content, media, &ask, out);
+        }
+        self.reporter.poll_report(now, content, out)
+    }
+
+    fn rtcp_remote(&self) -> Option<SocketAddr> {
+        let config = self.stream.config();
+        let source = self.stream.source();
+        let after = |rtp: SocketAddr| Some(SocketAddr::new(rtp.ip(), rtp.port().checked_add(1)?));
+        if config.rtcp_mux {
+            return source.remote();
+        }
+        if self.rtcp_source.is_some() {
+            return self.rtcp_source;
+        }
+        if source.is_latched() {
+            return source.remote().and_then(after);
+        }
+        config
+            .remote_rtcp
+            .or_else(|| source.remote().and_then(after))
+    }
+}
+
+fn law(codec: &Codec) -> Option<Law> {
+    match codec {
+        Codec::Pcma => Some(Law::A),
+        Codec::Pcmu => Some(Law::Mu),
+        Codec::H264 { .. } => None,
+    }
+}
