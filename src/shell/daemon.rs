@@ -294,7 +294,7 @@ impl Daemon {
             if !self.reads.has_budget() {
                 break;
             }
-            if let Some(conn) = self.reads.next() {
+            if let Some(conn) = self.reads.pop() {
                 self.read_stream(now, conn);
             }
         }
