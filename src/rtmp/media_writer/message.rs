@@ -35,6 +35,11 @@ impl BegunMessage {
         self.message.is_none()
     }
 
+    /// Pieces of its frame that are kept.
+    pub fn held(&self) -> usize {
+        self.views.len()
+    }
+
     /// The first `offset` bytes of a message are out: keeps what the rest is made of. False when
     /// the log has lost the frame, so that the message cannot be finished.
     pub fn begin(&mut self, planned: Planned, offset: usize, log: &FrameLog) -> bool {

@@ -90,6 +90,11 @@ impl Side {
         &self.stream
     }
 
+    /// Lets go of what is no whole frame yet.
+    pub fn shed(&mut self) {
+        self.stream.shed();
+    }
+
     /// The last round trip that the peer's reports told.
     pub fn round_trip(&self) -> Option<Duration> {
         self.reporter.round_trip()
