@@ -252,17 +252,21 @@ pub const MEDIA_SOCKET_BYTES: usize = 1 << 20;
 pub const SIP_DATAGRAMS_A_WAKE: usize = 64;
 
 /// TCP connections of all kinds, in and out.
-pub const STREAMS: usize = 1_024;
+pub const STREAMS: usize = 2_560;
 
-/// Bytes that may wait for the socket of one SIP connection: at least two messages. RTMP waits in
-/// its own machines.
-pub const STREAM_PENDING_BYTES: usize = 32_768;
+/// Bytes that may wait for the socket of one SIP connection: the longest message, or some ten of
+/// ordinary length. RTMP waits in its own machines.
+pub const STREAM_PENDING_BYTES: usize = SIP_MESSAGE_BYTES;
 
 /// Bytes read from a TCP connection at once.
 pub const STREAM_READ_BYTES: usize = 65_536;
 
 /// Reads from one TCP connection in one wake-up; the rest waits for the next.
 pub const STREAM_READS_A_WAKE: usize = 8;
+
+/// Bytes read from all TCP connections in one wake-up, the last read aside: about a millisecond of
+/// the shortest messages there are.
+pub const STREAM_BYTES_A_WAKE: usize = 131_072;
 
 /// Addresses of one host name that are tried in turn.
 pub const HOST_ADDRESSES: usize = 4;

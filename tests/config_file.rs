@@ -403,6 +403,7 @@ fn too_many_trunks_and_too_large_files_are_refused() {
             40_000 + at
         ));
     }
+    text.push_str("limits: {memoryMiB: 128}\n");
     assert_eq!(
         problems(&text),
         ["f.yml:1: trunks: expected 1 to 16 trunks, found 17"]

@@ -310,7 +310,7 @@ fn streams_without_a_server_leave_packet_slots_to_the_others() {
     let mut world = World::publishing(8);
     world.checks = false;
     let mut phones: Vec<_> = (0..8).map(|at| Phone::new(&at.to_string())).collect();
-    let mut cameras: Vec<_> = (0..8).map(|at| Camera::new(at)).collect();
+    let mut cameras: Vec<_> = (0..8).map(Camera::new).collect();
     // One stream has a server; the others have none, and keep what they have for a later one.
     world.call(&mut phones[0]);
     world.policy = Policy::Refuse;

@@ -96,14 +96,15 @@ fn a_server_that_accepts_and_then_closes_is_tried_ever_less_often() {
     assert!(!report.ended_by_gateway, "the refusal ended the call");
     phone.hang_up();
     gateway.wait_after(0, "ended", 3);
-    let attempts = gateway
-        .log()
-        .text()
-        .matches("RTMP_CONNECTION_FAILED")
-        .count();
+    let log = gateway.log().text();
+    let attempts = log.matches("RTMP_CONNECTION_FAILED").count();
     assert!(
         (2..=9).contains(&attempts),
         "{attempts} attempts in six seconds"
+    );
+    assert!(
+        !log.contains("RTMP_STREAM_ACTIVE"),
+        "a stream that was closed at once was called active"
     );
     assert_eq!(nginx.recorded(STREAM), 0);
 }

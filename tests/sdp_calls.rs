@@ -315,9 +315,11 @@ fn what_an_offer_wants_is_known_before_ports_are_leased() {
         Wanted {
             audio: true,
             video: true,
-            ipv6: false
+            ipv6: false,
+            remote: both.remote,
         }
     );
+    assert!(both.remote.is_some_and(|remote| remote.is_ipv4()));
     assert_eq!(
         wanted(&from_phone(&[BFCP, NO_VIDEO]), &plan),
         Wanted::default()
@@ -328,7 +330,8 @@ fn what_an_offer_wants_is_known_before_ports_are_leased() {
         Wanted {
             audio: true,
             video: false,
-            ipv6: true
+            ipv6: true,
+            remote: None,
         }
     );
     let plan = CodecPlan::new(Some(&["pcma"]), None, &[]).unwrap();
@@ -338,7 +341,8 @@ fn what_an_offer_wants_is_known_before_ports_are_leased() {
         Wanted {
             audio: true,
             video: false,
-            ipv6: false
+            ipv6: false,
+            remote: both.remote,
         }
     );
 }

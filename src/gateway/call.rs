@@ -10,6 +10,7 @@ use crate::base::time::Instant;
 use crate::gateway::outlet::{Level, Outlet};
 use crate::gateway::relay::Link;
 use crate::gateway::status::CallStatus;
+use crate::gateway::watchdog::Watchdog;
 use crate::limits::PLAYERS_A_CALL;
 use crate::rtmp::Publisher;
 use crate::rtp::keyframe::Feedback;
@@ -109,6 +110,8 @@ pub struct Call {
     pub publishing: Option<Box<Publishing>>,
     /// Places of the local players of the stream.
     pub players: heapless::Vec<usize, PLAYERS_A_CALL>,
+    /// Notices a caller that is gone.
+    pub watchdog: Watchdog,
     /// When the patience with a clean end of the stream is over; set once SIP is done.
     pub gone_by: Option<Instant>,
     /// A defect left it in an unknown state: it is ended with the next drain.
@@ -126,6 +129,14 @@ impl Call {
             .chain(publisher)
             .min()
             .unwrap_or_else(|| self.log.end())
+    }
+
+    /// Whether nothing has come from the caller for longer than patience lasts.
+    pub fn is_abandoned(&mut self, now: Instant) -> bool {
+        let media = [Track::Audio, Track::Video].map(|track| self.session.stats(track).packets);
+        let packets = media.iter().sum::<u64>() + self.session.rtcp_counters().received;
+        self.watchdog
+            .is_gone(now, packets, self.status == CallStatus::Hold)
     }
 
     /// Whether every reader of the stream has sent its last byte.

@@ -156,7 +156,7 @@ mod tests {
     use crate::base::rng::Rng;
     use crate::base::time::NtpTime;
     use crate::gateway::config::Config;
-    use crate::gateway::outlet::MediaPort;
+    use crate::gateway::outlet::{MediaPort, Origin};
 
     const HEAD: &str = "INVITE sip:4711@127.0.0.1:40000 SIP/2.0\r\n\
         Via: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
@@ -192,7 +192,7 @@ mod tests {
         fn local_address(&mut self, remote: IpAddr) -> IpAddr {
             remote
         }
-        fn note(&mut self, _: Level, _: fmt::Arguments<'_>) {}
+        fn note_from(&mut self, _: Origin, _: Level, _: fmt::Arguments<'_>) {}
     }
 
     #[test]

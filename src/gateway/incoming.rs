@@ -12,6 +12,7 @@ use crate::gateway::connections::User;
 use crate::gateway::contain::{self, contained};
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::gateway::status::CallStatus;
+use crate::gateway::watchdog::Watchdog;
 use crate::limits::{PORT_ATTEMPTS, RETRY_AFTER_SECONDS};
 use crate::rtmp::{Publisher, PublisherConfig};
 use crate::rtp::session::{Session, SessionConfig};
@@ -257,10 +258,6 @@ impl Gateway {
         {
             return Err(Turned::Busy);
         }
-        let local = match self.config.media.address {
-            MediaAddress::Fixed(address) => address,
-            MediaAddress::Auto => outlet.local_address(incoming.remote.ip()),
-        };
         let offer = incoming
             .offer
             .as_deref()
@@ -271,6 +268,17 @@ impl Gateway {
         let mut negotiation = OfferAnswer::new(plan.clone(), self.rng.u32());
         let mut ports = Ports::default();
         let wanted = tracks(offer.as_ref(), &plan);
+        let local = match self.config.media.address {
+            MediaAddress::Fixed(address) => address,
+            // Media may come over the other protocol version than SIP, and from another host.
+            MediaAddress::Auto => {
+                let sip = incoming.remote.ip();
+                let media = wanted
+                    .remote
+                    .filter(|media| media.is_ipv6() != sip.is_ipv6());
+                outlet.local_address(media.unwrap_or(sip))
+            }
+        };
         let opened = self.open_tracks(index, &mut ports, local, wanted, outlet);
         let media = local_media(local, &ports);
         let negotiated = match (opened, &offer) {
@@ -332,6 +340,7 @@ impl Gateway {
             publishing,
             players: heapless::Vec::new(),
             offered: negotiated.is_none(),
+            watchdog: Watchdog::new(now),
             gone_by: None,
             crashed: false,
         });
@@ -512,7 +521,7 @@ impl Gateway {
         }
     }
 
-    fn hang_up(&mut self, now: Instant, index: CallIndex, cause: Cause) {
+    pub(super) fn hang_up(&mut self, now: Instant, index: CallIndex, cause: Cause) {
         let Some((at, sip)) = self
             .calls
             .get_mut(index)

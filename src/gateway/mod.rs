@@ -16,7 +16,7 @@ use crate::base::ids::ConnId;
 use crate::base::packet_pool::{Packet, PacketPool};
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, NtpTime};
-use crate::limits::{GATHER_BYTES, POOL_PACKETS_PER_CALL};
+use crate::limits::GATHER_BYTES;
 use crate::rtmp::Player;
 use crate::sdp::PlanError;
 use crate::sip::{Cause, SipCounters};
@@ -40,10 +40,12 @@ pub mod media_ports;
 pub mod outlet;
 pub mod players;
 pub mod relay;
+mod shed;
 pub mod status;
 pub mod streaming;
 pub mod trunk;
 mod usage;
+pub mod watchdog;
 
 pub use usage::Usage;
 
@@ -77,6 +79,10 @@ pub struct GatewayCounters {
     pub stray_packets: u64,
     /// Frames taken from slow readers because packet slots became scarce.
     pub frames_shed: u64,
+    /// Access units dropped before their end for the same reason.
+    pub units_shed: u64,
+    /// Publishers' and players' connections given up for the same reason.
+    pub readers_shed: u64,
 }
 
 /// How long a stream has to end cleanly after its call.
@@ -176,6 +182,8 @@ impl Gateway {
                 if trunk.endpoint.handle_accepted(now, conn, remote).is_err() {
                     return false;
                 }
+                // Another connection may have to be closed for it.
+                trunk.dirty = true;
                 User::Sip(at)
             }
             ConnectionKind::Player => {
@@ -374,8 +382,12 @@ impl Gateway {
     /// Gives out everything that has to go out.
     pub fn drain(&mut self, now: Instant, outlet: &mut dyn Outlet) {
         // The end of a call gives players and its trunk something to say, and the other way round.
-        while self.drain_once(now, outlet) {}
-        self.shed();
+        loop {
+            while self.drain_once(now, outlet) {}
+            if !self.shed(now) {
+                return;
+            }
+        }
     }
 
     /// One round over all that was touched; whether another one is due.
@@ -396,24 +408,6 @@ impl Gateway {
             self.drain_call(now, index, outlet);
         }
         !self.dirty_players.is_empty() || self.trunks.iter().any(|trunk| trunk.dirty)
-    }
-
-    /// Takes old frames from the calls that hold most while packet slots are scarce: a stream
-    /// whose reader stands still must not cost other calls their packets.
-    fn shed(&mut self) {
-        while self.pool.available() < self.pool.capacity() / 4 {
-            let Some(call) = self.calls.largest(|call| call.log.segments()) else {
-                return;
-            };
-            let held = call.log.segments();
-            if held <= POOL_PACKETS_PER_CALL {
-                return;
-            }
-            let before = call.log.start();
-            call.log.shed(POOL_PACKETS_PER_CALL.max(held / 2));
-            let gone = call.log.start().saturating_sub(before);
-            self.counters.frames_shed = self.counters.frames_shed.saturating_add(gone);
-        }
     }
 
     /// Takes a new configuration over for coming calls.

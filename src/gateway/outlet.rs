@@ -4,6 +4,7 @@
 //! waits: what cannot be done at once is reported later through the gateway's `handle_*` calls.
 
 use core::fmt;
+use core::panic::Location;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
@@ -80,6 +81,18 @@ pub trait Outlet {
     /// The local address that packets to `remote` leave from; what SDP and Contact tell it.
     fn local_address(&mut self, remote: IpAddr) -> IpAddr;
 
-    /// One line for the journal.
-    fn note(&mut self, level: Level, line: fmt::Arguments<'_>);
+    /// One line for the journal, see [`note`](#method.note).
+    fn note_from(&mut self, origin: Origin, level: Level, line: fmt::Arguments<'_>);
+}
+
+/// The place in the source that a line of the journal comes from: a place that repeats itself is
+/// cut short, and strangers who make one line repeat must not silence the others.
+pub type Origin = &'static Location<'static>;
+
+impl dyn Outlet + '_ {
+    /// One line for the journal, from the place that calls this.
+    #[track_caller]
+    pub fn note(&mut self, level: Level, line: fmt::Arguments<'_>) {
+        self.note_from(Location::caller(), level, line);
+    }
 }

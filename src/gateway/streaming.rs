@@ -9,8 +9,10 @@ use crate::gateway::connections::User;
 use crate::gateway::contain::contained;
 use crate::gateway::outlet::{CallIndex, Level, MediaPort, Outlet};
 use crate::gateway::relay::Link;
+use crate::gateway::watchdog::MEDIA_PATIENCE;
 use crate::rtmp::{PlayerEvent, PublisherEvent};
 use crate::rtp::session::SessionEvent;
+use crate::sip::Cause;
 
 /// Bytes of the largest packet that a session makes: reports and silence.
 const MADE_PACKET_BYTES: usize = 512;
@@ -55,8 +57,17 @@ impl Gateway {
             self.release_call(now, index, outlet);
             return;
         }
+        let watched = call.sip.map(|_| call.watchdog.poll_timeout());
+        if watched.is_some_and(|at| at <= now) && call.is_abandoned(now) {
+            let seconds = MEDIA_PATIENCE.as_secs();
+            let words = format!("no media for {seconds} s");
+            self.hang_up(now, index, Cause::new(408, words));
+            return;
+        }
+        let watched = call.sip.map(|_| call.watchdog.poll_timeout());
+        let ends = Instant::earliest(watched, call.gone_by);
         let deadline = Instant::earliest(
-            Instant::earliest(call.session.poll_timeout(), call.gone_by),
+            Instant::earliest(call.session.poll_timeout(), ends),
             call.publishing
                 .as_ref()
                 .and_then(|publishing| publishing.publisher.poll_timeout()),

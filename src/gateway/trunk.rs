@@ -10,7 +10,7 @@ use crate::base::network::Network;
 use crate::base::rng::Rng;
 use crate::gateway::config::{self, Host, MediaAddress};
 use crate::gateway::outlet::Outlet;
-use crate::limits::TRUNK_OPENING;
+use crate::limits::{HOST_ADDRESSES, TRUNK_OPENING};
 use crate::sdp::{CodecPlan, PlanError};
 use crate::sip::{SipConfig, SipEndpoint};
 
@@ -29,6 +29,8 @@ pub struct Trunk {
     pub opening: FixedVec<(ConnId, SocketAddr), TRUNK_OPENING>,
     /// Whether the endpoint was touched since it was last drained.
     pub dirty: bool,
+    /// Addresses of the PBX's name, as last resolved.
+    resolved: FixedVec<IpAddr, HOST_ADDRESSES>,
     /// Calls that the endpoint was known to have refused by itself.
     pub refused: u64,
 }
@@ -49,6 +51,7 @@ impl Trunk {
             opening: FixedVec::new(),
             dirty: false,
             refused: 0,
+            resolved: FixedVec::new(),
             config,
         })
     }
@@ -75,11 +78,13 @@ impl Trunk {
 
     /// Lets the addresses of the PBX's name call, beside the configured networks.
     pub fn set_proxy(&mut self, addresses: impl Iterator<Item = IpAddr>) {
-        let allow = self
-            .config
-            .sources()
-            .chain(addresses.map(Network::host))
-            .collect();
+        self.resolved = addresses.take(HOST_ADDRESSES).collect();
+        self.allow_sources();
+    }
+
+    fn allow_sources(&mut self) {
+        let resolved = self.resolved.iter().copied().map(Network::host);
+        let allow = self.config.sources().chain(resolved).collect();
         self.endpoint.set_allow(allow);
     }
 
@@ -87,8 +92,12 @@ impl Trunk {
     pub fn reconfigure(&mut self, config: config::Trunk, plan: CodecPlan) {
         self.plan = Rc::new(plan);
         self.endpoint.set_display_name(config.visible_name.clone());
+        // The PBX is not locked out until its name is resolved again.
+        if config.proxy != self.config.proxy {
+            self.resolved.clear();
+        }
         self.config = config;
-        self.set_proxy(std::iter::empty());
+        self.allow_sources();
     }
 
     /// Forgets that a connection is being opened; where it was to lead.

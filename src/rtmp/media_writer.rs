@@ -148,6 +148,11 @@ impl MediaWriter {
         self.place.cursor
     }
 
+    /// Packet slots that the rest of a begun message holds, or fewer.
+    pub fn held(&self) -> usize {
+        self.views.len()
+    }
+
     /// What was done.
     pub const fn counters(&self) -> &MediaCounters {
         &self.counters

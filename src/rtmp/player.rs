@@ -306,6 +306,20 @@ impl Player {
         }
     }
 
+    /// Packet slots that it holds by itself: the rest of a frame of which the client took a part.
+    pub fn held(&self) -> usize {
+        self.media.held()
+    }
+
+    /// Closes the connection to get the slots of [`Self::held`] back.
+    pub fn give_up(&mut self) {
+        if self.state != State::Closed {
+            self.close(reason(format_args!(
+                "the viewer is too slow while memory is scarce"
+            )));
+        }
+    }
+
     /// What was sent and left out.
     pub fn media_counters(&self) -> &MediaCounters {
         self.media.counters()

@@ -320,6 +320,22 @@ impl Publisher {
         }
     }
 
+    /// Packet slots that it holds by itself: the rest of a frame of which the server took a part.
+    pub fn held(&self) -> usize {
+        self.media.held()
+    }
+
+    /// Gives the connection up to get the slots of [`Self::held`] back; tried again as after any
+    /// failure.
+    pub fn give_up(&mut self, now: Instant) {
+        if self.link.is_some() {
+            let why = reason(format_args!(
+                "the server is too slow while memory is scarce"
+            ));
+            self.fail(now, why, true);
+        }
+    }
+
     /// How the stream stands.
     pub fn status(&self) -> RtmpStatus {
         self.status

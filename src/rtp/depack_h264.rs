@@ -205,6 +205,11 @@ impl H264Depacketizer {
         !self.decoder.is_synced()
     }
 
+    /// Pieces of the access unit that is being put together.
+    pub fn held(&self) -> usize {
+        self.segments.len()
+    }
+
     /// What was seen.
     pub fn counters(&self) -> &H264Counters {
         &self.counters

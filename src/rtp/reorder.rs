@@ -240,6 +240,11 @@ impl Reorder {
         self.deadline
     }
 
+    /// Packets that wait for their turn.
+    pub fn held(&self) -> usize {
+        self.count
+    }
+
     /// How long a gap is waited on now.
     pub fn hold(&self) -> Duration {
         self.hold

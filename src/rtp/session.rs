@@ -181,6 +181,19 @@ impl Session {
         }
     }
 
+    /// Packet slots held for what is no whole frame yet, or fewer.
+    pub fn held(&self) -> usize {
+        let sides = [&self.audio, &self.video].into_iter().flatten();
+        sides.fold(0, |sum, side| sum.saturating_add(side.stream.held()))
+    }
+
+    /// Lets go of everything that [`Self::held`] counts; video goes on at the next keyframe.
+    pub fn shed(&mut self) {
+        for side in [&mut self.audio, &mut self.video].into_iter().flatten() {
+            side.stream.shed();
+        }
+    }
+
     /// The next datagram to send, written to `out`; call until `None`.
     ///
     /// [`crate::limits::RTCP_COMPOUND_BYTES`] suffice for `out`; what does not fit is left out.

@@ -194,6 +194,12 @@ impl SourceLock {
         self.accepted.map(|accepted| accepted.ssrc)
     }
 
+    /// Whether a packet from `from` with this SSRC is of the accepted source.
+    pub fn is_accepted(&self, from: SocketAddr, ssrc: u32) -> bool {
+        self.accepted
+            .is_some_and(|accepted| accepted.ssrc == ssrc && accepted.address == canonical(from))
+    }
+
     /// Whether an address was latched that the peer did not state.
     pub fn is_latched(&self) -> bool {
         self.accepted

@@ -30,7 +30,7 @@ use crate::rtp::depack_audio::{TelephoneEvent, TelephoneEvents};
 use crate::rtp::depack_h264::{AccessUnit, H264Counters, H264Depacketizer};
 use crate::rtp::keyframe::Feedback;
 use crate::rtp::reception::Reception;
-use crate::rtp::reorder::{InOrder, Reorder, ReorderCounters};
+use crate::rtp::reorder::{Before, InOrder, Reorder, ReorderCounters};
 use crate::rtp::source::{Admission, Admitted, Arrival, SourceCounters, SourceLock};
 use crate::wire::rtcp::SenderInfo;
 use crate::wire::rtp::RtpHeader;
@@ -121,6 +121,8 @@ pub struct Stream {
     telephone: TelephoneEvents,
     events: Deque<TelephoneEvent, SESSION_EVENTS>,
     keyframe_came: bool,
+    /// What came before the packets of other payload types that came last.
+    before_passed: Before,
     stats: StreamStats,
 }
 
@@ -146,6 +148,7 @@ impl Stream {
             telephone: TelephoneEvents::default(),
             events: Deque::new(),
             keyframe_came: false,
+            before_passed: Before::Packet,
             stats: StreamStats::default(),
             config,
         }
@@ -199,11 +202,15 @@ impl Stream {
         let Ok(header) = RtpHeader::parse(&packet) else {
             return count(&mut self.stats.malformed);
         };
-        if !self.has_payload_type(header.payload_type) {
+        let is_ours = self.has_payload_type(header.payload_type);
+        if !is_ours && !self.source.is_accepted(from, header.ssrc) {
             return count(&mut self.stats.wrong_payload_type);
         }
         if !self.config.receive {
             return count(&mut self.stats.on_hold);
+        }
+        if !is_ours && self.reorder.is_fresh() {
+            return count(&mut self.stats.wrong_payload_type);
         }
         let mut admitted = Admitted::new();
         let arrival = Arrival {
@@ -254,6 +261,22 @@ impl Stream {
             reception.on_sender_report(now, info.ntp);
         }
         clock.handle_sender_report(self.track, now, info.ntp, info.rtp_timestamp);
+    }
+
+    /// Packet slots held for what is no whole frame yet, or fewer.
+    pub fn held(&self) -> usize {
+        let unit = match &self.media {
+            Media::H264(depacketizer) => depacketizer.held(),
+            Media::Audio(_) => 0,
+        };
+        self.reorder.held().saturating_add(unit)
+    }
+
+    /// Lets go of what is no whole frame yet; video goes on at the next keyframe.
+    pub fn shed(&mut self) {
+        if self.held() > 0 {
+            self.restart();
+        }
     }
 
     /// The next telephone event that was pressed.
@@ -339,6 +362,7 @@ impl Stream {
 
     fn restart(&mut self) {
         self.reorder.restart();
+        self.before_passed = Before::Packet;
         self.telephone.restart();
         if let Media::H264(depacketizer) = &mut self.media {
             depacketizer.restart();
@@ -346,14 +370,20 @@ impl Stream {
     }
 
     fn drain(&mut self, now: Instant, clock: &mut CallClock, log: &mut FrameLog) {
-        while let Some(packet) = self.reorder.pop(now) {
+        while let Some(mut packet) = self.reorder.pop(now) {
+            let carried = core::mem::take(&mut self.before_passed);
+            if packet.before == Before::Packet {
+                packet.before = carried;
+            }
             let payload_type = packet.arrival.header.payload_type;
             if payload_type == self.config.payload_type {
                 self.take_media(packet, clock, log);
             } else if Some(payload_type) == self.config.telephone_event {
                 self.take_telephone_event(&packet.arrival);
             } else {
-                // Negotiated when it came, and not any more.
+                // Comfort noise and the like (RFC 3389) has its place in the sequence: left out
+                // earlier it would be a loss, reported and waited for.
+                self.before_passed = packet.before;
                 count(&mut self.stats.wrong_payload_type);
             }
         }

@@ -31,6 +31,8 @@ pub struct Wanted {
     pub video: bool,
     /// The other side is reached by IPv6.
     pub ipv6: bool,
+    /// Where the other side is reached, where the offer says so.
+    pub remote: Option<IpAddr>,
 }
 
 /// What an offer asks for, before ports are leased; changes nothing.
@@ -45,7 +47,11 @@ pub fn wanted(offer: &SessionDescription, plan: &CodecPlan) -> Wanted {
     Wanted {
         audio: chosen.audio.is_some(),
         video: chosen.video.is_some(),
-        ipv6: line.is_some_and(|line| line.is_ipv6()),
+        ipv6: line.as_ref().is_some_and(|line| line.is_ipv6()),
+        remote: line.and_then(|line| match line.address() {
+            MediaAddress::Ip(address) => Some(address),
+            _ => None,
+        }),
     }
 }
 

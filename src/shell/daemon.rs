@@ -15,6 +15,7 @@ use smol::future::FutureExt;
 
 use super::clock::Clock;
 use super::pace::{Pace, Wait};
+use super::read_queue::ReadQueue;
 use super::resolver::Purpose;
 use super::sockets::{Service, Sockets};
 use super::streams::Progress;
@@ -118,8 +119,7 @@ pub struct Daemon {
     pool: PacketPool,
     batch: ReceiveBatch,
     scratch: Box<[u8]>,
-    /// Connections with more to read than one turn takes.
-    unfinished: Vec<ConnId>,
+    reads: ReadQueue,
     pace: Pace,
     next_look_up: Instant,
     next_breath: Instant,
@@ -155,7 +155,7 @@ impl Daemon {
             pool,
             batch: ReceiveBatch::default(),
             scratch: vec![0; STREAM_READ_BYTES.max(SIP_MESSAGE_BYTES)].into_boxed_slice(),
-            unfinished: Vec::with_capacity(16),
+            reads: ReadQueue::default(),
             pace: Pace::default(),
             next_look_up: Instant::ZERO,
             next_breath: Instant::ZERO,
@@ -186,6 +186,7 @@ impl Daemon {
         mut reload: impl FnMut() -> Option<Config>,
         mut each_turn: impl FnMut(Instant, &Gateway),
     ) -> io::Result<()> {
+        sys::sleep_exactly();
         let readiness = Async::new_nonblocking(self.sockets.epoll.as_fd().try_clone_to_owned()?)?;
         let mut stop_by: Option<Instant> = None;
         loop {
@@ -236,7 +237,8 @@ impl Daemon {
         now: Instant,
         deadline: Option<Instant>,
     ) -> io::Result<usize> {
-        if !self.unfinished.is_empty() || self.sockets.has_failures() {
+        if !self.reads.is_empty() || self.sockets.has_failures() {
+            self.breathe(now).await;
             return self.sockets.epoll.wait(Duration::ZERO);
         }
         match self.pace.wait(now, deadline) {
@@ -281,14 +283,19 @@ impl Daemon {
     /// Reads what is ready, runs timers, and lets the gateway write.
     fn turn(&mut self, now: Instant, count: usize) {
         let mut media_packets = 0;
-        for conn in std::mem::take(&mut self.unfinished) {
-            self.read_stream(now, conn);
-        }
         // Media first: what a caller sent before its BYE belongs to the stream.
         for at in 0..count {
             let ready = self.sockets.epoll.ready(at);
             if let Token::Media(call, track, port) = Token::unpack(ready.token) {
                 media_packets += self.read_media(now, call, track, port);
+            }
+        }
+        for _ in 0..self.reads.begin_turn() {
+            if !self.reads.has_budget() {
+                break;
+            }
+            if let Some(conn) = self.reads.next() {
+                self.read_stream(now, conn);
             }
         }
         for at in 0..count {
@@ -425,9 +432,13 @@ impl Daemon {
 
     fn read_stream(&mut self, now: Instant, conn: ConnId) {
         for _ in 0..STREAM_READS_A_WAKE {
+            if !self.reads.has_budget() {
+                break;
+            }
             match self.sockets.streams.read(conn, &mut self.scratch) {
                 Ok(0) => return self.sockets.fail(conn, "closed by the peer".to_owned()),
                 Ok(length) => {
+                    self.reads.spend(length);
                     let bytes = self.scratch.get(..length).unwrap_or_default();
                     self.gateway
                         .handle_stream(now, conn, bytes, &mut self.sockets);
@@ -438,7 +449,7 @@ impl Daemon {
             }
         }
         if self.sockets.streams.contains(conn) {
-            self.unfinished.push(conn);
+            self.reads.wait(conn);
         }
     }
 }

@@ -35,7 +35,7 @@ const QUEUE_LINES: usize = 256;
 const LINE_CHARS: usize = 1_024;
 
 /// Lines of one call site in one [`WINDOW`].
-const SITE_LINES: u32 = 40;
+const SITE_LINES: u32 = 400;
 
 /// The time over which a call site's lines are counted.
 const WINDOW: Duration = Duration::from_secs(10);

@@ -10,6 +10,7 @@ pub mod listen;
 pub mod log_out;
 pub mod media;
 pub mod pace;
+pub mod read_queue;
 pub mod resolver;
 pub mod signals;
 pub mod sockets;

@@ -1,7 +1,7 @@
 //! When to wake up: waits for readiness when quiet, lets packets gather when busy.
 //!
 //! Wake-ups are what a relay spends its time on. With few calls each packet is handled as it
-//! comes. Under load the loop sleeps out a millisecond first, so that one wake-up serves many
+//! comes. Under load the loop sleeps out most of a millisecond first, so that one wake-up serves many
 //! sockets and one write carries several frames.
 
 use core::time::Duration;
@@ -19,8 +19,8 @@ pub enum Wait {
     Gather(Duration),
 }
 
-/// The longest time that packets gather.
-const GATHER: Duration = Duration::from_millis(1);
+/// The longest time that packets gather. With the work of a wake-up it stays near a millisecond.
+const GATHER: Duration = Duration::from_micros(800);
 
 /// How long after the last media packet the loop goes on polling.
 const LINGER: Duration = Duration::from_millis(100);
@@ -104,10 +104,10 @@ mod tests {
     }
 
     #[test]
-    fn load_gathers_up_to_a_millisecond() {
+    fn load_gathers_for_most_of_a_millisecond() {
         let pace = run(14);
         let wait = pace.wait(Instant::from_micros(400_300), None);
-        assert_eq!(wait, Wait::Gather(Duration::from_micros(700)));
+        assert_eq!(wait, Wait::Gather(Duration::from_micros(500)));
         let late = pace.wait(Instant::from_micros(402_000), None);
         assert_eq!(late, Wait::Gather(Duration::ZERO));
     }

@@ -16,7 +16,7 @@ use super::token::Token;
 use super::waker::{Alarm, Waker};
 use crate::base::codec::Track;
 use crate::base::ids::ConnId;
-use crate::gateway::outlet::{CallIndex, Level, MediaPort, Outlet};
+use crate::gateway::outlet::{CallIndex, Level, MediaPort, Origin, Outlet};
 use crate::limits::STREAMS;
 
 /// What a listener's connections are.
@@ -247,12 +247,20 @@ impl Outlet for Sockets {
         }
     }
 
-    fn note(&mut self, level: Level, line: fmt::Arguments<'_>) {
-        match level {
-            Level::Info => log::info!("{line}"),
-            Level::Warn => log::warn!("{line}"),
-            Level::Error => log::error!("{line}"),
-        }
+    fn note_from(&mut self, origin: Origin, level: Level, line: fmt::Arguments<'_>) {
+        let level = match level {
+            Level::Info => log::Level::Info,
+            Level::Warn => log::Level::Warn,
+            Level::Error => log::Level::Error,
+        };
+        let record = log::Record::builder()
+            .level(level)
+            .target(module_path!())
+            .file_static(Some(origin.file()))
+            .line(Some(origin.line()))
+            .args(line)
+            .build();
+        log::logger().log(&record);
     }
 }
 

@@ -70,7 +70,10 @@ impl Streams {
     pub fn accept(&mut self, epoll: &Epoll, socket: TcpStream) -> Option<ConnId> {
         prepare(&socket).ok()?;
         let conn = self.insert(State::Open(socket))?;
-        self.watch(epoll, conn).ok()?;
+        if self.watch(epoll, conn).is_err() {
+            self.remove(conn);
+            return None;
+        }
         Some(conn)
     }
 

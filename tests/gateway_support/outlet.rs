@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use trunkcast::base::codec::Track;
 use trunkcast::base::ids::ConnId;
-use trunkcast::gateway::outlet::{CallIndex, Level, MediaPort, Outlet};
+use trunkcast::gateway::outlet::{CallIndex, Level, MediaPort, Origin, Outlet};
 use trunkcast::limits::STREAMS;
 
 thread_local! {
@@ -56,6 +56,8 @@ pub struct FakeOutlet {
     pub media: BTreeMap<(CallIndex, bool), u16>,
     pub sent_media: Vec<SentMedia>,
     pub notes: Vec<(Level, String)>,
+    /// Where in the source each line comes from.
+    pub origins: Vec<Origin>,
     /// Ports that another program has.
     pub taken_ports: Vec<u16>,
     /// Streams that may not be connected: the table is full.
@@ -280,12 +282,13 @@ impl Outlet for FakeOutlet {
         }
     }
 
-    fn note(&mut self, level: Level, line: fmt::Arguments<'_>) {
+    fn note_from(&mut self, origin: Origin, level: Level, line: fmt::Arguments<'_>) {
         let _outside = Uncounted::new();
         let line = line.to_string();
         if let Defect::Note(words) = self.defect {
             assert!(!line.contains(words), "a defect put in by a test");
         }
         self.notes.push((level, line));
+        self.origins.push(origin);
     }
 }
