@@ -150,7 +150,7 @@ impl MediaWriter {
 
     /// Packet slots that the rest of a begun message holds, or fewer.
     pub fn held(&self) -> usize {
-        self.views.len()
+        self.begun.held()
     }
 
     /// What was done.

@@ -183,14 +183,16 @@ impl Session {
 
     /// Packet slots held for what is no whole frame yet, or fewer.
     pub fn held(&self) -> usize {
-        let sides = [&self.audio, &self.video].into_iter().flatten();
-        sides.fold(0, |sum, side| sum.saturating_add(side.stream.held()))
+        let sides = self.sides.iter();
+        sides.fold(0, |sum: usize, side| {
+            sum.saturating_add(side.stream().held())
+        })
     }
 
     /// Lets go of everything that [`Self::held`] counts; video goes on at the next keyframe.
     pub fn shed(&mut self) {
-        for side in [&mut self.audio, &mut self.video].into_iter().flatten() {
-            side.stream.shed();
+        for side in self.sides.iter_mut() {
+            side.shed();
         }
     }
 

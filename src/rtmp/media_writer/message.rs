@@ -30,6 +30,11 @@ pub(super) struct BegunMessage {
 }
 
 impl BegunMessage {
+    /// Views of packet slots that it keeps.
+    pub fn held(&self) -> usize {
+        self.views.len()
+    }
+
     /// Whether there is none.
     pub fn is_none(&self) -> bool {
         self.message.is_none()

@@ -85,6 +85,11 @@ impl Side {
         self.settle_sending(now);
     }
 
+    /// Lets go of packets that are no whole frame yet.
+    pub fn shed(&mut self) {
+        self.stream.shed();
+    }
+
     /// What is received.
     pub fn stream(&self) -> &Stream {
         &self.stream
