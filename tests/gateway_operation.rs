@@ -95,3 +95,26 @@ fn connections_that_make_room_for_others_are_closed_at_once() {
     }
     assert_eq!(world.outlet.connections(), most);
 }
+
+#[test]
+fn a_call_that_resumes_has_a_minute_to_be_heard() {
+    let mut world = World::local(1);
+    let mut phone = Phone::new("1");
+    world.call(&mut phone);
+    let mut camera = Camera::new(1);
+    camera.film(&mut world, &phone, Duration::from_secs(1));
+    let hold = phone.offer("inactive", true);
+    assert_eq!(status(&world.reinvite(&mut phone, &hold)), 200);
+    world.advance(Duration::from_millis(178_500));
+    let resume = phone.offer("sendrecv", true);
+    assert_eq!(status(&world.reinvite(&mut phone, &resume)), 200);
+    // The phone takes a while to open its camera and its microphone.
+    world.advance(Duration::from_secs(50));
+    assert!(
+        world.find("rtmp_1").is_some(),
+        "{:?}",
+        world.notes("no media")
+    );
+    camera.film(&mut world, &phone, Duration::from_secs(90));
+    assert!(world.find("rtmp_1").is_some());
+}

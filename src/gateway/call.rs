@@ -154,6 +154,7 @@ impl Call {
             self.session
                 .configure(now, track, plan.as_ref().map(stream_config));
         }
+        self.watchdog.restart(now);
         self.expects_video = negotiated.video.is_some();
         if let Some(publishing) = &mut self.publishing {
             publishing.publisher.set_expect_video(self.expects_video);

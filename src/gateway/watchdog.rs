@@ -34,6 +34,11 @@ impl Watchdog {
         now.since(self.heard) >= MEDIA_PATIENCE
     }
 
+    /// Gives the caller its time anew, after a new offer and answer: it may begin to send with it.
+    pub fn restart(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
     /// When to look next.
     pub fn poll_timeout(&self) -> Instant {
         self.heard + MEDIA_PATIENCE

@@ -183,17 +183,13 @@ impl Session {
 
     /// Packet slots held for what is no whole frame yet, or fewer.
     pub fn held(&self) -> usize {
-        let sides = self.sides.iter();
-        sides.fold(0, |sum: usize, side| {
-            sum.saturating_add(side.stream().held())
-        })
+        let held = self.sides.iter().map(|side| side.stream().held());
+        held.fold(0, usize::saturating_add)
     }
 
     /// Lets go of everything that [`Self::held`] counts; video goes on at the next keyframe.
     pub fn shed(&mut self) {
-        for side in self.sides.iter_mut() {
-            side.shed();
-        }
+        self.sides.iter_mut().for_each(Side::shed);
     }
 
     /// The next datagram to send, written to `out`; call until `None`.

@@ -30,14 +30,14 @@ pub(super) struct BegunMessage {
 }
 
 impl BegunMessage {
-    /// Views of packet slots that it keeps.
-    pub fn held(&self) -> usize {
-        self.views.len()
-    }
-
     /// Whether there is none.
     pub fn is_none(&self) -> bool {
         self.message.is_none()
+    }
+
+    /// Pieces of its frame that are kept.
+    pub fn held(&self) -> usize {
+        self.views.len()
     }
 
     /// The first `offset` bytes of a message are out: keeps what the rest is made of. False when

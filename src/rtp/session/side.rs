@@ -85,14 +85,14 @@ impl Side {
         self.settle_sending(now);
     }
 
-    /// Lets go of packets that are no whole frame yet.
-    pub fn shed(&mut self) {
-        self.stream.shed();
-    }
-
     /// What is received.
     pub fn stream(&self) -> &Stream {
         &self.stream
+    }
+
+    /// Lets go of what is no whole frame yet.
+    pub fn shed(&mut self) {
+        self.stream.shed();
     }
 
     /// The last round trip that the peer's reports told.
