@@ -6,7 +6,7 @@ use crate::base::codec::Track;
 use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
-use crate::gateway::call::{Call, Label, Ports, Publishing};
+use crate::gateway::call::{Call, Label, Listening, Ports, Publishing};
 use crate::gateway::config::MediaAddress;
 use crate::gateway::connections::User;
 use crate::gateway::contain::{self, contained};
@@ -341,6 +341,7 @@ impl Gateway {
             players: heapless::Vec::new(),
             offered: negotiated.is_none(),
             watchdog: Watchdog::new(now),
+            listening: Listening::default(),
             gone_by: None,
             crashed: false,
         });
