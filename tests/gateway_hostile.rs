@@ -147,6 +147,7 @@ fn offers_within_a_call() {
     let (mut world, mut phone, _) = streaming_world();
     let mut rng = Rng::from_number(3);
     let whole = phone.offer("sendrecv", true);
+    let sound = Camera::new(1).sound();
     for at in 0..whole.len() + 1_500 {
         let sdp = match whole.as_bytes().get(..at) {
             Some(cut) if at < whole.len() => cut.to_vec(),
@@ -161,6 +162,8 @@ fn offers_within_a_call() {
         world.inbox.clear();
         world.gateway.check_invariants();
         if at % 16 == 0 {
+            // A caller that nothing comes from would be hung up.
+            world.media(&phone, Track::Audio, &sound);
             world.advance(SECOND);
         }
     }

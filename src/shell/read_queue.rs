@@ -43,7 +43,7 @@ impl ReadQueue {
     }
 
     /// The connection that has waited longest.
-    pub fn next(&mut self) -> Option<ConnId> {
+    pub fn pop(&mut self) -> Option<ConnId> {
         self.waiting.pop_front()
     }
 
@@ -72,10 +72,10 @@ mod tests {
             queue.wait(ConnId(2));
         }
         assert_eq!(queue.begin_turn(), 2);
-        assert_eq!(queue.next(), Some(ConnId(1)));
+        assert_eq!(queue.pop(), Some(ConnId(1)));
         queue.wait(ConnId(1));
-        assert_eq!(queue.next(), Some(ConnId(2)), "served in turn");
-        assert_eq!(queue.next(), Some(ConnId(1)));
+        assert_eq!(queue.pop(), Some(ConnId(2)), "served in turn");
+        assert_eq!(queue.pop(), Some(ConnId(1)));
         assert!(queue.is_empty());
     }
 
