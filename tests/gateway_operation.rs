@@ -118,3 +118,26 @@ fn a_call_that_resumes_has_a_minute_to_be_heard() {
     camera.film(&mut world, &phone, Duration::from_secs(90));
     assert!(world.find("rtmp_1").is_some());
 }
+
+#[test]
+fn a_phone_that_holds_with_sendonly_and_sends_nothing_keeps_its_call() {
+    let mut world = World::local(1);
+    let mut phone = Phone::new("1");
+    world.call(&mut phone);
+    let mut camera = Camera::new(1);
+    camera.film(&mut world, &phone, Duration::from_secs(1));
+    let hold = phone.offer("sendonly", true);
+    assert_eq!(status(&world.reinvite(&mut phone, &hold)), 200);
+    world.advance(Duration::from_secs(1_500));
+    assert!(
+        world.find("rtmp_1").is_some(),
+        "{:?}",
+        world.notes("no media")
+    );
+    let resume = phone.offer("sendrecv", true);
+    assert_eq!(status(&world.reinvite(&mut phone, &resume)), 200);
+    camera.film(&mut world, &phone, Duration::from_secs(1));
+    assert!(world.find("rtmp_1").is_some());
+    world.advance(Duration::from_secs(121));
+    assert!(world.find("rtmp_1").is_none(), "not on hold, and silent");
+}

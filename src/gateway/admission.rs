@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
-use crate::gateway::call::{Call, Label, Ports, Publishing};
+use crate::gateway::call::{Call, Label, Listening, Ports, Publishing};
 use crate::gateway::config::MediaAddress;
 use crate::gateway::negotiation::{local_media, tracks};
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
@@ -221,6 +221,7 @@ impl Gateway {
             players: heapless::Vec::new(),
             offered: negotiated.is_none(),
             watchdog: Watchdog::new(now),
+            listening: Listening::default(),
             gone_by: None,
             crashed: false,
         });

@@ -76,6 +76,28 @@ pub struct Publishing {
     pub link: Option<Link>,
 }
 
+/// Whether a caller listens to us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Listening {
+    /// It never did: a camera.
+    #[default]
+    Never,
+    /// It does.
+    Now,
+    /// It did, and put us on hold.
+    Stopped,
+}
+
+impl Listening {
+    fn after(self, listens: bool) -> Self {
+        match (self, listens) {
+            (_, true) => Self::Now,
+            (Self::Never, false) => Self::Never,
+            (Self::Now | Self::Stopped, false) => Self::Stopped,
+        }
+    }
+}
+
 /// One call.
 pub struct Call {
     /// Who calls whom.
@@ -112,6 +134,9 @@ pub struct Call {
     pub players: heapless::Vec<usize, PLAYERS_A_CALL>,
     /// Notices a caller that is gone.
     pub watchdog: Watchdog,
+    /// Whether the caller listened to us, and whether it does no more: many phones hold a call by
+    /// `sendonly` and then send nothing.
+    pub listening: Listening,
     /// When the patience with a clean end of the stream is over; set once SIP is done.
     pub gone_by: Option<Instant>,
     /// A defect left it in an unknown state: it is ended with the next drain.
@@ -135,8 +160,11 @@ impl Call {
     pub fn is_abandoned(&mut self, now: Instant) -> bool {
         let media = [Track::Audio, Track::Video].map(|track| self.session.stats(track).packets);
         let packets = media.iter().sum::<u64>() + self.session.rtcp_counters().received;
-        self.watchdog
-            .is_gone(now, packets, self.status == CallStatus::Hold)
+        self.watchdog.is_gone(now, packets, self.is_held())
+    }
+
+    fn is_held(&self) -> bool {
+        self.status == CallStatus::Hold || self.listening == Listening::Stopped
     }
 
     /// Whether every reader of the stream has sent its last byte.
@@ -155,6 +183,9 @@ impl Call {
                 .configure(now, track, plan.as_ref().map(stream_config));
         }
         self.watchdog.restart(now);
+        if let Some(audio) = &negotiated.audio {
+            self.listening = self.listening.after(audio.send);
+        }
         self.expects_video = negotiated.video.is_some();
         if let Some(publishing) = &mut self.publishing {
             publishing.publisher.set_expect_video(self.expects_video);

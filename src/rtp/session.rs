@@ -142,6 +142,9 @@ impl Session {
         packet: Packet,
         log: &mut FrameLog,
     ) {
+        if self.ended {
+            return;
+        }
         let Some(side) = self.sides.slot(track) else {
             return;
         };
@@ -153,6 +156,9 @@ impl Session {
 
     /// Takes a datagram from a track's RTCP port.
     pub fn handle_rtcp(&mut self, now: Instant, track: Track, from: SocketAddr, datagram: &[u8]) {
+        if self.ended {
+            return;
+        }
         let ntp = self.wall_time(now);
         if let Some(side) = self.sides.slot(track) {
             let (clock, counters) = (&mut self.clock, &mut self.rtcp);
