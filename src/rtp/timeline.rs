@@ -34,7 +34,7 @@ pub const BACKWARD: i64 = 500_000;
 /// Microseconds by which timestamps may run ahead of arrival.
 pub const AHEAD: i64 = 500_000;
 
-/// The same, for [`SETTLING`] after an anchor.
+/// The same, for the settling time after an anchor.
 pub const SETTLING_AHEAD: i64 = 80_000;
 
 /// Microseconds after an anchor in which it is not yet sure.
