@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::redact::OneLine;
-use crate::cli::config_file::Problem;
+use crate::cli::config_problem::Problem;
 use crate::cli::nearest::nearest;
 use crate::cli::yaml::{Entry, Node, Value};
 use crate::gateway::config::Expected;

@@ -5,8 +5,11 @@
 pub mod args;
 pub mod check;
 pub mod config_file;
+mod config_problem;
 pub mod config_section;
 pub mod config_source;
+mod config_trunk;
+mod config_value;
 pub mod demo;
 pub mod nearest;
 pub mod test_caller;

@@ -30,6 +30,7 @@ use outlet::{CallIndex, Level, MediaPort, Outlet};
 use players::Players;
 use trunk::Trunk;
 
+mod admission;
 pub mod call;
 pub mod call_table;
 pub mod config;
@@ -37,6 +38,7 @@ pub mod connections;
 mod contain;
 pub mod incoming;
 pub mod media_ports;
+mod negotiation;
 pub mod outlet;
 pub mod players;
 pub mod relay;

@@ -18,6 +18,7 @@
 )]
 
 mod config;
+mod event;
 mod exchange;
 mod state;
 mod status;
@@ -41,6 +42,7 @@ use crate::rtmp::words::{Reason, reason};
 use crate::wire::rtmp_url::RtmpUrl;
 
 pub use config::PublisherConfig;
+pub use event::PublisherEvent;
 pub use status::RtmpStatus;
 
 /// A stream that lasted this long was a success: the waits begin anew after it.
@@ -49,26 +51,6 @@ const LASTING: Duration = Duration::from_secs(10);
 /// How long an accepted stream must last before it is called active: some servers accept every
 /// name and close the connection in the same breath (nginx-rtmp with `deny publish`).
 const PROOF: Duration = Duration::from_millis(300);
-
-/// What the owner is to do or to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PublisherEvent {
-    /// Open a TCP connection to the address's host and port, then `handle_connected` or
-    /// `handle_disconnected`.
-    Connect,
-    /// Close the connection, after what the kernel has taken. Nothing of it is to be handed in any
-    /// more.
-    Close,
-    /// The status, or the reason for it, changed.
-    Status {
-        /// The status now.
-        status: RtmpStatus,
-        /// Why, in words fit for a log and a page.
-        reason: Reason,
-    },
-    /// The caller should make a keyframe.
-    KeyframeWanted,
-}
 
 /// What a publisher has seen besides media.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

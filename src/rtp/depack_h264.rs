@@ -19,7 +19,10 @@
     )
 )]
 
-use core::ops::Range;
+mod decoder_state;
+mod open_unit;
+mod payload;
+
 use std::rc::Rc;
 
 use heapless::Vec;
@@ -27,14 +30,14 @@ use heapless::Vec;
 use crate::base::codec::{CodecConfig, ParameterSet};
 use crate::base::counter::count;
 use crate::base::frame_log::Segment;
-use crate::base::packet_pool::Packet;
 use crate::base::time::Instant;
 use crate::limits::FRAME_SEGMENTS;
+use crate::rtp::depack_h264::decoder_state::DecoderState;
+use crate::rtp::depack_h264::open_unit::{OpenUnit, Verdict};
+use crate::rtp::depack_h264::payload::Fragmented;
 use crate::rtp::parameter_sets::ParameterSets;
 use crate::rtp::reorder::{Before, InOrder};
-use crate::wire::h264::{
-    AnnexBUnits, FragmentHeader, NalHeader, NalKind, StapUnits, start_code, starts_picture,
-};
+use crate::wire::h264::{FragmentHeader, NalHeader, NalKind, starts_picture};
 
 /// The pieces of one access unit.
 pub type Segments = Vec<Segment, FRAME_SEGMENTS>;
@@ -82,7 +85,7 @@ pub struct H264Counters {
 pub struct H264Depacketizer {
     sets: ParameterSets,
     segments: Segments,
-    unit: Option<Unit>,
+    unit: Option<OpenUnit>,
     fragmented: Option<Fragmented>,
     /// What came before the packets without payload that came last.
     before_empty: Before,
@@ -90,35 +93,8 @@ pub struct H264Depacketizer {
     ended: Option<u32>,
     /// Units go on after a marker, so only a new timestamp ends them.
     marker_unreliable: bool,
-    synced: bool,
-    asked: bool,
-    wanted: bool,
+    decoder: DecoderState,
     counters: H264Counters,
-}
-
-/// The access unit being put together.
-#[derive(Debug)]
-struct Unit {
-    timestamp: u32,
-    first_received: Instant,
-    received: Instant,
-    /// What came before its first NAL unit; [`Before::Packet`] once its beginning is there for sure.
-    before: Before,
-    /// It has the timestamp of a unit that a marker ended.
-    after_marker: bool,
-    damaged: bool,
-    /// Its pieces are not kept, for it will not be handed over.
-    dropped: bool,
-    idr_slices: bool,
-    other_slices: bool,
-}
-
-/// A NAL unit of which not all fragments have come.
-#[derive(Debug)]
-struct Fragmented {
-    nal: NalHeader,
-    first_segment: usize,
-    bytes: u32,
 }
 
 impl H264Depacketizer {
@@ -163,22 +139,18 @@ impl H264Depacketizer {
             self.before_empty = before;
             return;
         }
-        let unit = self.unit.get_or_insert(Unit {
-            timestamp: header.timestamp,
-            first_received: arrival.received,
-            received: arrival.received,
-            before,
-            after_marker: self.ended == Some(header.timestamp),
-            damaged: false,
-            dropped: false,
-            idr_slices: false,
-            other_slices: false,
-        });
+        let ended = self.ended;
+        let unit = self
+            .unit
+            .get_or_insert_with(|| OpenUnit::new(&arrival, before, ended));
         unit.received = arrival.received;
         if let Some(payload) = arrival.packet.slice(payload) {
             self.take_payload(&payload);
         }
-        if header.marker && !self.marker_unreliable && self.has_slices() {
+        if header.marker
+            && !self.marker_unreliable
+            && self.unit.as_ref().is_some_and(OpenUnit::has_slices)
+        {
             self.end_unit(&mut out);
             self.ended = Some(header.timestamp);
         }
@@ -192,7 +164,7 @@ impl H264Depacketizer {
         self.before_empty = Before::Packet;
         self.ended = None;
         self.marker_unreliable = false;
-        self.lose_sync();
+        self.decoder.lose();
     }
 
     /// Whether a source's first packet may well be the first of an access unit: others belong
@@ -225,12 +197,12 @@ impl H264Depacketizer {
 
     /// Whether a keyframe has become wanted since the last call.
     pub fn take_keyframe_wanted(&mut self) -> bool {
-        core::mem::take(&mut self.wanted)
+        self.decoder.take_wanted()
     }
 
     /// Whether frames are held back until a keyframe comes.
     pub fn waits_for_keyframe(&self) -> bool {
-        !self.synced
+        !self.decoder.is_synced()
     }
 
     /// Pieces of the access unit that is being put together.
@@ -243,202 +215,27 @@ impl H264Depacketizer {
         &self.counters
     }
 
-    fn take_payload(&mut self, payload: &Packet) {
-        let Some(first) = payload.first() else { return };
-        let header = NalHeader(*first);
-        if header.is_forbidden() {
-            return self.malformed();
-        }
-        match header.kind() {
-            NalKind::FuA => self.take_fragment(payload),
-            NalKind::StapA => {
-                for unit in StapUnits::new(payload) {
-                    match unit {
-                        Ok(range) => self.take_nal(payload, range),
-                        Err(_) => self.malformed(),
-                    }
-                }
-            }
-            NalKind::Interleaved => self.unsupported(),
-            NalKind::Reserved if start_code(payload) > 0 => {
-                for range in AnnexBUnits::new(payload) {
-                    self.take_nal(payload, range);
-                }
-            }
-            // Receivers ignore these (RFC 6184, section 5.2).
-            NalKind::Reserved => {
-                count(&mut self.counters.unsupported);
-            }
-            _ => self.take_nal(payload, 0..payload.len()),
-        }
-    }
-
-    /// Takes a whole NAL unit that lies in one packet.
-    fn take_nal(&mut self, payload: &Packet, range: Range<usize>) {
-        let Some(bytes) = payload.get(range.clone()) else {
-            return;
-        };
-        let start = range.start.saturating_add(start_code(bytes));
-        let Some(nal) = payload.slice(start..range.end) else {
-            return;
-        };
-        let Some(first) = nal.first() else { return };
-        let header = NalHeader(*first);
-        if header.is_forbidden() {
-            return self.malformed();
-        }
-        self.close_fragmented();
-        self.begin_nal(header.kind(), nal.get(1..).unwrap_or_default());
-        match header.kind() {
-            NalKind::Delimiter | NalKind::Filler => {}
-            NalKind::Sps | NalKind::Pps => {
-                self.take_set(&nal);
-                self.keep_nal(nal);
-            }
-            NalKind::Slice | NalKind::IdrSlice | NalKind::Sei | NalKind::Other => {
-                self.keep_nal(nal);
-            }
-            NalKind::StapA | NalKind::FuA => self.malformed(),
-            NalKind::Interleaved | NalKind::Reserved => self.unsupported(),
-        }
-    }
-
-    fn take_fragment(&mut self, payload: &Packet) {
-        let Some(header) = FragmentHeader::parse(payload) else {
-            return self.malformed();
-        };
-        let Some(part) = payload.slice(FragmentHeader::BYTES..payload.len()) else {
-            return;
-        };
-        if header.start {
-            self.close_fragmented();
-            if matches!(
-                header.nal.kind(),
-                NalKind::StapA | NalKind::FuA | NalKind::Interleaved | NalKind::Reserved
-            ) {
-                return self.malformed();
-            }
-            self.begin_nal(header.nal.kind(), &part);
-            let first_segment = self.segments.len();
-            self.fragmented = Some(Fragmented {
-                nal: header.nal,
-                first_segment,
-                bytes: 1,
-            });
-            // The length is written when it is known.
-            self.grow_fragmented(&[0, 0, 0, 0, header.nal.0], part);
-        } else if self
-            .fragmented
-            .as_ref()
-            .is_some_and(|open| open.nal == header.nal)
-        {
-            if !part.is_empty() {
-                self.grow_fragmented(&[], part);
-            }
-        } else {
-            // Its beginning is missing, or it is part of another unit.
-            return self.malformed();
-        }
-        if header.end {
-            self.end_fragmented();
-        }
-    }
-
-    fn grow_fragmented(&mut self, prefix: &[u8], part: Packet) {
-        if let Some(open) = &mut self.fragmented {
-            open.bytes = open.bytes.saturating_add(part.len() as u32);
-        }
-        self.keep(Segment::new(prefix, part));
-    }
-
-    fn end_fragmented(&mut self) {
-        let Some(open) = self.fragmented.take() else {
-            return;
-        };
-        if self.unit.as_ref().is_none_or(|unit| unit.dropped) {
-            return;
-        }
-        let kind = open.nal.kind();
-        if matches!(kind, NalKind::Delimiter | NalKind::Filler) {
-            self.segments.truncate(open.first_segment);
-            return;
-        }
-        let Some(segments) = self.segments.get_mut(open.first_segment..) else {
-            return;
-        };
-        let Some((first, rest)) = segments.split_first_mut() else {
-            return;
-        };
-        for (to, from) in first.prefix_mut().iter_mut().zip(open.bytes.to_be_bytes()) {
-            *to = from;
-        }
-        if matches!(kind, NalKind::Sps | NalKind::Pps) {
-            let mut set = ParameterSet::new();
-            let mut whole = set.push(open.nal.0).is_ok();
-            whole &= set.extend_from_slice(first.payload()).is_ok();
-            for segment in rest {
-                whole &= set.extend_from_slice(segment.payload()).is_ok();
-            }
-            self.take_set(if whole { &set } else { &[] });
-        }
-    }
-
-    /// A new NAL unit begins; one whose end has not come is damaged.
-    fn close_fragmented(&mut self) {
-        if self.fragmented.is_some() {
-            self.malformed();
-        }
-    }
-
-    /// Notes what a NAL unit, given without its header byte, tells of the access unit it is in.
+    /// A NAL unit begins, given without its header byte.
     fn begin_nal(&mut self, kind: NalKind, after_header: &[u8]) {
         let Some(unit) = &mut self.unit else { return };
-        let mut damaged = false;
-        if unit.before != Before::Packet {
-            match kind {
-                NalKind::Filler => {}
-                // Everything before these belongs to the access unit before (H.264, section
-                // 7.4.1.2.3), but for units that no decoder misses.
-                NalKind::Sps | NalKind::Delimiter => unit.before = Before::Packet,
-                // What was sent before the first packet of a source is known to be missing only
-                // when that packet starts in the middle of a picture.
-                NalKind::Slice | NalKind::IdrSlice if unit.before == Before::Nothing => {
-                    damaged = !starts_picture(after_header);
-                    unit.before = Before::Packet;
-                }
-                _ => damaged = unit.before == Before::Gap,
+        match unit.begin_nal(kind, after_header) {
+            Verdict::Fits if kind == NalKind::Slice && !self.decoder.is_synced() => {
+                // It will be withheld: there is no need to keep it, nor to wait for its end to ask.
+                unit.withhold();
+                self.segments.clear();
+                self.decoder.ask();
             }
-        }
-        match kind {
-            NalKind::IdrSlice => unit.idr_slices = true,
-            NalKind::Slice => unit.other_slices = true,
-            _ => {}
-        }
-        if matches!(kind, NalKind::IdrSlice | NalKind::Slice) && unit.after_marker {
-            unit.after_marker = false;
-            // The rest of a picture that was handed over as whole: this sender's markers do not
-            // end pictures. Another picture of the same time would start at macroblock 0.
-            if !starts_picture(after_header) {
+            Verdict::Fits => {}
+            Verdict::Incomplete => self.damage(),
+            Verdict::RestOfEnded => {
                 self.marker_unreliable = true;
-                damaged = true;
+                self.damage();
             }
         }
-        if damaged {
-            self.damage();
-        } else if kind == NalKind::Slice && !self.synced {
-            // It will be withheld: there is no need to keep it, nor to wait for its end to ask.
-            self.drop_unit();
-            self.ask();
-        }
-    }
-
-    fn keep_nal(&mut self, nal: Packet) {
-        let length = nal.len() as u32;
-        self.keep(Segment::new(&length.to_be_bytes(), nal));
     }
 
     fn keep(&mut self, segment: Segment) {
-        if self.unit.as_ref().is_none_or(|unit| unit.dropped) {
+        if !self.unit.as_ref().is_some_and(OpenUnit::is_kept) {
             return;
         }
         if self.segments.push(segment).is_err() {
@@ -449,23 +246,22 @@ impl H264Depacketizer {
 
     fn end_unit(&mut self, out: &mut impl FnMut(AccessUnit, &mut Segments)) {
         self.close_fragmented();
-        let has_slices = self.has_slices();
         let Some(unit) = self.unit.take() else { return };
-        if unit.damaged {
+        if unit.is_damaged() {
             count(&mut self.counters.damaged);
-        } else if has_slices {
-            let keyframe = unit.idr_slices && !unit.other_slices;
-            let config = if keyframe || self.synced {
+        } else if unit.has_slices() {
+            let keyframe = unit.is_keyframe();
+            let config = if keyframe || self.decoder.is_synced() {
                 self.sets.config(keyframe)
             } else {
                 None
             };
             if let Some(config) = config {
-                self.synced = true;
-                self.asked &= !keyframe;
+                self.decoder.advance(keyframe);
                 count(&mut self.counters.frames);
-                let keyframes = u64::from(keyframe);
-                self.counters.keyframes = self.counters.keyframes.saturating_add(keyframes);
+                if keyframe {
+                    count(&mut self.counters.keyframes);
+                }
                 let unit = AccessUnit {
                     timestamp: unit.timestamp,
                     keyframe,
@@ -476,16 +272,10 @@ impl H264Depacketizer {
                 out(unit, &mut self.segments);
             } else {
                 count(&mut self.counters.withheld);
-                self.ask();
+                self.decoder.ask();
             }
         }
         self.segments.clear();
-    }
-
-    fn has_slices(&self) -> bool {
-        self.unit
-            .as_ref()
-            .is_some_and(|unit| unit.idr_slices || unit.other_slices)
     }
 
     fn take_set(&mut self, nal: &[u8]) {
@@ -496,7 +286,7 @@ impl H264Depacketizer {
 
     fn malformed(&mut self) {
         // The fragments after a defect have none of their own.
-        if self.unit.as_ref().is_none_or(|unit| !unit.damaged) {
+        if self.unit.as_ref().is_none_or(|unit| !unit.is_damaged()) {
             count(&mut self.counters.malformed);
         }
         self.damage();
@@ -510,32 +300,11 @@ impl H264Depacketizer {
     /// The open unit will not be handed over, and nothing that depends on it.
     fn damage(&mut self) {
         if let Some(unit) = &mut self.unit {
-            unit.damaged = true;
+            unit.damage();
         }
         self.fragmented = None;
-        self.drop_unit();
-        self.lose_sync();
-    }
-
-    fn drop_unit(&mut self) {
-        if let Some(unit) = &mut self.unit {
-            unit.dropped = true;
-        }
         self.segments.clear();
-    }
-
-    fn lose_sync(&mut self) {
-        if core::mem::take(&mut self.synced) {
-            self.asked = false;
-        }
-        self.ask();
-    }
-
-    /// Asks for a keyframe, once until one comes or the next loss.
-    fn ask(&mut self) {
-        if !core::mem::replace(&mut self.asked, true) {
-            self.wanted = true;
-        }
+        self.decoder.lose();
     }
 }
 

@@ -13,13 +13,15 @@
     )
 )]
 
+mod config;
+
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::rc::Rc;
 
 use heapless::Deque;
 
-use crate::base::codec::{CodecConfig, ParameterSet, Track};
+use crate::base::codec::{CodecConfig, Track};
 use crate::base::counter::count;
 use crate::base::frame_log::{Frame, FrameLog, Segment};
 use crate::base::packet_pool::Packet;
@@ -28,51 +30,13 @@ use crate::limits::SESSION_EVENTS;
 use crate::rtp::call_clock::CallClock;
 use crate::rtp::depack_audio::{TelephoneEvent, TelephoneEvents};
 use crate::rtp::depack_h264::{AccessUnit, H264Counters, H264Depacketizer};
-use crate::rtp::keyframe::Feedback;
 use crate::rtp::reception::Reception;
 use crate::rtp::reorder::{Before, InOrder, Reorder, ReorderCounters};
 use crate::rtp::source::{Admission, Admitted, Arrival, SourceCounters, SourceLock};
 use crate::wire::rtcp::SenderInfo;
 use crate::wire::rtp::RtpHeader;
 
-/// What a track's packets carry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Codec {
-    /// H.264 in packetization mode 0 or 1.
-    H264 {
-        /// Parameter sets from `sprop-parameter-sets`, header bytes included.
-        sprop: Vec<ParameterSet>,
-    },
-    /// G.711 A-law.
-    Pcma,
-    /// G.711 mu-law.
-    Pcmu,
-}
-
-/// One track as an offer and its answer agreed on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamConfig {
-    /// What is carried.
-    pub codec: Codec,
-    /// Payload type of the codec, in both directions.
-    pub payload_type: u8,
-    /// Payload type of telephone events.
-    pub telephone_event: Option<u8>,
-    /// Where the peer said that it receives RTP; `None` when it stated no usable address.
-    pub remote_rtp: Option<SocketAddr>,
-    /// Where the peer said that it receives RTCP; `None` for the port after RTP's.
-    pub remote_rtcp: Option<SocketAddr>,
-    /// RTCP comes and goes on the RTP port (RFC 5761).
-    pub rtcp_mux: bool,
-    /// We may send.
-    pub send: bool,
-    /// The peer may send.
-    pub receive: bool,
-    /// Ways of asking for a keyframe that were offered.
-    pub feedback: Feedback,
-    /// Ticks of the RTP timestamp in a second.
-    pub clock_rate: u32,
-}
+pub use config::{Codec, StreamConfig};
 
 /// Everything counted about one received track.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -19,6 +19,10 @@ pub struct Scenario<'a> {
     from: &'a str,
     /// Seconds of the clip to play, and the picture's payload type if it is played too.
     media: (u32, Option<u8>),
+    /// How many calls.
+    calls: u32,
+    /// Calls begun a second.
+    rate: u32,
 }
 
 impl<'a> Scenario<'a> {
@@ -32,6 +36,8 @@ impl<'a> Scenario<'a> {
             number,
             from: "127.0.0.1",
             media: (0, None),
+            calls: 1,
+            rate: 1,
         }
     }
 
@@ -54,7 +60,14 @@ impl<'a> Scenario<'a> {
         self
     }
 
-    /// Starts SIPp for one call.
+    /// Places that many calls instead of one, `rate` of them a second.
+    pub fn times(mut self, calls: u32, rate: u32) -> Self {
+        self.calls = calls;
+        self.rate = rate;
+        self
+    }
+
+    /// Starts SIPp.
     pub fn start(&self, ports: &mut Ports) -> Sipp {
         let folder = Scratch::new("sipp");
         let media = ports.pair();
@@ -74,18 +87,10 @@ impl<'a> Scenario<'a> {
                     .join("sipp")
                     .join(format!("{}.xml", self.name)),
             )
-            .args([
-                "-m",
-                "1",
-                "-r",
-                "1",
-                "-l",
-                "1",
-                "-nostdin",
-                "-nd",
-                "-trace_err",
-                "-trace_msg",
-            ])
+            .args(["-m", &self.calls.to_string()])
+            .args(["-r", &self.rate.to_string()])
+            .args(["-l", &self.calls.to_string()])
+            .args(["-nostdin", "-nd", "-trace_err", "-trace_msg"])
             .args(["-timeout", "40s", "-timeout_error"])
             .args(["-d", &(seconds * 1_000 + 200).to_string()])
             .args(["-t", self.transport, "-i", self.from, "-mi", self.from])
@@ -98,7 +103,7 @@ impl<'a> Scenario<'a> {
         }
     }
 
-    /// Runs SIPp for one call that must go as the scenario says.
+    /// Runs SIPp for calls that must go as the scenario says.
     pub fn run(&self, ports: &mut Ports) {
         self.start(ports).succeed();
     }

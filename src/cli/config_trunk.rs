@@ -1,0 +1,161 @@
+//! The trunks of a configuration file: the keys of a WCS `sip_trunk.yml` and those added to them.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use crate::cli::config_section::{Reader, Section};
+use crate::cli::config_value::{
+    codec, display_name, login, name, number, parse, parse_network, password, port, sdp, sdp_param,
+};
+use crate::cli::yaml::{Entry, Value};
+use crate::gateway::config::{Codec, Config, Host, Register, Trunk, rtmp_url};
+use crate::limits::TRUNKS;
+
+/// Lines of `sdpParams`.
+const SDP_PARAMS: usize = 16;
+
+/// Networks of one `allow`.
+const ALLOW: usize = 64;
+
+/// Keys of a trunk.
+pub const TRUNK_KEYS: &[&str] = &[
+    "localPort",
+    "proxyIp",
+    "remotePort",
+    "url",
+    "visibleName",
+    "sdp",
+    "sdpParams",
+    "allow",
+    "register",
+    "codecs",
+    "streamName",
+];
+const REGISTER_KEYS: &[&str] = &["login", "authenticationName", "password", "expires"];
+
+/// What to say of a trunk's key that stands where a trunk or section belongs.
+pub fn trunk_hint(key: &str) -> Option<String> {
+    TRUNK_KEYS
+        .contains(&key)
+        .then(|| "expected inside a trunk: indent it below the trunk's name".to_owned())
+}
+
+/// Adds the trunks that are named; `line` is where they begin.
+pub fn read_trunks(reader: &mut Reader<'_>, line: usize, named: &[&Entry], config: &mut Config) {
+    reader.note_line("trunks", line);
+    if named.is_empty() || named.len() > TRUNKS {
+        let expected = format!("expected 1 to {TRUNKS} trunks, found {}", named.len());
+        reader.problem(line, "trunks", expected);
+    }
+    for entry in named.iter().take(TRUNKS) {
+        let path = format!("trunks.{}", entry.key);
+        if let Err(expected) = name(&entry.key) {
+            reader.problem(
+                entry.line,
+                &path,
+                format!("expected {expected} as a trunk's name"),
+            );
+            continue;
+        }
+        if let Value::Map(settings) = &entry.value.value {
+            let settings: Vec<&Entry> = settings.iter().collect();
+            let section = reader.section(&path, entry.line, &settings, TRUNK_KEYS, |_| None);
+            config
+                .trunks
+                .extend(read_trunk(reader, &entry.key, &section));
+        } else {
+            let expected = trunk_hint(&entry.key)
+                .unwrap_or_else(|| "expected the trunk's settings below its name".to_owned());
+            reader.problem(entry.line, &path, expected);
+        }
+    }
+}
+
+/// The settings of one trunk. Where one is wrong, a default stands in for the checks to come.
+fn read_trunk(reader: &mut Reader<'_>, name: &str, section: &Section<'_>) -> Option<Trunk> {
+    let local_port = reader.required(section, "localPort", port);
+    let proxy = reader.value(section, "proxyIp", parse::<Host>);
+    let remote_port = reader.value(section, "remotePort", port);
+    let url = reader.url(section, "url", rtmp_url);
+    let visible_name = reader.value(section, "visibleName", display_name);
+    let sdp = reader.value(section, "sdp", sdp);
+    let sdp_params = reader.list(section, "sdpParams", SDP_PARAMS, sdp_param);
+    let allow = reader.list(section, "allow", ALLOW, parse_network);
+    let register = reader
+        .child(section, "register", REGISTER_KEYS)
+        .and_then(|section| read_register(reader, &section));
+    let codecs = read_codecs(reader, section);
+    let stream_name = reader.value(section, "streamName", parse);
+
+    let default = Trunk::new(name, local_port?);
+    // Callers that were named wrongly are one problem, not also the lack of any.
+    let named = section.has("proxyIp") || section.has("allow");
+    let stand_in = || named.then(|| Host::Name(String::new()));
+    let nobody = proxy.is_none() && allow.is_none();
+    Some(Trunk {
+        proxy: if nobody { stand_in() } else { proxy },
+        remote_port: remote_port.unwrap_or(default.remote_port),
+        url,
+        visible_name,
+        sdp,
+        sdp_params: sdp_params.unwrap_or_default(),
+        allow: allow.unwrap_or_default(),
+        register,
+        codecs,
+        stream_name: stream_name.unwrap_or(default.stream_name),
+        ..Trunk::new(name, default.local_port)
+    })
+}
+
+fn read_codecs(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Vec<Codec>> {
+    let mut codecs = reader.list(section, "codecs", Codec::ALL.len() * 2, codec)?;
+    let mut seen = Vec::new();
+    codecs.retain(|codec| {
+        !seen.contains(codec) && {
+            seen.push(*codec);
+            true
+        }
+    });
+    let names = |codecs: &[Codec]| {
+        codecs
+            .iter()
+            .map(|c| c.name())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let idle: Vec<Codec> = codecs.iter().copied().filter(|c| !c.is_relayed()).collect();
+    if idle.len() == codecs.len() {
+        let expected = format!("expected at least one of {}", names(&Codec::RELAYED));
+        reader.problem_at(section, "codecs", expected);
+    } else if !idle.is_empty() {
+        let notice = format!("{} not relayed yet: calls go without", names(&idle));
+        reader.notice(section, "codecs", &notice);
+    }
+    Some(codecs)
+}
+
+fn read_register(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Register> {
+    reader.notice(
+        section,
+        "",
+        "read and checked, but the trunk does not register yet",
+    );
+    let login = reader.required(section, "login", login);
+    let authentication_name = reader.value(section, "authenticationName", self::login);
+    let password = reader.required_secret(section, "password", password);
+    let expires = reader.value(section, "expires", |text| number(text, 60, 86_400));
+    let login = login?;
+    Some(Register {
+        authentication_name: authentication_name.unwrap_or_else(|| login.clone()),
+        login,
+        password: password?,
+        expires: expires.unwrap_or(600) as u32,
+    })
+}

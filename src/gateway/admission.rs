@@ -1,0 +1,235 @@
+//! Whether a call is taken: room for it, a free stream name, and media that can be relayed.
+
+use std::net::SocketAddr;
+
+use crate::base::ids::CallId;
+use crate::base::time::Instant;
+use crate::gateway::Gateway;
+use crate::gateway::call::{Call, Label, Listening, Ports, Publishing};
+use crate::gateway::config::MediaAddress;
+use crate::gateway::negotiation::{local_media, tracks};
+use crate::gateway::outlet::{CallIndex, Level, Outlet};
+use crate::gateway::status::CallStatus;
+use crate::gateway::watchdog::Watchdog;
+use crate::limits::RETRY_AFTER_SECONDS;
+use crate::rtmp::{Publisher, PublisherConfig};
+use crate::rtp::session::{Session, SessionConfig};
+use crate::sdp::{OfferAnswer, Refusal};
+use crate::wire::rtmp_url::StreamKey;
+use crate::wire::sdp::SessionDescription;
+
+/// An INVITE as SIP reports it.
+pub(super) struct Invite {
+    pub id: CallId,
+    pub caller: String,
+    pub callee: String,
+    pub call_id: String,
+    pub remote: SocketAddr,
+    pub offer: Option<Box<[u8]>>,
+}
+
+/// Why an INVITE is not answered with 200.
+pub(super) enum Turned {
+    /// A table, the ports or the memory are used up: 503.
+    Full(&'static str),
+    /// The stream name is in use: 486.
+    Busy,
+    /// Nothing of the offer can be relayed, or it cannot be read: 488 or 400.
+    Media(Refusal),
+}
+
+impl Gateway {
+    pub(super) fn handle_invite(
+        &mut self,
+        now: Instant,
+        at: usize,
+        incoming: Invite,
+        outlet: &mut dyn Outlet,
+    ) {
+        let id = incoming.id;
+        let answer = self.admit(now, at, &incoming, outlet);
+        let Some(trunk) = self.trunks.get_mut(at) else {
+            return;
+        };
+        trunk.dirty = true;
+        let label = format!(
+            "{} {}->{}",
+            trunk.config.name, incoming.caller, incoming.callee
+        );
+        match answer {
+            Ok((index, sdp)) => {
+                // Refusals here mean that the caller went away meanwhile: its end is reported.
+                let _ = trunk.endpoint.ring(now, id);
+                let _ = trunk.endpoint.accept(now, id, &sdp);
+                self.counters.calls += 1;
+                if let Some(call) = self.calls.touch_mut(index) {
+                    // Agreed on already, unless the offer is ours.
+                    if call.status == CallStatus::Trying {
+                        call.status = CallStatus::Established;
+                    }
+                    call.answered = Some(now);
+                    outlet.note(
+                        Level::Info,
+                        format_args!(
+                            "{}: {} from {} Call-ID {} stream {}",
+                            call.label, call.status, incoming.remote, call.sip_call_id, call.stream
+                        ),
+                    );
+                }
+            }
+            Err(Turned::Full(what)) => {
+                self.counters.calls_refused += 1;
+                let _ = trunk
+                    .endpoint
+                    .reject(now, id, 503, what, Some(RETRY_AFTER_SECONDS));
+                outlet.note(Level::Warn, format_args!("{label}: 503, {what}"));
+            }
+            Err(Turned::Busy) => {
+                self.counters.calls_refused += 1;
+                let _ = trunk.endpoint.reject(now, id, 486, "Busy Here", None);
+                outlet.note(
+                    Level::Warn,
+                    format_args!("{label}: 486, its stream name is in use"),
+                );
+            }
+            Err(Turned::Media(refusal)) => {
+                self.counters.calls_without_media += 1;
+                let reason = if refusal.status() == 488 {
+                    refusal.to_string()
+                } else {
+                    String::new()
+                };
+                let _ = trunk
+                    .endpoint
+                    .reject(now, id, refusal.status(), &reason, None);
+                outlet.note(
+                    Level::Warn,
+                    format_args!("{label}: {}, {refusal}", refusal.status()),
+                );
+            }
+        }
+    }
+
+    /// Makes room for a call, opens its media sockets and negotiates; the description for the 200.
+    fn admit(
+        &mut self,
+        now: Instant,
+        at: usize,
+        incoming: &Invite,
+        outlet: &mut dyn Outlet,
+    ) -> Result<(CallIndex, String), Turned> {
+        if self.stopping {
+            return Err(Turned::Full("the gateway stops"));
+        }
+        let index = self
+            .calls
+            .vacant()
+            .ok_or(Turned::Full("every call is taken"))?;
+        let trunk = self.trunks.get(at).ok_or(Turned::Full("no such trunk"))?;
+        let config = &trunk.config;
+        let stream = config
+            .stream_name
+            .expand(&incoming.callee, &incoming.caller, &config.name);
+        let (plan, trunk_name, url) = (trunk.plan.clone(), config.name.clone(), config.url.clone());
+        if self
+            .calls
+            .iter()
+            .any(|(_, call)| call.gone_by.is_none() && call.stream == stream)
+        {
+            return Err(Turned::Busy);
+        }
+        let offer = incoming
+            .offer
+            .as_deref()
+            .map(SessionDescription::parse)
+            .transpose()
+            .map_err(Refusal::from)
+            .map_err(Turned::Media)?;
+        let mut negotiation = OfferAnswer::new(plan.clone(), self.rng.u32());
+        let mut ports = Ports::default();
+        let wanted = tracks(offer.as_ref(), &plan);
+        let local = match self.config.media.address {
+            MediaAddress::Fixed(address) => address,
+            // Media may come over the other protocol version than SIP, and from another host.
+            MediaAddress::Auto => {
+                let sip = incoming.remote.ip();
+                let media = wanted
+                    .remote
+                    .filter(|media| media.is_ipv6() != sip.is_ipv6());
+                outlet.local_address(media.unwrap_or(sip))
+            }
+        };
+        let opened = self.open_tracks(index, &mut ports, local, wanted, outlet);
+        let media = local_media(local, &ports);
+        let negotiated = match (opened, &offer) {
+            (Err(turned), _) => Err(turned),
+            (Ok(()), Some(offer)) => match negotiation.answer(offer, &media) {
+                Ok(answer) => Ok((answer.sdp, Some(answer.negotiated))),
+                Err(refusal) => Err(Turned::Media(refusal)),
+            },
+            (Ok(()), None) => negotiation
+                .offer(&media)
+                .map(|sdp| (sdp, None))
+                .map_err(Turned::Media),
+        };
+        let (text, negotiated) = match negotiated {
+            Ok(negotiated) => negotiated,
+            Err(turned) => {
+                self.close_tracks(index, &mut ports, outlet);
+                return Err(turned);
+            }
+        };
+        let session = SessionConfig {
+            cname: format!("trunkcast@{local}"),
+            epoch: self.epoch,
+        };
+        let session = Session::new(session, self.rng.fork());
+        let expects_video = ports.video.is_some();
+        let publishing = url.and_then(|url| {
+            let publisher = PublisherConfig {
+                url,
+                stream_name: StreamKey::new(&stream)?,
+                first_timestamp: 0,
+                expect_video: expects_video,
+            };
+            let publisher = Publisher::new(now, publisher, self.rng.fork());
+            Some(Box::new(Publishing {
+                publisher,
+                link: None,
+            }))
+        });
+        let mut call = Box::new(Call {
+            label: Label {
+                number: self.next_call,
+                trunk: trunk_name,
+                caller: incoming.caller.clone(),
+                callee: incoming.callee.clone(),
+            },
+            trunk: at,
+            sip: Some(incoming.id),
+            sip_call_id: incoming.call_id.clone(),
+            status: CallStatus::Trying,
+            answered: None,
+            stream,
+            negotiation,
+            local,
+            ports,
+            expects_video,
+            session,
+            log: Box::default(),
+            publishing,
+            players: heapless::Vec::new(),
+            offered: negotiated.is_none(),
+            watchdog: Watchdog::new(now),
+            listening: Listening::default(),
+            gone_by: None,
+            crashed: false,
+        });
+        if let Some(negotiated) = &negotiated {
+            call.agree(now, negotiated, outlet);
+        }
+        self.next_call += 1;
+        self.calls.insert(index, call);
+        Ok((index, text))
+    }
+}

@@ -1,0 +1,56 @@
+//! One track as an offer and its answer agreed on it.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+use core::net::SocketAddr;
+
+use crate::base::codec::ParameterSet;
+use crate::rtp::keyframe::Feedback;
+
+/// What a track's packets carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// H.264 in packetization mode 0 or 1.
+    H264 {
+        /// Parameter sets from `sprop-parameter-sets`, header bytes included.
+        sprop: Vec<ParameterSet>,
+    },
+    /// G.711 A-law.
+    Pcma,
+    /// G.711 mu-law.
+    Pcmu,
+}
+
+/// One track as an offer and its answer agreed on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamConfig {
+    /// What is carried.
+    pub codec: Codec,
+    /// Payload type of the codec, in both directions.
+    pub payload_type: u8,
+    /// Payload type of telephone events.
+    pub telephone_event: Option<u8>,
+    /// Where the peer said that it receives RTP; `None` when it stated no usable address.
+    pub remote_rtp: Option<SocketAddr>,
+    /// Where the peer said that it receives RTCP; `None` for the port after RTP's.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// RTCP comes and goes on the RTP port (RFC 5761).
+    pub rtcp_mux: bool,
+    /// We may send.
+    pub send: bool,
+    /// The peer may send.
+    pub receive: bool,
+    /// Ways of asking for a keyframe that were offered.
+    pub feedback: Feedback,
+    /// Ticks of the RTP timestamp in a second.
+    pub clock_rate: u32,
+}
