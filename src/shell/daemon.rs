@@ -31,7 +31,8 @@ use crate::gateway::config::Config;
 use crate::gateway::outlet::{CallIndex, MediaPort};
 use crate::gateway::{ConnectionKind, Gateway};
 use crate::limits::{
-    RECEIVE_BATCH, SIP_DATAGRAMS_A_WAKE, SIP_MESSAGE_BYTES, STREAM_READ_BYTES, STREAM_READS_A_WAKE,
+    MEDIA_PORTS_PER_CALL, PLAYERS, RECEIVE_BATCH, SIP_DATAGRAMS_A_WAKE, SIP_MESSAGE_BYTES,
+    SIP_SPARE_CONNECTIONS, STREAM_READ_BYTES, STREAM_READS_A_WAKE,
 };
 use crate::sdp::PlanError;
 
@@ -43,6 +44,12 @@ const QUIET_BATCH: usize = 4;
 
 /// How often other tasks get a turn while media flows.
 const BREATH_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Open files beside those of calls, trunks and players.
+const SPARE_DESCRIPTORS: usize = 32;
+
+/// When the name of a PBX that could not be resolved is tried again.
+const LOOK_UP_RETRY: Duration = Duration::from_secs(10);
 
 /// How often the names of PBXs are resolved again.
 const LOOK_UP_INTERVAL: Duration = Duration::from_secs(60);
@@ -133,7 +140,15 @@ impl Daemon {
         let clock = Clock::start();
         let mut seed = [0; 32];
         sys::random(&mut seed)?;
-        sys::raise_descriptor_limit()?;
+        let descriptors = sys::raise_descriptor_limit()?;
+        let wanted = descriptors_wanted(&config);
+        if descriptors < wanted {
+            log::warn!(
+                "the system allows {descriptors} open files and {} calls may need {wanted}: raise \
+                 LimitNOFILE or ulimit -n",
+                config.limits.calls
+            );
+        }
         let (mut sockets, waker) = Sockets::new(config.limits.calls)?;
         let (order, orders) = bounded(ORDERS);
         for (at, trunk) in config.trunks.iter().enumerate() {
@@ -317,7 +332,10 @@ impl Daemon {
                         .set_proxy(trunk, found.iter().map(SocketAddr::ip));
                 }
                 // The addresses known so far stay in use.
-                (Purpose::Proxy(_), Err(reason)) => log::warn!("proxyIp: {reason}"),
+                (Purpose::Proxy(_), Err(reason)) => {
+                    log::warn!("proxyIp: {reason}");
+                    self.next_look_up = self.next_look_up.min(now + LOOK_UP_RETRY);
+                }
             }
         }
         self.gateway.handle_timeout(now);
@@ -452,6 +470,13 @@ impl Daemon {
             self.reads.wait(conn);
         }
     }
+}
+
+/// Open files when every call is up with a publisher, every player is there, and SIP is over TCP.
+fn descriptors_wanted(config: &Config) -> u64 {
+    let calls = config.limits.calls * (MEDIA_PORTS_PER_CALL + 2);
+    let trunks = config.trunks.len() * (SIP_SPARE_CONNECTIONS + 4);
+    (calls + trunks + PLAYERS + SPARE_DESCRIPTORS) as u64
 }
 
 fn unmapped(address: SocketAddr) -> SocketAddr {
