@@ -15,6 +15,7 @@ use crate::limits::RETRY_AFTER_SECONDS;
 use crate::rtmp::{Publisher, PublisherConfig};
 use crate::rtp::session::{Session, SessionConfig};
 use crate::sdp::{OfferAnswer, Refusal};
+use crate::sip::Cause;
 use crate::wire::rtmp_url::StreamKey;
 use crate::wire::sdp::SessionDescription;
 
@@ -58,9 +59,13 @@ impl Gateway {
         );
         match answer {
             Ok((index, sdp)) => {
-                // Refusals here mean that the caller went away meanwhile: its end is reported.
+                // A caller that went away meanwhile refuses both, and its end is reported.
                 let _ = trunk.endpoint.ring(now, id);
-                let _ = trunk.endpoint.accept(now, id, &sdp);
+                if let Err(refusal) = trunk.endpoint.accept(now, id, &sdp) {
+                    let _ = trunk
+                        .endpoint
+                        .hangup(now, id, Cause::new(500, refusal.to_string()));
+                }
                 self.counters.calls += 1;
                 if let Some(call) = self.calls.touch_mut(index) {
                     // Agreed on already, unless the offer is ours.
