@@ -128,19 +128,17 @@ impl Gateway {
         }
     }
 
-    pub(super) fn hang_up(&mut self, now: Instant, index: CallIndex, cause: Cause) {
-        let Some((at, sip)) = self
-            .calls
-            .get_mut(index)
-            .and_then(|c| Some((c.trunk, c.sip?)))
-        else {
-            return;
+    /// Ends a call; false when SIP knows it no more, so that no end will be reported.
+    pub(super) fn hang_up(&mut self, now: Instant, index: CallIndex, cause: Cause) -> bool {
+        let call = self.calls.get_mut(index);
+        let Some((at, sip)) = call.and_then(|call| Some((call.trunk, call.sip?))) else {
+            return false;
         };
-        if let Some(trunk) = self.trunks.get_mut(at) {
-            // A call that is over already needs no end.
-            let _ = trunk.endpoint.hangup(now, sip, cause);
-            trunk.dirty = true;
-        }
+        let Some(trunk) = self.trunks.get_mut(at) else {
+            return false;
+        };
+        trunk.dirty = true;
+        trunk.endpoint.hangup(now, sip, cause).is_ok()
     }
 
     pub(super) fn call_of(&self, trunk: usize, sip: CallId) -> Option<CallIndex> {

@@ -61,7 +61,9 @@ impl Gateway {
         if watched.is_some_and(|at| at <= now) && call.is_abandoned(now) {
             let seconds = MEDIA_PATIENCE.as_secs();
             let words = format!("no media for {seconds} s");
-            self.hang_up(now, index, Cause::new(408, words));
+            if !self.hang_up(now, index, Cause::new(408, words)) {
+                self.end_streams(now, index, outlet);
+            }
             return;
         }
         let watched = call.sip.map(|_| call.watchdog.poll_timeout());
