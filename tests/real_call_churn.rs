@@ -6,11 +6,12 @@ use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
+use support::daemon::Settings;
 use support::sipp::Scenario;
 use support::{Daemon, Nginx, Ports};
 
 const CALLS: u32 = 1_000;
-const RATE: u32 = 100;
+const RATE: u32 = 40;
 
 /// Open descriptors and resident KiB of a process.
 fn held(process: u32) -> (usize, u64) {
@@ -29,7 +30,13 @@ fn held(process: u32) -> (usize, u64) {
 fn churn(transport: &str) {
     let mut ports = Ports::claim();
     let nginx = Nginx::start(&mut ports);
-    let gateway = Daemon::publishing_to(&mut ports, &nginx.url("live"));
+    // A busy machine lets calls overlap; this is no test of the limit.
+    let settings = Settings {
+        url: Some(nginx.url("live")),
+        top: vec!["limits: {calls: 48, memoryMiB: 128}".to_owned()],
+        ..Settings::default()
+    };
+    let gateway = Daemon::start(&mut ports, settings);
     let place = |ports: &mut Ports, calls| {
         Scenario::new("many", transport, gateway.sip(), "1")
             .times(calls, RATE)

@@ -89,7 +89,7 @@ impl<'a> Scenario<'a> {
             )
             .args(["-m", &self.calls.to_string()])
             .args(["-r", &self.rate.to_string()])
-            .args(["-l", &self.calls.to_string()])
+            .args(["-l", &self.calls.min(20).to_string()])
             .args(["-nostdin", "-nd", "-trace_err", "-trace_msg"])
             .args(["-timeout", "40s", "-timeout_error"])
             .args(["-d", &(seconds * 1_000 + 200).to_string()])
