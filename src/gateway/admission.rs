@@ -65,6 +65,7 @@ impl Gateway {
                     let _ = trunk
                         .endpoint
                         .hangup(now, id, Cause::new(500, refusal.to_string()));
+                    return;
                 }
                 self.counters.calls += 1;
                 if let Some(call) = self.calls.touch_mut(index) {

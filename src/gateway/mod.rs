@@ -494,11 +494,11 @@ impl Gateway {
         &self.counters
     }
 
-    /// What SIP of a trunk did so far.
-    pub fn sip_counters(&self, trunk: usize) -> Option<&SipCounters> {
+    /// What SIP of each trunk did so far, with the trunk's name.
+    pub fn sip_counters(&self) -> impl Iterator<Item = (&str, &SipCounters)> {
         self.trunks
-            .get(trunk)
-            .map(|trunk| trunk.endpoint.counters())
+            .iter()
+            .map(|trunk| (trunk.config.name.as_str(), trunk.endpoint.counters()))
     }
 
     /// Runs work on a call's publisher, which is to be drained then.

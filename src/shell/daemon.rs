@@ -219,6 +219,7 @@ impl Daemon {
             let count = self.wait(&readiness, now, deadline).await?;
             let now = self.clock.now();
             while let Ok(order) = self.orders.try_recv() {
+                self.report();
                 match order {
                     Order::Stop if stop_by.is_none() => {
                         self.gateway.stop(now);
@@ -243,6 +244,20 @@ impl Daemon {
             self.turn(now, count);
             each_turn(now, &self.gateway);
         }
+    }
+
+    /// Says what was counted so far.
+    fn report(&self) {
+        log::info!("counted: {:?}", self.gateway.counters());
+        for (trunk, counters) in self.gateway.sip_counters() {
+            log::info!("counted: {trunk}: {counters:?}");
+        }
+        log::info!(
+            "counted: {:?}; {} datagrams too long, {} without a free packet slot",
+            self.sockets.counters,
+            self.batch.oversized,
+            self.batch.pool_empty
+        );
     }
 
     /// Waits for the next turn; the count of ready descriptors.

@@ -6,7 +6,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use crate::base::packet_pool::{Packet, PacketPool};
@@ -296,11 +296,6 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
         }
     }
     Ok(limit.rlim_cur)
-}
-
-/// A descriptor's number, for messages.
-pub fn number(fd: BorrowedFd<'_>) -> RawFd {
-    fd.as_raw_fd()
 }
 
 #[cfg(test)]
