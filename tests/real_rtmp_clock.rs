@@ -116,6 +116,7 @@ impl Live {
         let frame = Frame {
             track,
             time: MediaTime::from_micros(millis * 1_000),
+            composition: 0,
             keyframe,
             config: Rc::clone(match track {
                 Track::Audio => &self.audio,

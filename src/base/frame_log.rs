@@ -76,8 +76,11 @@ impl Segment {
 pub struct Frame {
     /// Track it belongs to.
     pub track: Track,
-    /// When it is to be presented, on the call's media clock.
+    /// When it is to be decoded, on the call's media clock; also when it is to be presented, unless
+    /// [`Self::composition`] says otherwise.
     pub time: MediaTime,
+    /// Microseconds from decoding to presentation; not 0 only for pictures sent out of order.
+    pub composition: u32,
     /// Decodable without any earlier frame; always true for audio.
     pub keyframe: bool,
     /// What a receiver must know before it; another `Rc` means a new sequence header.
@@ -266,6 +269,7 @@ mod tests {
         Frame {
             track: Track::Video,
             time: MediaTime::from_micros(millis * 1_000),
+            composition: 0,
             keyframe: false,
             config: Rc::new(CodecConfig::Pcma),
             received: Instant::ZERO,

@@ -305,6 +305,7 @@ fn with_track(mut tracks: Metadata, frame: &Frame) -> Metadata {
         }
         CodecConfig::Pcma => tracks.sound_format = Some(flv::SOUND_PCMA),
         CodecConfig::Pcmu => tracks.sound_format = Some(flv::SOUND_PCMU),
+        _ => {}
     }
     tracks
 }

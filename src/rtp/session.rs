@@ -651,8 +651,8 @@ mod tests {
         rig.session.configure(rig.now, Track::Audio, Some(answer));
         rig.rtp(Track::Audio, PEER, 0, 1, &[1; 160]);
         let frame = |at| rig.log.get(at).unwrap().frame().clone();
-        assert_eq!(frame(0).config.name(), "PCMA");
-        assert_eq!(frame(1).config.name(), "PCMU");
+        assert_eq!(frame(0).config.codec(), crate::base::codec::Codec::Pcma);
+        assert_eq!(frame(1).config.codec(), crate::base::codec::Codec::Pcmu);
         let step = frame(1).time.micros_since(frame(0).time);
         assert!((19_000..=21_000).contains(&step), "{step}");
         let sent = rig.run(Duration::from_millis(20));

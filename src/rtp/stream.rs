@@ -369,6 +369,7 @@ impl Stream {
                 let frame = Frame {
                     track,
                     time,
+                    composition: 0,
                     keyframe,
                     config,
                     received,
@@ -395,6 +396,7 @@ impl Stream {
                 let frame = Frame {
                     track,
                     time,
+                    composition: 0,
                     keyframe: true,
                     config,
                     received,

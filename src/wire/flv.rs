@@ -51,7 +51,7 @@ pub const fn sound_head(config: &CodecConfig) -> Option<u8> {
     match config {
         CodecConfig::Pcma => Some(SOUND_PCMA << 4 | 0b0010),
         CodecConfig::Pcmu => Some(SOUND_PCMU << 4 | 0b0010),
-        CodecConfig::H264(_) => None,
+        _ => None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod aac;
 pub mod amf0;
 pub mod flv;
 pub mod h264;

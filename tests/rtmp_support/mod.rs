@@ -118,6 +118,7 @@ impl Source {
         let frame = Frame {
             track,
             time,
+            composition: 0,
             keyframe,
             config,
             received: millis(at),

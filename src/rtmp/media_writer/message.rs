@@ -122,7 +122,7 @@ pub(super) fn emit<'s>(
             let mut body = [0; flv::AVC_SEQUENCE_HEADER_BYTES];
             let len = match &**config {
                 CodecConfig::H264(config) => flv::write_avc_sequence_header(config, &mut body),
-                CodecConfig::Pcma | CodecConfig::Pcmu => None,
+                _ => None,
             };
             gather.body(body.get(..len.unwrap_or(0)).unwrap_or_default());
         }
