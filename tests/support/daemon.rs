@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::scratch::Scratch;
-use super::{Ports, Program};
+use super::{Namespace, Ports, Program};
 
 /// What a test sets; the rest of the configuration is chosen for it.
 #[derive(Default)]
@@ -17,6 +17,8 @@ pub struct Settings {
     pub trunk: Vec<String>,
     /// Further lines at the top level.
     pub top: Vec<String>,
+    /// Address for SDP; loopback if empty.
+    pub media: &'static str,
 }
 
 /// A running gateway with one trunk on a port of its own.
@@ -39,6 +41,22 @@ impl Daemon {
         )
     }
 
+    /// The same for callers in a namespace: their addresses may call, and the gateway finds out
+    /// by itself which of its own to name to them.
+    pub fn reached_from(ports: &mut Ports, namespace: &Namespace, url: &str) -> Self {
+        let mut gateway = Self::start(
+            ports,
+            Settings {
+                url: Some(url.to_owned()),
+                trunk: vec![format!("allow: [{}]", namespace.theirs())],
+                media: "auto",
+                ..Settings::default()
+            },
+        );
+        gateway.sip.set_ip(namespace.ours().into());
+        gateway
+    }
+
     /// Starts a gateway and waits until it listens.
     pub fn start(ports: &mut Ports, settings: Settings) -> Self {
         let sip = ports.address();
@@ -55,7 +73,11 @@ impl Daemon {
         }
         let _ = writeln!(yaml, "rtmp: {{listen: \"{rtmp}\"}}");
         let _ = writeln!(yaml, "rest: {{listen: \"{rest}\"}}");
-        let _ = writeln!(yaml, "media: {{address: 127.0.0.1, ports: {first}-{last}}}");
+        let media = match settings.media {
+            "" => "127.0.0.1",
+            media => media,
+        };
+        let _ = writeln!(yaml, "media: {{address: {media}, ports: {first}-{last}}}");
         for line in &settings.top {
             let _ = writeln!(yaml, "{line}");
         }

@@ -1,0 +1,106 @@
+//! GStreamer as a sender of RTP: its encoders, its payloaders, its sender reports.
+//!
+//! A pipeline plays the clip, encodes it, writes what was encoded into an FLV file of GStreamer's
+//! own muxer where the test wants to compare, and sends it through `rtpbin` in real time.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use super::scratch::Scratch;
+use super::{Clip, Dialogue, Program};
+
+/// One track of a pipeline.
+pub struct Track {
+    /// `audio` or `video`, as in SDP.
+    pub kind: &'static str,
+    /// From the decoded or encoded clip to coded frames, for example `alawenc`.
+    pub encoder: &'static str,
+    /// Whether the encoder is fed with decoded pictures or the clip's own H.264.
+    pub coded: bool,
+    /// The payloader with its settings, but for the payload type.
+    pub payloader: &'static str,
+    /// RTP payload type.
+    pub payload_type: u8,
+    /// The sender's RTP port; RTCP is taken one above it.
+    pub port: u16,
+}
+
+/// A pipeline to be.
+pub struct Sender {
+    folder: Scratch,
+    tracks: Vec<Track>,
+    rounds: u32,
+}
+
+impl Sender {
+    /// A sender of these tracks that plays the clip `rounds` times.
+    pub fn new(tracks: Vec<Track>, rounds: u32) -> Self {
+        let folder = Scratch::new("gstreamer");
+        Self {
+            folder,
+            tracks,
+            rounds,
+        }
+    }
+
+    /// Where the pipeline writes what it encoded, as FLV.
+    pub fn reference(&self) -> PathBuf {
+        self.folder.join("sent.flv")
+    }
+
+    /// Starts sending to the ports of a call's answer. With `keep`, what is sent is also written
+    /// to [`Self::reference`]; all codecs must then be such as FLV knows.
+    pub fn start(&self, call: &Dialogue, keep: bool) -> Program {
+        let mut text = String::from("rtpbin name=b rtp-profile=avpf ");
+        if keep {
+            let _ = write!(
+                text,
+                "flvmux name=m ! filesink location={} ",
+                self.reference().display()
+            );
+        }
+        for (index, track) in self.tracks.iter().enumerate() {
+            let file = match track.kind {
+                "audio" => Clip::as_wav_rounds(&self.folder, self.rounds),
+                _ => Clip::as_mp4_rounds(&self.folder, self.rounds),
+            };
+            let _ = write!(text, "filesrc location={} ! ", file.display());
+            text += match (track.kind, track.coded) {
+                ("audio", _) => "wavparse ! audioconvert ! audioresample ! ",
+                (_, true) => "qtdemux ! h264parse ! ",
+                (_, false) => "qtdemux ! h264parse ! avdec_h264 ! videoconvert ! ",
+            };
+            let _ = write!(text, "{} ! tee name=t{index} ", track.encoder);
+            if keep {
+                let _ = write!(text, "t{index}. ! queue ! m.{} ", track.kind);
+            }
+            let (to, rtcp) = (call.port(track.kind), call.port(track.kind) + 1);
+            let _ = write!(
+                text,
+                "t{index}. ! queue ! {payloader} pt={payload_type} ! b.send_rtp_sink_{index} \
+                 b.send_rtp_src_{index} ! \
+                 udpsink host=127.0.0.1 port={to} bind-address=127.0.0.1 bind-port={from} \
+                 b.send_rtcp_src_{index} ! \
+                 udpsink host=127.0.0.1 port={rtcp} sync=false async=false \
+                 udpsrc address=127.0.0.1 port={from_rtcp} ! b.recv_rtcp_sink_{index} ",
+                payloader = track.payloader,
+                payload_type = track.payload_type,
+                from = track.port,
+                from_rtcp = track.port + 1,
+            );
+        }
+        let mut command = Command::new("gst-launch-1.0");
+        command.arg("-q").args(text.split_whitespace());
+        Program::start(&mut command)
+    }
+
+    /// Sends all of the clip and waits for the end.
+    pub fn play(&self, call: &Dialogue, keep: bool) {
+        let mut program = self.start(call, keep);
+        let seconds = u64::from(10 * self.rounds) + 30;
+        let text = program.succeed(Duration::from_secs(seconds));
+        assert!(!text.contains("ERROR"), "{text}");
+    }
+}
