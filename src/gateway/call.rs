@@ -227,6 +227,7 @@ fn stream_config(plan: &MediaPlan) -> StreamConfig {
             PlannedCodec::Pcmu => Codec::Pcmu,
         },
         payload_type: plan.payload_type,
+        send_payload_type: plan.send_payload_type,
         telephone_event: plan.telephone_event,
         remote_rtp: plan.remote_rtp,
         remote_rtcp: plan.remote_rtcp,
