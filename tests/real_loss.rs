@@ -51,7 +51,8 @@ fn a_call_over_a_bad_line_shows_no_damaged_picture() {
         .windows(2)
         .map(|pair| pair[1].saturating_sub(pair[0]))
         .max();
-    assert!(gap <= Some(5_000), "no picture for {gap:?} ms");
+    // Six askings in ten seconds are the most that the gateway makes.
+    assert!(gap <= Some(10_000), "no picture for {gap:?} ms");
     // Sound is lost packet by packet and nothing beside.
     let sounds = flv.sounds.len();
     assert!(

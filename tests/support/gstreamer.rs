@@ -76,18 +76,20 @@ impl Sender {
             if keep {
                 let _ = write!(text, "t{index}. ! queue ! m.{} ", track.kind);
             }
-            let (to, rtcp) = (call.port(track.kind), call.port(track.kind) + 1);
+            let to = call.port(track.kind);
+            assert_ne!(to, 0, "{} was refused:\n{}", track.kind, call.answer);
             let _ = write!(
                 text,
                 "t{index}. ! queue ! {payloader} pt={payload_type} ! b.send_rtp_sink_{index} \
                  b.send_rtp_src_{index} ! \
                  udpsink host=127.0.0.1 port={to} bind-address=127.0.0.1 bind-port={from} \
                  b.send_rtcp_src_{index} ! \
-                 udpsink host=127.0.0.1 port={rtcp} sync=false async=false \
+                 udpsink host=127.0.0.1 port={to_rtcp} sync=false async=false \
                  udpsrc address=127.0.0.1 port={from_rtcp} ! b.recv_rtcp_sink_{index} ",
                 payloader = track.payloader,
                 payload_type = track.payload_type,
                 from = track.port,
+                to_rtcp = to + 1,
                 from_rtcp = track.port + 1,
             );
         }

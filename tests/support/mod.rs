@@ -8,6 +8,7 @@
 
 pub mod baresip;
 pub mod clip;
+pub mod compare;
 pub mod daemon;
 pub mod dialogue;
 pub mod enhanced;
