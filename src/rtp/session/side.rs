@@ -359,6 +359,6 @@ fn law(codec: &Codec) -> Option<Law> {
     match codec {
         Codec::Pcma => Some(Law::A),
         Codec::Pcmu => Some(Law::Mu),
-        Codec::H264 { .. } => None,
+        Codec::H264 { .. } | Codec::Vp8 => None,
     }
 }

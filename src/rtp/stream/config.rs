@@ -24,6 +24,8 @@ pub enum Codec {
         /// Parameter sets from `sprop-parameter-sets`, header bytes included.
         sprop: Vec<ParameterSet>,
     },
+    /// VP8.
+    Vp8,
     /// G.711 A-law.
     Pcma,
     /// G.711 mu-law.
