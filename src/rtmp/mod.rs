@@ -20,6 +20,7 @@ mod media_writer;
 mod player;
 mod publisher;
 mod retry;
+mod takes;
 mod viewer;
 mod words;
 
@@ -28,5 +29,6 @@ pub use heard::FourCcs;
 pub use media_writer::MediaCounters;
 pub use player::{Player, PlayerEvent};
 pub use publisher::{Publisher, PublisherConfig, PublisherCounters, PublisherEvent, RtmpStatus};
+pub use takes::Takes;
 pub use viewer::{Viewer, ViewerEvent};
 pub use words::Reason;
