@@ -358,18 +358,19 @@ impl Stream {
         let (track, frames) = (self.track, &mut self.stats.frames);
         match &mut self.media {
             Media::H264(depacketizer) => depacketizer.push(packet, |unit, segments| {
-                let time = clock.frame_time(track, unit.timestamp, rate, unit.first_received);
                 let AccessUnit {
+                    timestamp,
                     keyframe,
                     config,
+                    first_received,
                     received,
-                    ..
                 } = unit;
+                let times = clock.picture_times(timestamp, rate, first_received, keyframe, &config);
                 self.keyframe_came |= keyframe;
                 let frame = Frame {
                     track,
-                    time,
-                    composition: 0,
+                    time: times.time,
+                    composition: times.composition,
                     keyframe,
                     config,
                     received,
