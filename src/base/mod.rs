@@ -11,4 +11,5 @@ pub mod network;
 pub mod packet_pool;
 pub mod redact;
 pub mod rng;
+pub mod sink;
 pub mod time;
