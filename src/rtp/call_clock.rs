@@ -43,7 +43,7 @@ pub mod skew;
 
 use std::rc::Rc;
 
-use crate::base::codec::{CodecConfig, Track};
+use crate::base::codec::{Codec, CodecConfig, Track};
 use crate::base::counter::count;
 use crate::base::time::{Instant, MediaTime, NtpTime};
 use crate::rtp::call_clock::decode_order::{DecodeOrder, FrameTimes, Rising};
@@ -138,6 +138,14 @@ impl CallClock {
         keyframe: bool,
         config: &Rc<CodecConfig>,
     ) -> FrameTimes {
+        if config.codec() != Codec::H264 {
+            // No other codec's pictures come in another order.
+            let time = self.frame_time(Track::Video, rtp_timestamp, clock_rate, received);
+            return FrameTimes {
+                time,
+                ..FrameTimes::default()
+            };
+        }
         if keyframe {
             self.pictures.take_config(config);
         }
