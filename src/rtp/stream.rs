@@ -522,14 +522,13 @@ impl Pictures<'_> {
                 first_received,
                 received,
             } = unit;
-            let time = self
-                .clock
-                .frame_time(track, timestamp, self.rate, first_received);
+            let (clock, rate) = (&mut *self.clock, self.rate);
+            let times = clock.picture_times(timestamp, rate, first_received, keyframe, &config);
             *self.keyframe_came |= keyframe;
             let frame = Frame {
                 track,
-                time,
-                composition: 0,
+                time: times.time,
+                composition: times.composition,
                 keyframe,
                 config,
                 received,
