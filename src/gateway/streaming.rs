@@ -330,11 +330,12 @@ impl Gateway {
         }
         let seconds = call.answered.map_or(0, |at| now.since(at).as_secs());
         let [audio, video] = [Track::Audio, Track::Video].map(|track| call.session.stats(track));
+        let skew = call.session.skew_stats();
         outlet.note(
             Level::Info,
             format_args!(
                 "{} ended after {seconds} s; audio {} frames, {} packets lost; \
-                 video {} frames, {} packets lost",
+                 video {} frames, {} packets lost{skew}",
                 call.label, audio.frames, audio.reorder.lost, video.frames, video.reorder.lost
             ),
         );

@@ -26,6 +26,7 @@ use crate::base::packet_pool::Packet;
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, NtpTime};
 use crate::rtp::call_clock::CallClock;
+use crate::rtp::call_clock::skew::SkewStats;
 use crate::rtp::depack_audio::TelephoneEvent;
 use crate::rtp::session::side::Side;
 use crate::rtp::stream::{StreamConfig, StreamStats};
@@ -246,6 +247,11 @@ impl Session {
     /// How much later the picture is presented than the voice that belongs to it, in microseconds.
     pub fn skew(&self) -> Option<i64> {
         self.clock.skew_micros()
+    }
+
+    /// How far picture and voice were apart over the call.
+    pub fn skew_stats(&self) -> SkewStats {
+        self.clock.skew_stats()
     }
 
     /// The call's clock.

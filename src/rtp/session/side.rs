@@ -403,6 +403,6 @@ fn law(codec: &Codec) -> Option<Law> {
     match codec {
         Codec::Pcma => Some(Law::A),
         Codec::Pcmu => Some(Law::Mu),
-        Codec::Opus { .. } | Codec::Aac(_) | Codec::Speex | Codec::H264 { .. } => None,
+        Codec::Opus { .. } | Codec::Aac(_) | Codec::Speex | Codec::H264 { .. } | Codec::Vp8 => None,
     }
 }

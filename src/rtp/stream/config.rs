@@ -26,6 +26,8 @@ pub enum Codec {
         /// Parameter sets from `sprop-parameter-sets`, header bytes included.
         sprop: Vec<ParameterSet>,
     },
+    /// VP8.
+    Vp8,
     /// Opus.
     Opus {
         /// Channels that the peer may send: 1 or 2.
