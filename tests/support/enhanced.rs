@@ -53,6 +53,12 @@ impl Enhanced {
         &self.program
     }
 
+    /// Publishes that were accepted so far.
+    pub fn publishes(&self) -> usize {
+        let text = self.program.text();
+        text.lines().filter(|line| line.contains(" of ")).count()
+    }
+
     /// What was written down of publish `number` from 0 on, once it has ended.
     pub fn recording(&self, number: usize, stream: &str) -> Recording {
         self.program

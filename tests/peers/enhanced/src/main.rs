@@ -100,7 +100,9 @@ fn record(request: PublishRequest, folder: &Path, number: u32, close: &[u8]) -> 
                         "publish {number} refused for sound format {}",
                         tag.sound_format
                     );
-                    return session.close().map_err(io::Error::other);
+                    // Without a word, as those servers do.
+                    drop(session);
+                    return Ok(());
                 }
                 let codec = name(tag.audio_fourcc, tag.sound_format);
                 let kind = number_or_dash(tag.ex_packet_type.or(tag.aac_packet_type));
