@@ -25,8 +25,7 @@ fn clip_video(port: u16) -> Track {
         kind: "video",
         encoder: "identity",
         coded: true,
-        payloader: "rtph264pay config-interval=-1",
-        payload_type: 96,
+        payloader: "rtph264pay config-interval=-1 pt=96",
         port,
     }
 }
@@ -111,8 +110,7 @@ fn aac_as_mpeg4_generic_is_relayed_untouched() {
         kind: "audio",
         encoder: "audio/x-raw,rate=48000,channels=1 ! voaacenc bitrate=64000 ! aacparse",
         coded: false,
-        payloader: "rtpmp4gpay",
-        payload_type: 97,
+        payloader: "rtpmp4gpay pt=97",
         port: 0,
     };
     let sdp = "m=audio PORT RTP/AVP 97\r\na=rtpmap:97 mpeg4-generic/48000\r\n\
@@ -130,8 +128,7 @@ fn aac_as_latm_is_relayed_untouched() {
         kind: "audio",
         encoder: "audio/x-raw,rate=44100,channels=2 ! avenc_aac bitrate=96000 ! aacparse",
         coded: false,
-        payloader: "rtpmp4apay",
-        payload_type: 98,
+        payloader: "rtpmp4apay pt=98",
         port: 0,
     };
     let sdp = "m=audio PORT RTP/AVP 98\r\na=rtpmap:98 MP4A-LATM/44100/2\r\n\
@@ -148,8 +145,7 @@ fn speex_is_relayed_untouched() {
         kind: "audio",
         encoder: "audio/x-raw,rate=16000,channels=1 ! speexenc",
         coded: false,
-        payloader: "rtpspeexpay",
-        payload_type: 99,
+        payloader: "rtpspeexpay pt=99",
         port: 0,
     };
     let sdp = "m=audio PORT RTP/AVP 99\r\na=rtpmap:99 speex/16000\r\na=sendonly\r\n";
@@ -171,8 +167,7 @@ fn pictures_with_b_frames_keep_their_order_and_times() {
         kind: "audio",
         encoder: "audio/x-raw,rate=8000,channels=1 ! alawenc",
         coded: false,
-        payloader: "rtppcmapay",
-        payload_type: 8,
+        payloader: "rtppcmapay pt=8",
         port: 0,
     };
     let sdp = "m=audio PORT RTP/AVP 8\r\na=sendonly\r\n";

@@ -18,7 +18,7 @@ pub struct Settings {
     /// Further lines at the top level.
     pub top: Vec<String>,
     /// Address for SDP; loopback if empty.
-    pub media: &'static str,
+    pub media: String,
 }
 
 /// A running gateway with one trunk on a port of its own.
@@ -49,7 +49,7 @@ impl Daemon {
             Settings {
                 url: Some(url.to_owned()),
                 trunk: vec![format!("allow: [{}]", namespace.theirs())],
-                media: "auto",
+                media: "auto".to_owned(),
                 ..Settings::default()
             },
         );
@@ -73,7 +73,7 @@ impl Daemon {
         }
         let _ = writeln!(yaml, "rtmp: {{listen: \"{rtmp}\"}}");
         let _ = writeln!(yaml, "rest: {{listen: \"{rest}\"}}");
-        let media = match settings.media {
+        let media = match &settings.media[..] {
             "" => "127.0.0.1",
             media => media,
         };

@@ -21,6 +21,17 @@ pub struct Dialogue {
 impl Dialogue {
     /// Calls `number` with `media` as the m-lines and what follows them, and demands a 200.
     pub fn call(ports: &mut Ports, gateway: SocketAddr, number: &str, media: &str) -> Self {
+        Self::call_for(ports, gateway, number, media, Ipv4Addr::LOCALHOST)
+    }
+
+    /// The same for a sender that lives at another address.
+    pub fn call_for(
+        ports: &mut Ports,
+        gateway: SocketAddr,
+        number: &str,
+        media: &str,
+        sender: Ipv4Addr,
+    ) -> Self {
         static CALLS: AtomicU32 = AtomicU32::new(0);
         let sip = UdpSocket::bind((Ipv4Addr::LOCALHOST, ports.pair()))
             .expect("the port is the test's own");
@@ -37,7 +48,7 @@ impl Dialogue {
             answer: String::new(),
         };
         let offer = format!(
-            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n{media}"
+            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 {sender}\r\nt=0 0\r\n{media}"
         );
         let answer = dialogue.ask("INVITE", &offer);
         assert!(answer.starts_with("SIP/2.0 200"), "INVITE: {answer}");

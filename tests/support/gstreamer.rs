@@ -4,12 +4,13 @@
 //! own muxer where the test wants to compare, and sends it through `rtpbin` in real time.
 
 use std::fmt::Write;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use super::scratch::Scratch;
-use super::{Clip, Dialogue, Program};
+use super::{Clip, Dialogue, Namespace, Program};
 
 /// One track of a pipeline.
 pub struct Track {
@@ -19,10 +20,8 @@ pub struct Track {
     pub encoder: &'static str,
     /// Whether the encoder is fed with decoded pictures or the clip's own H.264.
     pub coded: bool,
-    /// The payloader with its settings, but for the payload type.
+    /// The payloader with its settings, payload type included.
     pub payloader: &'static str,
-    /// RTP payload type.
-    pub payload_type: u8,
     /// The sender's RTP port; RTCP is taken one above it.
     pub port: u16,
 }
@@ -53,6 +52,13 @@ impl Sender {
     /// Starts sending to the ports of a call's answer. With `keep`, what is sent is also written
     /// to [`Self::reference`]; all codecs must then be such as FLV knows.
     pub fn start(&self, call: &Dialogue, keep: bool) -> Program {
+        self.start_in(call, keep, None)
+    }
+
+    fn start_in(&self, call: &Dialogue, keep: bool, namespace: Option<&Namespace>) -> Program {
+        let (host, own) = namespace.map_or((Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST), |space| {
+            (space.ours(), space.theirs())
+        });
         let mut text = String::from("rtpbin name=b rtp-profile=avpf ");
         if keep {
             let _ = write!(
@@ -80,27 +86,34 @@ impl Sender {
             assert_ne!(to, 0, "{} was refused:\n{}", track.kind, call.answer);
             let _ = write!(
                 text,
-                "t{index}. ! queue ! {payloader} pt={payload_type} ! b.send_rtp_sink_{index} \
+                "t{index}. ! queue ! {payloader} ! b.send_rtp_sink_{index} \
                  b.send_rtp_src_{index} ! \
-                 udpsink host=127.0.0.1 port={to} bind-address=127.0.0.1 bind-port={from} \
+                 udpsink host={host} port={to} bind-address={own} bind-port={from} \
                  b.send_rtcp_src_{index} ! \
-                 udpsink host=127.0.0.1 port={to_rtcp} sync=false async=false \
-                 udpsrc address=127.0.0.1 port={from_rtcp} ! b.recv_rtcp_sink_{index} ",
+                 udpsink host={host} port={to_rtcp} sync=false async=false \
+                 udpsrc address={own} port={from_rtcp} ! b.recv_rtcp_sink_{index} ",
                 payloader = track.payloader,
-                payload_type = track.payload_type,
                 from = track.port,
                 to_rtcp = to + 1,
                 from_rtcp = track.port + 1,
             );
         }
-        let mut command = Command::new("gst-launch-1.0");
+        let mut command = match namespace {
+            Some(namespace) => namespace.command("gst-launch-1.0"),
+            None => Command::new("gst-launch-1.0"),
+        };
         command.arg("-q").args(text.split_whitespace());
         Program::start(&mut command)
     }
 
     /// Sends all of the clip and waits for the end.
     pub fn play(&self, call: &Dialogue, keep: bool) {
-        let mut program = self.start(call, keep);
+        self.play_in(call, keep, None);
+    }
+
+    /// The same from within a namespace.
+    pub fn play_in(&self, call: &Dialogue, keep: bool, namespace: Option<&Namespace>) {
+        let mut program = self.start_in(call, keep, namespace);
         let seconds = u64::from(10 * self.rounds) + 30;
         let text = program.succeed(Duration::from_secs(seconds));
         assert!(!text.contains("ERROR"), "{text}");
