@@ -193,10 +193,8 @@ impl Gateway {
         let expects_video = ports.video.is_some();
         let publishing = url.and_then(|url| {
             let publisher = PublisherConfig {
-                url,
-                stream_name: StreamKey::new(&stream)?,
-                first_timestamp: 0,
                 expect_video: expects_video,
+                ..PublisherConfig::new(url, StreamKey::new(&stream)?)
             };
             let publisher = Publisher::new(now, publisher, self.rng.fork());
             Some(Box::new(Publishing {

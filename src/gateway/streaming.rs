@@ -136,7 +136,7 @@ impl Gateway {
             while let Some(event) = publishing.publisher.poll_event() {
                 match event {
                     PublisherEvent::Connect => {
-                        let url = publishing.publisher.url();
+                        let url = publishing.publisher.target();
                         match outlet.connect(url.host(), url.port()) {
                             Some(conn) => {
                                 publishing.link = Some(Link {
@@ -166,6 +166,7 @@ impl Gateway {
                         );
                     }
                     PublisherEvent::KeyframeWanted => session.request_keyframe(now),
+                    PublisherEvent::ServerTakes { .. } | PublisherEvent::CodecRefused(_) => {}
                 }
             }
             match &mut publishing.link {

@@ -148,6 +148,13 @@ impl MediaWriter {
         self.place.cursor
     }
 
+    /// How long the next frame has waited since it was received; 0 when there is none.
+    pub fn backlog(&self, now: Instant, log: &FrameLog) -> Duration {
+        let position = self.place.cursor.max(log.start());
+        let next = log.get(position);
+        next.map_or(Duration::ZERO, |view| now.since(view.frame().received))
+    }
+
     /// Packet slots that the rest of a begun message holds, or fewer.
     pub fn held(&self) -> usize {
         self.begun.held()

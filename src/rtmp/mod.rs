@@ -27,6 +27,8 @@ pub use asked::Name;
 pub use heard::FourCcs;
 pub use media_writer::MediaCounters;
 pub use player::{Player, PlayerEvent};
-pub use publisher::{Publisher, PublisherConfig, PublisherCounters, PublisherEvent, RtmpStatus};
+pub use publisher::{
+    LeftOut, Publisher, PublisherConfig, PublisherCounters, PublisherEvent, RtmpStatus, WhyLeftOut,
+};
 pub use viewer::{Viewer, ViewerEvent};
 pub use words::Reason;

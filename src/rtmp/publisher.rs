@@ -20,6 +20,7 @@
 mod config;
 mod event;
 mod exchange;
+mod left_out;
 mod state;
 mod status;
 
@@ -27,6 +28,7 @@ use core::time::Duration;
 
 use heapless::Deque;
 
+use crate::base::codec::Track;
 use crate::base::counter::count;
 use crate::base::frame_log::FrameLog;
 use crate::base::rng::Rng;
@@ -43,6 +45,7 @@ use crate::wire::rtmp_url::RtmpUrl;
 
 pub use config::PublisherConfig;
 pub use event::PublisherEvent;
+pub use left_out::{LeftOut, WhyLeftOut};
 pub use status::RtmpStatus;
 
 /// A stream that lasted this long was a success: the waits begin anew after it.
@@ -328,7 +331,22 @@ impl Publisher {
         &self.reason
     }
 
-    /// Where it goes.
+    /// Where it goes at the moment: the address, or where the server sent us.
+    pub fn target(&self) -> &RtmpUrl {
+        &self.config.url
+    }
+
+    /// The caller's track that is not passed on, and why.
+    pub fn left_out(&self, _track: Track) -> Option<LeftOut> {
+        None
+    }
+
+    /// How long the oldest frame of the log has waited to be sent.
+    pub fn backlog(&self, now: Instant, log: &FrameLog) -> Duration {
+        self.media.backlog(now, log)
+    }
+
+    /// Where it was to go.
     pub fn url(&self) -> &RtmpUrl {
         &self.config.url
     }

@@ -327,7 +327,6 @@ pub fn rtmp_url(text: &str) -> Result<RtmpUrl, Expected> {
     let url = RtmpUrl::parse(text).map_err(|error| match error {
         RtmpUrlError::Scheme | RtmpUrlError::Character => form(),
         RtmpUrlError::TooLong => Expected::new("a shorter address, user and password"),
-        RtmpUrlError::Secure => Expected::new("rtmp://, as rtmps:// (TLS) is not supported yet"),
         RtmpUrlError::Host => Expected::new("an address with a host, as in rtmp://server/live"),
         RtmpUrlError::Port => Expected::new("an address with a port from 1 to 65535"),
         RtmpUrlError::App => {
@@ -337,6 +336,11 @@ pub fn rtmp_url(text: &str) -> Result<RtmpUrl, Expected> {
             Expected::new("user:password before the @, percent-encoded where they hold %, / or @")
         }
     })?;
+    if url.is_tls() {
+        return Err(Expected::new(
+            "rtmp://, as rtmps:// (TLS) is not supported yet",
+        ));
+    }
     // An address with a mistake, such as 192.0.2.256, is no host name.
     url.host().parse::<Host>()?;
     Ok(url)

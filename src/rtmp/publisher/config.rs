@@ -10,6 +10,7 @@
     )
 )]
 
+use crate::base::codec::{Codec, CodecSet};
 use crate::wire::rtmp_url::{RtmpUrl, StreamKey};
 
 /// What to publish, and where.
@@ -23,9 +24,33 @@ pub struct PublisherConfig {
     pub first_timestamp: u32,
     /// Whether video was negotiated, so that audio waits a little for its first keyframe.
     pub expect_video: bool,
+    /// Codecs that may be sent there at all; what the server's answer does not allow is left out
+    /// besides.
+    pub abilities: CodecSet,
+    /// Codecs that the server is known to take: never suspected when it ends a stream. H.264 and AAC
+    /// are not either.
+    pub certain: CodecSet,
+    /// Codecs that the server is known to refuse: never sent, and said to be refused.
+    pub refused: CodecSet,
 }
 
 impl PublisherConfig {
+    /// Codecs that every RTMP server takes.
+    pub(super) const CERTAIN: CodecSet = CodecSet::of(&[Codec::H264, Codec::Aac]);
+
+    /// To publish under this name at this server, of which nothing is known; with video.
+    pub fn new(url: RtmpUrl, stream_name: StreamKey) -> Self {
+        Self {
+            url,
+            stream_name,
+            first_timestamp: 0,
+            expect_video: true,
+            abilities: CodecSet::ALL,
+            certain: CodecSet::NONE,
+            refused: CodecSet::NONE,
+        }
+    }
+
     /// What no printed word may hold; empty for what there is not.
     pub(super) fn secrets(&self) -> [&str; 4] {
         let url = &self.url;
