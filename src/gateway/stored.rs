@@ -70,11 +70,11 @@ mod tests {
             b"\x00".as_slice(),
             b"0123456789abcdef",
             b"\x01\x02\x01\x02",
-            b"\x01\x05\x80\xa4\xa8\xda\x06\x01",
+            b"\x01\x05\x80\xa4\xa7\xda\x06\x01",
         ]
         .concat();
         assert_eq!(Stored::from_bytes(&written), Some(sink()));
-        assert_eq!(sink().to_bytes().unwrap(), written);
+        assert_eq!(sink().to_bytes().unwrap().as_slice(), written);
     }
 
     #[test]
