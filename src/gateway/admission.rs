@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::base::ids::CallId;
+use crate::base::sink::SinkView;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Label, Listening, Ports, Publishing};
@@ -153,7 +154,7 @@ impl Gateway {
             .map_err(Turned::Media)?;
         let mut negotiation = OfferAnswer::new(plan.clone(), self.rng.u32());
         let mut ports = Ports::default();
-        let wanted = tracks(offer.as_ref(), &plan);
+        let wanted = tracks(offer.as_ref(), &plan, SinkView::UNKNOWN);
         let local = match self.config.media.address {
             MediaAddress::Fixed(address) => address,
             // Media may come over the other protocol version than SIP, and from another host.

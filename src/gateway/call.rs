@@ -180,7 +180,7 @@ impl Call {
             (Track::Video, &negotiated.video),
         ] {
             self.session
-                .configure(now, track, plan.as_ref().map(stream_config));
+                .configure(now, track, plan.as_ref().and_then(stream_config));
         }
         self.watchdog.restart(now);
         if let Some(audio) = &negotiated.audio {
@@ -217,16 +217,18 @@ impl Call {
 }
 
 /// What the media of a track is told of its plan.
-fn stream_config(plan: &MediaPlan) -> StreamConfig {
-    StreamConfig {
+fn stream_config(plan: &MediaPlan) -> Option<StreamConfig> {
+    Some(StreamConfig {
         codec: match &plan.codec {
             PlannedCodec::H264 { sprop, .. } => Codec::H264 {
                 sprop: sprop.to_vec(),
             },
             PlannedCodec::Pcma => Codec::Pcma,
             PlannedCodec::Pcmu => Codec::Pcmu,
+            _ => return None,
         },
         payload_type: plan.payload_type,
+        send_payload_type: plan.send_payload_type,
         telephone_event: plan.telephone_event,
         remote_rtp: plan.remote_rtp,
         remote_rtcp: plan.remote_rtcp,
@@ -238,7 +240,7 @@ fn stream_config(plan: &MediaPlan) -> StreamConfig {
             fir: plan.feedback.fir,
         },
         clock_rate: plan.clock_rate,
-    }
+    })
 }
 
 /// A negotiated track in words.

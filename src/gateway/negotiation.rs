@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use crate::base::codec::Track;
+use crate::base::sink::SinkView;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::admission::Turned;
@@ -116,7 +117,7 @@ impl Gateway {
             .get(call.trunk)
             .map(|trunk| trunk.plan.clone())
             .ok_or(GONE)?;
-        let wanted = tracks(offer.as_ref(), &plan);
+        let wanted = tracks(offer.as_ref(), &plan, SinkView::UNKNOWN);
         let opened = self.open_tracks(index, &mut ports, local, wanted, outlet);
         let call = self.calls.get_mut(index).ok_or(GONE)?;
         call.ports = ports;
@@ -198,9 +199,13 @@ impl Gateway {
 }
 
 /// The tracks that an offer asks for; without one, those that we shall offer.
-pub(super) fn tracks(offer: Option<&SessionDescription>, plan: &CodecPlan) -> Wanted {
+pub(super) fn tracks(
+    offer: Option<&SessionDescription>,
+    plan: &CodecPlan,
+    sink: SinkView,
+) -> Wanted {
     match offer {
-        Some(offer) => wanted(offer, plan),
+        Some(offer) => wanted(offer, plan, sink),
         None => Wanted {
             audio: true,
             video: true,

@@ -319,6 +319,7 @@ mod tests {
         StreamConfig {
             codec: Codec::Pcma,
             payload_type: 8,
+            send_payload_type: 8,
             telephone_event: Some(101),
             remote_rtp: Some(PEER.parse().unwrap()),
             remote_rtcp: None,
@@ -334,6 +335,7 @@ mod tests {
         StreamConfig {
             codec: Codec::H264 { sprop: Vec::new() },
             payload_type: 96,
+            send_payload_type: 96,
             telephone_event: None,
             feedback: Feedback {
                 pli: true,
@@ -646,6 +648,7 @@ mod tests {
         let answer = StreamConfig {
             codec: Codec::Pcmu,
             payload_type: 0,
+            send_payload_type: 0,
             ..audio()
         };
         rig.session.configure(rig.now, Track::Audio, Some(answer));

@@ -33,6 +33,7 @@ use crate::rtp::depack_h264::{AccessUnit, H264Counters, H264Depacketizer};
 use crate::rtp::reception::Reception;
 use crate::rtp::reorder::{Before, InOrder, Reorder, ReorderCounters};
 use crate::rtp::source::{Admission, Admitted, Arrival, SourceCounters, SourceLock};
+use crate::wire::aac::AacPacking;
 use crate::wire::rtcp::SenderInfo;
 use crate::wire::rtp::RtpHeader;
 
@@ -432,6 +433,17 @@ impl Media {
                 depacketizer.take_sprop(sprop);
                 Self::H264(depacketizer)
             }
+            Codec::Opus { channels } => Self::Audio(Rc::new(CodecConfig::Opus {
+                channels: *channels,
+            })),
+            Codec::Aac(AacPacking::Generic(generic)) => {
+                Self::Audio(Rc::new(CodecConfig::Aac(generic.config.clone())))
+            }
+            Codec::Aac(AacPacking::Latm(latm)) => Self::Audio(Rc::new(match &latm.config {
+                Some(mux) => CodecConfig::Aac(mux.config.clone()),
+                None => CodecConfig::Pcma,
+            })),
+            Codec::Speex => Self::Audio(Rc::new(CodecConfig::Speex)),
             Codec::Pcma => Self::Audio(Rc::new(CodecConfig::Pcma)),
             Codec::Pcmu => Self::Audio(Rc::new(CodecConfig::Pcmu)),
         }

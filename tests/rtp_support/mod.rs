@@ -378,6 +378,7 @@ pub fn video_config() -> StreamConfig {
     StreamConfig {
         codec: Codec::H264 { sprop: Vec::new() },
         payload_type: VIDEO_TYPE,
+        send_payload_type: VIDEO_TYPE,
         telephone_event: None,
         remote_rtp: Some(PEER.parse().unwrap()),
         remote_rtcp: None,
@@ -396,6 +397,7 @@ pub fn audio_config() -> StreamConfig {
     StreamConfig {
         codec: Codec::Pcma,
         payload_type: AUDIO_TYPE,
+        send_payload_type: AUDIO_TYPE,
         telephone_event: Some(101),
         clock_rate: 8_000,
         send: false,

@@ -55,7 +55,8 @@ impl Side {
         cname: &str,
         rng: &mut Rng,
     ) -> Self {
-        let silence = law(&config.codec).map(|law| Silence::new(law, config.payload_type, rng));
+        let silence =
+            law(&config.codec).map(|law| Silence::new(law, config.send_payload_type, rng));
         let ssrc = silence.as_ref().map_or_else(|| rng.u32(), Silence::ssrc);
         let mut side = Self {
             reporter: Reporter::new(ssrc, cname, rng.fork()),
@@ -77,7 +78,7 @@ impl Side {
     pub fn configure(&mut self, now: Instant, config: StreamConfig, clock: &mut CallClock) {
         self.keyframe.set_feedback(config.feedback);
         if let (Some(silence), Some(law)) = (&mut self.silence, law(&config.codec)) {
-            silence.set_codec(law, config.payload_type);
+            silence.set_codec(law, config.send_payload_type);
         }
         self.rtcp_source = None;
         self.stream.configure(config, clock);
@@ -359,6 +360,6 @@ fn law(codec: &Codec) -> Option<Law> {
     match codec {
         Codec::Pcma => Some(Law::A),
         Codec::Pcmu => Some(Law::Mu),
-        Codec::H264 { .. } => None,
+        Codec::Opus { .. } | Codec::Aac(_) | Codec::Speex | Codec::H264 { .. } => None,
     }
 }
