@@ -37,6 +37,9 @@ impl fmt::Display for Summary<'_> {
             write_trunk(f, trunk, config.rtmp_listen.port())?;
         }
         writeln!(f, "play-out: rtmp on {}", config.rtmp_listen)?;
+        if let Some(directory) = &config.state_directory {
+            writeln!(f, "state: {directory}")?;
+        }
         let (media, limits) = (&config.media, &config.limits);
         let (address, ports) = (media.address, media.ports);
         writeln!(f, "media: address {address}, UDP ports {ports}")?;

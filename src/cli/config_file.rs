@@ -28,7 +28,9 @@ pub use crate::cli::config_problem::Problem;
 /// Bytes of a configuration file; a larger one is refused.
 pub const FILE_BYTES: usize = 262_144;
 
-const TOP_KEYS: &[&str] = &["trunks", "rtmp", "rest", "media", "hooks", "limits", "state"];
+const TOP_KEYS: &[&str] = &[
+    "trunks", "rtmp", "rest", "media", "hooks", "limits", "state",
+];
 
 /// Reads a configuration. `file` is only named in problems: nothing is opened, so a reload can
 /// look at a text without touching what runs.

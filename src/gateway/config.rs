@@ -21,7 +21,9 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 pub use stream_name::StreamName;
-pub use value::{Expected, Host, HttpUrl, MediaAddress, PortRange, codec_name, codec_of_name, rtmp_url};
+pub use value::{
+    Expected, Host, HttpUrl, MediaAddress, PortRange, codec_name, codec_of_name, rtmp_url,
+};
 
 use crate::base::budget::Budget;
 use crate::base::codec::{Codec, CodecSet};

@@ -63,9 +63,7 @@ impl JournalFile {
             return Err(io::Error::other("the journal is not a plain file"));
         }
         let mut bytes = Vec::with_capacity(JOURNAL_BYTES);
-        (&file)
-            .take(JOURNAL_BYTES as u64)
-            .read_to_end(&mut bytes)?;
+        (&file).take(JOURNAL_BYTES as u64).read_to_end(&mut bytes)?;
         if metadata.len() != JOURNAL_BYTES as u64 {
             file.set_len(JOURNAL_BYTES as u64)?;
         }

@@ -14,8 +14,8 @@ use core::fmt;
 use core::net::IpAddr;
 use core::str::FromStr;
 
-use crate::base::redact::{HIDDEN, Secret};
 use crate::base::codec::Codec;
+use crate::base::redact::{HIDDEN, Secret};
 use crate::limits::MEDIA_PORTS_PER_CALL;
 use crate::wire::rtmp_url::{RtmpUrl, RtmpUrlError};
 
