@@ -112,6 +112,12 @@ pub const RTCP_BLOCKS: usize = 4;
 /// Sources of one received BYE that are read.
 pub const RTCP_SOURCES: usize = 4;
 
+/// Runs of up to 17 missing packets that one request for them names.
+pub const RTCP_NACK_ENTRIES: usize = 8;
+
+/// Missing packets of one track that are asked for at the same time.
+pub const NACK_PACKETS: usize = 64;
+
 /// Bytes of our RTCP canonical name; a longer one is cut.
 pub const RTCP_CNAME_BYTES: usize = 64;
 

@@ -14,6 +14,7 @@ use crate::gateway::status::{CallStatus, Refusals, TrackStatus};
 use crate::gateway::watchdog::Watchdog;
 use crate::limits::PLAYERS_A_CALL;
 use crate::rtmp::Publisher;
+use crate::rtp::bitrate::BitrateFeedback;
 use crate::rtp::keyframe::Feedback;
 use crate::rtp::session::Session;
 use crate::rtp::stream::{Codec, StreamConfig};
@@ -294,6 +295,12 @@ fn stream_config(plan: &MediaPlan) -> Option<StreamConfig> {
             pli: plan.feedback.pli,
             fir: plan.feedback.fir,
         },
+        nack: plan.feedback.nack,
+        bitrate_feedback: BitrateFeedback {
+            tmmbr: plan.feedback.tmmbr,
+            remb: plan.feedback.remb,
+        },
+        bitrate: plan.bitrate_asked,
         clock_rate: plan.clock_rate,
     })
 }

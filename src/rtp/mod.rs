@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bitrate;
 pub mod call_clock;
 pub mod depack_audio;
 pub mod depack_h264;
@@ -10,6 +11,7 @@ pub mod parameter_sets;
 pub mod reception;
 pub mod reorder;
 pub mod report;
+pub mod retransmission;
 pub mod session;
 pub mod silence;
 pub mod source;
