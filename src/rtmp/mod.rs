@@ -20,6 +20,7 @@ mod media_writer;
 mod player;
 mod publisher;
 mod retry;
+mod takes;
 mod viewer;
 mod words;
 
@@ -30,5 +31,6 @@ pub use player::{Player, PlayerEvent};
 pub use publisher::{
     LeftOut, Publisher, PublisherConfig, PublisherCounters, PublisherEvent, RtmpStatus, WhyLeftOut,
 };
+pub use takes::Takes;
 pub use viewer::{Viewer, ViewerEvent};
 pub use words::Reason;

@@ -270,6 +270,20 @@ pub fn fourcc_list<'a>(command: &Command<'a>) -> impl Iterator<Item = &'a str> +
         .filter_map(|value| value.as_str())
 }
 
+/// The flags that a peer gives a codec in one of its info maps (Enhanced RTMP, version 2), those of
+/// `*` included; `None` when the map has neither or is not there.
+pub fn fourcc_flags(command: &Command<'_>, map: &str, fourcc: &[u8; 4]) -> Option<u32> {
+    let mut arguments = command.arguments;
+    core::iter::from_fn(move || arguments.value().ok())
+        .filter_map(|value| value.as_object())
+        .filter_map(|object| object.get(map)?.as_object())
+        .flat_map(|map| map.properties())
+        .filter(|(name, _)| *name == b"*" || name == fourcc)
+        // A cast that saturates; what is no number has no flags.
+        .map(|(_, flags)| flags.as_number().unwrap_or_default() as u32)
+        .reduce(|all, flags| all | flags)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

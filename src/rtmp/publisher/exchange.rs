@@ -21,6 +21,7 @@ use crate::rtmp::heard::{Heard, Refusal};
 use crate::rtmp::media_place::Form;
 use crate::rtmp::publisher::state::{ANSWER_PATIENCE, State};
 use crate::rtmp::publisher::{Publisher, PublisherEvent};
+use crate::rtmp::takes::Takes;
 use crate::rtmp::words::reason;
 
 impl Publisher {
@@ -107,6 +108,7 @@ impl Publisher {
             stream_id: self.stream_id,
             to_publish: true,
             first_timestamp: self.config.first_timestamp,
+            takes: Takes::legacy(),
         };
         // On return the caller should make a keyframe even where an old one is kept.
         let ask = self.status.was_active();
