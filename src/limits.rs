@@ -154,6 +154,12 @@ pub const RTMP_NAME_BYTES: usize = 256;
 /// Bytes of the words that tell why a connection is not up; the rest is cut.
 pub const RTMP_REASON_BYTES: usize = 160;
 
+/// Bytes of a server's version that are kept; the rest is cut.
+pub const RTMP_VERSION_BYTES: usize = 48;
+
+/// Times that a publisher follows a server to another address before a stream has lasted.
+pub const RTMP_HOPS: u8 = 3;
+
 /// Messages gathered for one write.
 pub const RTMP_GATHER_MESSAGES: usize = 16;
 
