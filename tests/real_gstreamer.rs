@@ -27,6 +27,7 @@ fn clip_video(port: u16) -> Track {
         coded: true,
         payloader: "rtph264pay config-interval=-1 pt=96",
         port,
+        rtcp: 0,
     }
 }
 
@@ -48,12 +49,12 @@ fn relay(sound: Option<(Track, &str)>, picture: Track, rounds: u32) -> Relayed {
     let mut tracks = Vec::new();
     let mut media = String::new();
     if let Some((mut track, sdp)) = sound {
-        track.port = ports.pair();
+        (track.port, track.rtcp) = (ports.pair(), ports.pair());
         media += &sdp.replace("PORT", &track.port.to_string());
         tracks.push(track);
     }
     let mut picture = picture;
-    picture.port = ports.pair();
+    (picture.port, picture.rtcp) = (ports.pair(), ports.pair());
     media += &h264(picture.port);
     tracks.push(picture);
     let call = Dialogue::call(&mut ports, gateway.sip(), "1000", &media);
@@ -112,6 +113,7 @@ fn aac_as_mpeg4_generic_is_relayed_untouched() {
         coded: false,
         payloader: "rtpmp4gpay pt=97",
         port: 0,
+        rtcp: 0,
     };
     let sdp = "m=audio PORT RTP/AVP 97\r\na=rtpmap:97 mpeg4-generic/48000\r\n\
                a=fmtp:97 streamtype=5;profile-level-id=2;mode=AAC-hbr;config=1188;\
@@ -130,6 +132,7 @@ fn aac_as_latm_is_relayed_untouched() {
         coded: false,
         payloader: "rtpmp4apay pt=98",
         port: 0,
+        rtcp: 0,
     };
     let sdp = "m=audio PORT RTP/AVP 98\r\na=rtpmap:98 MP4A-LATM/44100/2\r\n\
                a=fmtp:98 cpresent=0;config=40002420adca00\r\na=sendonly\r\n";
@@ -147,6 +150,7 @@ fn speex_is_relayed_untouched() {
         coded: false,
         payloader: "rtpspeexpay pt=99",
         port: 0,
+        rtcp: 0,
     };
     let sdp = "m=audio PORT RTP/AVP 99\r\na=rtpmap:99 speex/16000\r\na=sendonly\r\n";
     let relayed = relay(Some((track, sdp)), clip_video(0), 1);
@@ -167,8 +171,9 @@ fn pictures_with_b_frames_keep_their_order_and_times() {
         kind: "audio",
         encoder: "audio/x-raw,rate=8000,channels=1 ! alawenc",
         coded: false,
-        payloader: "rtppcmapay pt=8",
+        payloader: "rtppcmapay pt=8 max-ptime=20000000",
         port: 0,
+        rtcp: 0,
     };
     let sdp = "m=audio PORT RTP/AVP 8\r\na=sendonly\r\n";
     let relayed = relay(Some((track, sdp)), video, 1);

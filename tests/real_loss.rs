@@ -105,8 +105,9 @@ fn packets_that_are_asked_for_again_close_the_gaps() {
             kind: "audio",
             encoder: "audio/x-raw,rate=8000,channels=1 ! alawenc",
             coded: false,
-            payloader: "rtppcmapay pt=8",
+            payloader: "rtppcmapay pt=8 max-ptime=20000000",
             port: sound,
+            rtcp: ports.pair(),
         },
         Track {
             kind: "video",
@@ -114,6 +115,7 @@ fn packets_that_are_asked_for_again_close_the_gaps() {
             coded: true,
             payloader: "rtph264pay config-interval=-1 mtu=1200 pt=96 ! rtprtxqueue name=again",
             port: picture,
+            rtcp: ports.pair(),
         },
     ];
     let sender = Sender::new(tracks, 2);

@@ -22,8 +22,17 @@ pub struct Track {
     pub coded: bool,
     /// The payloader with its settings, payload type included.
     pub payloader: &'static str,
-    /// The sender's RTP port; RTCP is taken one above it.
+    /// The sender's RTP port; RTCP goes from and to the one above it.
     pub port: u16,
+    /// Two ports for RTCP on its way through the sender's machine.
+    pub rtcp: u16,
+}
+
+/// A pipeline that runs, and what carries its RTCP.
+pub struct Sending {
+    /// The pipeline.
+    pub program: Program,
+    _rtcp: Vec<Program>,
 }
 
 /// A pipeline to be.
@@ -51,11 +60,11 @@ impl Sender {
 
     /// Starts sending to the ports of a call's answer. With `keep`, what is sent is also written
     /// to [`Self::reference`]; all codecs must then be such as FLV knows.
-    pub fn start(&self, call: &Dialogue, keep: bool) -> Program {
+    pub fn start(&self, call: &Dialogue, keep: bool) -> Sending {
         self.start_in(call, keep, None)
     }
 
-    fn start_in(&self, call: &Dialogue, keep: bool, namespace: Option<&Namespace>) -> Program {
+    fn start_in(&self, call: &Dialogue, keep: bool, namespace: Option<&Namespace>) -> Sending {
         let (host, own) = namespace.map_or((Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST), |space| {
             (space.ours(), space.theirs())
         });
@@ -90,20 +99,34 @@ impl Sender {
                  b.send_rtp_src_{index} ! \
                  udpsink host={host} port={to} bind-address={own} bind-port={from} \
                  b.send_rtcp_src_{index} ! \
-                 udpsink host={host} port={to_rtcp} sync=false async=false \
-                 udpsrc address={own} port={from_rtcp} ! b.recv_rtcp_sink_{index} ",
+                 udpsink host={own} port={rtcp_out} sync=false async=false \
+                 udpsrc address={own} port={rtcp_in} ! b.recv_rtcp_sink_{index} ",
                 payloader = track.payloader,
                 from = track.port,
-                to_rtcp = to + 1,
-                from_rtcp = track.port + 1,
+                rtcp_out = track.rtcp,
+                rtcp_in = track.rtcp + 1,
             );
         }
-        let mut command = match namespace {
-            Some(namespace) => namespace.command("gst-launch-1.0"),
-            None => Command::new("gst-launch-1.0"),
+        let within = |program| match namespace {
+            Some(namespace) => namespace.command(program),
+            None => Command::new(program),
         };
+        let rtcp = self.tracks.iter().map(|track| {
+            let (to, from) = (call.port(track.kind) + 1, track.port + 1);
+            let (taken, given) = (track.rtcp, track.rtcp + 1);
+            Program::start(
+                within("socat")
+                    .arg(format!("UDP4-DATAGRAM:{host}:{to},bind={own}:{from}"))
+                    .arg(format!("UDP4-DATAGRAM:{own}:{given},bind={own}:{taken}")),
+            )
+        });
+        let rtcp = rtcp.collect();
+        let mut command = within("gst-launch-1.0");
         command.arg("-q").args(text.split_whitespace());
-        Program::start(&mut command)
+        Sending {
+            program: Program::start(&mut command),
+            _rtcp: rtcp,
+        }
     }
 
     /// Sends all of the clip and waits for the end.
@@ -113,9 +136,9 @@ impl Sender {
 
     /// The same from within a namespace.
     pub fn play_in(&self, call: &Dialogue, keep: bool, namespace: Option<&Namespace>) {
-        let mut program = self.start_in(call, keep, namespace);
+        let mut sending = self.start_in(call, keep, namespace);
         let seconds = u64::from(10 * self.rounds) + 30;
-        let text = program.succeed(Duration::from_secs(seconds));
+        let text = sending.program.succeed(Duration::from_secs(seconds));
         assert!(!text.contains("ERROR"), "{text}");
     }
 }
