@@ -3,7 +3,7 @@
 use super::flv::Flv;
 
 /// Two tracks laid side by side.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Match {
     /// Frames of the reference before the first that came.
     pub missing_at_start: usize,
@@ -11,8 +11,8 @@ pub struct Match {
     pub missing_at_end: usize,
     /// Frames that came.
     pub frames: usize,
-    /// By how many milliseconds the times differ, least and most.
-    pub offset: (i64, i64),
+    /// Of each frame the time at which it was sent, and how much later it is shown, in milliseconds.
+    pub offsets: Vec<(i64, i64)>,
 }
 
 impl Match {
@@ -34,24 +34,35 @@ impl Match {
                 sent.len()
             );
         };
-        let offsets = sent[start..]
-            .iter()
-            .zip(got)
-            .map(|(sent, got)| got.0 - sent.0);
-        let offset = offsets.fold((i64::MAX, i64::MIN), |(least, most), offset| {
-            (least.min(offset), most.max(offset))
-        });
+        let offsets = sent[start..].iter().zip(got);
         Self {
             missing_at_start: start,
             missing_at_end: sent.len() - start - got.len(),
             frames: got.len(),
-            offset,
+            offsets: offsets
+                .map(|(sent, got)| (sent.0, got.0 - sent.0))
+                .collect(),
         }
     }
 
-    /// How far the tracks are shifted against one another beyond what was sent, in milliseconds.
+    /// The most by which two frames came nearer to one another, or further apart, than sent.
+    pub fn step(&self) -> i64 {
+        let steps = self.offsets.windows(2);
+        steps
+            .map(|pair| (pair[0].1 - pair[1].1).abs())
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// The most by which frames of two tracks are shifted against one another beyond what was
+    /// sent, in milliseconds.
     pub fn skew(&self, other: &Self) -> i64 {
-        (self.offset.1 - other.offset.0).max(other.offset.1 - self.offset.0)
+        let apart = self.offsets.iter().map(|(time, offset)| {
+            let near = other.offsets.iter();
+            let near = near.min_by_key(|(other, _)| (other - time).abs());
+            near.map_or(i64::MAX, |(_, other)| (offset - other).abs())
+        });
+        apart.max().unwrap_or(i64::MAX)
     }
 }
 
