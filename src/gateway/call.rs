@@ -213,6 +213,9 @@ impl Call {
                 Words(video)
             ),
         );
+        for line in negotiated.left_out() {
+            outlet.note(Level::Warn, format_args!("{}: {line}", self.label));
+        }
     }
 }
 
@@ -223,9 +226,14 @@ fn stream_config(plan: &MediaPlan) -> Option<StreamConfig> {
             PlannedCodec::H264 { sprop, .. } => Codec::H264 {
                 sprop: sprop.to_vec(),
             },
+            PlannedCodec::Opus { channels } => Codec::Opus {
+                channels: *channels,
+            },
+            PlannedCodec::Aac(packing) => Codec::Aac(packing.clone()),
+            PlannedCodec::Speex => Codec::Speex,
             PlannedCodec::Pcma => Codec::Pcma,
             PlannedCodec::Pcmu => Codec::Pcmu,
-            _ => return None,
+            PlannedCodec::Vp8 => return None,
         },
         payload_type: plan.payload_type,
         send_payload_type: plan.send_payload_type,
