@@ -34,3 +34,4 @@ mod sip_text;
 pub mod sip_uri;
 mod sip_uri_compare;
 pub mod sip_via;
+pub mod vp8;
