@@ -27,6 +27,7 @@ use core::time::Duration;
 
 use heapless::Deque;
 
+use crate::base::codec::Codec;
 use crate::base::counter::count;
 use crate::base::frame_log::FrameLog;
 use crate::base::rng::Rng;
@@ -223,6 +224,12 @@ impl Publisher {
     /// Whether video was negotiated, when that changes.
     pub fn set_expect_video(&mut self, expect: bool) {
         self.media.set_expect_video(expect);
+    }
+
+    /// What the negotiated video is coded with, where that is known: audio does not wait for video
+    /// that the server is not sent.
+    pub fn set_video_codec(&mut self, codec: Option<Codec>) {
+        self.media.set_video_codec(codec);
     }
 
     /// The next event.
