@@ -268,8 +268,8 @@ impl Publisher {
         self.media.set_expect_video(expect);
     }
 
-    /// What the negotiated video is coded with, so that nothing waits for a codec that the server is
-    /// not sent.
+    /// What the negotiated video is coded with, where that is known: audio does not wait for video
+    /// that the server is not sent.
     pub fn set_video_codec(&mut self, codec: Option<Codec>) {
         self.media.set_video_codec(codec);
     }
