@@ -8,7 +8,7 @@
 //! When the log has dropped frames, or the next one waits longer than [`RTMP_BACKLOG_MILLIS`], video
 //! goes on at the newest keyframe; where it has to be dropped again soon, it stays away for a while,
 //! longer each time. Audio is kept as long as the log keeps it while nothing moves, so that a stall
-//! that ends is made up for; where the connection moves and still does not catch up, it is too slow
+//! that ends is made up for; where the connection moves and still comes no nearer, it is too slow
 //! even for audio, of which then all but the newest goes at once. In bytes the backlog is what the
 //! log holds ([`RTMP_BACKLOG_BYTES`](crate::limits::RTMP_BACKLOG_BYTES)).
 //!
@@ -418,11 +418,14 @@ impl MediaWriter {
             self.place.cursor = log.start();
             self.need.renew();
             self.stall(now, log);
-        } else if may_judge && self.backlog(now, log) > BACKLOG {
+        } else if let backlog = self.backlog(now, log)
+            && may_judge
+            && backlog > BACKLOG
+        {
             if self.place.video_open {
                 self.stall(now, log);
             }
-            if self.slowness.is_too_slow(now) {
+            if self.slowness.is_too_slow(now, backlog) {
                 self.drop_audio(now, log);
             }
         } else {

@@ -189,7 +189,9 @@ fn redirect(status: &StatusInfo<'_>) -> Option<String<RTMP_URL_BYTES>> {
         Some(Amf0::String(code)) => code == b"302",
         _ => false,
     };
-    let to = ex.get_str("redirect").filter(|to| moved && !to.is_empty())?;
+    let to = ex
+        .get_str("redirect")
+        .filter(|to| moved && !to.is_empty())?;
     String::try_from(to).ok()
 }
 

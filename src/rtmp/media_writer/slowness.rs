@@ -15,8 +15,8 @@ use core::time::Duration;
 
 use crate::base::time::Instant;
 
-/// How long a connection that moves may take to catch up.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// In this time a connection that moves must have come nearer.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Video that was sent for as long was no mistake.
 const STEADY: Duration = Duration::from_secs(10);
 /// How long video stays away once it had to be dropped twice in a row before it was steady.
@@ -28,8 +28,8 @@ const LONGEST_HOLD: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Slowness {
     started: Option<Instant>,
-    /// Since when it moves and is behind all the same.
-    behind: Option<Instant>,
+    /// It was so far behind at this moment, and moved.
+    behind: Option<(Instant, Duration)>,
     frames_sent: u64,
     moves: bool,
     video_since: Option<Instant>,
@@ -55,12 +55,16 @@ impl Slowness {
         self.started.is_some_and(|at| now.since(at) > at_least)
     }
 
-    /// It is behind: whether it has been for long while it moved.
-    pub fn is_too_slow(&mut self, now: Instant) -> bool {
-        if self.moves {
-            self.behind.get_or_insert(now);
+    /// It is so far behind: whether it moves and still comes no nearer.
+    pub fn is_too_slow(&mut self, now: Instant, backlog: Duration) -> bool {
+        match self.behind {
+            Some((since, _)) if now.since(since) < PATIENCE => false,
+            Some((_, before)) if backlog >= before => true,
+            _ => {
+                self.behind = self.moves.then_some((now, backlog));
+                false
+            }
         }
-        self.behind.is_some_and(|since| now.since(since) > PATIENCE)
     }
 
     /// It is not behind.
@@ -115,18 +119,21 @@ mod tests {
     }
 
     #[test]
-    fn only_one_that_moves_is_called_slow() {
+    fn only_one_that_moves_and_comes_no_nearer_is_too_slow() {
         let mut slowness = Slowness::default();
         let at = Instant::from_millis;
+        let behind = Duration::from_millis;
         slowness.look(at(0), false, 0);
-        assert!(!slowness.is_too_slow(at(0)));
+        assert!(!slowness.is_too_slow(at(0), behind(2_100)));
         slowness.look(at(9_000), false, 0);
-        assert!(!slowness.is_too_slow(at(9_000)), "it stands still");
+        assert!(!slowness.is_too_slow(at(9_000), behind(3_000)), "a stall");
         slowness.look(at(9_010), false, 5);
-        assert!(!slowness.is_too_slow(at(9_010)));
-        slowness.look(at(10_020), false, 6);
-        assert!(slowness.is_too_slow(at(10_020)));
+        assert!(!slowness.is_too_slow(at(9_010), behind(3_000)));
+        slowness.look(at(11_010), false, 6);
+        assert!(!slowness.is_too_slow(at(11_010), behind(2_900)), "nearer");
+        slowness.look(at(13_010), false, 7);
+        assert!(slowness.is_too_slow(at(13_010), behind(2_950)));
         slowness.kept_up();
-        assert!(!slowness.is_too_slow(at(10_030)));
+        assert!(!slowness.is_too_slow(at(13_020), behind(2_950)));
     }
 }
