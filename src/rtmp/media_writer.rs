@@ -412,24 +412,21 @@ impl MediaWriter {
         let frames_sent = self.frames_sent();
         self.slowness.look(now, self.place.video_open, frames_sent);
         let lost = log.start().saturating_sub(self.place.cursor);
-        let may_judge = self.caught_up || self.slowness.has_run(now, BACKLOG);
         if lost > 0 {
             self.counters.lost = self.counters.lost.saturating_add(lost);
             self.place.cursor = log.start();
             self.need.renew();
+        }
+        let backlog = self.backlog(now, log);
+        let may_judge = self.caught_up || self.slowness.has_run(now, BACKLOG);
+        let is_behind = may_judge && backlog > BACKLOG;
+        if lost > 0 || (is_behind && self.place.video_open) {
             self.stall(now, log);
-        } else if let backlog = self.backlog(now, log)
-            && may_judge
-            && backlog > BACKLOG
-        {
-            if self.place.video_open {
-                self.stall(now, log);
-            }
-            if self.slowness.is_too_slow(now, backlog) {
-                self.drop_audio(now, log);
-            }
-        } else {
+        }
+        if !is_behind {
             self.slowness.kept_up();
+        } else if self.slowness.is_too_slow(now, backlog, lost > 0) {
+            self.drop_audio(now, log);
         }
         if self.slowness.is_video_held(now) {
             self.place.video_from = self.place.video_from.max(log.end());

@@ -17,12 +17,14 @@ use crate::base::time::Instant;
 
 /// In this time a connection that moves must have come nearer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A connection that can make up for a stall does so in this time, or at least no longer loses.
+const BURST: Duration = Duration::from_millis(250);
 /// Video that was sent for as long was no mistake.
 const STEADY: Duration = Duration::from_secs(10);
 /// How long video stays away once it had to be dropped twice in a row before it was steady.
 const FIRST_HOLD: Duration = Duration::from_secs(2);
 /// How long it stays away at most.
-const LONGEST_HOLD: Duration = Duration::from_secs(30);
+const LONGEST_HOLD: Duration = Duration::from_secs(16);
 
 /// What was seen of one connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,9 +57,12 @@ impl Slowness {
         self.started.is_some_and(|at| now.since(at) > at_least)
     }
 
-    /// It is so far behind: whether it moves and still comes no nearer.
-    pub fn is_too_slow(&mut self, now: Instant, backlog: Duration) -> bool {
+    /// It is so far behind, and frames were lost by that or not: whether it moves and still comes no
+    /// nearer.
+    pub fn is_too_slow(&mut self, now: Instant, backlog: Duration, lost: bool) -> bool {
         match self.behind {
+            // Better one gap than one after another.
+            Some((since, _)) if lost && now.since(since) >= BURST => true,
             Some((since, _)) if now.since(since) < PATIENCE => false,
             Some((_, before)) if backlog >= before => true,
             _ => {
@@ -111,7 +116,7 @@ mod tests {
             }
             holds.push((now - from).as_secs());
         }
-        assert_eq!(holds, [0, 2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(holds, [0, 2, 4, 8, 16, 16, 16, 16]);
         slowness.look(now, true, 0);
         now = now + STEADY;
         slowness.dropped_video(now);
@@ -124,16 +129,26 @@ mod tests {
         let at = Instant::from_millis;
         let behind = Duration::from_millis;
         slowness.look(at(0), false, 0);
-        assert!(!slowness.is_too_slow(at(0), behind(2_100)));
+        assert!(!slowness.is_too_slow(at(0), behind(2_100), false));
         slowness.look(at(9_000), false, 0);
-        assert!(!slowness.is_too_slow(at(9_000), behind(3_000)), "a stall");
+        assert!(
+            !slowness.is_too_slow(at(9_000), behind(3_000), false),
+            "a stall"
+        );
         slowness.look(at(9_010), false, 5);
-        assert!(!slowness.is_too_slow(at(9_010), behind(3_000)));
+        assert!(!slowness.is_too_slow(at(9_010), behind(3_000), false));
         slowness.look(at(11_010), false, 6);
-        assert!(!slowness.is_too_slow(at(11_010), behind(2_900)), "nearer");
+        assert!(
+            !slowness.is_too_slow(at(11_010), behind(2_900), false),
+            "nearer"
+        );
         slowness.look(at(13_010), false, 7);
-        assert!(slowness.is_too_slow(at(13_010), behind(2_950)));
+        assert!(slowness.is_too_slow(at(13_010), behind(2_950), false));
         slowness.kept_up();
-        assert!(!slowness.is_too_slow(at(13_020), behind(2_950)));
+        assert!(!slowness.is_too_slow(at(13_020), behind(2_950), true));
+        assert!(
+            slowness.is_too_slow(at(13_300), behind(2_900), true),
+            "loses"
+        );
     }
 }
