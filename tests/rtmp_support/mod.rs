@@ -1,6 +1,9 @@
 //! Frames, peers and a wire for the RTMP tests.
 #![allow(dead_code)]
 
+pub mod client;
+pub mod codecs;
+
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -112,6 +115,35 @@ impl Source {
             .expect("room for a piece");
         let config = Rc::clone(&self.audio);
         self.push(Track::Audio, at, true, config, bytes);
+    }
+
+    /// A frame of any codec, to be decoded at `micros` and presented `composition` microseconds
+    /// later.
+    pub fn frame(
+        &mut self,
+        config: &Rc<CodecConfig>,
+        micros: i64,
+        composition: u32,
+        keyframe: bool,
+        bytes: &[u8],
+    ) {
+        for piece in bytes.chunks(1_200) {
+            let packet = self.pool.copy_from(piece).expect("a free slot");
+            self.segments
+                .push(Segment::new(&[], packet))
+                .expect("room for a piece");
+        }
+        let frame = Frame {
+            track: config.codec().track(),
+            time: MediaTime::from_micros(micros),
+            composition,
+            keyframe,
+            config: Rc::clone(config),
+            received: Instant::from_micros(micros.max(0) as u64),
+        };
+        self.log
+            .push(frame, &mut self.segments)
+            .expect("room in the log");
     }
 
     fn push(
