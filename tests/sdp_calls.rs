@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use trunkcast::base::sink::SinkView;
 use trunkcast::sdp::direction::Direction;
 use trunkcast::sdp::{
     Answer, CodecPlan, LineRefusal, LocalMedia, MediaPlan, OfferAnswer, PlannedCodec, Refusal,
@@ -309,7 +310,7 @@ fn a_line_without_a_local_port_is_refused() {
 #[test]
 fn what_an_offer_wants_is_known_before_ports_are_leased() {
     let plan = CodecPlan::default();
-    let both = wanted(&from_phone(&[AUDIO, VIDEO, BFCP]), &plan);
+    let both = wanted(&from_phone(&[AUDIO, VIDEO, BFCP]), &plan, SinkView::UNKNOWN);
     assert_eq!(
         both,
         Wanted {
@@ -321,10 +322,14 @@ fn what_an_offer_wants_is_known_before_ports_are_leased() {
     );
     assert!(both.remote.is_some_and(|remote| remote.is_ipv4()));
     assert_eq!(
-        wanted(&from_phone(&[BFCP, NO_VIDEO]), &plan),
+        wanted(&from_phone(&[BFCP, NO_VIDEO]), &plan, SinkView::UNKNOWN),
         Wanted::default()
     );
-    let ipv6 = wanted(&read(&format!("v=0\nc=IN IP6 ::\n{AUDIO}")), &plan);
+    let ipv6 = wanted(
+        &read(&format!("v=0\nc=IN IP6 ::\n{AUDIO}")),
+        &plan,
+        SinkView::UNKNOWN,
+    );
     assert_eq!(
         ipv6,
         Wanted {
@@ -335,7 +340,7 @@ fn what_an_offer_wants_is_known_before_ports_are_leased() {
         }
     );
     let plan = CodecPlan::new(Some(&["pcma"]), None, &[]).unwrap();
-    let audio = wanted(&from_phone(&[AUDIO, VIDEO]), &plan);
+    let audio = wanted(&from_phone(&[AUDIO, VIDEO]), &plan, SinkView::UNKNOWN);
     assert_eq!(
         audio,
         Wanted {

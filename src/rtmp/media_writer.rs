@@ -32,7 +32,7 @@ use core::time::Duration;
 
 use heapless::Vec;
 
-use crate::base::codec::{Codec, Track};
+use crate::base::codec::{Codec, CodecSet, Track};
 use crate::base::counter::count;
 use crate::base::frame_log::FrameLog;
 use crate::base::time::Instant;
@@ -83,6 +83,8 @@ pub(super) struct MediaWriter {
     finishing: bool,
     until: Option<u64>,
     torn: bool,
+    /// Codecs of which frames were sent on this connection.
+    sent: CodecSet,
     counters: MediaCounters,
 }
 
@@ -106,6 +108,7 @@ impl MediaWriter {
             finishing: false,
             until: None,
             torn: false,
+            sent: CodecSet::NONE,
             counters: MediaCounters::default(),
         }
     }
@@ -147,6 +150,36 @@ impl MediaWriter {
         self.place.left_out(track)
     }
 
+    /// Codecs of which frames were sent on this connection.
+    pub const fn sent(&self) -> CodecSet {
+        self.sent
+    }
+
+    /// Frames sent over all connections.
+    pub const fn frames_sent(&self) -> u64 {
+        let counters = &self.counters;
+        counters.audio_frames.wrapping_add(counters.video_frames)
+    }
+
+    /// Whether pictures were sent on this connection.
+    pub fn sends_video(&self) -> bool {
+        self.sent.iter().any(|codec| codec.track() == Track::Video)
+    }
+
+    /// Whether the next frame of video is a keyframe, with which another connection could begin.
+    pub fn is_before_keyframe(&self, log: &FrameLog) -> bool {
+        let next = (self.place.cursor..log.end()).find(|at| {
+            log.get(*at)
+                .is_some_and(|view| view.frame().track == Track::Video)
+        });
+        next.is_some_and(|at| self.place.is_sendable_keyframe(at, log))
+    }
+
+    /// Wants a keyframe, unless one was asked for.
+    pub fn ask_keyframe(&mut self) {
+        self.need.ask();
+    }
+
     /// Sends what the log holds at the next gathering and nothing later.
     pub fn finish(&mut self) {
         self.finishing = true;
@@ -163,6 +196,13 @@ impl MediaWriter {
     /// The oldest position of the log that is still wanted.
     pub const fn position(&self) -> u64 {
         self.place.cursor
+    }
+
+    /// How long the next frame has waited since it was received; 0 when there is none.
+    pub fn backlog(&self, now: Instant, log: &FrameLog) -> Duration {
+        let position = self.place.cursor.max(log.start());
+        let next = log.get(position);
+        next.map_or(Duration::ZERO, |view| now.since(view.frame().received))
     }
 
     /// Packet slots that the rest of a begun message holds, or fewer.
@@ -305,6 +345,7 @@ impl MediaWriter {
             if left == 0 {
                 break;
             }
+            self.note_sent(&planned, log);
             self.place.advance(&planned, log);
             self.count(&planned);
             let length = wire_length(&planned.head, self.chunk_bytes);
@@ -325,6 +366,15 @@ impl MediaWriter {
         self.begun.check_invariants(self.chunk_bytes);
     }
 
+    fn note_sent(&mut self, planned: &Planned, log: &FrameLog) {
+        if let Body::Frame { position, .. } = planned.body
+            && let Some(view) = log.get(position)
+        {
+            let codec = view.frame().config.codec();
+            self.sent = self.sent.union(CodecSet::of(&[codec]));
+        }
+    }
+
     fn reset(&mut self) {
         self.form = None;
         self.place = Place::at(self.place.cursor, Takes::legacy());
@@ -334,8 +384,10 @@ impl MediaWriter {
         self.caught_up = false;
         self.stalled = false;
         self.need = KeyframeNeed::default();
+        self.finishing = false;
         self.until = None;
         self.torn = false;
+        self.sent = CodecSet::NONE;
     }
 
     /// What must be seen to before a plan is made: losses, backlog, the end, the wait at the start.

@@ -29,10 +29,13 @@ use crate::base::time::Instant;
 use crate::limits::SESSION_EVENTS;
 use crate::rtp::call_clock::CallClock;
 use crate::rtp::depack_audio::{TelephoneEvent, TelephoneEvents};
-use crate::rtp::depack_h264::{AccessUnit, H264Counters, H264Depacketizer};
+use crate::rtp::depack_h264::{AccessUnit, H264Counters, H264Depacketizer, Segments};
+use crate::rtp::depack_vp8::{Vp8Counters, Vp8Depacketizer};
 use crate::rtp::reception::Reception;
-use crate::rtp::reorder::{Before, InOrder, Reorder, ReorderCounters};
+use crate::rtp::reorder::{Before, InOrder, MIN_HOLD, Reorder, ReorderCounters};
+use crate::rtp::retransmission::{Missing, Retransmission, RetransmissionCounters};
 use crate::rtp::source::{Admission, Admitted, Arrival, SourceCounters, SourceLock};
+use crate::wire::aac::AacPacking;
 use crate::wire::rtcp::SenderInfo;
 use crate::wire::rtp::RtpHeader;
 
@@ -65,6 +68,10 @@ pub struct StreamStats {
     pub reorder: ReorderCounters,
     /// What the H.264 depacketizer saw; zeros for audio.
     pub h264: H264Counters,
+    /// What came of asking for missing packets.
+    pub retransmission: RetransmissionCounters,
+    /// What the VP8 depacketizer saw; zeros for audio.
+    pub vp8: Vp8Counters,
     /// How long a gap is waited on now.
     pub hold: Duration,
     /// Interarrival jitter (RFC 3550, section 6.4.1).
@@ -81,6 +88,8 @@ pub struct Stream {
     ssrc: Option<u32>,
     reception: Option<Reception>,
     reorder: Reorder,
+    /// Asks for missing packets, where that was offered.
+    retransmission: Option<Box<Retransmission>>,
     media: Media,
     telephone: TelephoneEvents,
     events: Deque<TelephoneEvent, SESSION_EVENTS>,
@@ -93,6 +102,7 @@ pub struct Stream {
 #[derive(Debug)]
 enum Media {
     H264(Box<H264Depacketizer>),
+    Vp8(Box<Vp8Depacketizer>),
     Audio(Rc<CodecConfig>),
 }
 
@@ -108,6 +118,7 @@ impl Stream {
                 Track::Audio => Reorder::for_audio(),
                 Track::Video => Reorder::new(),
             },
+            retransmission: config.nack.then(Box::default),
             media: Media::new(&config.codec),
             telephone: TelephoneEvents::default(),
             events: Deque::new(),
@@ -132,6 +143,10 @@ impl Stream {
     pub fn configure(&mut self, config: StreamConfig, clock: &mut CallClock) {
         let before = core::mem::replace(&mut self.config, config);
         self.source.renegotiated(self.config.remote_rtp);
+        if self.config.nack != before.nack {
+            self.retransmission = self.config.nack.then(Box::default);
+            self.reorder.set_patience(MIN_HOLD);
+        }
         match (&mut self.media, &before.codec, &self.config.codec) {
             (Media::H264(depacketizer), Codec::H264 { sprop: old }, Codec::H264 { sprop }) => {
                 // The same sets once more may be older than those in band.
@@ -195,19 +210,42 @@ impl Stream {
             if self.reorder.is_fresh() && !self.media.can_begin_with(&arrival) {
                 self.reorder.expect_earlier(header.sequence);
             }
+            if let Some(retransmission) = &mut self.retransmission {
+                retransmission.came(now, header.sequence);
+            }
             self.reorder.push(arrival);
             self.drain(now, clock, log);
         }
+        self.follow_missing(now);
     }
 
-    /// Gives up gaps whose time is over.
+    /// Gives up gaps whose time is over, and ends pictures that nothing else ends.
     pub fn handle_timeout(&mut self, now: Instant, clock: &mut CallClock, log: &mut FrameLog) {
         self.drain(now, clock, log);
+        self.follow_missing(now);
+        self.end_picture(now, clock, log);
     }
 
-    /// When to call [`Self::handle_timeout`].
+    /// When to call [`Self::handle_timeout`] and [`Self::poll_missing`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.reorder.poll_timeout()
+        let gap = self.reorder.poll_timeout();
+        let ending = match &self.media {
+            _ if gap.is_some() => None,
+            Media::H264(depacketizer) => depacketizer.poll_timeout(),
+            Media::Vp8(depacketizer) => depacketizer.poll_timeout(),
+            Media::Audio(_) => None,
+        };
+        let asking = self.retransmission.as_ref();
+        let missing = asking.and_then(|asking| asking.poll_timeout());
+        Instant::earliest(gap.or(ending), missing)
+    }
+
+    /// The packets to ask the sender for now; none when nothing is due.
+    pub fn poll_missing(&mut self, now: Instant) -> Missing {
+        let asking = self.retransmission.as_mut();
+        asking
+            .map(|asking| asking.poll_missing(now))
+            .unwrap_or_default()
     }
 
     /// Takes note of a sender report, if it is the accepted source's.
@@ -231,6 +269,7 @@ impl Stream {
     pub fn held(&self) -> usize {
         let unit = match &self.media {
             Media::H264(depacketizer) => depacketizer.held(),
+            Media::Vp8(depacketizer) => depacketizer.held(),
             Media::Audio(_) => 0,
         };
         self.reorder.held().saturating_add(unit)
@@ -252,6 +291,9 @@ impl Stream {
     pub fn take_keyframe_wanted(&mut self) -> bool {
         match &mut self.media {
             Media::H264(depacketizer) => {
+                depacketizer.take_keyframe_wanted() && depacketizer.waits_for_keyframe()
+            }
+            Media::Vp8(depacketizer) => {
                 depacketizer.take_keyframe_wanted() && depacketizer.waits_for_keyframe()
             }
             Media::Audio(_) => false,
@@ -285,8 +327,17 @@ impl Stream {
             reorder: *self.reorder.counters(),
             h264: match &self.media {
                 Media::H264(depacketizer) => *depacketizer.counters(),
-                Media::Audio(_) => H264Counters::default(),
+                _ => H264Counters::default(),
             },
+            vp8: match &self.media {
+                Media::Vp8(depacketizer) => *depacketizer.counters(),
+                _ => Vp8Counters::default(),
+            },
+            retransmission: self
+                .retransmission
+                .as_ref()
+                .map(|asking| *asking.counters())
+                .unwrap_or_default(),
             hold: self.reorder.hold(),
             jitter: self
                 .reception
@@ -324,12 +375,29 @@ impl Stream {
         }
     }
 
+    /// Tells the asking which packets are waited for, and the waiting how long answers take.
+    fn follow_missing(&mut self, now: Instant) {
+        let patience = match &mut self.retransmission {
+            Some(retransmission) => {
+                retransmission.follow(now, self.reorder.missing());
+                retransmission.patience()
+            }
+            None => MIN_HOLD,
+        };
+        self.reorder.set_patience(patience);
+    }
+
     fn restart(&mut self) {
         self.reorder.restart();
+        if let Some(retransmission) = &mut self.retransmission {
+            retransmission.restart();
+        }
         self.before_passed = Before::Packet;
         self.telephone.restart();
-        if let Media::H264(depacketizer) = &mut self.media {
-            depacketizer.restart();
+        match &mut self.media {
+            Media::H264(depacketizer) => depacketizer.restart(),
+            Media::Vp8(depacketizer) => depacketizer.restart(),
+            Media::Audio(_) => {}
         }
     }
 
@@ -356,29 +424,16 @@ impl Stream {
     fn take_media(&mut self, packet: InOrder, clock: &mut CallClock, log: &mut FrameLog) {
         let rate = self.config.clock_rate;
         let (track, frames) = (self.track, &mut self.stats.frames);
+        let mut pictures = Pictures {
+            rate,
+            clock,
+            log,
+            frames,
+            keyframe_came: &mut self.keyframe_came,
+        };
         match &mut self.media {
-            Media::H264(depacketizer) => depacketizer.push(packet, |unit, segments| {
-                let time = clock.frame_time(track, unit.timestamp, rate, unit.first_received);
-                let AccessUnit {
-                    keyframe,
-                    config,
-                    received,
-                    ..
-                } = unit;
-                self.keyframe_came |= keyframe;
-                let frame = Frame {
-                    track,
-                    time,
-                    composition: 0,
-                    keyframe,
-                    config,
-                    received,
-                };
-                // An access unit never has more segments than the log.
-                if log.push(frame, segments).is_ok() {
-                    count(frames);
-                }
-            }),
+            Media::H264(depacketizer) => depacketizer.push(packet, pictures.taker()),
+            Media::Vp8(depacketizer) => depacketizer.push(packet, pictures.taker()),
             Media::Audio(config) => {
                 let Arrival {
                     header,
@@ -391,6 +446,9 @@ impl Stream {
                 let Some(payload) = payload else {
                     return count(&mut self.stats.empty);
                 };
+                let Pictures {
+                    clock, log, frames, ..
+                } = pictures;
                 let time = clock.frame_time(track, header.timestamp, rate, received);
                 let config = config.clone();
                 let frame = Frame {
@@ -409,6 +467,26 @@ impl Stream {
         }
     }
 
+    /// Takes a picture for whole that nothing ended, when nothing more comes.
+    fn end_picture(&mut self, now: Instant, clock: &mut CallClock, log: &mut FrameLog) {
+        if self.reorder.held() > 0 {
+            // Something of it is missing.
+            return;
+        }
+        let mut pictures = Pictures {
+            rate: self.config.clock_rate,
+            clock,
+            log,
+            frames: &mut self.stats.frames,
+            keyframe_came: &mut self.keyframe_came,
+        };
+        match &mut self.media {
+            Media::H264(depacketizer) => depacketizer.handle_timeout(now, pictures.taker()),
+            Media::Vp8(depacketizer) => depacketizer.handle_timeout(now, pictures.taker()),
+            Media::Audio(_) => {}
+        }
+    }
+
     fn take_telephone_event(&mut self, arrival: &Arrival) {
         let payload = arrival
             .packet
@@ -424,6 +502,45 @@ impl Stream {
     }
 }
 
+/// Where whole pictures go.
+struct Pictures<'a> {
+    rate: u32,
+    clock: &'a mut CallClock,
+    log: &'a mut FrameLog,
+    frames: &'a mut u64,
+    keyframe_came: &'a mut bool,
+}
+
+impl Pictures<'_> {
+    fn taker(&mut self) -> impl FnMut(AccessUnit, &mut Segments) {
+        |unit, segments| {
+            let track = Track::Video;
+            let AccessUnit {
+                timestamp,
+                keyframe,
+                config,
+                first_received,
+                received,
+            } = unit;
+            let (clock, rate) = (&mut *self.clock, self.rate);
+            let times = clock.picture_times(timestamp, rate, first_received, keyframe, &config);
+            *self.keyframe_came |= keyframe;
+            let frame = Frame {
+                track,
+                time: times.time,
+                composition: times.composition,
+                keyframe,
+                config,
+                received,
+            };
+            // A picture never has more segments than the log.
+            if self.log.push(frame, segments).is_ok() {
+                count(self.frames);
+            }
+        }
+    }
+}
+
 impl Media {
     fn new(codec: &Codec) -> Self {
         match codec {
@@ -432,6 +549,18 @@ impl Media {
                 depacketizer.take_sprop(sprop);
                 Self::H264(depacketizer)
             }
+            Codec::Vp8 => Self::Vp8(Box::default()),
+            Codec::Opus { channels } => Self::Audio(Rc::new(CodecConfig::Opus {
+                channels: *channels,
+            })),
+            Codec::Aac(AacPacking::Generic(generic)) => {
+                Self::Audio(Rc::new(CodecConfig::Aac(generic.config.clone())))
+            }
+            Codec::Aac(AacPacking::Latm(latm)) => Self::Audio(Rc::new(match &latm.config {
+                Some(mux) => CodecConfig::Aac(mux.config.clone()),
+                None => CodecConfig::Pcma,
+            })),
+            Codec::Speex => Self::Audio(Rc::new(CodecConfig::Speex)),
             Codec::Pcma => Self::Audio(Rc::new(CodecConfig::Pcma)),
             Codec::Pcmu => Self::Audio(Rc::new(CodecConfig::Pcmu)),
         }
@@ -444,6 +573,7 @@ impl Media {
             .unwrap_or_default();
         match self {
             Self::H264(depacketizer) => depacketizer.can_begin_with(payload),
+            Self::Vp8(depacketizer) => depacketizer.can_begin_with(payload),
             Self::Audio(_) => true,
         }
     }

@@ -14,6 +14,7 @@ use core::net::IpAddr;
 
 use heapless::Vec as FixedVec;
 
+use crate::base::sink::SinkView;
 use crate::limits::SDP_MEDIA;
 use crate::sdp::codec_plan::{Codec, CodecPlan};
 use crate::sdp::media_plan::RefusedLine;
@@ -35,8 +36,8 @@ pub struct Wanted {
     pub remote: Option<IpAddr>,
 }
 
-/// What an offer asks for, before ports are leased; changes nothing.
-pub fn wanted(offer: &SessionDescription, plan: &CodecPlan) -> Wanted {
+/// What an offer asks for, before ports are leased, by what is known of the sink; changes nothing.
+pub fn wanted(offer: &SessionDescription, plan: &CodecPlan, _sink: SinkView) -> Wanted {
     let chosen = choose(offer, plan, InUse::default());
     let line = chosen
         .audio

@@ -15,12 +15,13 @@ use core::net::{IpAddr, SocketAddr};
 
 use heapless::Vec as FixedVec;
 
-use crate::base::codec::ParameterSet;
+use crate::base::codec::{self, ParameterSet};
 use crate::limits::SDP_MEDIA;
 use crate::sdp::choose::Choice;
 use crate::sdp::codec_plan::Codec;
 use crate::sdp::direction::{Direction, without_receiving};
 use crate::sdp::refusal::LineRefusal;
+use crate::wire::aac::AacPacking;
 use crate::wire::sdp_media::{Feedback, FeedbackScope, MediaAddress, MediaLine};
 
 /// Where our media of a call lives. RTCP has the port after RTP's, unless it is muxed.
@@ -69,7 +70,8 @@ pub struct MediaPlan {
     pub send_payload_type: u8,
     /// RTP clock, in ticks a second.
     pub clock_rate: u32,
-    /// Payload type of telephone-event (RFC 4733) at 8 kHz, as received.
+    /// Payload type of telephone-event (RFC 4733), as received: that of the codec's clock rate, else
+    /// that of 8 kHz, which some phones offer beside every codec.
     pub telephone_event: Option<u8>,
     /// Where RTP goes; `None` on hold by `c=0.0.0.0` or while only a host name is known.
     pub remote_rtp: Option<SocketAddr>,
@@ -83,6 +85,11 @@ pub struct MediaPlan {
     pub receive: bool,
     /// Feedback messages that the other side understands, as it says.
     pub feedback: Feedback,
+    /// Bits a second that we asked to get at most, by the trunk's `sdp` or `sdpParams`: those of the
+    /// media section, else of the session.
+    pub bitrate_asked: Option<u64>,
+    /// Bits a second that the other side wants to get at most, from its `b=` lines.
+    pub bitrate_theirs: Option<u64>,
     /// Milliseconds of audio that the other side would like in a packet.
     pub ptime: Option<u16>,
     /// Milliseconds of audio that the other side takes in a packet at most.
@@ -101,6 +108,17 @@ pub enum PlannedCodec {
         /// Parameter sets told beforehand.
         sprop: Vec<ParameterSet>,
     },
+    /// VP8 (RFC 7741).
+    Vp8,
+    /// Opus (RFC 7587).
+    Opus {
+        /// Channels that the sender is likely to use, by its `sprop-stereo`: 1 or 2.
+        channels: u8,
+    },
+    /// AAC, in the payload format of RFC 3640 or RFC 6416.
+    Aac(AacPacking),
+    /// Speex at 16 kHz (RFC 5574).
+    Speex,
     /// G.711 A-law.
     Pcma,
     /// G.711 mu-law.
@@ -108,10 +126,28 @@ pub enum PlannedCodec {
 }
 
 impl PlannedCodec {
+    /// Which codec it is.
+    pub const fn codec(&self) -> codec::Codec {
+        match self {
+            Self::H264 { .. } => codec::Codec::H264,
+            Self::Vp8 => codec::Codec::Vp8,
+            Self::Opus { .. } => codec::Codec::Opus,
+            Self::Aac(_) => codec::Codec::Aac,
+            Self::Speex => codec::Codec::Speex,
+            Self::Pcma => codec::Codec::Pcma,
+            Self::Pcmu => codec::Codec::Pcmu,
+        }
+    }
+
     /// The encoding name in SDP.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::H264 { .. } => "H264",
+            Self::Vp8 => "VP8",
+            Self::Opus { .. } => "opus",
+            Self::Aac(AacPacking::Generic(_)) => "mpeg4-generic",
+            Self::Aac(AacPacking::Latm(_)) => "MP4A-LATM",
+            Self::Speex => "speex",
             Self::Pcma => "PCMA",
             Self::Pcmu => "PCMU",
         }
@@ -169,6 +205,8 @@ pub(super) fn media_plan(
         send: direction.sends(),
         receive: direction.receives(),
         feedback: line.feedback(FeedbackScope::All).or(line.feedback(scope)),
+        bitrate_asked: None,
+        bitrate_theirs: None,
         ptime: line.ptime(),
         maxptime: line.maxptime(),
     }

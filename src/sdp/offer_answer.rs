@@ -17,6 +17,7 @@ use std::rc::Rc;
 use heapless::Vec as FixedVec;
 use sdp_types::{Media, Session, Time};
 
+use crate::base::sink::SinkView;
 use crate::limits::SDP_MEDIA;
 use crate::sdp::choose::{self, Choice, InUse};
 use crate::sdp::codec_plan::CodecPlan;
@@ -45,6 +46,7 @@ pub struct Answer {
 #[derive(Debug)]
 pub struct OfferAnswer {
     plan: Rc<CodecPlan>,
+    sink: SinkView,
     session_id: u32,
     /// What we sent last; its media lines are those of the session.
     sent: Option<Session>,
@@ -61,6 +63,7 @@ impl OfferAnswer {
     pub fn new(plan: Rc<CodecPlan>, session_id: u32) -> Self {
         Self {
             plan,
+            sink: SinkView::UNKNOWN,
             session_id,
             sent: None,
             origin: None,
@@ -68,6 +71,12 @@ impl OfferAnswer {
             theirs: Vec::new(),
             current: Negotiated::default(),
         }
+    }
+
+    /// What is known of the sink; the offers and answers from now on follow it. A codec in use stays
+    /// in use while it is offered and not refused.
+    pub const fn set_sink(&mut self, sink: SinkView) {
+        self.sink = sink;
     }
 
     /// What was agreed last.

@@ -4,8 +4,11 @@
 
 pub mod aac;
 pub mod amf0;
+pub mod bits;
 pub mod flv;
 pub mod h264;
+pub mod latm;
+pub mod opus;
 pub mod rtcp;
 pub mod rtmp_chunk;
 pub mod rtmp_message;
@@ -30,3 +33,4 @@ mod sip_text;
 pub mod sip_uri;
 mod sip_uri_compare;
 pub mod sip_via;
+pub mod vp8;

@@ -53,6 +53,10 @@ pub struct Feedback {
     pub fir: bool,
     /// Generic negative acknowledgement: `nack` alone.
     pub nack: bool,
+    /// Temporary maximum bit rate request: `ccm tmmbr`.
+    pub tmmbr: bool,
+    /// Receiver estimated maximum bit rate (draft-alvestrand-rmcat-remb): `goog-remb`.
+    pub remb: bool,
 }
 
 impl Feedback {
@@ -62,6 +66,8 @@ impl Feedback {
             pli: self.pli || other.pli,
             fir: self.fir || other.fir,
             nack: self.nack || other.nack,
+            tmmbr: self.tmmbr || other.tmmbr,
+            remb: self.remb || other.remb,
         }
     }
 }
@@ -238,6 +244,8 @@ impl<'a> MediaLine<'a> {
             feedback.pli |= is(kind, "nack") && is(detail, "pli");
             feedback.fir |= is(kind, "ccm") && is(detail, "fir");
             feedback.nack |= is(kind, "nack") && detail.is_none();
+            feedback.tmmbr |= is(kind, "ccm") && is(detail, "tmmbr");
+            feedback.remb |= is(kind, "goog-remb");
         }
         feedback
     }
@@ -419,7 +427,7 @@ mod tests {
             let one = Feedback {
                 pli: true,
                 nack: true,
-                fir: false,
+                ..Feedback::default()
             };
             assert_eq!(m.feedback(FeedbackScope::PayloadType(97)), one);
             assert_eq!(

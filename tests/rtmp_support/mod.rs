@@ -186,12 +186,7 @@ impl Source {
 }
 
 pub fn config(url: &str, name: &str) -> PublisherConfig {
-    PublisherConfig {
-        url: RtmpUrl::parse(url).unwrap(),
-        stream_name: StreamKey::new(name).unwrap(),
-        first_timestamp: 0,
-        expect_video: true,
-    }
+    PublisherConfig::new(RtmpUrl::parse(url).unwrap(), StreamKey::new(name).unwrap())
 }
 
 pub fn publisher(first_timestamp: u32) -> Box<Publisher> {

@@ -13,6 +13,7 @@ use trunkcast::base::frame_log::FrameLog;
 use trunkcast::base::packet_pool::PacketPool;
 use trunkcast::base::rng::Rng;
 use trunkcast::base::time::{Instant, MediaTime, NtpTime};
+use trunkcast::rtp::bitrate::BitrateFeedback;
 use trunkcast::rtp::keyframe::Feedback;
 use trunkcast::rtp::session::{Session, SessionConfig, SessionEvent};
 use trunkcast::rtp::stream::{Codec, StreamConfig};
@@ -378,6 +379,7 @@ pub fn video_config() -> StreamConfig {
     StreamConfig {
         codec: Codec::H264 { sprop: Vec::new() },
         payload_type: VIDEO_TYPE,
+        send_payload_type: VIDEO_TYPE,
         telephone_event: None,
         remote_rtp: Some(PEER.parse().unwrap()),
         remote_rtcp: None,
@@ -388,6 +390,9 @@ pub fn video_config() -> StreamConfig {
             pli: true,
             fir: true,
         },
+        nack: false,
+        bitrate_feedback: BitrateFeedback::default(),
+        bitrate: None,
         clock_rate: 90_000,
     }
 }
@@ -396,6 +401,7 @@ pub fn audio_config() -> StreamConfig {
     StreamConfig {
         codec: Codec::Pcma,
         payload_type: AUDIO_TYPE,
+        send_payload_type: AUDIO_TYPE,
         telephone_event: Some(101),
         clock_rate: 8_000,
         send: false,

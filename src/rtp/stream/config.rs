@@ -14,7 +14,9 @@
 use core::net::SocketAddr;
 
 use crate::base::codec::ParameterSet;
+use crate::rtp::bitrate::BitrateFeedback;
 use crate::rtp::keyframe::Feedback;
+use crate::wire::aac::AacPacking;
 
 /// What a track's packets carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,17 @@ pub enum Codec {
         /// Parameter sets from `sprop-parameter-sets`, header bytes included.
         sprop: Vec<ParameterSet>,
     },
+    /// VP8.
+    Vp8,
+    /// Opus.
+    Opus {
+        /// Channels that the peer may send: 1 or 2.
+        channels: u8,
+    },
+    /// AAC in one of its two payload formats.
+    Aac(AacPacking),
+    /// Speex at 16 kHz.
+    Speex,
     /// G.711 A-law.
     Pcma,
     /// G.711 mu-law.
@@ -35,8 +48,10 @@ pub enum Codec {
 pub struct StreamConfig {
     /// What is carried.
     pub codec: Codec,
-    /// Payload type of the codec, in both directions.
+    /// Payload type of the codec in what the peer sends.
     pub payload_type: u8,
+    /// Payload type of the codec in what we send.
+    pub send_payload_type: u8,
     /// Payload type of telephone events.
     pub telephone_event: Option<u8>,
     /// Where the peer said that it receives RTP; `None` when it stated no usable address.
@@ -51,6 +66,12 @@ pub struct StreamConfig {
     pub receive: bool,
     /// Ways of asking for a keyframe that were offered.
     pub feedback: Feedback,
+    /// Missing packets may be asked for again (`a=rtcp-fb: nack`).
+    pub nack: bool,
+    /// Ways of asking for a bit rate that were offered.
+    pub bitrate_feedback: BitrateFeedback,
+    /// Bits a second that the peer is not to exceed.
+    pub bitrate: Option<u64>,
     /// Ticks of the RTP timestamp in a second.
     pub clock_rate: u32,
 }
