@@ -66,6 +66,8 @@ pub struct Source {
     pub log: Box<FrameLog>,
     pub video: Rc<CodecConfig>,
     pub audio: Rc<CodecConfig>,
+    /// Microseconds from decoding to presentation of its pictures.
+    pub composition: u32,
     pub sent: Vec<Sent>,
     count: u32,
     segments: heapless::Vec<Segment, FRAME_SEGMENTS>,
@@ -78,6 +80,7 @@ impl Source {
             log: Box::new(FrameLog::new()),
             video: video_config(320, 240),
             audio: Rc::new(CodecConfig::Pcma),
+            composition: 0,
             sent: Vec::new(),
             count: 0,
             segments: heapless::Vec::new(),
@@ -158,7 +161,10 @@ impl Source {
         let frame = Frame {
             track,
             time,
-            composition: 0,
+            composition: match track {
+                Track::Audio => 0,
+                Track::Video => self.composition,
+            },
             keyframe,
             config,
             received: millis(at),
