@@ -1,4 +1,5 @@
-//! What a viewer is sent in legacy form, written into FLV files and read by ffmpeg.
+//! What a viewer is sent, read by ffmpeg: legacy forms written into FLV files as they are, Opus and
+//! VP8 taken out of their enhanced forms, which the ffmpeg of the tests does not read.
 
 mod rtmp_support;
 mod support;
@@ -9,11 +10,12 @@ use std::process::Command;
 use std::rc::Rc;
 
 use rtmp_support::client::{Client, Told};
-use rtmp_support::codecs::{aac, plain};
+use rtmp_support::codecs::{aac, opus, plain, vp8};
 use rtmp_support::{Source, millis};
 use support::program::run;
-use support::{Scratch, probe};
+use support::{Scratch, opus_vp8, probe};
 use trunkcast::base::codec::{CodecConfig, H264Config};
+use trunkcast::wire::flv::{AudioHead, Part, VideoHead};
 
 /// A tag of an FLV file: kind, time, body.
 type Tag = (u8, u32, Vec<u8>);
@@ -228,4 +230,140 @@ fn pictures_out_of_order_are_presented_when_they_should_be() {
     let (ours, theirs) = (times(&ours, "a"), times(&theirs, "a"));
     assert!(ours.len() + 3 > theirs.len());
     assert!(ours.iter().all(|(at, _)| theirs.contains_key(at)));
+}
+
+/// What stands behind the heads of a kind.
+fn payloads<'a>(
+    told: &'a [Told],
+    part: Part,
+    is_video: bool,
+) -> impl Iterator<Item = (u32, Vec<u8>)> + 'a {
+    told.iter().filter_map(move |told| match told {
+        Told::Audio(at, body) if !is_video => {
+            let head = AudioHead::parse(body).expect("a head");
+            (head.part == part).then(|| (*at, body[head.length..].to_vec()))
+        }
+        Told::Video(at, body) if is_video => {
+            let head = VideoHead::parse(body).expect("a head");
+            (head.part == part).then(|| (*at, body[head.length..].to_vec()))
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn opus_decodes_with_the_header_that_it_is_sent_with() {
+    let folder = Scratch::new("flv-forms");
+    let theirs = folder.join("theirs.opus");
+    run(Command::new("ffmpeg")
+        .args([
+            "-nostdin",
+            "-v",
+            "error",
+            "-y",
+            "-f",
+            "lavfi",
+            "-i",
+            "sine=sample_rate=48000",
+        ])
+        .args([
+            "-t",
+            "2",
+            "-ac",
+            "2",
+            "-c:a",
+            "libopus",
+            "-frame_duration",
+            "20",
+        ])
+        .arg(&theirs));
+    let packets = opus_vp8::ogg_packets(&std::fs::read(&theirs).expect("the file was written"));
+    let packets = &packets[2..];
+    let (mut source, config) = (Source::new(), opus());
+    let mut client = Client::join(0, &source.log, false, |connect| {
+        connect.name("fourCcList").strict_array(1).string(&["Opus"]);
+    });
+    let mut told = Vec::new();
+    for (number, packet) in packets.iter().enumerate() {
+        let at = number as u64 * 20;
+        source.frame(&config, at as i64 * 1_000, 0, true, packet);
+        client.pump(millis(at), &source.log);
+        source.log.release_before(client.player.position());
+        told.extend(client.take());
+    }
+    let headers: Vec<_> = payloads(&told, Part::SequenceHeader, false).collect();
+    assert_eq!(headers.len(), 1);
+    let got: Vec<_> = payloads(&told, Part::Frame, false)
+        .map(|(_, packet)| packet)
+        .collect();
+    assert_eq!(got, packets);
+    let ours = folder.write("ours.opus", opus_vp8::ogg_stream(&headers[0].1, &got));
+    probe::decode_strictly(&ours);
+    assert_eq!(
+        probe::streams(&ours).audio,
+        Some(("opus".to_owned(), 48_000, 2))
+    );
+    // Nothing is cut: every 20 ms that were sent are heard, the encoder's lead-in too.
+    let samples = run(Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-xerror", "-i"])
+        .arg(&ours)
+        .args(["-f", "framehash", "-"]));
+    let lengths = samples.lines().filter(|line| !line.starts_with('#'));
+    let length: usize = lengths
+        .filter_map(|line| line.split(',').nth(3)?.trim().parse::<usize>().ok())
+        .sum();
+    assert_eq!(length, packets.len() * 960);
+}
+
+#[test]
+fn vp8_decodes_as_it_was_encoded() {
+    let folder = Scratch::new("flv-forms");
+    let theirs = folder.join("theirs.ivf");
+    run(Command::new("ffmpeg")
+        .args([
+            "-nostdin",
+            "-v",
+            "error",
+            "-y",
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc=size=320x240:rate=25",
+        ])
+        .args([
+            "-t",
+            "2",
+            "-c:v",
+            "libvpx",
+            "-deadline",
+            "realtime",
+            "-g",
+            "25",
+            "-auto-alt-ref",
+            "0",
+        ])
+        .arg(&theirs));
+    let file = std::fs::read(&theirs).expect("the file was written");
+    let frames = opus_vp8::ivf_frames(&file);
+    assert_eq!(frames.len(), 50);
+    let (mut source, config) = (Source::new(), vp8(320, 240));
+    let mut client = Client::join(0, &source.log, true, |connect| {
+        connect.name("videoFourCcInfoMap").object();
+        connect.name("vp08").number(1.0).end();
+    });
+    let mut told = Vec::new();
+    for (time, frame) in &frames {
+        let keyframe = frame[0] & 1 == 0;
+        source.frame(&config, *time as i64 * 40_000, 0, keyframe, frame);
+        client.pump(millis(time * 40), &source.log);
+        source.log.release_before(client.player.position());
+        told.extend(client.take());
+    }
+    assert_eq!(payloads(&told, Part::SequenceHeader, true).count(), 1);
+    let got: Vec<_> = payloads(&told, Part::Frame, true)
+        .map(|(at, frame)| (u64::from(at) / 40, frame))
+        .collect();
+    let ours = folder.write("ours.ivf", opus_vp8::ivf_file(&file, &got));
+    probe::decode_strictly(&ours);
+    assert_eq!(probe::picture_sums(&ours), probe::picture_sums(&theirs));
 }
