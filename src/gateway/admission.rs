@@ -230,6 +230,7 @@ impl Gateway {
             local,
             ports,
             expects_video,
+            video_codec: None,
             session,
             log: Box::default(),
             publishing,

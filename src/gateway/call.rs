@@ -3,7 +3,7 @@
 use core::fmt;
 use std::net::IpAddr;
 
-use crate::base::codec::Track;
+use crate::base::codec::{self, Track};
 use crate::base::frame_log::FrameLog;
 use crate::base::ids::CallId;
 use crate::base::time::Instant;
@@ -132,6 +132,8 @@ pub struct Call {
     pub ports: Ports,
     /// Whether video was agreed on, or offered by us.
     pub expects_video: bool,
+    /// The codec of the video agreed on.
+    pub video_codec: Option<codec::Codec>,
     /// Media received and sent.
     pub session: Session,
     /// Whole frames that readers may still want.
@@ -235,8 +237,10 @@ impl Call {
             self.listening = self.listening.after(audio.send);
         }
         self.expects_video = negotiated.video.is_some();
+        self.video_codec = negotiated.video.as_ref().map(|plan| plan.codec.codec());
         if let Some(publishing) = &mut self.publishing {
             publishing.publisher.set_expect_video(self.expects_video);
+            publishing.publisher.set_video_codec(self.video_codec);
         }
         self.note_media(negotiated, outlet);
     }

@@ -200,6 +200,7 @@ impl Gateway {
         for at in &call.players {
             if let Some(viewer) = self.players.get_mut(*at) {
                 viewer.player.set_expect_video(call.expects_video);
+                viewer.player.set_video_codec(call.video_codec);
             }
         }
     }

@@ -265,6 +265,7 @@ impl Gateway {
         match joined {
             Some(call) => {
                 viewer.call = index;
+                viewer.player.set_video_codec(call.video_codec);
                 viewer.player.start(now, &call.log, call.expects_video);
                 outlet.note(
                     Level::Info,
