@@ -215,6 +215,15 @@ impl Gateway {
                         call.session.request_keyframe(now);
                     }
                 }
+                PlayerEvent::LeftOut(codec) => {
+                    if let Some(viewer) = self.players.get(at) {
+                        let (track, from) = (codec.track(), viewer.remote);
+                        let line = format_args!(
+                            "player {from}: {track} left out: the player lists no {codec}"
+                        );
+                        outlet.note(Level::Info, line);
+                    }
+                }
                 PlayerEvent::Close { reason } => {
                     let Some(viewer) = self.players.get(at) else {
                         return;

@@ -13,6 +13,7 @@ use trunkcast::base::time::{Instant, MediaTime};
 use trunkcast::limits::FRAME_SEGMENTS;
 use trunkcast::rtmp::{Publisher, PublisherConfig, PublisherEvent};
 use trunkcast::wire::amf0::Amf0Writer;
+use trunkcast::wire::flv::{Metadata, TagForm};
 use trunkcast::wire::rtmp_chunk::{ChunkHeaders, Dechunker, Incoming};
 use trunkcast::wire::rtmp_message::{Command, Control, MessageHead, kind};
 use trunkcast::wire::rtmp_url::{RtmpUrl, StreamKey};
@@ -38,6 +39,13 @@ pub fn video_config(width: u16, height: u16) -> Rc<CodecConfig> {
         width,
         height,
     }))
+}
+
+/// What metadata says of a source as it is made.
+pub fn both_tracks() -> Metadata {
+    Metadata::default()
+        .with(&video_config(320, 240), TagForm::Legacy)
+        .with(&CodecConfig::Pcma, TagForm::Legacy)
 }
 
 /// A frame as it should come out.
