@@ -81,18 +81,13 @@ fn a_server_that_closes_at_g711_gets_the_picture_alone_and_the_next_call_is_righ
     let running = world.find("rtmp_4711").unwrap();
     assert_eq!(running.status, CallStatus::Established);
     assert_eq!(running.audio.codec, Some(Codec::Pcma));
-    let words = running.audio.left_out(trunkcast::base::codec::Track::Audio);
+    let words = running.audio.left_out();
     let words = words.expect("sound is left out").to_string();
     assert!(
         words.starts_with("audio left out: the server refused G.711"),
         "{words}"
     );
-    assert!(
-        running
-            .video
-            .left_out(trunkcast::base::codec::Track::Video)
-            .is_none()
-    );
+    assert!(running.video.left_out().is_none());
     // It goes on with pictures, on one connection.
     let (connections, pictures) = (world.servers.len(), world.server().pictures());
     film(&mut world, &first, 5);
@@ -132,6 +127,7 @@ fn what_was_learned_is_known_after_a_restart_and_forgotten_with_the_server() {
     let kept = std::mem::take(&mut before.outlet.kept);
     let restarted = |config: Config| {
         let mut world = world_of(config, Policy::Accept);
+        world.gateway.set_wall_clock(world.now, WALL + 3_600);
         world
             .gateway
             .recall(kept.iter().map(|(_, record)| record.as_slice()));
@@ -143,7 +139,7 @@ fn what_was_learned_is_known_after_a_restart_and_forgotten_with_the_server() {
     let mut later = restarted(config(4, Some(URL)));
     later
         .gateway
-        .set_wall_clock(later.now, WALL + 7 * 24 * 3_600 + 600);
+        .set_wall_clock(later.now, WALL + 7 * 24 * 3_600 + 3_600);
     assert_eq!(call(&mut later, &mut phone("4711", "8"), 1), ["8"]);
 
     // Another server, or the same one called by another kind.
