@@ -170,7 +170,7 @@ impl Gateway {
                     }
                     PublisherEvent::KeyframeWanted => session.request_keyframe(now),
                     PublisherEvent::ServerTakes { listed, .. } => {
-                        self.sinks.learned_list(*sink, listed);
+                        self.sinks.learned_list(now, *sink, listed);
                     }
                     PublisherEvent::CodecRefused(codec) => {
                         self.sinks.learned_refusal(now, *sink, codec);
