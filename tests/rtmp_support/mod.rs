@@ -233,9 +233,13 @@ pub enum Script {
     Dead,
 }
 
+/// Answers a command by its name and transaction, before the script does; false leaves it to that.
+pub type Hook = fn(&mut Scripted, &str, f64) -> bool;
+
 /// A server of few words that keeps every message.
 pub struct Scripted {
     pub script: Script,
+    pub hook: Option<Hook>,
     pub messages: Vec<(MessageHead, Vec<u8>)>,
     handshake: Vec<u8>,
     dechunker: Dechunker,
@@ -247,6 +251,7 @@ impl Scripted {
     pub fn new(script: Script) -> Self {
         Self {
             script,
+            hook: None,
             messages: Vec::new(),
             handshake: Vec::new(),
             dechunker: Dechunker::new(),
@@ -290,8 +295,20 @@ impl Scripted {
     }
 
     pub fn status(&mut self, level: &str, code: &str, description: &str) {
+        self.say_status("onStatus", 0.0, level, code, description);
+    }
+
+    /// A status object in a command of this name.
+    pub fn say_status(
+        &mut self,
+        command: &str,
+        transaction: f64,
+        level: &str,
+        code: &str,
+        description: &str,
+    ) {
         self.command(|body| {
-            body.string(&["onStatus"]).number(0.0).null().object();
+            body.string(&[command]).number(transaction).null().object();
             body.name("level")
                 .string(&[level])
                 .name("code")
@@ -323,6 +340,11 @@ impl Scripted {
             return;
         };
         let (name, number) = (command.name.to_owned(), command.transaction);
+        if let Some(hook) = self.hook
+            && hook(self, &name, number)
+        {
+            return;
+        }
         match (name.as_str(), self.script.clone()) {
             (_, Script::Silent | Script::Dead) => {}
             ("connect", Script::RefuseConnect(description)) => self.command(|body| {
@@ -381,8 +403,8 @@ impl Server for Scripted {
                 Some(Incoming::End { .. }) | None => None,
             };
             if let Some((head, body)) = whole {
+                self.messages.push((head, body.clone()));
                 self.answer(head, &body);
-                self.messages.push((head, body));
             }
         }
     }
