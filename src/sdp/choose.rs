@@ -17,7 +17,7 @@ use heapless::Vec as FixedVec;
 use crate::base::codec::{Codec, CodecSet};
 use crate::base::sink::{SinkView, Suits};
 use crate::limits::SDP_MEDIA;
-use crate::sdp::codec_plan::CodecPlan;
+use crate::sdp::codec_plan::{CodecPlan, Codecs};
 use crate::sdp::format::{Format, Unfit};
 use crate::sdp::media_plan::{MediaPlan, PlannedCodec, RefusedLine};
 use crate::sdp::refusal::LineRefusal;
@@ -207,6 +207,7 @@ fn usable(
     }
     let mut rejects = Rejects::default();
     let mut best: Option<(Rank, u8, Format)> = None;
+    let mut offered = Codecs::new();
     for number in line.payload_types() {
         let format = match Format::read(line, number) {
             Ok(format) => format,
@@ -221,7 +222,14 @@ fn usable(
         } else if sink.suits(codec) == Suits::Never {
             rejects.refused = rejects.refused.union(CodecSet::of(&[codec]));
         } else {
-            let rank = Rank::of(&format, plan, sink, in_use);
+            if !offered.contains(&codec) {
+                // There is room for each codec once.
+                let _ = offered.push(codec);
+            }
+            let rank = Rank {
+                offered: offered.iter().position(|of| *of == codec),
+                ..Rank::of(&format, plan, sink, in_use)
+            };
             // Among equals the order of the offer counts.
             if best.as_ref().is_none_or(|(other, ..)| rank < *other) {
                 best = Some((rank, number, format));
@@ -239,7 +247,7 @@ fn usable(
     })
 }
 
-/// How welcome a payload type is; the least is chosen.
+/// How welcome a payload type is; the least is chosen. First the codec is decided on, then its form.
 ///
 /// The codec in use stays in use. Of H.264, so do mode and profile; else packetization-mode 1 comes
 /// before 0, because pictures of more than a packet then come in fragments and not as many slices,
@@ -249,6 +257,8 @@ struct Rank {
     other_codec: bool,
     suits: Suits,
     order: usize,
+    /// Place among the codecs of the line.
+    offered: Option<usize>,
     other_form: bool,
     mode_0: bool,
     other_profile: bool,
@@ -281,6 +291,7 @@ impl Rank {
             other_codec: current.is_some_and(|current| current.codec() != codec),
             suits: sink.suits(codec),
             order: plan.rank(codec),
+            offered: None,
             other_form,
             mode_0,
             other_profile,

@@ -29,7 +29,7 @@ use core::fmt;
 use heapless::Vec as FixedVec;
 use sdp_types::{Attribute, Bandwidth};
 
-use crate::base::codec::Codec;
+use crate::base::codec::{Codec, CodecSet};
 use crate::base::sink::{SinkView, Suits};
 use crate::limits::SDP_EXTRA_LINES;
 use crate::sdp::format::{codec_named, kind_of};
@@ -122,6 +122,17 @@ impl CodecPlan {
         // Insertion keeps the order of equals.
         codecs.sort_by_key(|codec| (sink.suits(*codec), self.rank(*codec)));
         codecs
+    }
+
+    /// The codecs of a kind that the trunk wants and a sink refuses.
+    pub(super) fn refused(&self, kind: MediaKind, sink: SinkView) -> CodecSet {
+        sink.refuses
+            .iter()
+            .filter(|codec| self.wants(kind) && kind_of(*codec) == kind)
+            .filter(|codec| self.wants_codec(*codec))
+            .fold(CodecSet::NONE, |set, codec| {
+                set.union(CodecSet::of(&[codec]))
+            })
     }
 
     /// What we would do with media of a kind: always receive; send audio, unless the template
@@ -254,7 +265,6 @@ impl core::error::Error for PlanError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::codec::CodecSet;
 
     const REFERENCE: &str = "o=10009 2469 1555 IN IP4 0.0.0.0\nc=IN IP4 0.0.0.0\nt=0 0\n\
         m=audio 7270 RTP/AVP 96\na=rtpmap:96 opus/48000/2\na=recvonly\n\

@@ -14,6 +14,7 @@ use core::net::IpAddr;
 
 use sdp_types::{Attribute, Connection, Media, Origin, Session, Time};
 
+use crate::base::codec::Codec;
 use crate::limits::SDP_ECHO_BYTES;
 use crate::sdp::choose::{Choice, Events};
 use crate::sdp::codec_plan::CodecPlan;
@@ -123,6 +124,10 @@ pub(super) fn accepted(
             }
         }
     }
+    // The length of an AAC frame is its own.
+    if kind == MediaKind::Audio && choice.format.codec() != Codec::Aac {
+        out.add("ptime", Some(PTIME.to_owned()));
+    }
     out.finish(kind, direction, rtcp_mux, plan)
 }
 
@@ -171,6 +176,9 @@ pub(super) fn offered(
         for what in OFFERED_FEEDBACK {
             out.feedback("*", what);
         }
+    }
+    if kind == MediaKind::Audio {
+        out.add("ptime", Some(PTIME.to_owned()));
     }
     out.finish(kind, direction, rtcp_mux, plan)
 }
@@ -248,9 +256,6 @@ impl Lines {
         rtcp_mux: bool,
         plan: &CodecPlan,
     ) -> Media {
-        if kind == MediaKind::Audio {
-            self.add("ptime", Some(PTIME.to_owned()));
-        }
         if rtcp_mux {
             self.add("rtcp-mux", None);
         }

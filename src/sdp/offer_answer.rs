@@ -17,6 +17,7 @@ use std::rc::Rc;
 use heapless::Vec as FixedVec;
 use sdp_types::{Media, Session, Time};
 
+use crate::base::codec::CodecSet;
 use crate::base::sink::SinkView;
 use crate::limits::SDP_MEDIA;
 use crate::sdp::choose::{self, Choice, InUse};
@@ -149,14 +150,7 @@ impl OfferAnswer {
                 .map(|port| (kind, port))
         });
         if open.iter().all(Option::is_none) {
-            let refused = kinds
-                .into_iter()
-                .any(|kind| self.plan.wants(kind) && self.plan.codecs(kind, self.sink).is_empty());
-            return Err(Refusal::NothingUsable(if refused {
-                LineRefusal::SinkRefuses(self.sink.refuses)
-            } else {
-                LineRefusal::NoLocalPort
-            }));
+            return Err(Refusal::NothingUsable(self.nothing_to_offer(local)));
         }
         for (at, media) in self.sent.iter().flat_map(|sent| &sent.medias).enumerate() {
             let live = open
@@ -268,6 +262,20 @@ impl OfferAnswer {
         }
     }
 
+    /// Why there is nothing to offer.
+    fn nothing_to_offer(&self, local: &LocalMedia) -> LineRefusal {
+        let refused = [MediaKind::Audio, MediaKind::Video]
+            .into_iter()
+            .filter(|kind| self.port(*kind, local).is_ok())
+            .map(|kind| self.plan.refused(kind, self.sink))
+            .fold(CodecSet::NONE, CodecSet::union);
+        if refused.is_empty() {
+            LineRefusal::NoLocalPort
+        } else {
+            LineRefusal::SinkRefuses(refused)
+        }
+    }
+
     /// Whether an offer of ours has a kind: the trunk wants it, and the sink some codec of it.
     fn offers(&self, kind: MediaKind) -> bool {
         self.plan.wants(kind) && !self.plan.codecs(kind, self.sink).is_empty()
@@ -333,6 +341,6 @@ impl OfferAnswer {
 fn nothing_usable(negotiated: &Negotiated) -> Refusal {
     let reasons = negotiated.refused.iter().map(|line| line.reason);
     reasons
-        .max_by_key(|reason| reason.weight())
+        .reduce(LineRefusal::more_telling)
         .map_or(Refusal::NoMedia, Refusal::NothingUsable)
 }

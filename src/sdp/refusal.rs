@@ -69,8 +69,20 @@ impl LineRefusal {
         }
     }
 
-    /// How much the reason tells when all lines were refused; the highest is reported.
-    pub(super) const fn weight(self) -> u8 {
+    /// The one of two that tells more when all lines were refused; both together where they are of
+    /// the same kind.
+    pub(super) fn more_telling(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::NoCodec(one), Self::NoCodec(two)) => Self::NoCodec(one.union(two)),
+            (Self::NotNamed(one), Self::NotNamed(two)) => Self::NotNamed(one.union(two)),
+            (Self::SinkRefuses(one), Self::SinkRefuses(two)) => Self::SinkRefuses(one.union(two)),
+            _ if self.weight() > other.weight() => self,
+            _ => other,
+        }
+    }
+
+    /// How much the reason tells.
+    const fn weight(self) -> u8 {
         match self {
             Self::Disabled => 0,
             Self::MediaKind => 1,

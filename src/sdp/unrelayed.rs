@@ -39,7 +39,7 @@ const KNOWN: [(&str, &str); 30] = [
     ("speex", "Speex at another rate than 16 kHz"),
     ("PCMA", "G.711 in an unusual form"),
     ("PCMU", "G.711 in an unusual form"),
-    ("H264", "H.264 in packetization-mode 2"),
+    ("H264", "H.264 in an unusual form"),
     ("H264-SVC", "H.264 SVC"),
     ("H265", "H.265"),
     ("H263", "H.263"),
@@ -80,6 +80,11 @@ impl Unrelayed {
         // Encodings of one name share the bit of the first.
         let at = known.and_then(|(_, name)| KNOWN.iter().position(|(_, other)| other == name));
         self.0 |= at.map_or(Self::OTHER, |at| 1 << at);
+    }
+
+    /// What either has.
+    pub(super) const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// Whether nothing was added.
