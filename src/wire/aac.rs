@@ -261,7 +261,7 @@ mod tests {
             (&[0xf9, 0x46, 0x20, 0], AacError::ObjectType(42), "type 42"),
             // ALS under SBR.
             (
-                &[0x2b, 0x11, 0xfc, 0x80, 0],
+                &[0x2b, 0x11, 0xfc, 0x40, 0],
                 AacError::ObjectType(36),
                 "only AAC-LC",
             ),
