@@ -81,7 +81,7 @@ impl Side {
             silence.set_codec(law, config.send_payload_type);
         }
         self.rtcp_source = None;
-        self.stream.configure(config, clock);
+        self.stream.configure(now, config, clock);
         self.reporter.start(now);
         self.settle_sending(now);
     }
