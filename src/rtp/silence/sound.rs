@@ -2,7 +2,7 @@
 //!
 //! - G.711: zero samples, 20 ms (RFC 3551, section 4.5.14);
 //! - Opus: one CELT frame of 20 ms with the silence flag (RFC 6716, section 4.3), 48 kHz clock;
-//! - Speex: a frame without excitation in either layer, 20 ms (RFC 5574);
+//! - Speex: a frame of zeros, 20 ms (RFC 5574);
 //! - AAC: a raw data block of one or two channels without any coefficient (ISO/IEC 14496-3, 4.4.2),
 //!   packed as RFC 3640 or RFC 6416 say, with as many access units as an AudioMuxElement must have.
 //!
@@ -48,8 +48,9 @@ const MULAW_ZERO: u8 = 0xff;
 /// Fullband CELT of 20 ms in mono, and a range coder's beginning that reads as silence.
 const OPUS: [u8; 3] = [0xf8, 0xff, 0xfe];
 
-/// Submode 0 of both layers, a zero and ones to the end.
-const SPEEX: [u8; 2] = [0x04, 0x3f];
+/// What an encoder makes of zeros at its lowest rate. Submode 0, which is shorter, is no silence:
+/// libspeex puts noise in its place.
+const SPEEX: [u8; 10] = [0x0e, 0x9d, 0x66, 0, 0, 0x12, 0x76, 0xc0, 0, 0];
 
 /// A single channel element without bands, and the end.
 const AAC_MONO: [u8; 4] = [0, 0, 0, 0x07];
