@@ -100,6 +100,15 @@ pub const REORDER_AUDIO_PACKETS: usize = 32;
 /// Packets of a source on probation that are kept until it is accepted or refused.
 pub const PROBATION_PACKETS: usize = 8;
 
+/// Packets of one audio frame that came in fragments; a longer one is dropped and counted.
+pub const AUDIO_FRAGMENTS: usize = 8;
+
+/// Audio frames of one packet, or of one AudioMuxElement; more are dropped and counted.
+pub const AUDIO_UNITS: usize = 64;
+
+/// Bytes of one RTP payload of the silence that we send: 20 ms of G.711.
+pub const SILENCE_BYTES: usize = 160;
+
 /// Telephone events of one call that wait for its owner to take them.
 pub const SESSION_EVENTS: usize = 8;
 
