@@ -1,12 +1,19 @@
 //! H.264 out of RTP: single NAL units, STAP-A and FU-A into whole access units (RFC 6184,
 //! packetization modes 0 and 1).
 //!
-//! An access unit is what shares one RTP timestamp; the marker ends it early. It comes out as
-//! views of the received packets in AVC form, or not at all: a unit with any loss or defect in it
-//! is dropped, and after a loss everything is, up to the next keyframe. Units of the interleaved
-//! mode are not supported.
+//! An access unit is what shares one RTP timestamp. The marker ends it early, and so does the first
+//! slice of another picture. It comes out as views of the received packets in AVC form, or not at
+//! all: a unit with any loss or defect in it is dropped, and after a loss everything is, up to the
+//! next keyframe. So is a unit whose parameter sets are not known. Units of the interleaved mode are
+//! not supported.
 //!
-//! Access unit delimiters and filler are left out. Parameter sets stay in the unit they came in.
+//! Access unit delimiters, filler, and units of scalable and multiview layers are left out. Parameter
+//! sets stay in the unit they came in, supplemental information and ends of sequences too.
+//!
+//! Encoders with intra refresh never send an IDR picture. A recovery point (H.264, section D.2.8)
+//! that is right at once, in a picture whose slices are all intra, is a keyframe like any other. One
+//! that is right only some pictures later is taken for a keyframe when [`REFUSALS`] requests brought
+//! no IDR picture: decoders show that stream's first pictures as far as they are refreshed.
 
 #![cfg_attr(
     not(test),
@@ -32,11 +39,16 @@ use crate::base::frame_log::Segment;
 use crate::base::time::Instant;
 use crate::limits::FRAME_SEGMENTS;
 use crate::rtp::decoder_state::DecoderState;
-use crate::rtp::depack_h264::open_unit::{OpenUnit, Verdict};
+use crate::rtp::depack_h264::open_unit::{OpenUnit, Picture, Verdict};
 use crate::rtp::depack_h264::payload::Fragmented;
 use crate::rtp::parameter_sets::ParameterSets;
+use crate::rtp::picture_end::PictureEnd;
 use crate::rtp::reorder::{Before, InOrder};
 use crate::wire::h264::{FragmentHeader, NalHeader, NalKind, starts_picture};
+use crate::wire::h264_slice::SliceHead;
+
+/// Requests without an IDR picture after which any recovery point is a place to begin.
+pub const REFUSALS: u8 = 3;
 
 /// The pieces of one access unit.
 pub type Segments = Vec<Segment, FRAME_SEGMENTS>;
@@ -46,7 +58,7 @@ pub type Segments = Vec<Segment, FRAME_SEGMENTS>;
 pub struct AccessUnit {
     /// RTP timestamp, 90 kHz.
     pub timestamp: u32,
-    /// Every slice is one of an IDR picture.
+    /// Decoding may begin with it.
     pub keyframe: bool,
     /// Parameter sets to decode it with.
     pub config: Rc<CodecConfig>,
@@ -75,6 +87,10 @@ pub struct H264Counters {
     pub too_large: u64,
     /// Parameter sets that could not be taken.
     pub sets_refused: u64,
+    /// Whole access units among the withheld whose parameter sets are not known.
+    pub without_sets: u64,
+    /// Units of scalable and multiview layers left out.
+    pub extensions: u64,
     /// Packets without payload.
     pub empty: u64,
 }
@@ -88,10 +104,9 @@ pub struct H264Depacketizer {
     fragmented: Option<Fragmented>,
     /// What came before the packets without payload that came last.
     before_empty: Before,
-    /// The timestamp of the unit that a marker ended last.
-    ended: Option<u32>,
-    /// Units go on after a marker, so only a new timestamp ends them.
-    marker_unreliable: bool,
+    end: PictureEnd,
+    /// Requests since the last IDR picture.
+    refusals: u8,
     decoder: DecoderState,
     counters: H264Counters,
 }
@@ -130,7 +145,7 @@ impl H264Depacketizer {
             .as_ref()
             .is_some_and(|unit| unit.timestamp != header.timestamp)
         {
-            self.end_unit(&mut out);
+            self.end_by_timestamp(&mut out);
         }
         let payload = header.payload();
         if payload.is_empty() {
@@ -138,29 +153,45 @@ impl H264Depacketizer {
             self.before_empty = before;
             return;
         }
-        let ended = self.ended;
+        self.end.packet(header.marker);
+        let ended = self.end.has_ended(header.timestamp);
         let unit = self
             .unit
             .get_or_insert_with(|| OpenUnit::new(&arrival, before, ended));
         unit.received = arrival.received;
         if let Some(payload) = arrival.packet.slice(payload) {
-            self.take_payload(&payload);
+            self.take_payload(&payload, &mut out);
         }
-        if header.marker
-            && !self.marker_unreliable
-            && self.unit.as_ref().is_some_and(OpenUnit::has_slices)
-        {
-            self.end_unit(&mut out);
-            self.ended = Some(header.timestamp);
+        if let Some(unit) = &mut self.unit {
+            unit.marked = header.marker;
+        }
+        if header.marker {
+            self.take_marker(header.timestamp, &mut out);
         }
     }
 
     /// Takes the open access unit for whole, if its time has come.
-    pub fn handle_timeout(&mut self, _now: Instant, _out: impl FnMut(AccessUnit, &mut Segments)) {}
+    pub fn handle_timeout(&mut self, now: Instant, mut out: impl FnMut(AccessUnit, &mut Segments)) {
+        if self.poll_timeout().is_some_and(|due| due <= now)
+            && let Some(unit) = &self.unit
+        {
+            self.end.by_quiet(unit.timestamp);
+            self.end_unit(&mut out);
+        }
+    }
 
     /// When to call [`Self::handle_timeout`], if nothing comes until then.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        let unit = self.unit.as_ref()?;
+        let may_be_whole = unit.is_kept() && unit.has_slices() && self.fragmented.is_none();
+        may_be_whole
+            .then(|| self.end.deadline(unit.received, unit.marked))
+            .flatten()
+    }
+
+    /// The sender was asked for a keyframe once more.
+    pub fn keyframe_asked(&mut self) {
+        self.refusals = self.refusals.saturating_add(1);
     }
 
     /// The source changed: drops what is unfinished and waits for a keyframe. Parameter sets stay.
@@ -169,8 +200,8 @@ impl H264Depacketizer {
         self.fragmented = None;
         self.segments.clear();
         self.before_empty = Before::Packet;
-        self.ended = None;
-        self.marker_unreliable = false;
+        self.end = PictureEnd::default();
+        self.refusals = 0;
         self.decoder.lose();
     }
 
@@ -223,22 +254,115 @@ impl H264Depacketizer {
     }
 
     /// A NAL unit begins, given without its header byte.
-    fn begin_nal(&mut self, kind: NalKind, after_header: &[u8]) {
+    fn begin_nal(
+        &mut self,
+        header: NalHeader,
+        after_header: &[u8],
+        out: &mut impl FnMut(AccessUnit, &mut Segments),
+    ) {
+        let kind = header.kind();
+        let is_slice = matches!(kind, NalKind::Slice | NalKind::IdrSlice);
+        let head = is_slice.then(|| SliceHead::parse(after_header)).flatten();
+        let sps = match head {
+            Some(head) => self.sets.sps_of(head.pps),
+            // It is in fragments of hardly a byte.
+            None => self.sets.usual_sps(),
+        };
+        let picture = head.map(|head| Picture::new(header, head, sps));
+        if let Some(unit) = &self.unit
+            && unit.ends_before(kind, picture)
+        {
+            self.split(out);
+        }
         let Some(unit) = &mut self.unit else { return };
         match unit.begin_nal(kind, after_header) {
-            Verdict::Fits if kind == NalKind::Slice && !self.decoder.is_synced() => {
-                // It will be withheld: there is no need to keep it, nor to wait for its end to ask.
-                unit.withhold();
-                self.segments.clear();
-                self.decoder.ask();
-            }
             Verdict::Fits => {}
             Verdict::Incomplete => self.damage(),
             Verdict::RestOfEnded => {
-                self.marker_unreliable = true;
+                self.end.went_on();
                 self.damage();
             }
         }
+        if is_slice {
+            let intra = head.is_some_and(|head| head.intra);
+            self.begin_slice(kind, intra, sps.map(|sps| sps.id), picture);
+        }
+    }
+
+    /// Whether a slice can be decoded is known from its beginning.
+    fn begin_slice(
+        &mut self,
+        kind: NalKind,
+        intra: bool,
+        sps: Option<u8>,
+        picture: Option<Picture>,
+    ) {
+        let Some(unit) = &mut self.unit else { return };
+        if unit.marked && unit.picture.is_some() {
+            // The unit goes on after a marker.
+            self.end.marker_within();
+        }
+        let may_begin = kind == NalKind::IdrSlice || unit.may_recover(intra, self.refusals);
+        let is_first = unit.note_slice(kind, intra, picture);
+        if !unit.is_kept() {
+            return;
+        }
+        if !may_begin && !self.decoder.is_synced() {
+            // It will be withheld: there is no need to keep it, nor to wait for its end to ask.
+            unit.withhold();
+            self.segments.clear();
+            return self.decoder.ask();
+        }
+        if is_first {
+            unit.config = sps.and_then(|sps| self.sets.config(may_begin, sps));
+        }
+        if sps.is_none() || unit.config.is_none() {
+            count(&mut self.counters.without_sets);
+            unit.withhold();
+            self.segments.clear();
+            self.decoder.lose();
+        }
+    }
+
+    fn take_marker(&mut self, timestamp: u32, out: &mut impl FnMut(AccessUnit, &mut Segments)) {
+        let Some(unit) = &mut self.unit else { return };
+        if self.fragmented.is_some() {
+            return self.end.marker_within();
+        }
+        if !unit.has_slices() {
+            unit.early_marker = true;
+        } else if self.end.is_at_marker(unit.early_marker) {
+            self.end.by_marker(timestamp);
+            self.end_unit(out);
+        }
+    }
+
+    fn end_by_timestamp(&mut self, out: &mut impl FnMut(AccessUnit, &mut Segments)) {
+        if let Some(unit) = &self.unit
+            && unit.has_slices()
+            && !unit.is_damaged()
+        {
+            self.end.by_timestamp(unit.marked);
+        }
+        self.end_unit(out);
+    }
+
+    /// Ends the open unit before what came after its last slice, with which another one begins.
+    fn split(&mut self, out: &mut impl FnMut(AccessUnit, &mut Segments)) {
+        let Some(unit) = &self.unit else { return };
+        let next = unit.successor();
+        let mut rest = Segments::new();
+        while self.segments.len() > unit.slices_end
+            && let Some(segment) = self.segments.pop()
+        {
+            // No more than there were.
+            let _ = rest.push(segment);
+        }
+        self.end_by_timestamp(out);
+        while let Some(segment) = rest.pop() {
+            let _ = self.segments.push(segment);
+        }
+        self.unit = Some(next);
     }
 
     fn keep(&mut self, segment: Segment) {
@@ -257,29 +381,32 @@ impl H264Depacketizer {
         if unit.is_damaged() {
             count(&mut self.counters.damaged);
         } else if unit.has_slices() {
-            let keyframe = unit.is_keyframe();
-            let config = if keyframe || self.decoder.is_synced() {
-                self.sets.config(keyframe)
-            } else {
-                None
-            };
-            if let Some(config) = config {
-                self.decoder.advance(keyframe);
-                count(&mut self.counters.frames);
-                if keyframe {
-                    count(&mut self.counters.keyframes);
+            let keyframe = unit.is_keyframe(self.refusals);
+            let decodable = unit.is_kept() && (keyframe || self.decoder.is_synced());
+            let is_idr = unit.is_idr();
+            match unit.config {
+                Some(config) if decodable => {
+                    if is_idr {
+                        self.refusals = 0;
+                    }
+                    self.decoder.advance(keyframe);
+                    count(&mut self.counters.frames);
+                    if keyframe {
+                        count(&mut self.counters.keyframes);
+                    }
+                    let unit = AccessUnit {
+                        timestamp: unit.timestamp,
+                        keyframe,
+                        config,
+                        first_received: unit.first_received,
+                        received: unit.received,
+                    };
+                    out(unit, &mut self.segments);
                 }
-                let unit = AccessUnit {
-                    timestamp: unit.timestamp,
-                    keyframe,
-                    config,
-                    first_received: unit.first_received,
-                    received: unit.received,
-                };
-                out(unit, &mut self.segments);
-            } else {
-                count(&mut self.counters.withheld);
-                self.decoder.ask();
+                _ => {
+                    count(&mut self.counters.withheld);
+                    self.decoder.ask();
+                }
             }
         }
         self.segments.clear();
@@ -332,8 +459,8 @@ mod tests {
         0x00, 0x40, 0x00, 0x00, 0x0f, 0x03, 0xc5, 0x8b, 0x92,
     ];
     const PPS: &[u8] = &[0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc0];
-    const IDR: &[u8] = &[0x65, 0x88, 1, 2, 3];
-    const IDR_REST: &[u8] = &[0x65, 0x48, 4, 5];
+    const IDR: &[u8] = &[0x65, 0x88, 0x81, 2, 3];
+    const IDR_REST: &[u8] = &[0x65, 0x42, 0x31, 4, 5];
     const SLICE: &[u8] = &[0x41, 0x9a, 6, 7];
     const SLICE_REST: &[u8] = &[0x41, 0x5a, 8, 9];
     const SEI: &[u8] = &[0x06, 5, 1, 0xaa, 0x80];
@@ -347,6 +474,20 @@ mod tests {
     }
 
     type Vec<T> = std::vec::Vec<T>;
+
+    impl Out {
+        fn new(unit: AccessUnit, segments: &Segments) -> Self {
+            let bytes = segments
+                .iter()
+                .flat_map(|s| [s.prefix(), s.payload()].concat());
+            Self {
+                timestamp: unit.timestamp,
+                keyframe: unit.keyframe,
+                bytes: bytes.collect(),
+                config: unit.config,
+            }
+        }
+    }
 
     struct Rig {
         pool: PacketPool,
@@ -396,17 +537,18 @@ mod tests {
             let mut out = Vec::new();
             self.depacketizer
                 .push(InOrder { arrival, before }, |unit, segments| {
-                    let bytes = segments
-                        .iter()
-                        .flat_map(|s| [s.prefix(), s.payload()].concat())
-                        .collect();
-                    out.push(Out {
-                        timestamp: unit.timestamp,
-                        keyframe: unit.keyframe,
-                        bytes,
-                        config: unit.config,
-                    });
+                    out.push(Out::new(unit, segments));
                 });
+            out
+        }
+
+        /// Nothing comes for a while.
+        fn pause(&mut self) -> Vec<Out> {
+            let mut out = Vec::new();
+            let now = self.depacketizer.poll_timeout().unwrap_or_default();
+            self.depacketizer.handle_timeout(now, |unit, segments| {
+                out.push(Out::new(unit, segments));
+            });
             out
         }
 
@@ -485,8 +627,8 @@ mod tests {
 
     #[test]
     fn fragments_are_put_together_at_any_size() {
-        let nal: Vec<u8> = [0x65, 0x88].into_iter().chain(3..200).collect();
-        for size in [1, 2, 7, 100, 197, 198] {
+        let nal: Vec<u8> = [0x65, 0x88, 0x80].into_iter().chain(3..200).collect();
+        for size in [1, 2, 7, 100, 198] {
             let mut rig = Rig::new();
             rig.push(1, false, &stap(&[SPS, PPS]));
             let fragments = fragments(&nal, size);
@@ -533,7 +675,8 @@ mod tests {
         let mut rig = Rig::new();
         let sprop = [SPS, PPS].map(|set| ParameterSet::from_slice(set).unwrap());
         rig.depacketizer.take_sprop(&sprop);
-        assert_eq!(rig.push(1, true, IDR).len(), 1);
+        rig.push(1, false, IDR);
+        assert_eq!(rig.push(1, true, IDR_REST).len(), 1);
     }
 
     #[test]
@@ -541,10 +684,15 @@ mod tests {
         let mut rig = Rig::new();
         assert!(rig.push(1, true, SPS).is_empty());
         assert!(rig.push(1, true, PPS).is_empty());
-        let out = rig.push(1, true, IDR);
-        assert_eq!(out[0].bytes, avc(&[SPS, PPS, IDR]));
-        rig.push(2, true, SPS);
-        assert_eq!(rig.push(3, true, IDR)[0].bytes, avc(&[IDR]));
+        assert!(
+            rig.push(1, true, IDR).is_empty(),
+            "its markers are in doubt"
+        );
+        rig.push(1, true, IDR_REST);
+        let out = rig.push(2, true, SPS);
+        assert_eq!(out[0].bytes, avc(&[SPS, PPS, IDR, IDR_REST]));
+        rig.push(3, true, IDR);
+        assert_eq!(rig.push(4, true, SLICE)[0].bytes, avc(&[IDR]));
     }
 
     #[test]
@@ -596,7 +744,7 @@ mod tests {
             rig.push(200, false, beginning);
             assert_eq!(rig.push(200, true, IDR).len(), 1);
         }
-        for beginning in [PPS, SEI, IDR, &fragments(IDR, 9)[0]] {
+        for beginning in [PPS, SEI, IDR, &fragments(IDR, 2)[0]] {
             let mut rig = Rig::synced();
             rig.lose();
             rig.push(199, false, &[]);
@@ -616,7 +764,8 @@ mod tests {
                 assert!(rig.depacketizer.can_begin_with(IDR));
                 assert!(!rig.depacketizer.can_begin_with(IDR_REST));
                 rig.push(1, false, beginning);
-                assert_eq!(rig.push(1, true, slice).len(), frames);
+                rig.push(1, false, slice);
+                assert_eq!(rig.push(1, true, IDR_REST).len(), frames);
             }
         }
     }
@@ -779,7 +928,7 @@ mod tests {
     #[test]
     fn truncated_and_mutated_payloads_never_panic_and_lose_no_buffer() {
         let mut rng = Rng::from_number(4);
-        let nal: Vec<u8> = [0x65, 0x88].into_iter().chain(0..60).collect();
+        let nal: Vec<u8> = [0x65, 0x88, 0x80].into_iter().chain(0..60).collect();
         let mut payloads = vec![
             SPS.to_vec(),
             PPS.to_vec(),

@@ -297,7 +297,7 @@ impl Vp8Depacketizer {
         let timestamp = frame.timestamp;
         // Of a frame that is too short more is to come.
         let too_short = self.frame.as_ref().is_some_and(|it| self.is_too_short(it));
-        if self.end.is_at_marker() && !too_short {
+        if self.end.may_be_at_marker() && !too_short {
             self.end.by_marker(timestamp);
             self.end_frame(out);
         }

@@ -233,6 +233,7 @@ pub fn sound_format(body: &[u8]) -> Option<u8> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::base::codec::ParameterSet;
     use crate::base::rng::Rng;
 
     /// 320x240, Constrained Baseline 1.3, from x264.
@@ -249,9 +250,9 @@ pub(crate) mod tests {
 
     pub(crate) fn config(sps: &[u8]) -> H264Config {
         let mut pps = heapless::Vec::new();
-        pps.push(heapless::Vec::from_slice(&PPS).unwrap()).unwrap();
+        pps.push(ParameterSet::from_slice(&PPS).unwrap()).unwrap();
         H264Config {
-            sps: heapless::Vec::from_slice(sps).unwrap(),
+            sps: ParameterSet::from_slice(sps).unwrap(),
             pps,
             width: 320,
             height: 240,
@@ -299,7 +300,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_longest_sequence_header_fits_its_limit() {
-        let full = heapless::Vec::from_slice(&[0x67; PARAMETER_SET_BYTES]).unwrap();
+        let full = ParameterSet::from_slice(&[0x67; PARAMETER_SET_BYTES]).unwrap();
         let mut pps = heapless::Vec::new();
         while pps.push(full.clone()).is_ok() {}
         let config = H264Config {
