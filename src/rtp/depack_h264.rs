@@ -331,6 +331,7 @@ impl H264Depacketizer {
         }
         if !unit.has_slices() {
             unit.early_marker = true;
+            self.end.marker_early();
         } else if self.end.is_at_marker(unit.early_marker) {
             self.end.by_marker(timestamp);
             self.end_unit(out);
@@ -925,6 +926,416 @@ mod tests {
         assert_eq!(rig.push(300, true, IDR).len(), 1);
     }
 
+    /// Whether frames come from a rig that the calls before left synced.
+    fn is_synced(rig: &mut Rig, timestamp: u32) -> bool {
+        rig.push(timestamp, true, SLICE).len() == 1
+    }
+
+    #[test]
+    fn a_marker_on_every_packet_ends_no_picture_before_its_end() {
+        let mut rig = Rig::new();
+        let sprop = [SPS, PPS].map(|set| ParameterSet::from_slice(set).unwrap());
+        rig.depacketizer.take_sprop(&sprop);
+        assert!(rig.push(1, true, IDR).is_empty());
+        assert!(rig.push(1, true, IDR_REST).is_empty());
+        assert_eq!(rig.push(2, true, SLICE)[0].bytes, avc(&[IDR, IDR_REST]));
+        rig.push(2, true, SLICE_REST);
+        assert_eq!(rig.push(3, true, SLICE)[0].bytes, avc(&[SLICE, SLICE_REST]));
+        assert_eq!(rig.pause()[0].bytes, avc(&[SLICE]), "the last one");
+        assert!(!rig.wants_keyframe());
+        // Within a fragmented slice.
+        let nal: Vec<u8> = [0x41, 0x9a].into_iter().chain(1..30).collect();
+        let mut rig = Rig::synced();
+        for fragment in fragments(&nal, 10) {
+            assert!(rig.push(2, true, &fragment).is_empty());
+        }
+        assert_eq!(rig.push(3, true, SLICE)[0].bytes, avc(&[&nal]));
+    }
+
+    #[test]
+    fn pictures_of_one_packet_with_markers_wait_for_one_another_only_once() {
+        let mut rig = Rig::new();
+        assert!(rig.push(1, true, &stap(&[SPS, PPS, IDR])).is_empty());
+        assert_eq!(rig.push(2, true, SLICE).len(), 2);
+        assert_eq!(rig.push(3, true, SLICE).len(), 1);
+    }
+
+    #[test]
+    fn the_last_picture_of_a_sender_without_markers_is_not_held_for_long() {
+        let mut rig = Rig::synced();
+        rig.depacketizer.restart();
+        rig.push(2, false, IDR);
+        assert!(rig.pause().is_empty(), "its marker may be lost");
+        rig.push(3, false, SLICE);
+        rig.push(3, false, SLICE_REST);
+        let due = rig.depacketizer.poll_timeout().unwrap();
+        assert_eq!(due, Instant::from_millis(7 + 120));
+        assert_eq!(rig.pause()[0].bytes, avc(&[SLICE, SLICE_REST]));
+        // Never one of which a part is known to be missing.
+        for fragment in &fragments(&[0x41, 0x9a, 1, 2, 3, 4], 2)[..2] {
+            rig.push(4, false, fragment);
+        }
+        assert_eq!(rig.depacketizer.poll_timeout(), None);
+        assert!(rig.push(5, false, SLICE).is_empty());
+        assert_eq!(rig.depacketizer.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_picture_that_goes_on_after_its_quiet_time_is_the_last_ended_that_way() {
+        let mut rig = Rig::synced();
+        rig.depacketizer.restart();
+        rig.push(2, false, IDR);
+        rig.push(3, false, SLICE);
+        assert_eq!(rig.pause().len(), 1);
+        rig.push(3, false, SLICE_REST);
+        assert!(rig.wants_keyframe());
+        rig.push(4, false, IDR);
+        assert_eq!(rig.depacketizer.poll_timeout(), None);
+        assert_eq!(rig.push(5, false, SLICE).len(), 1);
+    }
+
+    #[test]
+    fn sets_between_slices_and_in_any_packet_are_taken_where_they_are() {
+        let mut rig = Rig::new();
+        rig.push(1, false, SPS);
+        rig.push(1, false, &stap(&[DELIMITER, PPS, IDR]));
+        rig.push(1, false, PPS);
+        rig.push(1, false, &stap(&[SPS, PPS, SEI]));
+        let out = rig.push(1, true, IDR_REST);
+        let whole = avc(&[SPS, PPS, IDR, PPS, SPS, PPS, SEI, IDR_REST]);
+        assert_eq!(out[0].bytes, whole);
+    }
+
+    #[test]
+    fn slices_of_one_picture_come_in_packets_of_every_form() {
+        let nal: Vec<u8> = [0x65, 0x42, 0x31].into_iter().chain(1..50).collect();
+        let mut rig = Rig::synced();
+        rig.push(2, false, &stap(&[SPS, PPS, IDR]));
+        for fragment in fragments(&nal, 20) {
+            rig.push(2, false, &fragment);
+        }
+        rig.push(2, false, IDR_REST);
+        for fragment in fragments(&nal, 30) {
+            rig.push(2, false, &fragment);
+        }
+        let out = rig.push(2, true, &stap(&[IDR_REST, IDR_REST]));
+        let whole = avc(&[SPS, PPS, IDR, &nal, IDR_REST, &nal, IDR_REST, IDR_REST]);
+        assert_eq!(out[0].bytes, whole);
+        assert!(out[0].keyframe);
+    }
+
+    #[test]
+    fn delimiters_filler_and_layers_are_left_out_and_the_rest_is_kept() {
+        let end_of_sequence: &[u8] = &[0x0a];
+        let filler: &[u8] = &[0x0c, 0xff, 0x80];
+        let prefix: &[u8] = &[0x6e, 0x40, 0x80, 0x07];
+        let subset: &[u8] = &[0x6f, 0x53, 0x00, 0x1f];
+        let extension: &[u8] = &[0x74, 0x40, 0x80, 0x07, 1, 2];
+        let depth: &[u8] = &[0x75, 0x40, 0x80, 0x07, 1, 2];
+        let mut rig = Rig::synced();
+        for nal in [DELIMITER, filler, SPS, subset, PPS, SEI, prefix, IDR] {
+            rig.push(2, false, nal);
+        }
+        for fragment in fragments(extension, 2) {
+            rig.push(2, false, &fragment);
+        }
+        rig.push(2, false, depth);
+        let out = rig.push(2, true, end_of_sequence);
+        assert_eq!(out[0].bytes, avc(&[SPS, PPS, SEI, IDR, end_of_sequence]));
+        assert_eq!(rig.counters().extensions, 4);
+    }
+
+    #[test]
+    fn partitions_of_slices_stay_with_them() {
+        let parts: [&[u8]; 3] = [&[0x42, 0x9a, 6, 7], &[0x43, 0xa0, 1], &[0x44, 0xa0, 2]];
+        let mut rig = Rig::synced();
+        for part in &parts[..2] {
+            rig.push(2, false, part);
+        }
+        assert_eq!(rig.push(2, true, parts[2])[0].bytes, avc(&parts));
+        // Its end without its beginning.
+        rig.lose();
+        assert!(rig.push(3, true, parts[2]).is_empty());
+        assert!(rig.wants_keyframe());
+    }
+
+    #[test]
+    fn a_timestamp_that_stands_still_holds_several_pictures() {
+        // Picture numbers 1 to 3: 4 bits after the first 10.
+        let pictures: [&[u8]; 3] = [
+            &[0x41, 0x9a, 0x20],
+            &[0x41, 0x9a, 0x40],
+            &[0x01, 0x9a, 0x60],
+        ];
+        let mut rig = Rig::synced();
+        assert!(rig.push(2, false, pictures[0]).is_empty());
+        rig.push(2, false, SLICE_REST);
+        rig.push(2, false, SEI);
+        let out = rig.push(2, false, pictures[1]);
+        assert_eq!(out[0].bytes, avc(&[pictures[0], SLICE_REST]));
+        let out = rig.push(2, false, &stap(&[DELIMITER, pictures[2], SPS, PPS, IDR]));
+        assert_eq!(out[0].bytes, avc(&[SEI, pictures[1]]));
+        assert_eq!(out[1].bytes, avc(&[pictures[2]]));
+        let out = rig.push(2, true, IDR_REST);
+        assert_eq!(out[0].bytes, avc(&[SPS, PPS, IDR, IDR_REST]));
+        assert_eq!((out[0].keyframe, out[0].timestamp), (true, 2));
+    }
+
+    #[test]
+    fn byte_streams_in_one_packet_are_split_with_or_without_a_first_start_code() {
+        for first in [&[][..], &[0, 0, 1], &[0, 0, 0, 1]] {
+            let mut rig = Rig::new();
+            let bytes = [
+                first,
+                SPS,
+                &[0, 0, 0, 1],
+                PPS,
+                &[0, 0, 1],
+                SEI,
+                &[0, 0, 1],
+                IDR,
+            ]
+            .concat();
+            rig.push(1, false, &bytes);
+            let out = rig.push(1, true, &[first, IDR_REST, &[0, 0, 1], IDR_REST].concat());
+            assert_eq!(out[0].bytes, avc(&[SPS, PPS, SEI, IDR, IDR_REST, IDR_REST]));
+        }
+    }
+
+    #[test]
+    fn a_picture_whose_sets_are_not_known_is_withheld_and_a_keyframe_wanted() {
+        // Of the picture parameter set 1.
+        let other_idr: &[u8] = &[0x65, 0x88, 0x50, 1];
+        let other_slice: &[u8] = &[0x41, 0x9a & 0xfc | 1, 0x20];
+        let other_set: &[u8] = &[0x68, 0x5b, 0xe3, 0xcb, 0x22, 0xc0];
+        for picture in [other_idr, other_slice] {
+            let mut rig = Rig::synced();
+            assert!(rig.push(2, true, picture).is_empty());
+            assert!(rig.wants_keyframe());
+            assert!(!is_synced(&mut rig, 3));
+            assert_eq!(rig.counters().without_sets, 1);
+            rig.push(4, false, other_set);
+            assert_eq!(rig.push(4, true, other_idr).len(), 1);
+            assert_eq!(rig.push(5, true, other_slice).len(), 1);
+        }
+        // What SDP said serves as well.
+        let mut rig = Rig::synced();
+        let sprop = [ParameterSet::from_slice(other_set).unwrap()];
+        rig.depacketizer.take_sprop(&sprop);
+        assert_eq!(rig.push(2, true, other_idr).len(), 1);
+    }
+
+    #[test]
+    fn sets_that_come_on_their_own_change_the_next_keyframe_and_nothing_before() {
+        let mut rig = Rig::synced();
+        let before = rig.push(2, true, SLICE).remove(0).config;
+        rig.push(3, false, OTHER_SPS);
+        rig.push(3, true, PPS);
+        let meanwhile = rig.push(4, true, SLICE).remove(0).config;
+        assert!(Rc::ptr_eq(&before, &meanwhile));
+        let key = rig.push(5, true, IDR).remove(0);
+        assert!(!Rc::ptr_eq(&before, &key.config));
+        let CodecConfig::H264(config) = &*key.config else {
+            panic!()
+        };
+        assert_eq!((config.width, config.height), (572, 468));
+        assert_eq!(config.sps, OTHER_SPS);
+    }
+
+    /// A NAL unit of a head and bits.
+    fn escaped(head: &[u8], bits: &str) -> Vec<u8> {
+        let mut nal = head.to_vec();
+        for byte in bits.as_bytes().chunks(8) {
+            let text = format!("{:0<8}", str::from_utf8(byte).unwrap());
+            let byte = u8::from_str_radix(&text, 2).unwrap();
+            if byte <= 3 && nal.ends_with(&[0, 0]) {
+                nal.push(3);
+            }
+            nal.push(byte);
+        }
+        nal
+    }
+
+    #[test]
+    fn long_sets_are_taken() {
+        let mut rig = Rig::new();
+        // Main profile, 16 by 16 pixels, with the buffer model's numbers 32 times.
+        let one = "1";
+        let number = format!("{}1{}", "0".repeat(24), "10".repeat(12));
+        let model = format!("{}{}{}", number, number, one).repeat(32);
+        let bits = [
+            // Identifier, number and order of pictures, references, size, frames only, no cropping.
+            "1",
+            "1",
+            "1",
+            "1",
+            "1",
+            "0",
+            "1",
+            "1",
+            "1",
+            "1",
+            "0",
+            // Usability information: none but the model, which has 32 entries and two scales.
+            "1",
+            "0000",
+            "0",
+            "1",
+            "00000100000",
+            "00000000",
+            &model,
+            "11111111111111111111",
+            "0",
+            "0",
+            "0",
+            "0",
+            "1",
+        ];
+        let sps = escaped(&[0x67, 77, 0, 31], &bits.concat());
+        assert!(sps.len() > 256, "{}", sps.len());
+        for fragment in fragments(&sps, 200) {
+            rig.push(1, false, &fragment);
+        }
+        rig.push(1, false, PPS);
+        let out = rig.push(1, true, IDR);
+        let CodecConfig::H264(config) = &*out[0].config else {
+            panic!()
+        };
+        assert_eq!(config.sps, &sps[..]);
+    }
+
+    #[test]
+    fn a_fragment_that_is_first_and_last_is_illegal() {
+        let mut rig = Rig::synced();
+        rig.push(2, true, &[0x5c, 0xc1, 0x9a, 6, 7]);
+        assert!(rig.wants_keyframe());
+        assert_eq!(rig.counters().malformed, 1);
+        assert!(!is_synced(&mut rig, 3));
+    }
+
+    #[test]
+    fn forms_of_the_interleaved_mode_are_dropped_and_counted() {
+        for form in [25, 26, 27, 29] {
+            let mut rig = Rig::synced();
+            rig.push(2, true, &[0x60 | form, 0, 0, 0, 4, 0x41, 0x9a, 6, 7]);
+            assert!(rig.wants_keyframe());
+            assert_eq!(rig.counters().unsupported, 1);
+            assert!(!is_synced(&mut rig, 3));
+        }
+    }
+
+    /// Recovery points after 0 and after 30 pictures.
+    const AT_ONCE: &[u8] = &[0x06, 6, 1, 0xc4, 0x80];
+    const GRADUAL: &[u8] = &[0x06, 6, 2, 0x0f, 0xc4, 0x80];
+    /// A first slice of type I, number 0, in a picture that is no IDR picture.
+    const INTRA: &[u8] = &[0x41, 0x88, 0x81, 2, 3];
+
+    #[test]
+    fn a_recovery_point_that_is_right_at_once_is_a_keyframe() {
+        let mut rig = Rig::new();
+        rig.push(1, false, &stap(&[SPS, PPS, AT_ONCE]));
+        let out = rig.push(1, true, INTRA);
+        assert!(out[0].keyframe);
+        assert_eq!(out[0].bytes, avc(&[SPS, PPS, AT_ONCE, INTRA]));
+        assert!(is_synced(&mut rig, 2));
+        // Without the message, and with a slice that depends on others.
+        for slices in [
+            &[INTRA][..],
+            &[AT_ONCE, SLICE],
+            &[AT_ONCE, INTRA, SLICE_REST],
+        ] {
+            let mut rig = Rig::new();
+            rig.push(1, false, &stap(&[SPS, PPS]));
+            for slice in slices {
+                rig.push(1, false, slice);
+            }
+            assert!(rig.push(2, true, SLICE).is_empty());
+            assert!(rig.wants_keyframe());
+        }
+    }
+
+    #[test]
+    fn a_gradual_recovery_point_is_a_beginning_only_for_who_sends_no_idr_picture() {
+        let mut rig = Rig::new();
+        rig.push(1, false, &stap(&[SPS, PPS]));
+        for at in 2..2 + u32::from(REFUSALS) {
+            rig.push(at, false, GRADUAL);
+            assert!(rig.push(at, true, SLICE).is_empty());
+            rig.depacketizer.keyframe_asked();
+        }
+        assert!(rig.push(8, true, SLICE).is_empty());
+        rig.push(9, false, GRADUAL);
+        let out = rig.push(9, true, SLICE);
+        assert!(out[0].keyframe);
+        assert!(!rig.push(10, true, SLICE)[0].keyframe);
+        rig.push(11, false, GRADUAL);
+        assert!(
+            rig.push(11, true, SLICE)[0].keyframe,
+            "for readers that come later"
+        );
+        assert!(rig.push(12, true, IDR)[0].keyframe);
+        rig.push(13, false, GRADUAL);
+        assert!(!rig.push(13, true, SLICE)[0].keyframe);
+    }
+
+    /// Pictures of every form under loss: each that comes out is whole and nothing it needs is
+    /// missing.
+    #[test]
+    fn under_any_loss_only_whole_pictures_come_out() {
+        for seed in 0..60_u64 {
+            let mut rng = Rng::from_number(seed);
+            let mut rig = Rig::new();
+            let mut sent: Vec<Vec<u8>> = Vec::new();
+            let mut shown: Vec<usize> = Vec::new();
+            let markers = seed % 3;
+            for at in 0..400_usize {
+                let again = at % 5 == 0 && rig.depacketizer.waits_for_keyframe();
+                let key = at % 60 == 0 || again;
+                let header = if key { 0x65 } else { 0x41 };
+                let mut slices: Vec<Vec<u8>> = Vec::new();
+                for slice in 0..1 + rng.below(4) {
+                    let head = if slice == 0 {
+                        [0x88, 0x80]
+                    } else {
+                        [0x42, 0x20]
+                    };
+                    let mut nal = [&[header][..], &head].concat();
+                    nal.extend((0..rng.below(60)).map(|_| rng.u32() as u8 | 0x10));
+                    nal.extend((at as u32).to_be_bytes().map(|byte| byte | 0x80));
+                    slices.push(nal);
+                }
+                let mut nals: Vec<&[u8]> = if key { vec![SPS, PPS] } else { vec![] };
+                nals.extend(slices.iter().map(|slice| &slice[..]));
+                let mut payloads: Vec<Vec<u8>> = Vec::new();
+                for nal in &nals {
+                    match rng.below(3) {
+                        0 if nal.len() > 20 => payloads.extend(fragments(nal, 15)),
+                        1 => payloads.push(stap(&[nal])),
+                        _ => payloads.push(nal.to_vec()),
+                    }
+                }
+                sent.push(avc(&nals));
+                let last = payloads.len() - 1;
+                for (number, payload) in payloads.iter().enumerate() {
+                    if rng.below(100) < 3 {
+                        rig.lose();
+                        continue;
+                    }
+                    let marker = markers == 0 && number == last || markers == 1;
+                    for out in rig.push(at as u32, marker, payload) {
+                        let picture = out.timestamp as usize;
+                        assert_eq!(out.bytes, sent[picture], "seed {seed}, picture {picture}");
+                        let follows = shown.last().is_some_and(|last| last + 1 == picture);
+                        assert!(out.keyframe || follows, "seed {seed}, picture {picture}");
+                        shown.push(picture);
+                    }
+                }
+                assert!(rig.depacketizer.held() <= 40);
+            }
+            assert!(shown.len() > 100, "seed {seed}: {}", shown.len());
+        }
+    }
+
     #[test]
     fn truncated_and_mutated_payloads_never_panic_and_lose_no_buffer() {
         let mut rng = Rng::from_number(4);
@@ -937,6 +1348,8 @@ mod tests {
         ];
         payloads.extend(fragments(&nal, 20));
         payloads.push([&[0, 0, 0, 1], SPS, &[0, 0, 1], IDR].concat());
+        payloads.push(stap(&[GRADUAL, AT_ONCE, INTRA, SLICE, SLICE_REST]));
+        payloads.push(vec![0x6e, 0x40, 0x80, 0x07]);
         let mut rig = Rig::new();
         for round in 0..400_u32 {
             for payload in &payloads {
@@ -950,6 +1363,10 @@ mod tests {
                         rig.lose();
                     }
                     rig.push(round / 3, rng.below(4) == 0, &bytes[..length]);
+                    if rng.below(50) == 0 {
+                        rig.pause();
+                        rig.depacketizer.keyframe_asked();
+                    }
                 }
             }
         }

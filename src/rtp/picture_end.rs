@@ -31,6 +31,9 @@ pub(super) struct PictureEnd {
     markers: Markers,
     /// A packet without marker came: not every packet has one.
     unmarked: bool,
+    /// A marker came before anything of its picture, and none was missing anywhere yet: where
+    /// such a sender's pictures end proves nothing.
+    early: bool,
     /// A picture ended where it had its marker.
     proven: bool,
     /// A picture went on after a quiet time.
@@ -84,13 +87,21 @@ impl PictureEnd {
         });
     }
 
+    /// A marker came before anything of its picture.
+    pub fn marker_early(&mut self) {
+        if !self.unmarked {
+            self.early = true;
+            self.proven = false;
+        }
+    }
+
     /// A new timestamp ended a picture whose last packet had a marker or not.
     pub fn by_timestamp(&mut self, marked: bool) {
         match (self.markers, marked) {
             (Markers::Everywhere, _) => {}
             (_, true) => {
                 self.markers = Markers::End;
-                self.proven = true;
+                self.proven |= self.unmarked || !self.early;
             }
             (Markers::Unknown, false) => self.markers = Markers::Absent,
             (Markers::Absent | Markers::End, false) => {}
