@@ -22,13 +22,16 @@ pub const LOG_SEGMENTS: usize = 576;
 pub const FRAME_SEGMENTS: usize = 448;
 
 /// Bytes of one stored sequence or picture parameter set.
-pub const PARAMETER_SET_BYTES: usize = 256;
+pub const PARAMETER_SET_BYTES: usize = 1_024;
+
+/// Sequence parameter sets kept for one stream.
+pub const SEQUENCE_PARAMETER_SETS: usize = 4;
 
 /// Bytes of an AudioSpecificConfig: those in use have 2 to 7, with a program config element more.
 pub const AAC_CONFIG_BYTES: usize = 64;
 
 /// Picture parameter sets kept for one stream.
-pub const PICTURE_PARAMETER_SETS: usize = 4;
+pub const PICTURE_PARAMETER_SETS: usize = 16;
 
 // SIP
 

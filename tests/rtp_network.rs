@@ -61,8 +61,10 @@ fn a_sender_without_markers_loses_no_frame_either() {
         let mut sender = VideoSender::new(form, 1);
         sender.markers = false;
         film(&mut world, &mut sender, 100, 40);
-        // Only the next picture tells that one is whole.
-        assert_eq!(shown(&world, &sender), (0..99).collect::<Vec<_>>());
+        // Only the next picture tells that one is whole, and of the last one a quiet time.
+        assert_eq!(shown(&world, &sender), (0..100).collect::<Vec<_>>());
+        let last = world.video().last().map(|out| out.at.since(out.received));
+        assert_eq!(last, Some(Duration::from_millis(120)));
         world.assert_no_buffer_is_lost();
     }
 }

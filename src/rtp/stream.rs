@@ -341,6 +341,13 @@ impl Stream {
         }
     }
 
+    /// The sender was asked for a keyframe once more.
+    pub fn keyframe_asked(&mut self) {
+        if let Media::H264(depacketizer) = &mut self.media {
+            depacketizer.keyframe_asked();
+        }
+    }
+
     /// Whether a keyframe has come since the last call.
     pub fn take_keyframe_came(&mut self) -> bool {
         core::mem::take(&mut self.keyframe_came)

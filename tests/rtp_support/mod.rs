@@ -94,7 +94,9 @@ impl VideoSender {
                 600
             };
             let length = 40 + self.rng.below(room) as usize;
-            let mut nal = vec![header, if at == 0 { 0x88 } else { 0x48 }];
+            // First macroblock 0 or 1, an intra slice, picture parameter set 0.
+            let mut nal = vec![header];
+            nal.extend(if at == 0 { [0x88, 0x80] } else { [0x42, 0x20] });
             nal.extend((0..length).map(|_| self.rng.below(255) as u8 + 1));
             nals.push(nal);
         }
