@@ -31,7 +31,7 @@ const REORDER: [u32; 3] = [0, 10, 50];
 /// In milliseconds.
 const JITTER: [u32; 4] = [0, 20, 60, 120];
 const VIDEO: [Video; 2] = [Video::H264, Video::Vp8];
-const AUDIO: [Audio; 3] = [Audio::G711, Audio::Opus, Audio::Aac];
+const AUDIO: [Audio; 2] = [Audio::G711, Audio::Opus];
 
 /// Milliseconds that 99 of 100 pictures may be from the voice.
 const SKEW: i64 = 20;
