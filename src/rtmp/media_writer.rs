@@ -9,7 +9,9 @@
 //!
 //! No video is sent before a keyframe. Where video is expected, audio waits for the first keyframe
 //! up to [`START_WAIT`] and then goes first. Metadata names the tracks seen and is sent again when
-//! they change; an AVC sequence header stands before the first keyframe and every new configuration.
+//! they change; a sequence header stands before the first frame and every new configuration of a
+//! codec that has one. Frames of a codec that the peer does not take are passed over, and the track
+//! is left out of the stream: neither its metadata nor its start wait for it.
 
 #![cfg_attr(
     not(test),
@@ -30,7 +32,7 @@ use core::time::Duration;
 
 use heapless::Vec;
 
-use crate::base::codec::Track;
+use crate::base::codec::{Codec, CodecSet, Track};
 use crate::base::counter::count;
 use crate::base::frame_log::FrameLog;
 use crate::base::time::Instant;
@@ -39,6 +41,7 @@ use crate::rtmp::media_place::{Body, Form, Place, Planned, Skip, is_video_keyfra
 use crate::rtmp::media_writer::keyframe_need::KeyframeNeed;
 use crate::rtmp::media_writer::message::{BegunMessage, emit};
 use crate::rtmp::media_writer::parking::Parking;
+use crate::rtmp::takes::Takes;
 use crate::wire::rtmp_chunk::wire_length;
 
 pub use counters::MediaCounters;
@@ -62,6 +65,8 @@ pub(super) struct MediaWriter {
     form: Option<Form>,
     chunk_bytes: u32,
     expect_video: bool,
+    /// What the video that is expected is coded with, where that is known.
+    video_codec: Option<Codec>,
     place: Place,
     gate: Gate,
     plan: Vec<Planned, RTMP_GATHER_MESSAGES>,
@@ -78,6 +83,8 @@ pub(super) struct MediaWriter {
     finishing: bool,
     until: Option<u64>,
     torn: bool,
+    /// Codecs of which frames were sent on this connection.
+    sent: CodecSet,
     counters: MediaCounters,
 }
 
@@ -88,6 +95,7 @@ impl MediaWriter {
             form: None,
             chunk_bytes: 1,
             expect_video,
+            video_codec: None,
             place: Place::default(),
             gate: Gate::Waiting(None),
             plan: Vec::new(),
@@ -100,6 +108,7 @@ impl MediaWriter {
             finishing: false,
             until: None,
             torn: false,
+            sent: CodecSet::NONE,
             counters: MediaCounters::default(),
         }
     }
@@ -107,6 +116,7 @@ impl MediaWriter {
     /// Starts a stream in this form, with chunks of this size; `ask` wants a keyframe in any case.
     pub fn start(&mut self, form: Form, chunk_bytes: u32, ask: bool) {
         self.reset();
+        self.place = Place::at(self.place.cursor, form.takes);
         self.form = Some(form);
         self.chunk_bytes = chunk_bytes;
         if ask {
@@ -128,6 +138,46 @@ impl MediaWriter {
     /// Whether video is to be waited for at the start.
     pub fn set_expect_video(&mut self, expect: bool) {
         self.expect_video = expect;
+    }
+
+    /// What the video to be waited for is coded with; `None` when that is not known.
+    pub fn set_video_codec(&mut self, codec: Option<Codec>) {
+        self.video_codec = codec;
+    }
+
+    /// The codec of a track that comes in and is not sent on this connection.
+    pub fn left_out(&self, track: Track) -> Option<Codec> {
+        self.place.left_out(track)
+    }
+
+    /// Codecs of which frames were sent on this connection.
+    pub const fn sent(&self) -> CodecSet {
+        self.sent
+    }
+
+    /// Frames sent over all connections.
+    pub const fn frames_sent(&self) -> u64 {
+        let counters = &self.counters;
+        counters.audio_frames.wrapping_add(counters.video_frames)
+    }
+
+    /// Whether pictures were sent on this connection.
+    pub fn sends_video(&self) -> bool {
+        self.sent.iter().any(|codec| codec.track() == Track::Video)
+    }
+
+    /// Whether the next frame of video is a keyframe, with which another connection could begin.
+    pub fn is_before_keyframe(&self, log: &FrameLog) -> bool {
+        let next = (self.place.cursor..log.end()).find(|at| {
+            log.get(*at)
+                .is_some_and(|view| view.frame().track == Track::Video)
+        });
+        next.is_some_and(|at| self.place.is_sendable_keyframe(at, log))
+    }
+
+    /// Wants a keyframe, unless one was asked for.
+    pub fn ask_keyframe(&mut self) {
+        self.need.ask();
     }
 
     /// Sends what the log holds at the next gathering and nothing later.
@@ -295,6 +345,7 @@ impl MediaWriter {
             if left == 0 {
                 break;
             }
+            self.note_sent(&planned, log);
             self.place.advance(&planned, log);
             self.count(&planned);
             let length = wire_length(&planned.head, self.chunk_bytes);
@@ -315,17 +366,28 @@ impl MediaWriter {
         self.begun.check_invariants(self.chunk_bytes);
     }
 
+    fn note_sent(&mut self, planned: &Planned, log: &FrameLog) {
+        if let Body::Frame { position, .. } = planned.body
+            && let Some(view) = log.get(position)
+        {
+            let codec = view.frame().config.codec();
+            self.sent = self.sent.union(CodecSet::of(&[codec]));
+        }
+    }
+
     fn reset(&mut self) {
         self.form = None;
-        self.place = Place::at(self.place.cursor);
+        self.place = Place::at(self.place.cursor, Takes::legacy());
         self.gate = Gate::Waiting(None);
         self.plan.clear();
         self.begun.clear();
         self.caught_up = false;
         self.stalled = false;
         self.need = KeyframeNeed::default();
+        self.finishing = false;
         self.until = None;
         self.torn = false;
+        self.sent = CodecSet::NONE;
     }
 
     /// What must be seen to before a plan is made: losses, backlog, the end, the wait at the start.
@@ -359,13 +421,15 @@ impl MediaWriter {
 
     fn wait_at_start(&mut self, now: Instant, log: &FrameLog) {
         let keyframe = self.place.newest_keyframe(log).is_some();
-        if self.expect_video && !keyframe {
+        let expect_video = self.expects_sent_video(log);
+        if expect_video && !keyframe {
             self.need.ask();
         }
         // Video that cannot be decoded is not kept for the wait.
         while let Some(view) = log.get(self.place.cursor)
             && view.frame().track == Track::Video
             && !view.frame().keyframe
+            && self.place.takes(view.frame().config.codec())
         {
             count(&mut self.counters.video_dropped);
             self.place.cursor = self.place.cursor.saturating_add(1);
@@ -377,16 +441,29 @@ impl MediaWriter {
             return;
         };
         let until = first.frame().received + START_WAIT;
-        self.gate = if keyframe || !self.expect_video || until <= now {
+        self.gate = if keyframe || !expect_video || until <= now {
             Gate::Open
         } else {
             Gate::Waiting(Some(until))
         };
     }
 
+    /// Whether video is expected that the peer takes: by what was said of it, or by what has come.
+    fn expects_sent_video(&self, log: &FrameLog) -> bool {
+        let newest = (self.place.cursor..log.end())
+            .rev()
+            .filter_map(|at| log.get(at))
+            .map(|view| view.frame())
+            .find(|frame| frame.track == Track::Video)
+            .map(|frame| frame.config.codec());
+        let codec = newest.or(self.video_codec);
+        self.expect_video && codec.is_none_or(|codec| self.place.takes(codec))
+    }
+
     /// Leaves out what a viewer would wait through before the first picture.
     fn skip_to_keyframe(&mut self, log: &FrameLog) {
-        let keyframe = (self.place.cursor..log.end()).find(|at| is_video_keyframe(log, *at));
+        let keyframe =
+            (self.place.cursor..log.end()).find(|at| self.place.is_sendable_keyframe(*at, log));
         let Some(keyframe) = keyframe else { return };
         let time = log.get(keyframe).map(|view| view.frame().time);
         while self.place.cursor < keyframe

@@ -27,6 +27,7 @@ use crate::rtmp::asked::{Asked, Name, read};
 use crate::rtmp::link::{Link, LinkError};
 use crate::rtmp::media_place::Form;
 use crate::rtmp::media_writer::{MediaCounters, MediaWriter};
+use crate::rtmp::takes::Takes;
 use crate::rtmp::words::{Reason, reason};
 use crate::wire::rtmp_message::kind;
 
@@ -90,6 +91,7 @@ pub struct Player {
     link: Link,
     state: State,
     app: Option<Name>,
+    takes: Takes,
     media: MediaWriter,
     ended: Reason,
     events: Deque<PlayerEvent, 8>,
@@ -105,6 +107,7 @@ impl Player {
                 until: now + ASK_PATIENCE,
             },
             app: None,
+            takes: Takes::legacy(),
             media: MediaWriter::new(false),
             ended: Reason::new(),
             events: Deque::new(),
@@ -182,6 +185,7 @@ impl Player {
             stream_id: STREAM_ID,
             to_publish: false,
             first_timestamp: 0,
+            takes: self.takes,
         };
         self.media.start(form, self.link.queue.chunk_bytes(), false);
         self.state = State::Playing;
@@ -346,8 +350,10 @@ impl Player {
             Asked::Connect {
                 app: Some(app),
                 amf3,
+                takes,
             } if self.app.is_none() => {
                 self.app = Some(app);
+                self.takes = takes;
                 answers::connect(&mut self.link.queue, transaction, amf3)?;
             }
             // A second connect, or one with a name that is too long.
