@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use rtp_support::*;
 use trunkcast::base::codec::Track;
-use trunkcast::base::time::Instant;
+use trunkcast::base::time::{Instant, NtpTime};
+use trunkcast::wire::rtcp::{CompoundWriter, SenderInfo};
 
 const FORMS: [Form; 2] = [Form::Fragments, Form::Slices];
 
@@ -320,4 +321,46 @@ fn audio_goes_on_after_a_loss_at_the_deadline() {
     assert_eq!(sent, [0, 1, 2, 4, 5, 6, 7, 8]);
     // Packet 4 came at 1085; its gap was given up 40 ms later.
     assert_eq!(at, [1_005, 1_025, 1_045, 1_125, 1_125, 1_125, 1_145, 1_165]);
+}
+
+#[test]
+fn a_report_that_comes_before_its_source_places_the_track() {
+    let mut world = World::new(Network::default(), 7);
+    let mut sender = VideoSender::new(Form::Fragments, 7);
+    let from = PEER.parse().unwrap();
+    // Both were captured at the same moment, and the encoder needs 80 ms.
+    for (track, ssrc, rtp_timestamp) in [
+        (Track::Audio, 5, 800),
+        (Track::Video, sender.ssrc, sender.timestamp),
+    ] {
+        let info = SenderInfo {
+            ntp: NtpTime(0xe100_0000 << 32),
+            rtp_timestamp,
+            packets: 0,
+            octets: 0,
+        };
+        let mut buffer = [0; 256];
+        let mut writer = CompoundWriter::new(&mut buffer);
+        writer.sender_report(ssrc, &info, None);
+        writer.cname(ssrc, "phone");
+        let length = writer.finish().unwrap();
+        let now = world.now;
+        world
+            .session
+            .handle_rtcp(now, track, from, &buffer[..length]);
+    }
+    for at in 0..8_u32 {
+        let bytes = packet(AUDIO_TYPE, false, at as u16, 800 + at * 160, 5, &[1; 160]);
+        world.send(Track::Audio, vec![bytes]);
+        if at == 4 {
+            let packets = sender.picture(true);
+            world.send(Track::Video, packets);
+        }
+        world.run_until(world.now + Duration::from_millis(20));
+    }
+    assert_eq!(world.session.clock().counters().reports, 2);
+    let picture = world.video()[0];
+    let presented = picture.time.as_micros() + i64::from(picture.composition);
+    assert_eq!(presented, world.audio()[0].time.as_micros());
+    assert_eq!(world.session.skew(), Some(0));
 }

@@ -1,11 +1,14 @@
 //! The call's clock on virtual time: right from the first packet, refined by sender reports without a
 //! step, and undisturbed by drift, wraps, pauses and senders that err.
 
+mod rtp_support;
 #[path = "rtp_timeline/sources.rs"]
 mod sources;
 
+use std::rc::Rc;
+
 use sources::*;
-use trunkcast::base::codec::Track;
+use trunkcast::base::codec::{CodecConfig, H264Config, Track};
 use trunkcast::base::rng::Rng;
 use trunkcast::base::time::{Instant, MediaTime, NtpTime};
 use trunkcast::rtp::call_clock::{CallClock, ClockCounters};
@@ -453,6 +456,15 @@ fn a_new_clock_rate_is_another_source() {
 
 #[test]
 fn whatever_comes_times_rise_and_nothing_panics() {
+    let h264 = |sps: &[u8]| {
+        Rc::new(CodecConfig::H264(H264Config {
+            sps: heapless::Vec::from_slice(sps).unwrap(),
+            pps: heapless::Vec::new(),
+            width: 16,
+            height: 16,
+        }))
+    };
+    let configs = [h264(rtp_support::SPS), h264(&[])];
     for seed in 0..20 {
         let mut rng = Rng::from_number(seed);
         let mut clock = CallClock::new();
@@ -474,6 +486,14 @@ fn whatever_comes_times_rise_and_nothing_panics() {
                 0 => clock.source_changed(track),
                 1..4 => {
                     clock.handle_sender_report(track, at, NtpTime(rng.u64()), rng.u32());
+                }
+                4..8 => {
+                    // Near one another, as reordered pictures are.
+                    let timestamp = (now as u32 / 11).wrapping_add(rng.below(90_000));
+                    let (key, config) = (rng.below(9) == 0, &configs[rng.below(2) as usize]);
+                    let times = clock.picture_times(timestamp, 90_000, at, key, config);
+                    assert!(times.time > last[1] || times.time.as_micros() == i64::MAX);
+                    last[1] = times.time;
                 }
                 _ => {
                     let rate = if rng.below(100) == 0 {
