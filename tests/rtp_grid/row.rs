@@ -1,7 +1,7 @@
 //! One row: a phone, the way, and a session that receives, for twenty seconds of virtual time.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use trunkcast::base::codec::Track;
 use trunkcast::base::frame_log::FrameLog;
@@ -35,10 +35,34 @@ pub struct Seen {
     pub sent: [usize; 2],
     pub published: [usize; 2],
     pub asked: u64,
-    /// Microseconds that a picture was presented later than the voice of its moment.
-    pub skews: Vec<i64>,
-    /// Microseconds from the arrival of a frame's last packet to its publication.
-    pub delays: [Vec<i64>; 2],
+    /// How far a picture was presented from the voice of its moment.
+    pub skews: Spread,
+    /// From the arrival of a frame's last packet to its publication.
+    pub delays: [Spread; 2],
+}
+
+/// Times without sign, each as often as it was seen, to a millisecond.
+#[derive(Default)]
+pub struct Spread(BTreeMap<u64, usize>);
+
+impl Spread {
+    fn add(&mut self, micros: i64) {
+        let millis = (micros.unsigned_abs() + 500) / 1_000;
+        *self.0.entry(millis).or_default() += 1;
+    }
+
+    /// Milliseconds that so many of a hundred do not exceed.
+    pub fn quantile(&self, percent: usize) -> u64 {
+        let wanted = (self.0.values().sum::<usize>() * percent).div_ceil(100);
+        let mut sum = 0;
+        for (millis, count) in &self.0 {
+            sum += count;
+            if sum >= wanted {
+                return *millis;
+            }
+        }
+        0
+    }
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -265,7 +289,7 @@ impl Call {
                     Some(number) => {
                         before = Some(number);
                         seen.published[at] += 1;
-                        seen.delays[at].push(out.at - sent[number].arrived);
+                        seen.delays[at].add(out.at - sent[number].arrived);
                     }
                     None => seen.corrupt += 1,
                 }
@@ -287,7 +311,7 @@ impl Call {
             let next = voice.partition_point(|(voice, _)| voice < captured);
             let near = voice.get(next).or(voice.last());
             if let Some((_, voice)) = near {
-                seen.skews.push(error - voice);
+                seen.skews.add(error - voice);
             }
         }
     }
