@@ -164,8 +164,14 @@ pub const RTMP_HOPS: u8 = 3;
 pub const RTMP_GATHER_MESSAGES: usize = 16;
 
 /// How far behind, in milliseconds, a connection may fall before its video is dropped to the next
-/// keyframe.
+/// keyframe, and soon after that its audio.
 pub const RTMP_BACKLOG_MILLIS: u64 = 2_000;
+
+/// Bytes that may wait for a connection. They are those of the frame log, which all readers share
+/// and which bounds itself by [`LOG_FRAMES`] and [`LOG_SEGMENTS`]: 576 segments of 1,505 bytes.
+pub const RTMP_BACKLOG_BYTES: usize = 1_048_576;
+
+const _: () = assert!(LOG_SEGMENTS * (PACKET_BYTES + SEGMENT_PREFIX_BYTES) <= RTMP_BACKLOG_BYTES);
 
 // Gateway and shell
 
