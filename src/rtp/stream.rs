@@ -85,6 +85,8 @@ pub struct Stream {
     /// The source whose packets went on last.
     ssrc: Option<u32>,
     reception: Option<Reception>,
+    /// The last report of a source that is not accepted yet.
+    early: Option<(u32, Instant, SenderInfo)>,
     reorder: Reorder,
     /// Asks for missing packets, where that was offered.
     retransmission: Option<Box<Retransmission>>,
@@ -126,6 +128,7 @@ impl Stream {
             source: SourceLock::new(config.remote_rtp),
             ssrc: None,
             reception: None,
+            early: None,
             reorder: match track {
                 Track::Audio => Reorder::for_audio(),
                 Track::Video => Reorder::new(),
@@ -297,6 +300,10 @@ impl Stream {
         clock: &mut CallClock,
     ) {
         if self.ssrc != Some(ssrc) {
+            if self.ssrc.is_none() {
+                // Reports may come before the first packet of their source.
+                self.early = Some((ssrc, now, *info));
+            }
             return;
         }
         if let Some(reception) = &mut self.reception {
@@ -424,6 +431,11 @@ impl Stream {
         self.reception = None;
         if let Some(ssrc) = ssrc {
             self.reception = Some(Reception::new(ssrc, self.config.clock_rate));
+        }
+        if let Some((source, at, info)) = self.early.take()
+            && Some(source) == ssrc
+        {
+            self.handle_sender_report(at, source, &info, clock);
         }
     }
 
