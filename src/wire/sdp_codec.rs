@@ -14,7 +14,7 @@
 )]
 
 use crate::base::codec::ParameterSet;
-use crate::limits::SDP_SPROP_SETS;
+use crate::limits::{PARAMETER_SET_BYTES, SDP_SPROP_SETS};
 
 /// Payload type of PCMU (RFC 3551, section 6).
 pub const PCMU_PAYLOAD_TYPE: u8 = 0;
@@ -58,26 +58,41 @@ impl<'a> RtpMap<'a> {
         ))
     }
 
-    /// The encoding of a payload type that has one without being told (RFC 3551); of those only the
-    /// ones that are relayed.
+    /// The encoding of a payload type that has one without being told (RFC 3551, section 6); also of
+    /// those that are not relayed, so that a refusal can name them.
     pub const fn fixed(payload_type: u8) -> Option<RtpMap<'static>> {
-        let encoding = match payload_type {
-            PCMU_PAYLOAD_TYPE => "PCMU",
-            PCMA_PAYLOAD_TYPE => "PCMA",
+        let (encoding, clock_rate) = match payload_type {
+            PCMU_PAYLOAD_TYPE => ("PCMU", 8_000),
+            PCMA_PAYLOAD_TYPE => ("PCMA", 8_000),
+            3 => ("GSM", 8_000),
+            4 => ("G723", 8_000),
+            9 => ("G722", 8_000),
+            10 | 11 => ("L16", 44_100),
+            13 => ("CN", 8_000),
+            15 => ("G728", 8_000),
+            18 => ("G729", 8_000),
+            34 => ("H263", 90_000),
             _ => return None,
         };
         Some(RtpMap {
             encoding,
-            clock_rate: Some(8_000),
+            clock_rate: Some(clock_rate),
             channels: 1,
         })
     }
 
     /// Whether it is this single-channel encoding at this clock rate; an unsaid rate fits.
     pub fn is(&self, encoding: &str, clock_rate: u32) -> bool {
-        self.encoding.eq_ignore_ascii_case(encoding)
-            && self.clock_rate.is_none_or(|rate| rate == clock_rate)
+        self.clock_rate.is_none_or(|rate| rate == clock_rate)
+            && self.encoding.eq_ignore_ascii_case(encoding)
             && self.channels == 1
+    }
+
+    /// Whether it is this encoding at exactly this clock rate and number of channels.
+    pub fn is_of(&self, encoding: &str, clock_rate: u32, channels: u8) -> bool {
+        self.clock_rate == Some(clock_rate)
+            && self.encoding.eq_ignore_ascii_case(encoding)
+            && self.channels == channels
     }
 }
 
@@ -163,7 +178,7 @@ const fn is_parameter_set(header: u8) -> bool {
 
 /// Base64 (RFC 4648, section 4), padding optional; `None` when illegible or longer than a set may be.
 fn base64(text: &str) -> Option<ParameterSet> {
-    let mut bytes = ParameterSet::new();
+    let mut bytes = heapless::Vec::<u8, PARAMETER_SET_BYTES>::new();
     let mut bits = 0_u32;
     let mut held = 0_u8;
     for digit in text.trim_end_matches('=').bytes() {
@@ -183,7 +198,10 @@ fn base64(text: &str) -> Option<ParameterSet> {
         }
     }
     // A single digit left over is no byte.
-    (held < 6).then_some(bytes)
+    if held >= 6 {
+        return None;
+    }
+    ParameterSet::from_slice(&bytes).ok()
 }
 
 #[cfg(test)]
@@ -252,7 +270,7 @@ mod tests {
     fn sprop_sets_are_bounded_in_number_and_length() {
         let many = format!("sprop-parameter-sets={}", ["Z0IAHpWoKA9k"; 40].join(","));
         assert_eq!(format(&many).sprop.len(), SDP_SPROP_SETS);
-        let long = format!("sprop-parameter-sets=Z{},aM48gA==", "A".repeat(400));
+        let long = format!("sprop-parameter-sets=Z{},aM48gA==", "A".repeat(1_400));
         assert_eq!(format(&long).sprop.len(), 1);
     }
 }

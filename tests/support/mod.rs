@@ -19,6 +19,7 @@ pub mod linphone;
 pub mod lipsync;
 pub mod namespace;
 pub mod nginx;
+pub mod opus_vp8;
 pub mod phone;
 pub mod ports;
 pub mod probe;
