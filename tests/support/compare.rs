@@ -1,9 +1,11 @@
 //! What came against what a sender says to have sent, frame by frame.
 
+use std::fmt;
+
 use super::flv::Flv;
 
 /// Two tracks laid side by side.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Match {
     /// Frames of the reference before the first that came.
     pub missing_at_start: usize,
@@ -13,6 +15,24 @@ pub struct Match {
     pub frames: usize,
     /// Of each frame the time at which it was sent, and how much later it is shown, in milliseconds.
     pub offsets: Vec<(i64, i64)>,
+}
+
+impl fmt::Debug for Match {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let step = self.offsets.windows(2).find(|pair| {
+            let [before, after] = pair else { return false };
+            (before.1 - after.1).abs() > 2
+        });
+        write!(
+            f,
+            "{} missing, {} frames, {} missing; shown after sent from {:?} to {:?}, step {step:?}",
+            self.missing_at_start,
+            self.frames,
+            self.missing_at_end,
+            self.offsets.first(),
+            self.offsets.last(),
+        )
+    }
 }
 
 impl Match {
