@@ -7,6 +7,7 @@ pub mod codec;
 pub mod counter;
 pub mod frame_log;
 pub mod ids;
+pub mod journal;
 pub mod network;
 pub mod packet_pool;
 pub mod redact;

@@ -116,6 +116,66 @@ impl NtpTime {
     }
 }
 
+/// A reading of the wall clock, in seconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WallTime {
+    seconds: u64,
+    believable: bool,
+}
+
+impl WallTime {
+    /// Before this moment (the start of 2025) no clock was right that this program has read: boards
+    /// without a battery begin in 1970, or when their system was built.
+    const FIRST: u64 = 1_735_689_600;
+
+    /// A reading that is believed or not.
+    pub const fn new(seconds: u64, believable: bool) -> Self {
+        Self {
+            seconds,
+            believable,
+        }
+    }
+
+    /// A reading of now.
+    pub const fn from_unix(seconds: u64) -> Self {
+        Self::new(seconds, seconds >= Self::FIRST)
+    }
+
+    /// Seconds since 1970.
+    pub const fn seconds(self) -> u64 {
+        self.seconds
+    }
+
+    /// Whether the clock had been set when it was read.
+    pub const fn is_believable(self) -> bool {
+        self.believable
+    }
+
+    /// The time from `earlier` to here; zero when `earlier` is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_secs(self.seconds.saturating_sub(earlier.seconds))
+    }
+}
+
+impl Add<Duration> for WallTime {
+    type Output = Self;
+
+    fn add(self, by: Duration) -> Self {
+        Self::from_unix(self.seconds.saturating_add(by.as_secs()))
+    }
+}
+
+impl From<NtpTime> for WallTime {
+    /// Of the era that a moment of this century belongs to.
+    fn from(time: NtpTime) -> Self {
+        /// Seconds from 1900 to 1970.
+        const UNIX: u64 = 2_208_988_800;
+        let seconds = time.0 >> 32;
+        let era = if seconds < UNIX { 1 << 32 } else { 0 };
+        Self::from_unix(seconds.saturating_add(era).saturating_sub(UNIX))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

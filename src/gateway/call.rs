@@ -3,16 +3,18 @@
 use core::fmt;
 use std::net::IpAddr;
 
-use crate::base::codec::Track;
+use crate::base::codec::{self, Track};
 use crate::base::frame_log::FrameLog;
 use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::gateway::outlet::{Level, Outlet};
 use crate::gateway::relay::Link;
-use crate::gateway::status::CallStatus;
+use crate::gateway::sink::Sink;
+use crate::gateway::status::{CallStatus, Refusals, TrackStatus};
 use crate::gateway::watchdog::Watchdog;
 use crate::limits::PLAYERS_A_CALL;
 use crate::rtmp::Publisher;
+use crate::rtp::bitrate::BitrateFeedback;
 use crate::rtp::keyframe::Feedback;
 use crate::rtp::session::Session;
 use crate::rtp::stream::{Codec, StreamConfig};
@@ -114,6 +116,12 @@ pub struct Call {
     pub answered: Option<Instant>,
     /// Name of the stream.
     pub stream: String,
+    /// Where the stream goes.
+    pub sink: Sink,
+    /// State of the audio track.
+    pub audio: TrackStatus,
+    /// State of the video track.
+    pub video: TrackStatus,
     /// Offer and answer so far.
     pub negotiation: OfferAnswer,
     /// Whether our 200 carried an offer whose answer has not come.
@@ -124,6 +132,8 @@ pub struct Call {
     pub ports: Ports,
     /// Whether video was agreed on, or offered by us.
     pub expects_video: bool,
+    /// The codec of the video agreed on.
+    pub video_codec: Option<codec::Codec>,
     /// Media received and sent.
     pub session: Session,
     /// Whole frames that readers may still want.
@@ -167,6 +177,33 @@ impl Call {
         self.status == CallStatus::Hold || self.listening == Listening::Stopped
     }
 
+    /// State of a track.
+    pub fn track(&self, track: Track) -> TrackStatus {
+        match track {
+            Track::Audio => self.audio,
+            Track::Video => self.video,
+        }
+    }
+
+    /// Takes over which tracks the publisher leaves out, with a line of the journal for a change.
+    pub fn look_left_out(&mut self, outlet: &mut dyn Outlet) {
+        let Some(publishing) = &self.publishing else {
+            return;
+        };
+        for (track, status) in [
+            (Track::Audio, &mut self.audio),
+            (Track::Video, &mut self.video),
+        ] {
+            let unpublished = publishing.publisher.left_out(track);
+            if std::mem::replace(&mut status.unpublished, unpublished) == unpublished {
+                continue;
+            }
+            if let Some(words) = unpublished {
+                outlet.note(Level::Warn, format_args!("{}: {words}", self.label));
+            }
+        }
+    }
+
     /// Whether every reader of the stream has sent its last byte.
     pub fn is_flushed(&self) -> bool {
         let published = |publishing: &Publishing| publishing.publisher.is_stopped();
@@ -174,21 +211,36 @@ impl Call {
     }
 
     /// Takes over what was agreed for the media, the state of the call, and a line of the journal.
-    pub fn agree(&mut self, now: Instant, negotiated: &Negotiated, outlet: &mut dyn Outlet) {
+    pub fn agree(
+        &mut self,
+        now: Instant,
+        negotiated: &Negotiated,
+        refusals: Refusals,
+        outlet: &mut dyn Outlet,
+    ) {
         for (track, plan) in [
             (Track::Audio, &negotiated.audio),
             (Track::Video, &negotiated.video),
         ] {
             self.session
-                .configure(now, track, plan.as_ref().and_then(stream_config));
+                .configure(now, track, plan.as_ref().map(stream_config));
+        }
+        for (status, plan, refused) in [
+            (&mut self.audio, &negotiated.audio, refusals.audio),
+            (&mut self.video, &negotiated.video, refusals.video),
+        ] {
+            status.codec = plan.as_ref().map(|plan| plan.codec.codec());
+            status.refused = refused;
         }
         self.watchdog.restart(now);
         if let Some(audio) = &negotiated.audio {
             self.listening = self.listening.after(audio.send);
         }
         self.expects_video = negotiated.video.is_some();
+        self.video_codec = negotiated.video.as_ref().map(|plan| plan.codec.codec());
         if let Some(publishing) = &mut self.publishing {
             publishing.publisher.set_expect_video(self.expects_video);
+            publishing.publisher.set_video_codec(self.video_codec);
         }
         self.note_media(negotiated, outlet);
     }
@@ -213,19 +265,32 @@ impl Call {
                 Words(video)
             ),
         );
+        for track in [Track::Audio, Track::Video] {
+            let status = self.track(track);
+            if status.refused.is_some()
+                && let Some(words) = status.left_out(track)
+            {
+                outlet.note(Level::Warn, format_args!("{}: {words}", self.label));
+            }
+        }
     }
 }
 
 /// What the media of a track is told of its plan.
-fn stream_config(plan: &MediaPlan) -> Option<StreamConfig> {
-    Some(StreamConfig {
+fn stream_config(plan: &MediaPlan) -> StreamConfig {
+    StreamConfig {
         codec: match &plan.codec {
             PlannedCodec::H264 { sprop, .. } => Codec::H264 {
                 sprop: sprop.to_vec(),
             },
+            PlannedCodec::Vp8 => Codec::Vp8,
+            PlannedCodec::Opus { channels } => Codec::Opus {
+                channels: *channels,
+            },
+            PlannedCodec::Aac(packing) => Codec::Aac(packing.clone()),
+            PlannedCodec::Speex => Codec::Speex,
             PlannedCodec::Pcma => Codec::Pcma,
             PlannedCodec::Pcmu => Codec::Pcmu,
-            _ => return None,
         },
         payload_type: plan.payload_type,
         send_payload_type: plan.send_payload_type,
@@ -239,8 +304,14 @@ fn stream_config(plan: &MediaPlan) -> Option<StreamConfig> {
             pli: plan.feedback.pli,
             fir: plan.feedback.fir,
         },
+        nack: plan.feedback.nack,
+        bitrate_feedback: BitrateFeedback {
+            tmmbr: plan.feedback.tmmbr,
+            remb: plan.feedback.remb,
+        },
+        bitrate: plan.bitrate_asked,
         clock_rate: plan.clock_rate,
-    })
+    }
 }
 
 /// A negotiated track in words.

@@ -10,6 +10,7 @@ use crate::gateway::Gateway;
 use crate::gateway::admission::Turned;
 use crate::gateway::call::Ports;
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
+use crate::gateway::status::Refusals;
 use crate::limits::PORT_ATTEMPTS;
 use crate::sdp::{CodecPlan, LocalMedia, Negotiated, Refusal, Wanted, wanted};
 use crate::sip::Cause;
@@ -31,12 +32,14 @@ impl Gateway {
             return;
         }
         let description = SessionDescription::parse(answer.unwrap_or_default());
-        let negotiated = description
-            .map_err(Refusal::from)
-            .and_then(|description| call.negotiation.accept_answer(&description));
+        let negotiated = description.map_err(Refusal::from).and_then(|description| {
+            let negotiated = call.negotiation.accept_answer(&description)?;
+            let refusals = Refusals::of(&description, &negotiated);
+            Ok((negotiated, refusals))
+        });
         match negotiated {
-            Ok(negotiated) => {
-                call.agree(now, &negotiated, outlet);
+            Ok((negotiated, refusals)) => {
+                call.agree(now, &negotiated, refusals, outlet);
                 self.expect_video(index);
             }
             Err(refusal) => {
@@ -64,7 +67,7 @@ impl Gateway {
         else {
             return;
         };
-        let result = self.renegotiate(index, offer, outlet);
+        let result = self.renegotiate(now, index, offer, outlet);
         let (Some(call), Some(trunk)) = (self.calls.touch_mut(index), self.trunks.get_mut(trunk))
         else {
             return;
@@ -74,8 +77,8 @@ impl Gateway {
             Ok((text, negotiated)) => {
                 // Refused when the caller took its offer back meanwhile.
                 let _ = trunk.endpoint.answer_reinvite(now, sip, &text);
-                if let Some(negotiated) = negotiated {
-                    call.agree(now, &negotiated, outlet);
+                if let Some((negotiated, refusals)) = negotiated {
+                    call.agree(now, &negotiated, refusals, outlet);
                     self.expect_video(index);
                 }
             }
@@ -101,10 +104,11 @@ impl Gateway {
 
     fn renegotiate(
         &mut self,
+        now: Instant,
         index: CallIndex,
         offer: Option<&[u8]>,
         outlet: &mut dyn Outlet,
-    ) -> Result<(String, Option<Negotiated>), Turned> {
+    ) -> Result<(String, Option<(Negotiated, Refusals)>), Turned> {
         const GONE: Turned = Turned::Full("the call is gone");
         let offer = offer
             .map(SessionDescription::parse)
@@ -117,7 +121,9 @@ impl Gateway {
             .get(call.trunk)
             .map(|trunk| trunk.plan.clone())
             .ok_or(GONE)?;
-        let wanted = tracks(offer.as_ref(), &plan, SinkView::UNKNOWN);
+        let view = self.sinks.view(now, call.sink);
+        call.negotiation.set_sink(view);
+        let wanted = tracks(offer.as_ref(), &plan, view);
         let opened = self.open_tracks(index, &mut ports, local, wanted, outlet);
         let call = self.calls.get_mut(index).ok_or(GONE)?;
         call.ports = ports;
@@ -132,7 +138,8 @@ impl Gateway {
             .negotiation
             .answer(&offer, &media)
             .map_err(Turned::Media)?;
-        Ok((answer.sdp, Some(answer.negotiated)))
+        let refusals = Refusals::of(&offer, &answer.negotiated);
+        Ok((answer.sdp, Some((answer.negotiated, refusals))))
     }
 
     /// Leases and binds ports for the tracks that are wanted and have none.
@@ -193,6 +200,7 @@ impl Gateway {
         for at in &call.players {
             if let Some(viewer) = self.players.get_mut(*at) {
                 viewer.player.set_expect_video(call.expects_video);
+                viewer.player.set_video_codec(call.video_codec);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bitrate;
 pub mod call_clock;
 mod decoder_state;
 pub mod depack_audio;
@@ -13,6 +14,7 @@ pub mod picture_end;
 pub mod reception;
 pub mod reorder;
 pub mod report;
+pub mod retransmission;
 pub mod session;
 pub mod silence;
 pub mod source;

@@ -32,7 +32,8 @@ use crate::rtp::depack_audio::{TelephoneEvent, TelephoneEvents};
 use crate::rtp::depack_h264::{AccessUnit, H264Counters, H264Depacketizer, Segments};
 use crate::rtp::depack_vp8::{Vp8Counters, Vp8Depacketizer};
 use crate::rtp::reception::Reception;
-use crate::rtp::reorder::{Before, InOrder, Reorder, ReorderCounters};
+use crate::rtp::reorder::{Before, InOrder, MIN_HOLD, Reorder, ReorderCounters};
+use crate::rtp::retransmission::{Missing, Retransmission, RetransmissionCounters};
 use crate::rtp::source::{Admission, Admitted, Arrival, SourceCounters, SourceLock};
 use crate::wire::aac::AacPacking;
 use crate::wire::rtcp::SenderInfo;
@@ -67,6 +68,8 @@ pub struct StreamStats {
     pub reorder: ReorderCounters,
     /// What the H.264 depacketizer saw; zeros for audio.
     pub h264: H264Counters,
+    /// What came of asking for missing packets.
+    pub retransmission: RetransmissionCounters,
     /// What the VP8 depacketizer saw; zeros for audio.
     pub vp8: Vp8Counters,
     /// How long a gap is waited on now.
@@ -85,6 +88,8 @@ pub struct Stream {
     ssrc: Option<u32>,
     reception: Option<Reception>,
     reorder: Reorder,
+    /// Asks for missing packets, where that was offered.
+    retransmission: Option<Box<Retransmission>>,
     media: Media,
     telephone: TelephoneEvents,
     events: Deque<TelephoneEvent, SESSION_EVENTS>,
@@ -113,6 +118,7 @@ impl Stream {
                 Track::Audio => Reorder::for_audio(),
                 Track::Video => Reorder::new(),
             },
+            retransmission: config.nack.then(Box::default),
             media: Media::new(&config.codec),
             telephone: TelephoneEvents::default(),
             events: Deque::new(),
@@ -137,6 +143,10 @@ impl Stream {
     pub fn configure(&mut self, config: StreamConfig, clock: &mut CallClock) {
         let before = core::mem::replace(&mut self.config, config);
         self.source.renegotiated(self.config.remote_rtp);
+        if self.config.nack != before.nack {
+            self.retransmission = self.config.nack.then(Box::default);
+            self.reorder.set_patience(MIN_HOLD);
+        }
         match (&mut self.media, &before.codec, &self.config.codec) {
             (Media::H264(depacketizer), Codec::H264 { sprop: old }, Codec::H264 { sprop }) => {
                 // The same sets once more may be older than those in band.
@@ -200,28 +210,42 @@ impl Stream {
             if self.reorder.is_fresh() && !self.media.can_begin_with(&arrival) {
                 self.reorder.expect_earlier(header.sequence);
             }
+            if let Some(retransmission) = &mut self.retransmission {
+                retransmission.came(now, header.sequence);
+            }
             self.reorder.push(arrival);
             self.drain(now, clock, log);
         }
+        self.follow_missing(now);
     }
 
     /// Gives up gaps whose time is over, and ends pictures that nothing else ends.
     pub fn handle_timeout(&mut self, now: Instant, clock: &mut CallClock, log: &mut FrameLog) {
         self.drain(now, clock, log);
+        self.follow_missing(now);
         self.end_picture(now, clock, log);
     }
 
-    /// When to call [`Self::handle_timeout`].
+    /// When to call [`Self::handle_timeout`] and [`Self::poll_missing`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         let gap = self.reorder.poll_timeout();
-        if gap.is_some() {
-            return gap;
-        }
-        match &self.media {
+        let ending = match &self.media {
+            _ if gap.is_some() => None,
             Media::H264(depacketizer) => depacketizer.poll_timeout(),
             Media::Vp8(depacketizer) => depacketizer.poll_timeout(),
             Media::Audio(_) => None,
-        }
+        };
+        let asking = self.retransmission.as_ref();
+        let missing = asking.and_then(|asking| asking.poll_timeout());
+        Instant::earliest(gap.or(ending), missing)
+    }
+
+    /// The packets to ask the sender for now; none when nothing is due.
+    pub fn poll_missing(&mut self, now: Instant) -> Missing {
+        let asking = self.retransmission.as_mut();
+        asking
+            .map(|asking| asking.poll_missing(now))
+            .unwrap_or_default()
     }
 
     /// Takes note of a sender report, if it is the accepted source's.
@@ -316,6 +340,11 @@ impl Stream {
                 Media::Vp8(depacketizer) => *depacketizer.counters(),
                 _ => Vp8Counters::default(),
             },
+            retransmission: self
+                .retransmission
+                .as_ref()
+                .map(|asking| *asking.counters())
+                .unwrap_or_default(),
             hold: self.reorder.hold(),
             jitter: self
                 .reception
@@ -353,8 +382,23 @@ impl Stream {
         }
     }
 
+    /// Tells the asking which packets are waited for, and the waiting how long answers take.
+    fn follow_missing(&mut self, now: Instant) {
+        let patience = match &mut self.retransmission {
+            Some(retransmission) => {
+                retransmission.follow(now, self.reorder.missing());
+                retransmission.patience()
+            }
+            None => MIN_HOLD,
+        };
+        self.reorder.set_patience(patience);
+    }
+
     fn restart(&mut self) {
         self.reorder.restart();
+        if let Some(retransmission) = &mut self.retransmission {
+            retransmission.restart();
+        }
         self.before_passed = Before::Packet;
         self.telephone.restart();
         match &mut self.media {
@@ -485,14 +529,13 @@ impl Pictures<'_> {
                 first_received,
                 received,
             } = unit;
-            let time = self
-                .clock
-                .frame_time(track, timestamp, self.rate, first_received);
+            let (clock, rate) = (&mut *self.clock, self.rate);
+            let times = clock.picture_times(timestamp, rate, first_received, keyframe, &config);
             *self.keyframe_came |= keyframe;
             let frame = Frame {
                 track,
-                time,
-                composition: 0,
+                time: times.time,
+                composition: times.composition,
                 keyframe,
                 config,
                 received,

@@ -210,6 +210,11 @@ impl RtmpUrl {
         self.credentials.as_ref()
     }
 
+    /// Puts others in their place.
+    pub fn set_credentials(&mut self, credentials: Option<Credentials>) {
+        self.credentials = credentials;
+    }
+
     fn part(&self, (start, end): (u16, u16)) -> &str {
         self.plain
             .get(usize::from(start)..usize::from(end))

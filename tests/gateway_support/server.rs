@@ -3,7 +3,7 @@
 
 use trunkcast::base::ids::ConnId;
 use trunkcast::base::time::Instant;
-use trunkcast::wire::flv::{AvcPacket, Metadata, VideoHead};
+use trunkcast::wire::flv::{Metadata, Part, VideoHead};
 use trunkcast::wire::rtmp_chunk::{Dechunker, Incoming};
 use trunkcast::wire::rtmp_message::{Command, kind};
 
@@ -199,8 +199,8 @@ fn read(incoming: &Incoming<'_>, policy: Policy) -> (Option<Heard>, Vec<u8>) {
         Incoming::End { head, start } if head.kind == kind::VIDEO => {
             let video = VideoHead::parse(start).expect("a video head");
             let (timestamp, size, keyframe) = (head.timestamp, head.length, video.keyframe);
-            let heard = match video.avc {
-                Some(AvcPacket::SequenceHeader) => Heard::SequenceHeader { timestamp },
+            let heard = match video.part {
+                Part::SequenceHeader => Heard::SequenceHeader { timestamp },
                 _ => Heard::Video {
                     timestamp,
                     size,

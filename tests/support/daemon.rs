@@ -60,6 +60,7 @@ impl Daemon {
             let _ = writeln!(yaml, "{line}");
         }
         let folder = Scratch::new("gateway");
+        let _ = writeln!(yaml, "state: {{directory: {}}}", folder.path().display());
         let file = folder.write("trunkcast.yml", yaml);
         let program = Program::start(
             Command::new(env!("CARGO_BIN_EXE_trunkcast"))

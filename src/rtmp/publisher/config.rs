@@ -51,16 +51,27 @@ impl PublisherConfig {
         }
     }
 
-    /// What no printed word may hold; empty for what there is not.
-    pub(super) fn secrets(&self) -> [&str; 4] {
-        let url = &self.url;
-        let query = url
-            .app_with_query()
-            .split_once('?')
-            .map_or("", |(_, query)| query);
-        let (user, password) = url
-            .credentials()
-            .map_or(("", ""), |c| (c.user(), c.password()));
-        [self.stream_name.reveal(), query, user, password]
+    /// What no printed word may hold; empty for what there is not. `target` is where the stream goes
+    /// now.
+    pub(super) fn secrets<'a>(&'a self, target: &'a RtmpUrl) -> [&'a str; 7] {
+        let query = |url: &'a RtmpUrl| {
+            let query = url.app_with_query().split_once('?');
+            query.map_or("", |(_, query)| query)
+        };
+        let names = |url: &'a RtmpUrl| {
+            let credentials = url.credentials();
+            credentials.map_or(("", ""), |c| (c.user(), c.password()))
+        };
+        let (user, password) = names(&self.url);
+        let (other_user, other_password) = names(target);
+        [
+            self.stream_name.reveal(),
+            query(&self.url),
+            user,
+            password,
+            query(target),
+            other_user,
+            other_password,
+        ]
     }
 }

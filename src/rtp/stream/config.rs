@@ -14,6 +14,7 @@
 use core::net::SocketAddr;
 
 use crate::base::codec::ParameterSet;
+use crate::rtp::bitrate::BitrateFeedback;
 use crate::rtp::keyframe::Feedback;
 use crate::wire::aac::AacPacking;
 
@@ -65,6 +66,12 @@ pub struct StreamConfig {
     pub receive: bool,
     /// Ways of asking for a keyframe that were offered.
     pub feedback: Feedback,
+    /// Missing packets may be asked for again (`a=rtcp-fb: nack`).
+    pub nack: bool,
+    /// Ways of asking for a bit rate that were offered.
+    pub bitrate_feedback: BitrateFeedback,
+    /// Bits a second that the peer is not to exceed.
+    pub bitrate: Option<u64>,
     /// Ticks of the RTP timestamp in a second.
     pub clock_rate: u32,
 }
