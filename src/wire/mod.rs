@@ -35,4 +35,5 @@ mod sip_text;
 pub mod sip_uri;
 mod sip_uri_compare;
 pub mod sip_via;
+pub mod speex;
 pub mod vp8;

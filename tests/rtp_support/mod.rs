@@ -185,6 +185,8 @@ enum Track2 {
 pub struct Out {
     pub track: Track,
     pub time: MediaTime,
+    /// Microseconds from decoding to presentation.
+    pub composition: u32,
     pub keyframe: bool,
     pub bytes: Vec<u8>,
     pub config: CodecConfig,
@@ -341,6 +343,7 @@ impl World {
             self.out.push(Out {
                 track: frame.track,
                 time: frame.time,
+                composition: frame.composition,
                 keyframe: frame.keyframe,
                 bytes: view
                     .segments()
