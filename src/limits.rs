@@ -121,6 +121,12 @@ pub const RTCP_BLOCKS: usize = 4;
 /// Sources of one received BYE that are read.
 pub const RTCP_SOURCES: usize = 4;
 
+/// Runs of up to 17 missing packets that one request for them names.
+pub const RTCP_NACK_ENTRIES: usize = 8;
+
+/// Missing packets of one track that are asked for at the same time.
+pub const NACK_PACKETS: usize = 64;
+
 /// Bytes of our RTCP canonical name; a longer one is cut.
 pub const RTCP_CNAME_BYTES: usize = 64;
 
@@ -157,12 +163,24 @@ pub const RTMP_NAME_BYTES: usize = 256;
 /// Bytes of the words that tell why a connection is not up; the rest is cut.
 pub const RTMP_REASON_BYTES: usize = 160;
 
+/// Bytes of a server's version that are kept; the rest is cut.
+pub const RTMP_VERSION_BYTES: usize = 48;
+
+/// Times that a publisher follows a server to another address before a stream has lasted.
+pub const RTMP_HOPS: u8 = 3;
+
 /// Messages gathered for one write.
 pub const RTMP_GATHER_MESSAGES: usize = 16;
 
 /// How far behind, in milliseconds, a connection may fall before its video is dropped to the next
-/// keyframe.
+/// keyframe, and soon after that its audio.
 pub const RTMP_BACKLOG_MILLIS: u64 = 2_000;
+
+/// Bytes that may wait for a connection. They are those of the frame log, which all readers share
+/// and which bounds itself by [`LOG_FRAMES`] and [`LOG_SEGMENTS`]: 576 segments of 1,505 bytes.
+pub const RTMP_BACKLOG_BYTES: usize = 1_048_576;
+
+const _: () = assert!(LOG_SEGMENTS * (PACKET_BYTES + SEGMENT_PREFIX_BYTES) <= RTMP_BACKLOG_BYTES);
 
 // Gateway and shell
 
@@ -183,6 +201,24 @@ pub const PLAYERS_A_CALL: usize = 16;
 
 /// Bytes gathered for one write to a stream socket.
 pub const GATHER_BYTES: usize = 131_072;
+
+// What is remembered
+
+/// Bytes of one slot of the journal: a record of [`JOURNAL_RECORD_BYTES`] and what belongs to it.
+pub const JOURNAL_SLOT_BYTES: usize = 256;
+
+/// Bytes of one record of the journal.
+pub const JOURNAL_RECORD_BYTES: usize = 224;
+
+/// Slots of the journal: it keeps that many records, and its file is 16 KiB.
+pub const JOURNAL_SLOTS: usize = 64;
+
+/// Records that wait to be written to the journal; one more is dropped and counted.
+pub const JOURNAL_QUEUE: usize = 64;
+
+/// RTMP servers whose abilities are remembered; the one used longest ago gives way. Fewer than
+/// half of [`JOURNAL_SLOTS`], which leaves room for records of other kinds.
+pub const SINKS: usize = 24;
 
 // What an installation may set, and what it costs
 

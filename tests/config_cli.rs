@@ -44,8 +44,9 @@ fn check_tells_what_would_run_without_secrets_and_exits_0() {
     for words in [
         "trunk pbx_t0: SIP on UDP and TCP port 40000\n",
         "  calls from 192.0.2.10, 192.0.2.0/24, 2001:db8::/32\n",
-        "  codecs h264, pcma, pcmu\n",
-        "  published to rtmp://***@192.0.2.20/live as door_{callee}\n",
+        "  codecs h264, opus, pcma, pcmu\n",
+        "  published to rtmp://***@192.0.2.20/live as door_{callee} (sink nginx-rtmp)\n",
+        "state: /srv/state\n",
         "trunk pbx_t1: SIP on UDP and TCP port 40002\n",
         "  stays here: rtmp://THIS-BOX:1936/live/rtmp_{callee}\n",
         "play-out: rtmp on 0.0.0.0:1936\n",

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use trunkcast::base::codec::Codec;
 use trunkcast::cli::config_file::{Problem, load};
-use trunkcast::gateway::config::{Codec, Config, Host, MediaAddress};
+use trunkcast::gateway::config::{Config, Host, MediaAddress};
+use trunkcast::gateway::sink::profile::Profile;
 
 const WCS: &str = include_str!("data/config/wcs.yml");
 const WCS_PRINTED: &str = include_str!("data/config/wcs_printed.yml");
@@ -155,6 +157,7 @@ fn every_key_is_read() {
         trunk.codecs,
         Some(vec![Codec::H264, Codec::Opus, Codec::Pcma, Codec::Pcmu])
     );
+    assert_eq!(trunk.sink, Some(Profile::NginxRtmp));
     assert_eq!(trunk.stream_name.to_string(), "door_{callee}");
     let plain = &config.trunks[1];
     assert_eq!(plain.codecs, None);
@@ -177,6 +180,46 @@ fn every_key_is_read() {
     );
     assert_eq!(hooks.timeout, Duration::from_secs(20));
     assert_eq!((config.limits.calls, config.limits.memory_mib), (50, 128));
+    assert_eq!(config.state_directory.as_deref(), Some("/srv/state"));
+}
+
+#[test]
+fn every_codec_and_kind_of_server_has_its_name() {
+    let trunk = |key: &str| {
+        config(&format!(
+            "{TRUNK}    url: rtmp://192.0.2.20/live\n    {key}\n"
+        ))
+    };
+    let all = trunk("codecs: [PCMU, pcma, speex, aac, opus, vp8, h264, pcmu]");
+    let mut expected = Codec::ALL.to_vec();
+    expected.reverse();
+    assert_eq!(all.trunks[0].codecs, Some(expected));
+    assert_eq!(all.notices, [""; 0]);
+    for profile in Profile::ALL {
+        let config = trunk(&format!("sink: {}", profile.name()));
+        assert_eq!(config.trunks[0].sink, Some(profile));
+    }
+}
+
+#[test]
+fn codecs_that_the_sink_never_takes_are_a_problem() {
+    let text = |keys: &str| format!("{TRUNK}    sink: youtube\n    {keys}\n");
+    let problems = |keys: &str| -> Vec<String> {
+        let problems = load(&text(keys), "f.yml").unwrap_err();
+        problems.iter().map(ToString::to_string).collect()
+    };
+    let with_url = "url: rtmp://192.0.2.20/live\n    codecs: [pcma, opus]";
+    let found = problems(with_url);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].ends_with("codecs: expected a codec that sink youtube takes: one of h264, aac"),
+        "{found:?}"
+    );
+    let found = problems("codecs: [pcma, h264]");
+    assert!(
+        found[0].contains("sink: expected url beside it"),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -196,9 +239,8 @@ fn what_is_not_active_yet_is_said_with_its_line() {
         config(FULL).notices,
         [
             "f.yml:15: trunks.pbx_t0.register: read and checked, but the trunk does not register yet",
-            "f.yml:16: trunks.pbx_t0.codecs: opus not relayed yet: calls go without",
-            "f.yml:22: rest: read and checked, but the REST service is not there yet",
-            "f.yml:24: hooks: read and checked, but no hook is called yet",
+            "f.yml:23: rest: read and checked, but the REST service is not there yet",
+            "f.yml:25: hooks: read and checked, but no hook is called yet",
         ]
     );
 }

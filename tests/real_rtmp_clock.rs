@@ -36,10 +36,11 @@ struct Live {
 impl Live {
     fn connect(nginx: &Nginx, name: &str, clip: &Clip, first_timestamp: u32) -> Self {
         let config = PublisherConfig {
-            url: RtmpUrl::parse(&nginx.url("live")).unwrap(),
-            stream_name: StreamKey::new(name).unwrap(),
             first_timestamp,
-            expect_video: true,
+            ..PublisherConfig::new(
+                RtmpUrl::parse(&nginx.url("live")).unwrap(),
+                StreamKey::new(name).unwrap(),
+            )
         };
         let mut publisher = Box::new(Publisher::new(Instant::ZERO, config, Rng::from_number(1)));
         assert_eq!(publisher.poll_event(), Some(PublisherEvent::Connect));

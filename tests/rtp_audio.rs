@@ -706,6 +706,10 @@ fn codecs_change_in_a_call_and_the_timeline_goes_on() {
     let out = call.world.audio();
     let all = out[out.len() - 1].time.micros_since(out[0].time);
     assert!((4_960_000..=5_000_000).contains(&all), "{all}");
+    // What reports say of the source is on the clock of the codec in use.
+    call.wait(80_000);
+    call.send(8, false, 250 * 160, &pcma_frame);
+    assert!(call.stats().jitter > Duration::from_millis(2));
 }
 
 #[test]

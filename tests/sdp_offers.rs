@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use trunkcast::base::rng::Rng;
+use trunkcast::base::sink::SinkView;
 use trunkcast::sdp::{Answer, CodecPlan, LocalMedia, OfferAnswer, PlannedCodec, Refusal, wanted};
 use trunkcast::wire::sdp::SessionDescription;
 
@@ -47,7 +48,7 @@ fn local(ipv6: bool) -> LocalMedia {
 fn answer(body: &[u8]) -> Result<Answer, Refusal> {
     let offer = SessionDescription::parse(body)?;
     let plan = Rc::new(CodecPlan::default());
-    let local = local(wanted(&offer, &plan).ipv6);
+    let local = local(wanted(&offer, &plan, SinkView::UNKNOWN).ipv6);
     let mut call = OfferAnswer::new(plan, 4_711);
     let answer = call.answer(&offer, &local)?;
     check(&offer, &answer);

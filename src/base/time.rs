@@ -122,6 +122,64 @@ impl NtpTime {
     }
 }
 
+/// A reading of the wall clock, in seconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WallTime {
+    seconds: u64,
+    believable: bool,
+}
+
+impl WallTime {
+    /// Before this moment (the start of 2025) no clock was right that this program has read: boards
+    /// without a battery begin in 1970, or when their system was built.
+    const FIRST: u64 = 1_735_689_600;
+
+    /// A reading that is believed or not.
+    pub const fn new(seconds: u64, believable: bool) -> Self {
+        Self {
+            seconds,
+            believable,
+        }
+    }
+
+    /// A reading of now.
+    pub const fn from_unix(seconds: u64) -> Self {
+        Self::new(seconds, seconds >= Self::FIRST)
+    }
+
+    /// Seconds since 1970.
+    pub const fn seconds(self) -> u64 {
+        self.seconds
+    }
+
+    /// Whether the clock had been set when it was read.
+    pub const fn is_believable(self) -> bool {
+        self.believable
+    }
+
+    /// What the clock says when this time has passed.
+    #[must_use]
+    pub const fn after(self, time: Duration) -> Self {
+        Self::from_unix(self.seconds.saturating_add(time.as_secs()))
+    }
+
+    /// The time from `earlier` to here; zero when `earlier` is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_secs(self.seconds.saturating_sub(earlier.seconds))
+    }
+}
+
+impl From<NtpTime> for WallTime {
+    /// Of the era that a moment of this century belongs to.
+    fn from(time: NtpTime) -> Self {
+        /// Seconds from 1900 to 1970.
+        const UNIX: u64 = 2_208_988_800;
+        let seconds = time.0 >> 32;
+        let era = if seconds < UNIX { 1 << 32 } else { 0 };
+        Self::from_unix(seconds.saturating_add(era).saturating_sub(UNIX))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,5 +200,19 @@ mod tests {
         let after = NtpTime(0x0000_0000_8000_0000);
         assert_eq!(after.micros_since(before), 1_000_000);
         assert_eq!(before.micros_since(after), -1_000_000);
+    }
+
+    #[test]
+    fn the_wall_clock_is_read_over_the_era_and_doubted_before_2025() {
+        let ntp = |seconds: u64| WallTime::from(NtpTime((seconds & 0xffff_ffff) << 32));
+        assert_eq!(ntp(2_208_988_800), WallTime::from_unix(0));
+        assert_eq!(ntp(2_208_988_800 + 1_735_689_600).seconds(), 1_735_689_600);
+        // 2036: the count of NTP begins anew.
+        assert_eq!(ntp(1 << 32).seconds(), (1 << 32) - 2_208_988_800);
+        assert!(ntp(1 << 32).is_believable());
+        assert!(!WallTime::from_unix(1_735_689_599).is_believable());
+        let later = WallTime::from_unix(1_735_689_590).after(Duration::from_secs(10));
+        assert!(later.is_believable());
+        assert_eq!(later.since(WallTime::from_unix(0)).as_secs(), 1_735_689_600);
     }
 }

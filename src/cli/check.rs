@@ -12,7 +12,8 @@
 
 use core::fmt;
 
-use crate::gateway::config::{Codec, Config, Host, Trunk};
+use crate::base::codec::Codec;
+use crate::gateway::config::{Config, Host, Trunk, codec_name};
 
 /// What a configuration would run, in a few lines and without secrets.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,9 @@ impl fmt::Display for Summary<'_> {
             write_trunk(f, trunk, config.rtmp_listen.port())?;
         }
         writeln!(f, "play-out: rtmp on {}", config.rtmp_listen)?;
+        if let Some(directory) = &config.state_directory {
+            writeln!(f, "state: {directory}")?;
+        }
         let (media, limits) = (&config.media, &config.limits);
         let (address, ports) = (media.address, media.ports);
         writeln!(f, "media: address {address}, UDP ports {ports}")?;
@@ -60,14 +64,18 @@ fn write_trunk(f: &mut fmt::Formatter<'_>, trunk: &Trunk, play_port: u16) -> fmt
         callers.insert(0, proxy.clone());
     }
     writeln!(f, "  calls from {}", callers.join(", "))?;
-    let codecs: Vec<&str> = (trunk.codecs.as_deref().unwrap_or(&Codec::RELAYED).iter())
-        .filter(|codec| codec.is_relayed())
-        .map(|codec| codec.name())
-        .collect();
+    let codecs = trunk.codecs.as_deref().unwrap_or(&Codec::ALL);
+    let codecs: Vec<&str> = codecs.iter().map(|codec| codec_name(*codec)).collect();
     writeln!(f, "  codecs {}", codecs.join(", "))?;
     let stream = &trunk.stream_name;
     match &trunk.url {
-        Some(url) => writeln!(f, "  published to {url} as {stream}"),
+        Some(url) => {
+            write!(f, "  published to {url} as {stream}")?;
+            match trunk.sink {
+                Some(sink) => writeln!(f, " (sink {})", sink.name()),
+                None => writeln!(f),
+            }
+        }
         None => writeln!(f, "  stays here: rtmp://THIS-BOX:{play_port}/live/{stream}"),
     }
 }

@@ -17,7 +17,7 @@ use core::time::Duration;
 
 use crate::cli::config_section::{Reader, Section};
 use crate::cli::config_trunk::{TRUNK_KEYS, read_trunks, trunk_hint};
-use crate::cli::config_value::{listen, number, parse, password};
+use crate::cli::config_value::{directory, listen, number, parse, password};
 use crate::cli::nearest::nearest;
 use crate::cli::yaml::{self, Entry, Node, Value};
 use crate::gateway::config::{Config, Hooks, Media, Rest};
@@ -28,7 +28,9 @@ pub use crate::cli::config_problem::Problem;
 /// Bytes of a configuration file; a larger one is refused.
 pub const FILE_BYTES: usize = 262_144;
 
-const TOP_KEYS: &[&str] = &["trunks", "rtmp", "rest", "media", "hooks", "limits"];
+const TOP_KEYS: &[&str] = &[
+    "trunks", "rtmp", "rest", "media", "hooks", "limits", "state",
+];
 
 /// Reads a configuration. `file` is only named in problems: nothing is opened, so a reload can
 /// look at a text without touching what runs.
@@ -157,6 +159,9 @@ fn read_root(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
             calls: calls.unwrap_or(default.calls),
             memory_mib: memory.unwrap_or(default.memory_mib),
         };
+    }
+    if let Some(state) = reader.child(&top, "state", &["directory"]) {
+        config.state_directory = reader.value(&state, "directory", directory);
     }
     Some(config)
 }

@@ -10,12 +10,14 @@
     )
 )]
 
+use crate::base::codec::Codec;
 use crate::cli::config_section::{Reader, Section};
 use crate::cli::config_value::{
     codec, display_name, login, name, number, parse, parse_network, password, port, sdp, sdp_param,
+    sink,
 };
 use crate::cli::yaml::{Entry, Value};
-use crate::gateway::config::{Codec, Config, Host, Register, Trunk, rtmp_url};
+use crate::gateway::config::{Config, Host, Register, Trunk, rtmp_url};
 use crate::limits::TRUNKS;
 
 /// Lines of `sdpParams`.
@@ -35,6 +37,7 @@ pub const TRUNK_KEYS: &[&str] = &[
     "sdpParams",
     "allow",
     "register",
+    "sink",
     "codecs",
     "streamName",
 ];
@@ -91,6 +94,7 @@ fn read_trunk(reader: &mut Reader<'_>, name: &str, section: &Section<'_>) -> Opt
     let register = reader
         .child(section, "register", REGISTER_KEYS)
         .and_then(|section| read_register(reader, &section));
+    let sink = reader.value(section, "sink", sink);
     let codecs = read_codecs(reader, section);
     let stream_name = reader.value(section, "streamName", parse);
 
@@ -108,35 +112,21 @@ fn read_trunk(reader: &mut Reader<'_>, name: &str, section: &Section<'_>) -> Opt
         sdp_params: sdp_params.unwrap_or_default(),
         allow: allow.unwrap_or_default(),
         register,
+        sink,
         codecs,
         stream_name: stream_name.unwrap_or(default.stream_name),
         ..Trunk::new(name, default.local_port)
     })
 }
 
+/// The codecs of the list, each once.
 fn read_codecs(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Vec<Codec>> {
-    let mut codecs = reader.list(section, "codecs", Codec::ALL.len() * 2, codec)?;
-    let mut seen = Vec::new();
-    codecs.retain(|codec| {
-        !seen.contains(codec) && {
-            seen.push(*codec);
-            true
+    let named = reader.list(section, "codecs", Codec::ALL.len() * 2, codec)?;
+    let mut codecs = Vec::new();
+    for codec in named {
+        if !codecs.contains(&codec) {
+            codecs.push(codec);
         }
-    });
-    let names = |codecs: &[Codec]| {
-        codecs
-            .iter()
-            .map(|c| c.name())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let idle: Vec<Codec> = codecs.iter().copied().filter(|c| !c.is_relayed()).collect();
-    if idle.len() == codecs.len() {
-        let expected = format!("expected at least one of {}", names(&Codec::RELAYED));
-        reader.problem_at(section, "codecs", expected);
-    } else if !idle.is_empty() {
-        let notice = format!("{} not relayed yet: calls go without", names(&idle));
-        reader.notice(section, "codecs", &notice);
     }
     Some(codecs)
 }

@@ -14,13 +14,18 @@
 use core::net::SocketAddr;
 use core::str::FromStr;
 
+use crate::base::codec::Codec;
 use crate::base::network::Network;
 use crate::base::redact::Secret;
 use crate::cli::nearest::nearest;
-use crate::gateway::config::{Codec, Expected};
+use crate::gateway::config::{Expected, codec_name, codec_of_name};
+use crate::gateway::sink::profile::Profile;
 
 /// Bytes of a trunk's name, display name, login or password.
 const NAME_BYTES: usize = 128;
+
+/// Bytes of a folder's path.
+const PATH_BYTES: usize = 1_024;
 
 /// Bytes of an SDP template.
 const SDP_BYTES: usize = 4_096;
@@ -62,13 +67,34 @@ pub fn listen(text: &str) -> Result<SocketAddr, Expected> {
 
 /// A codec by its name.
 pub fn codec(text: &str) -> Result<Codec, Expected> {
-    Codec::from_name(text).ok_or_else(|| {
-        let names = Codec::ALL.map(Codec::name);
-        Expected::new(match nearest(text, names) {
-            Some(name) => format!("a codec, perhaps {name}"),
-            None => format!("one of {}", names.join(", ")),
-        })
+    codec_of_name(text).ok_or_else(|| one_of("a codec", text, &Codec::ALL.map(codec_name)))
+}
+
+/// A kind of RTMP server by its name.
+pub fn sink(text: &str) -> Result<Profile, Expected> {
+    Profile::from_name(text)
+        .ok_or_else(|| one_of("a kind of server", text, &Profile::ALL.map(Profile::name)))
+}
+
+/// What was expected where the names are known: all of them, the nearest one first.
+fn one_of(what: &str, text: &str, names: &[&str]) -> Expected {
+    let all = names.join(", ");
+    Expected::new(match nearest(text, names.iter().copied()) {
+        Some(name) => format!("{what}, perhaps {name} (one of {all})"),
+        None => format!("one of {all}"),
     })
+}
+
+/// The path of a folder, from the root.
+pub fn directory(text: &str) -> Result<String, Expected> {
+    let clean = !text.chars().any(char::is_control);
+    if !text.starts_with('/') || text.len() > PATH_BYTES || !clean {
+        return Err(Expected::new(format!(
+            "the path of a folder from the root, such as /var/lib/trunkcast, at most {PATH_BYTES} \
+             bytes"
+        )));
+    }
+    Ok(text.to_owned())
 }
 
 /// A trunk's name.

@@ -28,6 +28,9 @@ use crate::shell::{log_out, signals};
 /// Something is wrong with what was asked for: configuration, addresses, ports.
 const EXIT_PROBLEM: u8 = 1;
 
+/// Folder of what outlives a restart, unless somebody names another.
+const STATE_DIRECTORY: &str = "/var/lib/trunkcast";
+
 /// The command line is none of ours.
 const EXIT_USAGE: u8 = 2;
 
@@ -48,7 +51,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(source: ConfigSource) -> ExitCode {
     let (config, origin) = match source.load() {
-        Ok(loaded) => loaded,
+        Ok((config, origin)) => (with_state(config), origin),
         Err(problems) => {
             problems.iter().for_each(complain);
             return ExitCode::from(EXIT_PROBLEM);
@@ -63,12 +66,26 @@ fn run(source: ConfigSource) -> ExitCode {
         log::warn!("{notice}");
     }
     let reload = move || match source.load() {
-        Ok((config, _)) => Ok(config),
+        Ok((config, _)) => Ok(with_state(config)),
         Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
     };
     let exit = start(config, Box::new(reload));
     log_out::flush();
     exit
+}
+
+/// The configuration with the folder of what outlives a restart, where the file names none: the one
+/// that systemd gives us, or the usual one.
+fn with_state(mut config: Config) -> Config {
+    config.state_directory.get_or_insert_with(|| {
+        let given = std::env::var("STATE_DIRECTORY").unwrap_or_default();
+        // Several are separated by colons; ours is the first.
+        match given.split(':').next() {
+            Some(first) if first.starts_with('/') => first.to_owned(),
+            _ => STATE_DIRECTORY.to_owned(),
+        }
+    });
+    config
 }
 
 /// Reads the configuration anew: the new one, or every problem as a line.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::base::codec::CodecSet;
 use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
@@ -9,7 +10,7 @@ use crate::gateway::call::{Call, Label, Listening, Ports, Publishing};
 use crate::gateway::config::MediaAddress;
 use crate::gateway::negotiation::{local_media, tracks};
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
-use crate::gateway::status::CallStatus;
+use crate::gateway::status::{CallStatus, TrackStatus};
 use crate::gateway::watchdog::Watchdog;
 use crate::limits::RETRY_AFTER_SECONDS;
 use crate::rtmp::{Publisher, PublisherConfig};
@@ -136,6 +137,7 @@ impl Gateway {
         let stream = config
             .stream_name
             .expand(&incoming.callee, &incoming.caller, &config.name);
+        let sink = trunk.sink;
         let (plan, trunk_name, url) = (trunk.plan.clone(), config.name.clone(), config.url.clone());
         if self
             .calls
@@ -151,9 +153,11 @@ impl Gateway {
             .transpose()
             .map_err(Refusal::from)
             .map_err(Turned::Media)?;
+        let view = self.sinks.view(now, sink);
         let mut negotiation = OfferAnswer::new(plan.clone(), self.rng.u32());
+        negotiation.set_sink(view);
         let mut ports = Ports::default();
-        let wanted = tracks(offer.as_ref(), &plan);
+        let wanted = tracks(offer.as_ref(), &plan, view);
         let local = match self.config.media.address {
             MediaAddress::Fixed(address) => address,
             // Media may come over the other protocol version than SIP, and from another host.
@@ -191,12 +195,14 @@ impl Gateway {
         };
         let session = Session::new(session, self.rng.fork());
         let expects_video = ports.video.is_some();
+        let refused = self.sinks.refused(sink);
         let publishing = url.and_then(|url| {
             let publisher = PublisherConfig {
-                url,
-                stream_name: StreamKey::new(&stream)?,
-                first_timestamp: 0,
                 expect_video: expects_video,
+                abilities: CodecSet::ALL.without(sink.abilities.refuses),
+                certain: sink.abilities.takes,
+                refused,
+                ..PublisherConfig::new(url, StreamKey::new(&stream)?)
             };
             let publisher = Publisher::new(now, publisher, self.rng.fork());
             Some(Box::new(Publishing {
@@ -217,10 +223,14 @@ impl Gateway {
             status: CallStatus::Trying,
             answered: None,
             stream,
+            sink,
+            audio: TrackStatus::default(),
+            video: TrackStatus::default(),
             negotiation,
             local,
             ports,
             expects_video,
+            video_codec: None,
             session,
             log: Box::default(),
             publishing,

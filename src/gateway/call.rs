@@ -3,20 +3,23 @@
 use core::fmt;
 use std::net::IpAddr;
 
-use crate::base::codec::Track;
+use crate::base::codec::{self, Track};
 use crate::base::frame_log::FrameLog;
 use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::gateway::outlet::{Level, Outlet};
 use crate::gateway::relay::Link;
-use crate::gateway::status::CallStatus;
+use crate::gateway::sink::Sink;
+use crate::gateway::status::{CallStatus, TrackStatus};
 use crate::gateway::watchdog::Watchdog;
 use crate::limits::PLAYERS_A_CALL;
 use crate::rtmp::Publisher;
+use crate::rtp::bitrate::BitrateFeedback;
 use crate::rtp::keyframe::Feedback;
 use crate::rtp::session::Session;
 use crate::rtp::stream::{Codec, StreamConfig};
 use crate::sdp::{MediaPlan, Negotiated, OfferAnswer, PlannedCodec};
+use crate::wire::sdp_media::MediaKind;
 
 /// Who calls whom, for lines of the journal.
 #[derive(Clone, Debug)]
@@ -114,6 +117,12 @@ pub struct Call {
     pub answered: Option<Instant>,
     /// Name of the stream.
     pub stream: String,
+    /// Where the stream goes.
+    pub sink: Sink,
+    /// State of the audio track.
+    pub audio: TrackStatus,
+    /// State of the video track.
+    pub video: TrackStatus,
     /// Offer and answer so far.
     pub negotiation: OfferAnswer,
     /// Whether our 200 carried an offer whose answer has not come.
@@ -124,6 +133,8 @@ pub struct Call {
     pub ports: Ports,
     /// Whether video was agreed on, or offered by us.
     pub expects_video: bool,
+    /// The codec of the video agreed on.
+    pub video_codec: Option<codec::Codec>,
     /// Media received and sent.
     pub session: Session,
     /// Whole frames that readers may still want.
@@ -167,6 +178,33 @@ impl Call {
         self.status == CallStatus::Hold || self.listening == Listening::Stopped
     }
 
+    /// State of a track.
+    pub fn track(&self, track: Track) -> TrackStatus {
+        match track {
+            Track::Audio => self.audio,
+            Track::Video => self.video,
+        }
+    }
+
+    /// Takes over which tracks the publisher leaves out, with a line of the journal for a change.
+    pub fn look_left_out(&mut self, outlet: &mut dyn Outlet) {
+        let Some(publishing) = &self.publishing else {
+            return;
+        };
+        for (track, status) in [
+            (Track::Audio, &mut self.audio),
+            (Track::Video, &mut self.video),
+        ] {
+            let unpublished = publishing.publisher.left_out(track);
+            if std::mem::replace(&mut status.unpublished, unpublished) == unpublished {
+                continue;
+            }
+            if let Some(words) = unpublished {
+                outlet.note(Level::Warn, format_args!("{}: {words}", self.label));
+            }
+        }
+    }
+
     /// Whether every reader of the stream has sent its last byte.
     pub fn is_flushed(&self) -> bool {
         let published = |publishing: &Publishing| publishing.publisher.is_stopped();
@@ -182,13 +220,23 @@ impl Call {
             self.session
                 .configure(now, track, plan.as_ref().map(stream_config));
         }
+        for (status, plan, kind) in [
+            (&mut self.audio, &negotiated.audio, MediaKind::Audio),
+            (&mut self.video, &negotiated.video, MediaKind::Video),
+        ] {
+            status.codec = plan.as_ref().map(|plan| plan.codec.codec());
+            let mut left_out = negotiated.left_out();
+            status.refused = left_out.find(|line| line.kind == kind).copied();
+        }
         self.watchdog.restart(now);
         if let Some(audio) = &negotiated.audio {
             self.listening = self.listening.after(audio.send);
         }
         self.expects_video = negotiated.video.is_some();
+        self.video_codec = negotiated.video.as_ref().map(|plan| plan.codec.codec());
         if let Some(publishing) = &mut self.publishing {
             publishing.publisher.set_expect_video(self.expects_video);
+            publishing.publisher.set_video_codec(self.video_codec);
         }
         self.note_media(negotiated, outlet);
     }
@@ -213,6 +261,9 @@ impl Call {
                 Words(video)
             ),
         );
+        for line in negotiated.left_out() {
+            outlet.note(Level::Warn, format_args!("{}: {line}", self.label));
+        }
     }
 }
 
@@ -223,6 +274,12 @@ fn stream_config(plan: &MediaPlan) -> StreamConfig {
             PlannedCodec::H264 { sprop, .. } => Codec::H264 {
                 sprop: sprop.to_vec(),
             },
+            PlannedCodec::Vp8 => Codec::Vp8,
+            PlannedCodec::Opus { channels } => Codec::Opus {
+                channels: *channels,
+            },
+            PlannedCodec::Aac(packing) => Codec::Aac(packing.clone()),
+            PlannedCodec::Speex => Codec::Speex,
             PlannedCodec::Pcma => Codec::Pcma,
             PlannedCodec::Pcmu => Codec::Pcmu,
         },
@@ -238,6 +295,12 @@ fn stream_config(plan: &MediaPlan) -> StreamConfig {
             pli: plan.feedback.pli,
             fir: plan.feedback.fir,
         },
+        nack: plan.feedback.nack,
+        bitrate_feedback: BitrateFeedback {
+            tmmbr: plan.feedback.tmmbr,
+            remb: plan.feedback.remb,
+        },
+        bitrate: plan.bitrate_asked,
         clock_rate: plan.clock_rate,
     }
 }

@@ -21,11 +21,15 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 pub use stream_name::StreamName;
-pub use value::{Codec, Expected, Host, HttpUrl, MediaAddress, PortRange, rtmp_url};
+pub use value::{
+    Expected, Host, HttpUrl, MediaAddress, PortRange, codec_name, codec_of_name, rtmp_url,
+};
 
 use crate::base::budget::Budget;
+use crate::base::codec::{Codec, CodecSet};
 use crate::base::network::Network;
 use crate::base::redact::Secret;
+use crate::gateway::sink::profile::Profile;
 use crate::limits::{Limits, MEDIA_PORTS_PER_CALL};
 use crate::sdp::{CodecPlan, PlanError};
 use crate::wire::rtmp_url::RtmpUrl;
@@ -45,6 +49,8 @@ pub struct Config {
     pub hooks: Option<Hooks>,
     /// Capacities.
     pub limits: Limits,
+    /// Folder of what outlives a restart; `None` keeps nothing.
+    pub state_directory: Option<String>,
     /// Lines for whoever starts the program: what was configured and is not active yet.
     pub notices: Vec<String>,
 }
@@ -72,8 +78,10 @@ pub struct Trunk {
     pub allow: Vec<Network>,
     /// Registration at the PBX. Not active yet.
     pub register: Option<Register>,
-    /// Codecs that may be negotiated, most wanted first. Without a list, whatever is relayed, in
-    /// the order of the template or of the offer.
+    /// What kind of server [`Self::url`] is, which tells the codecs that it takes.
+    pub sink: Option<Profile>,
+    /// Codecs that may be negotiated, most wanted first. Without a list, all of them, in the order
+    /// of the template or of the offer.
     pub codecs: Option<Vec<Codec>>,
     /// How a call's stream is named.
     pub stream_name: StreamName,
@@ -136,6 +144,7 @@ impl Trunk {
             sdp_params: Vec::new(),
             allow: Vec::new(),
             register: None,
+            sink: None,
             codecs: None,
             stream_name: StreamName::default(),
         }
@@ -147,7 +156,7 @@ impl Trunk {
     ///
     /// The template or a line cannot be read; never in a configuration that was loaded.
     pub fn codec_plan(&self) -> Result<CodecPlan, PlanError> {
-        let names = |codecs: &Vec<Codec>| codecs.iter().map(|codec| codec.name()).collect();
+        let names = |codecs: &Vec<Codec>| codecs.iter().map(|codec| codec_name(*codec)).collect();
         let codecs: Option<Vec<&str>> = self.codecs.as_ref().map(names);
         let params: Vec<&str> = self.sdp_params.iter().map(String::as_str).collect();
         CodecPlan::new(codecs.as_deref(), self.sdp.as_deref(), &params)
@@ -200,6 +209,7 @@ impl Default for Config {
             media: Media::default(),
             hooks: None,
             limits: Limits::default(),
+            state_directory: None,
             notices: Vec::new(),
         }
     }
@@ -295,6 +305,27 @@ impl Config {
                     PlanError::Param { .. } => ("sdpParams", error.to_string()),
                 };
                 conflict(key, words);
+            }
+            if let (Some(sink), Some(codecs)) = (trunk.sink, &trunk.codecs)
+                && let refuses = sink.abilities().refuses
+                && codecs.iter().all(|codec| refuses.contains(*codec))
+            {
+                let rest = CodecSet::ALL.without(refuses);
+                let rest: Vec<&str> = rest.iter().map(codec_name).collect();
+                conflict(
+                    "codecs",
+                    format!(
+                        "expected a codec that sink {} takes: one of {}",
+                        sink.name(),
+                        rest.join(", ")
+                    ),
+                );
+            }
+            if trunk.sink.is_some() && trunk.url.is_none() {
+                conflict(
+                    "sink",
+                    "expected url beside it: without one there is no server".to_owned(),
+                );
             }
             if let Some(url) = &trunk.url
                 && url

@@ -192,6 +192,7 @@ mod tests {
         fn local_address(&mut self, remote: IpAddr) -> IpAddr {
             remote
         }
+        fn keep(&mut self, _: u64, _: &[u8]) {}
         fn note_from(&mut self, _: Origin, _: Level, _: fmt::Arguments<'_>) {}
     }
 

@@ -28,6 +28,7 @@ use contain::contained;
 use media_ports::MediaPorts;
 use outlet::{CallIndex, Level, MediaPort, Outlet};
 use players::Players;
+use sink::SinkMemory;
 use trunk::Trunk;
 
 mod admission;
@@ -43,7 +44,9 @@ pub mod outlet;
 pub mod players;
 pub mod relay;
 mod shed;
+pub mod sink;
 pub mod status;
+pub mod stored;
 pub mod streaming;
 pub mod trunk;
 mod usage;
@@ -104,6 +107,7 @@ pub struct Gateway {
     /// The log that players without a stream read.
     nothing: Box<FrameLog>,
     gather: Box<[u8]>,
+    sinks: SinkMemory,
     /// Players touched since they were last drained.
     dirty_players: Vec<usize>,
     next_call: u64,
@@ -136,6 +140,7 @@ impl Gateway {
             epoch,
             nothing: Box::default(),
             gather: vec![0; GATHER_BYTES].into_boxed_slice(),
+            sinks: SinkMemory::new(epoch.into()),
             dirty_players: Vec::with_capacity(crate::limits::PLAYERS),
             next_call: 1,
             stopping: false,
@@ -387,9 +392,10 @@ impl Gateway {
         loop {
             while self.drain_once(now, outlet) {}
             if !self.shed(now) {
-                return;
+                break;
             }
         }
+        self.keep_facts(outlet);
     }
 
     /// One round over all that was touched; whether another one is due.
@@ -432,11 +438,13 @@ impl Gateway {
                 taken += 1;
             }
         }
+        self.forget_sinks();
         let needs_start = taken != self.trunks.len()
             || taken != config.trunks.len()
             || config.limits != self.config.limits
             || config.rtmp_listen != self.config.rtmp_listen
-            || config.media.ports != self.config.media.ports;
+            || config.media.ports != self.config.media.ports
+            || config.state_directory != self.config.state_directory;
         self.config.media.address = config.media.address;
         Ok(needs_start)
     }

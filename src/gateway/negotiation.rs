@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use crate::base::codec::Track;
+use crate::base::sink::SinkView;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::admission::Turned;
@@ -63,7 +64,7 @@ impl Gateway {
         else {
             return;
         };
-        let result = self.renegotiate(index, offer, outlet);
+        let result = self.renegotiate(now, index, offer, outlet);
         let (Some(call), Some(trunk)) = (self.calls.touch_mut(index), self.trunks.get_mut(trunk))
         else {
             return;
@@ -100,6 +101,7 @@ impl Gateway {
 
     fn renegotiate(
         &mut self,
+        now: Instant,
         index: CallIndex,
         offer: Option<&[u8]>,
         outlet: &mut dyn Outlet,
@@ -116,7 +118,9 @@ impl Gateway {
             .get(call.trunk)
             .map(|trunk| trunk.plan.clone())
             .ok_or(GONE)?;
-        let wanted = tracks(offer.as_ref(), &plan);
+        let view = self.sinks.view(now, call.sink);
+        call.negotiation.set_sink(view);
+        let wanted = tracks(offer.as_ref(), &plan, view);
         let opened = self.open_tracks(index, &mut ports, local, wanted, outlet);
         let call = self.calls.get_mut(index).ok_or(GONE)?;
         call.ports = ports;
@@ -192,15 +196,20 @@ impl Gateway {
         for at in &call.players {
             if let Some(viewer) = self.players.get_mut(*at) {
                 viewer.player.set_expect_video(call.expects_video);
+                viewer.player.set_video_codec(call.video_codec);
             }
         }
     }
 }
 
 /// The tracks that an offer asks for; without one, those that we shall offer.
-pub(super) fn tracks(offer: Option<&SessionDescription>, plan: &CodecPlan) -> Wanted {
+pub(super) fn tracks(
+    offer: Option<&SessionDescription>,
+    plan: &CodecPlan,
+    sink: SinkView,
+) -> Wanted {
     match offer {
-        Some(offer) => wanted(offer, plan),
+        Some(offer) => wanted(offer, plan, sink),
         None => Wanted {
             audio: true,
             video: true,

@@ -81,6 +81,10 @@ pub trait Outlet {
     /// The local address that packets to `remote` leave from; what SDP and Contact tell it.
     fn local_address(&mut self, remote: IpAddr) -> IpAddr;
 
+    /// Keeps a record over a restart, in place of the one that is `about` the same thing; an empty
+    /// one forgets it. Nothing waits for the disk, and nothing is reported.
+    fn keep(&mut self, about: u64, record: &[u8]);
+
     /// One line for the journal, see [`note`](#method.note).
     fn note_from(&mut self, origin: Origin, level: Level, line: fmt::Arguments<'_>);
 }

@@ -2,6 +2,10 @@
 
 use core::fmt;
 
+use crate::base::codec::Codec;
+use crate::rtmp::LeftOut;
+use crate::sdp::RefusedLine;
+
 /// State of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallStatus {
@@ -29,5 +33,28 @@ impl fmt::Display for CallStatus {
             Self::Finish => "FINISH",
             Self::Failed => "FAILED",
         })
+    }
+}
+
+/// State of one track of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrackStatus {
+    /// What the caller sends.
+    pub codec: Option<Codec>,
+    /// Why the track was refused when the call was negotiated, if the caller wanted one.
+    pub refused: Option<RefusedLine>,
+    /// Why what the caller sends is not published.
+    pub unpublished: Option<LeftOut>,
+}
+
+impl TrackStatus {
+    /// Why the track is not in the stream, in words such as `audio left out: the server refused
+    /// G.711`; `None` when it is, or when there is no such track.
+    pub fn left_out(&self) -> Option<&dyn fmt::Display> {
+        let refused = self.refused.as_ref().map(|line| line as &dyn fmt::Display);
+        refused.or(self
+            .unpublished
+            .as_ref()
+            .map(|out| out as &dyn fmt::Display))
     }
 }

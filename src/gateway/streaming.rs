@@ -1,5 +1,7 @@
 //! From media to streams: what a call and its readers have to send after each turn.
 
+use core::fmt;
+
 use crate::base::codec::Track;
 use crate::base::frame_log::FrameLog;
 use crate::base::time::Instant;
@@ -128,6 +130,7 @@ impl Gateway {
             session,
             label,
             stream,
+            sink,
             ..
         } = call;
         let Some(publishing) = publishing else { return };
@@ -136,7 +139,7 @@ impl Gateway {
             while let Some(event) = publishing.publisher.poll_event() {
                 match event {
                     PublisherEvent::Connect => {
-                        let url = publishing.publisher.url();
+                        let url = publishing.publisher.target();
                         match outlet.connect(url.host(), url.port()) {
                             Some(conn) => {
                                 publishing.link = Some(Link {
@@ -166,6 +169,12 @@ impl Gateway {
                         );
                     }
                     PublisherEvent::KeyframeWanted => session.request_keyframe(now),
+                    PublisherEvent::ServerTakes { listed, .. } => {
+                        self.sinks.learned_list(now, *sink, listed);
+                    }
+                    PublisherEvent::CodecRefused(codec) => {
+                        self.sinks.learned_refusal(now, *sink, codec);
+                    }
                 }
             }
             match &mut publishing.link {
@@ -184,6 +193,7 @@ impl Gateway {
                 }
             }
         }
+        call.look_left_out(outlet);
     }
 
     /// Sends what one player is due, and attaches it to the stream it asks for.
@@ -203,6 +213,15 @@ impl Gateway {
                     let call = self.players.get(at).and_then(|viewer| viewer.call);
                     if let Some(call) = call.and_then(|index| self.calls.touch_mut(index)) {
                         call.session.request_keyframe(now);
+                    }
+                }
+                PlayerEvent::LeftOut(codec) => {
+                    if let Some(viewer) = self.players.get(at) {
+                        let (track, from) = (codec.track(), viewer.remote);
+                        let line = format_args!(
+                            "player {from}: {track} left out: the player lists no {codec}"
+                        );
+                        outlet.note(Level::Info, line);
                     }
                 }
                 PlayerEvent::Close { reason } => {
@@ -246,6 +265,7 @@ impl Gateway {
         match joined {
             Some(call) => {
                 viewer.call = index;
+                viewer.player.set_video_codec(call.video_codec);
                 viewer.player.start(now, &call.log, call.expects_video);
                 outlet.note(
                     Level::Info,
@@ -329,13 +349,29 @@ impl Gateway {
         }
         let seconds = call.answered.map_or(0, |at| now.since(at).as_secs());
         let [audio, video] = [Track::Audio, Track::Video].map(|track| call.session.stats(track));
+        let skew = call.session.skew_stats();
         outlet.note(
             Level::Info,
             format_args!(
                 "{} ended after {seconds} s; audio {} frames, {} packets lost; \
-                 video {} frames, {} packets lost",
-                call.label, audio.frames, audio.reorder.lost, video.frames, video.reorder.lost
+                 video {} frames, {} packets lost{skew}{}",
+                call.label,
+                audio.frames,
+                audio.reorder.lost,
+                video.frames,
+                video.reorder.lost,
+                LeftOutWords([call.audio.left_out(), call.video.left_out()])
             ),
         );
+    }
+}
+
+/// What was left out at the end of a call, behind the rest of the line.
+struct LeftOutWords<'a>([Option<&'a dyn fmt::Display>; 2]);
+
+impl fmt::Display for LeftOutWords<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words = self.0.iter().flatten();
+        words.try_for_each(|words| write!(f, "; {words}"))
     }
 }

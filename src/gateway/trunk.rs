@@ -10,6 +10,7 @@ use crate::base::network::Network;
 use crate::base::rng::Rng;
 use crate::gateway::config::{self, Host, MediaAddress};
 use crate::gateway::outlet::Outlet;
+use crate::gateway::sink::Sink;
 use crate::limits::{HOST_ADDRESSES, TRUNK_OPENING};
 use crate::sdp::{CodecPlan, PlanError};
 use crate::sip::{SipConfig, SipEndpoint};
@@ -23,6 +24,8 @@ pub struct Trunk {
     pub config: config::Trunk,
     /// What its calls may use.
     pub plan: Rc<CodecPlan>,
+    /// Where their streams go.
+    pub sink: Sink,
     /// SIP on its port.
     pub endpoint: SipEndpoint,
     /// Connections that are being opened for the endpoint, and where to.
@@ -47,6 +50,7 @@ impl Trunk {
         };
         Ok(Self {
             plan: Rc::new(config.codec_plan()?),
+            sink: Sink::of(&config),
             endpoint: SipEndpoint::new(sip, rng),
             opening: FixedVec::new(),
             dirty: false,
@@ -91,6 +95,7 @@ impl Trunk {
     /// Takes new settings over, for calls to come.
     pub fn reconfigure(&mut self, config: config::Trunk, plan: CodecPlan) {
         self.plan = Rc::new(plan);
+        self.sink = Sink::of(&config);
         self.endpoint.set_display_name(config.visible_name.clone());
         // The PBX is not locked out until its name is resolved again.
         if config.proxy != self.config.proxy {

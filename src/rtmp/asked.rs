@@ -13,6 +13,7 @@
 use heapless::String;
 
 use crate::limits::RTMP_NAME_BYTES;
+use crate::rtmp::takes::Takes;
 use crate::wire::rtmp_chunk::Incoming;
 use crate::wire::rtmp_message::Command;
 
@@ -24,6 +25,7 @@ pub(super) enum Asked {
     Connect {
         app: Option<Name>,
         amf3: bool,
+        takes: Takes,
     },
     CreateStream,
     Play {
@@ -63,6 +65,7 @@ pub(super) fn read(incoming: &Incoming<'_>) -> Option<(Asked, f64)> {
             Asked::Connect {
                 app: name(app),
                 amf3,
+                takes: Takes::from_command(&command),
             }
         }
         "createStream" => Asked::CreateStream,

@@ -10,14 +10,14 @@
     )
 )]
 
+use crate::base::codec::{Codec, Track};
 use crate::limits::RTMP_CHUNK_BYTES;
+use crate::rtmp::capabilities::{CAN_FORWARD, RECONNECT};
 use crate::rtmp::control_queue::{ControlQueue, QueueFull};
 use crate::rtmp::link::WINDOW_BYTES;
+use crate::wire::flv::{self, FourCc};
 use crate::wire::rtmp_message::{Control, kind};
 use crate::wire::rtmp_url::{RtmpUrl, StreamKey};
-
-/// What this side could send to a server that knows Enhanced RTMP.
-const FOURCCS: [&str; 1] = ["avc1"];
 
 /// Transaction of this command.
 pub(super) const CONNECT: u32 = 1;
@@ -30,7 +30,21 @@ pub(super) const PUBLISH: u32 = 5;
 const FC_UNPUBLISH: u32 = 6;
 const DELETE_STREAM: u32 = 7;
 
-/// `connect`, with what authentication adds to the application's query.
+/// The codecs that have a FourCC, with it.
+fn fourccs() -> impl Iterator<Item = (Codec, FourCc)> {
+    Codec::ALL
+        .into_iter()
+        .filter_map(|codec| Some((codec, flv::fourcc(codec)?)))
+}
+
+/// A FourCC as text: they are of ASCII letters.
+fn text(fourcc: &FourCc) -> &str {
+    core::str::from_utf8(fourcc).unwrap_or_default()
+}
+
+/// `connect`, with what authentication adds to the application's query and what this side can do
+/// (Enhanced RTMP, version 2): it passes on the codecs listed, as it gets them, and moves to another
+/// connection when it is asked to.
 pub(super) fn connect(
     queue: &mut ControlQueue,
     url: &RtmpUrl,
@@ -51,11 +65,22 @@ pub(super) fn connect(
         body.name("flashVer")
             .string(&["FMLE/3.0 (compatible; trunkcast ", version, ")"]);
         body.name("tcUrl").string(&[url.tc_url(), join, auth]);
-        body.name("fourCcList").strict_array(FOURCCS.len() as u32);
-        for fourcc in FOURCCS {
-            body.string(&[fourcc]);
+        body.name("fourCcList")
+            .strict_array(fourccs().count() as u32);
+        for (_, fourcc) in fourccs() {
+            body.string(&[text(&fourcc)]);
         }
-        body.end();
+        for (name, track) in [
+            ("videoFourCcInfoMap", Track::Video),
+            ("audioFourCcInfoMap", Track::Audio),
+        ] {
+            body.name(name).object();
+            for (_, fourcc) in fourccs().filter(|(codec, _)| codec.track() == track) {
+                body.name(text(&fourcc)).number(f64::from(CAN_FORWARD));
+            }
+            body.end();
+        }
+        body.name("capsEx").number(f64::from(RECONNECT)).end();
     })
 }
 
@@ -85,6 +110,14 @@ pub(super) fn publish(
     queue.command(kind::COMMAND, stream_id, |body| {
         body.string(&["publish"]).number(f64::from(PUBLISH)).null();
         body.string(&[key.reveal()]).string(&["live"]);
+    })
+}
+
+/// The answer to a server's call: a number, as to measures of the connection.
+pub(super) fn answer(queue: &mut ControlQueue, transaction: u32) -> Result<(), QueueFull> {
+    queue.command(kind::COMMAND, 0, |body| {
+        body.string(&["_result"]).number(f64::from(transaction));
+        body.null().number(0.0);
     })
 }
 

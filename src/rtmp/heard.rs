@@ -10,40 +10,38 @@
     )
 )]
 
-use heapless::{String, Vec};
+use heapless::String;
 
 use crate::limits::RTMP_URL_BYTES;
-use crate::rtmp::words::{Reason, reason};
+use crate::rtmp::capabilities::Capabilities;
+use crate::rtmp::refusal::Refusal;
 use crate::wire::rtmp_chunk::Incoming;
-use crate::wire::rtmp_message::{Command, StatusInfo, fourcc_list};
-
-/// FourCCs of a server that lists them (Enhanced RTMP); `*` stands as `"*   "`.
-pub type FourCcs = Vec<[u8; 4], 16>;
+use crate::wire::rtmp_message::{Command, StatusInfo};
 
 /// A server's message, as far as it matters.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, never in a table")]
 pub(super) enum Heard {
-    /// `_result` of a transaction: the number in it, if any, and the codecs listed.
+    /// `_result` of a transaction: the number in it, if any, and what the server can do.
     Result {
         transaction: u32,
         number: Option<u32>,
-        fourccs: FourCcs,
+        capabilities: Capabilities,
     },
     /// `_error` of a transaction.
     Error { transaction: u32, refusal: Refusal },
     /// The stream may be sent.
     PublishStart,
+    /// The stream may be sent, by a word that most servers say besides [`Self::PublishStart`].
+    PublishStartByName,
     /// The server ends or refuses the stream or the connection.
     Refused(Refusal),
-}
-
-/// Why a server refuses.
-#[derive(Clone, Debug)]
-pub(super) struct Refusal {
-    /// Its words, fit to be printed.
-    pub words: Reason,
-    /// Its description as it came, for authentication only: may hold anything.
-    pub description: String<RTMP_URL_BYTES>,
+    /// The server ended the stream, unless that was asked of it.
+    Unpublished(Refusal),
+    /// The server wants the stream on a new connection: to another address, or to the same one.
+    Move { to: Option<String<RTMP_URL_BYTES>> },
+    /// The server calls and waits for an answer, as some do to measure the connection.
+    Call { transaction: u32 },
 }
 
 impl Heard {
@@ -61,83 +59,83 @@ impl Heard {
             "_result" => Some(Self::Result {
                 transaction,
                 number: command.second_number().map(|number| number as u32),
-                fourccs: fourccs(&command),
+                capabilities: Capabilities::read(&command),
             }),
             "_error" => Some(Self::Error {
                 transaction,
                 refusal: refusal(),
             }),
-            "onStatus" => match status.as_ref()? {
+            "onStatus" => Self::read_status(status.as_ref()?, refusal),
+            "onFCPublish" => match status.as_ref()? {
                 StatusInfo {
                     code: "NetStream.Publish.Start",
                     ..
-                } => Some(Self::PublishStart),
+                } => Some(Self::PublishStartByName),
                 StatusInfo { level: "error", .. }
                 | StatusInfo {
-                    code:
-                        "NetStream.Publish.BadName"
-                        | "NetStream.Publish.Denied"
-                        | "NetStream.Publish.Rejected"
-                        | "NetStream.Unpublish.Success"
-                        | "NetConnection.Connect.Closed"
-                        | "NetConnection.Connect.Rejected"
-                        | "NetConnection.Connect.ReconnectRequest",
+                    code: "NetStream.Publish.BadName",
                     ..
                 } => Some(Self::Refused(refusal())),
                 _ => None,
             },
+            "onFCUnpublish" => Some(Self::Unpublished(refusal())),
             "close" => Some(Self::Refused(refusal())),
+            "_checkbw" | "_onbwcheck" | "onBWCheck" | "ping" if transaction > 0 => {
+                Some(Self::Call { transaction })
+            }
             _ => None,
         }
     }
-}
 
-impl Refusal {
-    fn new(name: &str, status: Option<&StatusInfo<'_>>, secrets: &[&str]) -> Self {
-        let hidden = |text: &str| secrets.iter().any(|s| !s.is_empty() && text.contains(s));
-        let mut description = String::new();
-        let words = match status {
-            None => reason(format_args!("the server answered {name} without a reason")),
-            Some(status) if hidden(status.code) => {
-                reason(format_args!("the server answered {name}"))
+    fn read_status(status: &StatusInfo<'_>, refusal: impl Fn() -> Refusal) -> Option<Self> {
+        match *status {
+            StatusInfo {
+                code: "NetStream.Publish.Start",
+                ..
+            } => Some(Self::PublishStart),
+            StatusInfo {
+                code: "NetConnection.Connect.ReconnectRequest",
+                object,
+                ..
+            } => match object.get_str("tcUrl").filter(|to| !to.is_empty()) {
+                None => Some(Self::Move { to: None }),
+                // An address that is too long is none that we can go to.
+                Some(to) => Some(match String::try_from(to) {
+                    Ok(to) => Self::Move { to: Some(to) },
+                    Err(_) => Self::Refused(refusal()),
+                }),
+            },
+            StatusInfo {
+                code: "NetStream.Unpublish.Success",
+                ..
+            } => Some(Self::Unpublished(refusal())),
+            StatusInfo {
+                code:
+                    "NetStream.Publish.BadName"
+                    | "NetStream.Publish.Denied"
+                    | "NetStream.Publish.Rejected"
+                    | "NetStream.Publish.Failed"
+                    | "NetConnection.Connect.AppShutdown"
+                    | "NetConnection.Connect.Closed"
+                    | "NetConnection.Connect.Failed"
+                    | "NetConnection.Connect.InvalidApp"
+                    | "NetConnection.Connect.Rejected",
+                ..
+            } => Some(Self::Refused(refusal())),
+            // A command that the server does not know and a recording that it cannot make do not
+            // end the stream.
+            StatusInfo {
+                level: "error",
+                code,
+                ..
+            } if !code.starts_with("NetConnection.Call.")
+                && !code.starts_with("NetStream.Record.") =>
+            {
+                Some(Self::Refused(refusal()))
             }
-            Some(status) => {
-                // One that is too long is no authentication challenge.
-                let _ = description.push_str(status.description);
-                let is_challenge = status.description.contains("authmod=");
-                match (status.code, hidden(status.description) || is_challenge) {
-                    ("NetStream.Publish.BadName", true) => reason(format_args!(
-                        "the stream's name is in use or refused ({})",
-                        status.code
-                    )),
-                    ("NetStream.Publish.BadName", false) => reason(format_args!(
-                        "the stream's name is in use or refused ({}: {})",
-                        status.code, status.description
-                    )),
-                    (code, true) => reason(format_args!("the server refused ({code})")),
-                    (code, false) => reason(format_args!(
-                        "the server refused ({code}: {})",
-                        status.description
-                    )),
-                }
-            }
-        };
-        Self { words, description }
-    }
-}
-
-fn fourccs(command: &Command<'_>) -> FourCcs {
-    let mut list = FourCcs::new();
-    for name in fourcc_list(command) {
-        let mut fourcc = [b' '; 4];
-        for (to, from) in fourcc.iter_mut().zip(name.bytes()) {
-            *to = from;
-        }
-        if name.len() <= 4 && list.push(fourcc).is_err() {
-            break;
+            _ => None,
         }
     }
-    list
 }
 
 #[cfg(test)]
@@ -184,7 +182,8 @@ mod tests {
         };
         assert_eq!(
             refusal.words.as_str(),
-            "the stream's name is in use or refused (NetStream.Publish.BadName: Already publishing)"
+            "the stream's name is in use or refused; waiting for it (NetStream.Publish.BadName: \
+             Already publishing)"
         );
         assert!(matches!(
             status("NetStream.Publish.Start", "status", ""),
@@ -215,7 +214,7 @@ mod tests {
     fn listed_codecs_are_kept() {
         let Some(Heard::Result {
             transaction: 1,
-            fourccs,
+            capabilities,
             ..
         }) = heard(|body| {
             body.string(&["_result"]).number(1.0).object();
@@ -228,6 +227,6 @@ mod tests {
         else {
             panic!("no result")
         };
-        assert_eq!(fourccs, [*b"vp08", *b"*   "]);
+        assert_eq!(capabilities.fourccs, [*b"vp08", *b"*   "]);
     }
 }

@@ -82,6 +82,8 @@ pub(super) struct Link {
     received: u64,
     acknowledged: u64,
     window: u32,
+    /// What the peer was last told of our window.
+    told_window: u32,
     /// Of the last write gathered: bytes of the message begun before, and of the queue.
     given_begun: usize,
     given_queue: usize,
@@ -110,6 +112,7 @@ impl Link {
             received: 0,
             acknowledged: 0,
             window: 0,
+            told_window: WINDOW_BYTES,
             given_begun: 0,
             given_queue: 0,
             given: 0,
@@ -138,6 +141,11 @@ impl Link {
         if let Some(Incoming::Message { head, body }) = &incoming {
             match Control::parse(head.kind, body) {
                 Some(Control::WindowAckSize(window)) => self.window = window,
+                // RTMP 1.0, section 5.4.5: answered where it is news.
+                Some(Control::SetPeerBandwidth { window, .. }) if window != self.told_window => {
+                    self.told_window = window;
+                    self.queue.control(Control::WindowAckSize(window))?;
+                }
                 Some(Control::PingRequest(number)) => {
                     self.queue.control(Control::PingResponse(number))?;
                 }

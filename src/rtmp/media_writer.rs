@@ -3,13 +3,20 @@
 //! A write is gathered ([`MediaWriter::gather`]) and then confirmed as far as the kernel took it
 //! ([`MediaWriter::transmitted`]). A message of which some bytes are out is finished whatever
 //! happens to the log: its pieces are kept as counted views. Everything else is gathered anew next
-//! time, so a connection that stands still holds no copies and loses only its own backlog: when the
-//! log has dropped frames, or the next one waits longer than [`RTMP_BACKLOG_MILLIS`], video goes on
-//! at the newest keyframe, and audio is kept as long as the log keeps it.
+//! time, so a connection that stands still holds no copies and loses only its own backlog.
+//!
+//! When the log has dropped frames, or the next one waits longer than [`RTMP_BACKLOG_MILLIS`], video
+//! goes on at the newest keyframe; where it has to be dropped again soon, it stays away for a while,
+//! longer each time. Audio is kept as long as the log keeps it while nothing moves, so that a stall
+//! that ends is made up for; where the connection moves and still comes no nearer, it is too slow
+//! even for audio, of which then all but the newest goes at once. In bytes the backlog is what the
+//! log holds ([`RTMP_BACKLOG_BYTES`](crate::limits::RTMP_BACKLOG_BYTES)).
 //!
 //! No video is sent before a keyframe. Where video is expected, audio waits for the first keyframe
 //! up to [`START_WAIT`] and then goes first. Metadata names the tracks seen and is sent again when
-//! they change; an AVC sequence header stands before the first keyframe and every new configuration.
+//! they change; a sequence header stands before the first frame and every new configuration of a
+//! codec that has one. Frames of a codec that the peer does not take are passed over, and the track
+//! is left out of the stream: neither its metadata nor its start wait for it.
 
 #![cfg_attr(
     not(test),
@@ -25,12 +32,13 @@ mod counters;
 mod keyframe_need;
 mod message;
 mod parking;
+mod slowness;
 
 use core::time::Duration;
 
 use heapless::Vec;
 
-use crate::base::codec::Track;
+use crate::base::codec::{Codec, CodecSet, Track};
 use crate::base::counter::count;
 use crate::base::frame_log::FrameLog;
 use crate::base::time::Instant;
@@ -39,6 +47,8 @@ use crate::rtmp::media_place::{Body, Form, Place, Planned, Skip, is_video_keyfra
 use crate::rtmp::media_writer::keyframe_need::KeyframeNeed;
 use crate::rtmp::media_writer::message::{BegunMessage, emit};
 use crate::rtmp::media_writer::parking::Parking;
+use crate::rtmp::media_writer::slowness::Slowness;
+use crate::rtmp::takes::Takes;
 use crate::wire::rtmp_chunk::wire_length;
 
 pub use counters::MediaCounters;
@@ -48,6 +58,9 @@ const START_WAIT: Duration = Duration::from_secs(1);
 
 /// How far behind a connection may fall.
 const BACKLOG: Duration = Duration::from_millis(RTMP_BACKLOG_MILLIS);
+
+/// How old the audio is that stays when a connection is too slow even for audio.
+const KEPT_AUDIO: Duration = Duration::from_millis(500);
 
 /// Whether audio may go before video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +75,8 @@ pub(super) struct MediaWriter {
     form: Option<Form>,
     chunk_bytes: u32,
     expect_video: bool,
+    /// What the video that is expected is coded with, where that is known.
+    video_codec: Option<Codec>,
     place: Place,
     gate: Gate,
     plan: Vec<Planned, RTMP_GATHER_MESSAGES>,
@@ -74,10 +89,13 @@ pub(super) struct MediaWriter {
     /// The kernel did not take all of the last write: no moment to ask for a keyframe.
     stalled: bool,
     need: KeyframeNeed,
+    slowness: Slowness,
     /// Finish at this position; set at the first gathering after [`Self::finish`].
     finishing: bool,
     until: Option<u64>,
     torn: bool,
+    /// Codecs of which frames were sent on this connection.
+    sent: CodecSet,
     counters: MediaCounters,
 }
 
@@ -88,6 +106,7 @@ impl MediaWriter {
             form: None,
             chunk_bytes: 1,
             expect_video,
+            video_codec: None,
             place: Place::default(),
             gate: Gate::Waiting(None),
             plan: Vec::new(),
@@ -97,9 +116,11 @@ impl MediaWriter {
             caught_up: false,
             stalled: false,
             need: KeyframeNeed::default(),
+            slowness: Slowness::default(),
             finishing: false,
             until: None,
             torn: false,
+            sent: CodecSet::NONE,
             counters: MediaCounters::default(),
         }
     }
@@ -107,6 +128,7 @@ impl MediaWriter {
     /// Starts a stream in this form, with chunks of this size; `ask` wants a keyframe in any case.
     pub fn start(&mut self, form: Form, chunk_bytes: u32, ask: bool) {
         self.reset();
+        self.place = Place::at(self.place.cursor, form.takes);
         self.form = Some(form);
         self.chunk_bytes = chunk_bytes;
         if ask {
@@ -130,6 +152,46 @@ impl MediaWriter {
         self.expect_video = expect;
     }
 
+    /// What the video to be waited for is coded with; `None` when that is not known.
+    pub fn set_video_codec(&mut self, codec: Option<Codec>) {
+        self.video_codec = codec;
+    }
+
+    /// The codec of a track that comes in and is not sent on this connection.
+    pub fn left_out(&self, track: Track) -> Option<Codec> {
+        self.place.left_out(track)
+    }
+
+    /// Codecs of which frames were sent on this connection.
+    pub const fn sent(&self) -> CodecSet {
+        self.sent
+    }
+
+    /// Frames sent over all connections.
+    pub const fn frames_sent(&self) -> u64 {
+        let counters = &self.counters;
+        counters.audio_frames.wrapping_add(counters.video_frames)
+    }
+
+    /// Whether pictures were sent on this connection.
+    pub fn sends_video(&self) -> bool {
+        self.sent.iter().any(|codec| codec.track() == Track::Video)
+    }
+
+    /// Whether the next frame of video is a keyframe, with which another connection could begin.
+    pub fn is_before_keyframe(&self, log: &FrameLog) -> bool {
+        let next = (self.place.cursor..log.end()).find(|at| {
+            log.get(*at)
+                .is_some_and(|view| view.frame().track == Track::Video)
+        });
+        next.is_some_and(|at| self.place.is_sendable_keyframe(at, log))
+    }
+
+    /// Wants a keyframe, unless one was asked for.
+    pub fn ask_keyframe(&mut self) {
+        self.need.ask();
+    }
+
     /// Sends what the log holds at the next gathering and nothing later.
     pub fn finish(&mut self) {
         self.finishing = true;
@@ -146,6 +208,13 @@ impl MediaWriter {
     /// The oldest position of the log that is still wanted.
     pub const fn position(&self) -> u64 {
         self.place.cursor
+    }
+
+    /// How long the next frame has waited since it was received; 0 when there is none.
+    pub fn backlog(&self, now: Instant, log: &FrameLog) -> Duration {
+        let position = self.place.cursor.max(log.start());
+        let next = log.get(position);
+        next.map_or(Duration::ZERO, |view| now.since(view.frame().received))
     }
 
     /// Packet slots that the rest of a begun message holds, or fewer.
@@ -266,7 +335,7 @@ impl MediaWriter {
         if self.plan.is_empty() && self.place.cursor >= log.end() {
             self.caught_up = true;
         }
-        self.ask_for_missed(log, end == 0);
+        self.ask_for_missed(now, log, end == 0);
         end
     }
 
@@ -288,6 +357,7 @@ impl MediaWriter {
             if left == 0 {
                 break;
             }
+            self.note_sent(&planned, log);
             self.place.advance(&planned, log);
             self.count(&planned);
             let length = wire_length(&planned.head, self.chunk_bytes);
@@ -308,17 +378,29 @@ impl MediaWriter {
         self.begun.check_invariants(self.chunk_bytes);
     }
 
+    fn note_sent(&mut self, planned: &Planned, log: &FrameLog) {
+        if let Body::Frame { position, .. } = planned.body
+            && let Some(view) = log.get(position)
+        {
+            let codec = view.frame().config.codec();
+            self.sent = self.sent.union(CodecSet::of(&[codec]));
+        }
+    }
+
     fn reset(&mut self) {
         self.form = None;
-        self.place = Place::at(self.place.cursor);
+        self.place = Place::at(self.place.cursor, Takes::legacy());
         self.gate = Gate::Waiting(None);
         self.plan.clear();
         self.begun.clear();
         self.caught_up = false;
         self.stalled = false;
-        self.need = KeyframeNeed::default();
+        self.need.reset();
+        self.slowness = Slowness::default();
+        self.finishing = false;
         self.until = None;
         self.torn = false;
+        self.sent = CodecSet::NONE;
     }
 
     /// What must be seen to before a plan is made: losses, backlog, the end, the wait at the start.
@@ -327,38 +409,71 @@ impl MediaWriter {
             self.until = Some(log.end());
             self.gate = Gate::Open;
         }
+        let frames_sent = self.frames_sent();
+        self.slowness.look(now, self.place.video_open, frames_sent);
         let lost = log.start().saturating_sub(self.place.cursor);
         if lost > 0 {
             self.counters.lost = self.counters.lost.saturating_add(lost);
             self.place.cursor = log.start();
             self.need.renew();
+        }
+        let backlog = self.backlog(now, log);
+        let may_judge = self.caught_up || self.slowness.has_run(now, BACKLOG);
+        let is_behind = may_judge && backlog > BACKLOG;
+        if lost > 0 || (is_behind && self.place.video_open) {
             self.stall(now, log);
-        } else if self.caught_up && self.place.video_open {
-            let next = log.get(self.place.cursor);
-            let behind = next.map(|view| now.since(view.frame().received));
-            if behind > Some(BACKLOG) {
-                self.stall(now, log);
-            }
+        }
+        if !is_behind {
+            self.slowness.kept_up();
+        } else if self.slowness.is_too_slow(now, backlog, lost > 0) {
+            self.drop_audio(now, log);
+        }
+        if self.slowness.is_video_held(now) {
+            self.place.video_from = self.place.video_from.max(log.end());
         }
         if let Gate::Waiting(_) = self.gate {
             self.wait_at_start(now, log);
         }
     }
 
+    /// Gives video up to the newest keyframe that is not too old, or to one that is to come.
     fn stall(&mut self, now: Instant, log: &FrameLog) {
-        count(&mut self.counters.stalls);
+        if self.place.video_open {
+            count(&mut self.counters.stalls);
+            self.slowness.dropped_video(now);
+        }
         self.place.drop_video(now, BACKLOG, log);
+    }
+
+    /// Passes over all but the newest frames.
+    fn drop_audio(&mut self, now: Instant, log: &FrameLog) {
+        while let Some(view) = log.get(self.place.cursor)
+            && now.since(view.frame().received) > KEPT_AUDIO
+        {
+            match view.frame().track {
+                Track::Audio => count(&mut self.counters.audio_dropped),
+                Track::Video => {
+                    self.need.miss(view.frame().keyframe);
+                    count(&mut self.counters.video_dropped);
+                }
+            }
+            self.place.cursor = self.place.cursor.saturating_add(1);
+        }
+        self.place.video_open = false;
+        self.slowness.kept_up();
     }
 
     fn wait_at_start(&mut self, now: Instant, log: &FrameLog) {
         let keyframe = self.place.newest_keyframe(log).is_some();
-        if self.expect_video && !keyframe {
+        let expect_video = self.expects_sent_video(log);
+        if expect_video && !keyframe {
             self.need.ask();
         }
         // Video that cannot be decoded is not kept for the wait.
         while let Some(view) = log.get(self.place.cursor)
             && view.frame().track == Track::Video
             && !view.frame().keyframe
+            && self.place.takes(view.frame().config.codec())
         {
             count(&mut self.counters.video_dropped);
             self.place.cursor = self.place.cursor.saturating_add(1);
@@ -370,16 +485,29 @@ impl MediaWriter {
             return;
         };
         let until = first.frame().received + START_WAIT;
-        self.gate = if keyframe || !self.expect_video || until <= now {
+        self.gate = if keyframe || !expect_video || until <= now {
             Gate::Open
         } else {
             Gate::Waiting(Some(until))
         };
     }
 
+    /// Whether video is expected that the peer takes: by what was said of it, or by what has come.
+    fn expects_sent_video(&self, log: &FrameLog) -> bool {
+        let newest = (self.place.cursor..log.end())
+            .rev()
+            .filter_map(|at| log.get(at))
+            .map(|view| view.frame())
+            .find(|frame| frame.track == Track::Video)
+            .map(|frame| frame.config.codec());
+        let codec = newest.or(self.video_codec);
+        self.expect_video && codec.is_none_or(|codec| self.place.takes(codec))
+    }
+
     /// Leaves out what a viewer would wait through before the first picture.
     fn skip_to_keyframe(&mut self, log: &FrameLog) {
-        let keyframe = (self.place.cursor..log.end()).find(|at| is_video_keyframe(log, *at));
+        let keyframe =
+            (self.place.cursor..log.end()).find(|at| self.place.is_sendable_keyframe(*at, log));
         let Some(keyframe) = keyframe else { return };
         let time = log.get(keyframe).map(|view| view.frame().time);
         while self.place.cursor < keyframe
@@ -391,10 +519,11 @@ impl MediaWriter {
 
     /// Asks for a keyframe that was missed, unless one is on its way or the connection stands still,
     /// since another keyframe would only add to what it cannot take.
-    fn ask_for_missed(&mut self, log: &FrameLog, gave_nothing: bool) {
+    fn ask_for_missed(&mut self, now: Instant, log: &FrameLog, gave_nothing: bool) {
         let stands_still = self.stalled && !gave_nothing;
-        if !stands_still && self.need.take_missed() && self.place.newest_keyframe(log).is_none() {
-            self.need.ask();
+        let is_held = self.slowness.is_video_held(now);
+        if !stands_still && !is_held && self.place.newest_keyframe(log).is_none() {
+            self.need.ask_for_missed(now);
         }
     }
 

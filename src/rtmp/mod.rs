@@ -9,6 +9,7 @@
 mod answers;
 mod asked;
 mod auth;
+mod capabilities;
 mod commands;
 mod control_queue;
 mod gather;
@@ -19,14 +20,19 @@ mod media_place;
 mod media_writer;
 mod player;
 mod publisher;
+mod refusal;
 mod retry;
+mod takes;
 mod viewer;
 mod words;
 
 pub use asked::Name;
-pub use heard::FourCcs;
+pub use capabilities::FourCcs;
 pub use media_writer::MediaCounters;
 pub use player::{Player, PlayerEvent};
-pub use publisher::{Publisher, PublisherConfig, PublisherCounters, PublisherEvent, RtmpStatus};
+pub use publisher::{
+    LeftOut, Publisher, PublisherConfig, PublisherCounters, PublisherEvent, RtmpStatus, WhyLeftOut,
+};
+pub use takes::Takes;
 pub use viewer::{Viewer, ViewerEvent};
 pub use words::Reason;

@@ -4,8 +4,10 @@
 //! Handshake, `connect` (with the FourCC list of Enhanced RTMP, version 2), chunk size,
 //! `releaseStream`, `FCPublish`, `createStream`, `publish`, then media; `FCUnpublish` and
 //! `deleteStream` at the end. A connection that fails at any step is tried again with growing waits;
-//! a name that is in use is waited for in the same way. Not done: RTMPS, the digest handshake,
-//! redirects, Enhanced RTMP media.
+//! a name that is in use is waited for in the same way. A server that sends the stream elsewhere is
+//! followed, within bounds. A codec that the server does not list, or is found to refuse, is left
+//! out of the same stream. Not done here: TLS, which is the owner's where the target asks for it;
+//! the digest handshake.
 
 #![cfg_attr(
     not(test),
@@ -20,29 +22,38 @@
 mod config;
 mod event;
 mod exchange;
+mod left_out;
 mod state;
 mod status;
+mod suspicion;
+mod target;
 
 use core::time::Duration;
 
 use heapless::Deque;
 
+use crate::base::codec::{Codec, Track};
 use crate::base::counter::count;
 use crate::base::frame_log::FrameLog;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::rtmp::auth::AuthQuery;
+use crate::rtmp::capabilities::Capabilities;
+use crate::rtmp::commands::PUBLISH;
 use crate::rtmp::control_queue::QueueFull;
-use crate::rtmp::heard::{FourCcs, Heard};
+use crate::rtmp::heard::Heard;
 use crate::rtmp::link::Link;
 use crate::rtmp::media_writer::{MediaCounters, MediaWriter};
 use crate::rtmp::publisher::state::{ANSWER_PATIENCE, CONNECT_PATIENCE, STOP_PATIENCE, State};
+use crate::rtmp::publisher::suspicion::Suspicion;
+use crate::rtmp::publisher::target::Target;
 use crate::rtmp::retry::Retry;
 use crate::rtmp::words::{Reason, reason};
 use crate::wire::rtmp_url::RtmpUrl;
 
 pub use config::PublisherConfig;
 pub use event::PublisherEvent;
+pub use left_out::{LeftOut, WhyLeftOut};
 pub use status::RtmpStatus;
 
 /// A stream that lasted this long was a success: the waits begin anew after it.
@@ -81,7 +92,15 @@ pub struct Publisher {
     auth_steps: u8,
     status: RtmpStatus,
     reason: Reason,
-    fourccs: FourCcs,
+    /// What the server said of itself in its last answer to `connect`.
+    capabilities: Option<Capabilities>,
+    suspicion: Suspicion,
+    target: Target,
+    /// The server wants the stream on a new connection: by then, if no keyframe comes before.
+    moving: Option<Instant>,
+    /// The server said that the stream may begin, by a word that is not the usual one.
+    half_started: bool,
+    told_left_out: [Option<LeftOut>; 2],
     events: Deque<PublisherEvent, 8>,
     counters: PublisherCounters,
 }
@@ -99,7 +118,15 @@ impl Publisher {
             auth_steps: 0,
             status: RtmpStatus::Wait,
             reason: reason(format_args!("connecting")),
-            fourccs: FourCcs::new(),
+            capabilities: None,
+            suspicion: Suspicion::new(
+                config.certain.union(PublisherConfig::CERTAIN),
+                config.refused,
+            ),
+            target: Target::default(),
+            moving: None,
+            half_started: false,
+            told_left_out: [None; 2],
             events: Deque::new(),
             counters: PublisherCounters::default(),
             config,
@@ -131,7 +158,8 @@ impl Publisher {
             let Some(link) = &mut self.link else { return };
             let (used, heard, done) = match link.next(&mut self.rng, bytes) {
                 Ok((used, incoming)) => {
-                    let secrets = self.config.secrets();
+                    let target = self.target.url(&self.config.url);
+                    let secrets = self.config.secrets(target);
                     let heard = incoming.as_ref().and_then(|i| Heard::read(i, &secrets));
                     (used, heard, incoming.is_none())
                 }
@@ -173,14 +201,25 @@ impl Publisher {
             && self.status != RtmpStatus::Active
             && since + PROOF <= now
         {
-            let why = reason(format_args!("the server accepted the stream"));
-            self.set_status(RtmpStatus::Active, why);
+            self.tell_active();
+        }
+        if let State::Active { since } = self.state {
+            if since + LASTING <= now {
+                self.target.lasted();
+            }
+            if let Some(codec) = self.suspicion.handle_timeout(now) {
+                self.push(PublisherEvent::CodecRefused(codec));
+            }
         }
         if write_deadline.is_some_and(|deadline| deadline <= now)
             && matches!(self.state, State::Active { .. })
         {
+            self.suspicion.abandoned();
             let why = reason(format_args!("the server took nothing for 15 s"));
             return self.fail(now, why, true);
+        }
+        if self.moving.is_some_and(|until| until <= now) {
+            return self.depart(now);
         }
         if self.state.until().is_none_or(|until| now < until) {
             return;
@@ -191,6 +230,10 @@ impl Publisher {
                 self.push(PublisherEvent::Close);
                 self.end();
             }
+            State::Asking {
+                transaction: PUBLISH,
+                ..
+            } if self.half_started => self.begin(now),
             state => self.fail(now, state.overdue(), true),
         }
     }
@@ -225,6 +268,12 @@ impl Publisher {
         self.media.set_expect_video(expect);
     }
 
+    /// What the negotiated video is coded with, where that is known: audio does not wait for video
+    /// that the server is not sent.
+    pub fn set_video_codec(&mut self, codec: Option<Codec>) {
+        self.media.set_video_codec(codec);
+    }
+
     /// The next event.
     pub fn poll_event(&mut self) -> Option<PublisherEvent> {
         let event = self.events.pop_front();
@@ -240,7 +289,14 @@ impl Publisher {
             let unproven = self.status != RtmpStatus::Active;
             let proof = unproven.then_some(since + PROOF);
             let link = self.link.as_ref().and_then(Link::write_deadline);
-            return Instant::earliest(proof, Instant::earliest(self.media.poll_timeout(), link));
+            let all = [
+                proof,
+                self.media.poll_timeout(),
+                link,
+                self.moving,
+                self.suspicion.poll_timeout(),
+            ];
+            return all.into_iter().fold(None, Instant::earliest);
         }
         self.state.until()
     }
@@ -250,6 +306,9 @@ impl Publisher {
     /// [`Self::transmitted`] has told how many of them the kernel took. Gathering again instead
     /// forgets the last one. Fetch events afterwards.
     pub fn poll_transmit(&mut self, now: Instant, log: &FrameLog, out: &mut [u8]) -> usize {
+        if self.moving.is_some() && self.media.is_before_keyframe(log) {
+            self.depart(now);
+        }
         let Some(link) = &mut self.link else {
             self.media.park(now, log);
             return 0;
@@ -258,6 +317,7 @@ impl Publisher {
             self.media.park(now, log);
         }
         let mut len = link.gather(&mut self.media, now, log, out);
+        self.tell_left_out();
         if len == 0
             && let State::Stopping { said: false, .. } = self.state
             && self.media.is_finished()
@@ -277,8 +337,13 @@ impl Publisher {
     /// The kernel took the first `count` of the gathered bytes.
     pub fn transmitted(&mut self, now: Instant, count: usize, log: &FrameLog) {
         let Some(link) = &mut self.link else { return };
+        let before = self.media.frames_sent();
         link.transmitted(&mut self.media, now, count, log);
+        if self.media.frames_sent() != before {
+            self.suspicion.sent(now, self.media.sent());
+        }
         if self.media.is_torn() {
+            self.suspicion.abandoned();
             return self.fail(
                 now,
                 reason(format_args!("a frame was lost while being sent")),
@@ -311,6 +376,7 @@ impl Publisher {
     /// failure.
     pub fn give_up(&mut self, now: Instant) {
         if self.link.is_some() {
+            self.suspicion.abandoned();
             let why = reason(format_args!(
                 "the server is too slow while memory is scarce"
             ));
@@ -328,14 +394,53 @@ impl Publisher {
         &self.reason
     }
 
-    /// Where it goes.
+    /// Where it goes at the moment: the address it was given, or where a server sent it.
+    pub fn target(&self) -> &RtmpUrl {
+        self.target.url(&self.config.url)
+    }
+
+    /// What the caller sends in this track and the server is not sent, and why. Known once a frame of
+    /// it was there, and the server's answer where that decides.
+    pub fn left_out(&self, track: Track) -> Option<LeftOut> {
+        let codec = if self.media.is_started() {
+            self.media.left_out(track)?
+        } else {
+            let [audio, video] = self.told_left_out;
+            let told = if track == Track::Audio { audio } else { video };
+            told?.codec
+        };
+        let why = if self.suspicion.left_out().contains(codec) {
+            WhyLeftOut::Refused
+        } else if !self.config.abilities.contains(codec) {
+            WhyLeftOut::Profile
+        } else if self.takes().codecs().contains(codec) {
+            return None;
+        } else {
+            WhyLeftOut::NotListed
+        };
+        Some(LeftOut { codec, why })
+    }
+
+    /// How long the oldest frame of the log has waited to be sent.
+    pub fn backlog(&self, now: Instant, log: &FrameLog) -> Duration {
+        self.media.backlog(now, log)
+    }
+
+    /// The address that it was given.
     pub fn url(&self) -> &RtmpUrl {
         &self.config.url
     }
 
     /// The codecs that the server listed in its last answer (Enhanced RTMP); empty for others.
     pub fn server_fourccs(&self) -> &[[u8; 4]] {
-        &self.fourccs
+        let capabilities = self.capabilities.as_ref();
+        capabilities.map_or(&[], |found| found.fourccs.as_slice())
+    }
+
+    /// What the server calls itself in its last answer; empty when it does not.
+    pub fn server_version(&self) -> &str {
+        let capabilities = self.capabilities.as_ref();
+        capabilities.map_or("", |found| found.version.as_str())
     }
 
     /// What was sent and left out, over all connections.
@@ -387,6 +492,7 @@ impl Publisher {
         let why = match self.state {
             State::Active { since } if now.since(since) >= LASTING => {
                 self.retry.reset();
+                self.target.lasted();
                 why
             }
             State::Active { .. } if self.status != RtmpStatus::Active => reason(format_args!(
@@ -394,6 +500,8 @@ impl Publisher {
             )),
             _ => why,
         };
+        self.suspicion.ended(now);
+        self.target.failed();
         self.drop_link();
         self.auth = None;
         self.auth_steps = 0;
@@ -411,12 +519,46 @@ impl Publisher {
         self.set_status(status, why);
     }
 
+    /// Leaves this connection for the one that the server wants instead.
+    fn depart(&mut self, now: Instant) {
+        self.suspicion.abandoned();
+        self.drop_link();
+        self.push(PublisherEvent::Close);
+        self.attempt(now);
+    }
+
+    /// Says what is left out, when that changes.
+    fn tell_left_out(&mut self) {
+        let now = [Track::Audio, Track::Video].map(|track| self.left_out(track));
+        if self.status == RtmpStatus::Active
+            && matches!(self.state, State::Active { .. })
+            && now != self.told_left_out
+        {
+            self.tell_active();
+        }
+    }
+
+    /// Says that media flows, and what does not.
+    fn tell_active(&mut self) {
+        let [audio, video] = [Track::Audio, Track::Video].map(|track| self.left_out(track));
+        self.told_left_out = [audio, video];
+        let said = "the server accepted the stream";
+        let why = match (audio, video) {
+            (None, None) => reason(format_args!("{said}")),
+            (Some(out), None) | (None, Some(out)) => reason(format_args!("{said}; {out}")),
+            (Some(audio), Some(video)) => reason(format_args!("{said}; {audio}; {video}")),
+        };
+        self.set_status(RtmpStatus::Active, why);
+    }
+
     fn end(&mut self) {
         self.drop_link();
         self.state = State::Stopped;
     }
 
     fn drop_link(&mut self) {
+        self.moving = None;
+        self.half_started = false;
         if let Some(link) = self.link.take() {
             let counters = link.counters();
             let unread = counters.too_long.saturating_add(counters.too_many);

@@ -1,5 +1,6 @@
 //! A client that plays a stream and tells what comes, for demonstrations, tests and measurements.
-//! It keeps no media and does not come back when the connection ends.
+//! It keeps no media and does not come back when the connection ends. It lists every codec that
+//! Enhanced RTMP has a FourCC for and that can be relayed.
 
 #![cfg_attr(
     not(test),
@@ -15,11 +16,12 @@ use core::time::Duration;
 
 use heapless::Vec;
 
+use crate::base::codec::Codec;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::rtmp::link::{Link, LinkError, WINDOW_BYTES};
 use crate::rtmp::words::{Reason, reason};
-use crate::wire::flv::{self, AvcPacket, Metadata, VideoHead};
+use crate::wire::flv::{self, AudioHead, Metadata, Part, VideoHead};
 use crate::wire::rtmp_chunk::Incoming;
 use crate::wire::rtmp_message::{Command, Control, kind};
 use crate::wire::rtmp_url::{RtmpUrl, StreamKey};
@@ -44,8 +46,12 @@ pub enum ViewerEvent {
         timestamp: u32,
         /// Bytes of the body.
         size: u32,
-        /// Sound format; 7 is A-law, 8 mu-law.
+        /// Sound format; 7 is A-law, 8 mu-law, 9 what a FourCC names.
         format: u8,
+        /// The codec, if it is one of ours.
+        codec: Option<Codec>,
+        /// Whether it is a sequence header and no sound.
+        sequence_header: bool,
         /// The first bytes of the body, up to sixteen.
         start: Vec<u8, 16>,
     },
@@ -57,7 +63,9 @@ pub enum ViewerEvent {
         size: u32,
         /// Whether it says that it is a keyframe.
         keyframe: bool,
-        /// Whether it is an AVC sequence header and no picture.
+        /// The codec, if it is one of ours.
+        codec: Option<Codec>,
+        /// Whether it is a sequence header and no picture.
         sequence_header: bool,
     },
     /// It is over: close the connection. Nothing follows.
@@ -257,7 +265,14 @@ impl Viewer {
                 .number(4_071.0)
                 .name("videoCodecs")
                 .number(252.0);
-            body.name("videoFunction").number(1.0).end();
+            body.name("videoFunction").number(1.0);
+            let fourccs = || Codec::ALL.into_iter().filter_map(flv::fourcc);
+            let count = fourccs().count();
+            body.name("fourCcList").strict_array(count as u32);
+            for fourcc in fourccs() {
+                body.string(&[core::str::from_utf8(&fourcc).unwrap_or_default()]);
+            }
+            body.end();
         })?;
         Ok(())
     }
@@ -329,6 +344,8 @@ fn media(incoming: &Incoming<'_>) -> Option<ViewerEvent> {
             timestamp: head.timestamp,
             size: head.length,
             format: flv::sound_format(start)?,
+            codec: AudioHead::parse(start)?.codec,
+            sequence_header: AudioHead::parse(start)?.part == Part::SequenceHeader,
             start: start.iter().copied().take(16).collect(),
         }),
         Incoming::End { head, start } if head.kind == kind::VIDEO => {
@@ -337,7 +354,8 @@ fn media(incoming: &Incoming<'_>) -> Option<ViewerEvent> {
                 timestamp: head.timestamp,
                 size: head.length,
                 keyframe: video.keyframe,
-                sequence_header: video.avc == Some(AvcPacket::SequenceHeader),
+                codec: video.codec,
+                sequence_header: video.part == Part::SequenceHeader,
             })
         }
         _ => None,

@@ -91,7 +91,7 @@ impl AudioDepacketizer {
     /// For a codec whose RTP clock runs at `clock_rate`; `None` when it is none of audio.
     pub fn new(codec: &Codec, clock_rate: u32) -> Option<Self> {
         let packing = match codec {
-            Codec::H264 { .. } => return None,
+            Codec::H264 { .. } | Codec::Vp8 => return None,
             Codec::Opus { channels } => Packing::Opus(Rc::new(CodecConfig::Opus {
                 channels: *channels,
             })),

@@ -19,7 +19,6 @@
     )
 )]
 
-mod decoder_state;
 mod open_unit;
 mod payload;
 
@@ -32,7 +31,7 @@ use crate::base::counter::count;
 use crate::base::frame_log::Segment;
 use crate::base::time::Instant;
 use crate::limits::FRAME_SEGMENTS;
-use crate::rtp::depack_h264::decoder_state::DecoderState;
+use crate::rtp::decoder_state::DecoderState;
 use crate::rtp::depack_h264::open_unit::{OpenUnit, Verdict};
 use crate::rtp::depack_h264::payload::Fragmented;
 use crate::rtp::parameter_sets::ParameterSets;
@@ -154,6 +153,14 @@ impl H264Depacketizer {
             self.end_unit(&mut out);
             self.ended = Some(header.timestamp);
         }
+    }
+
+    /// Takes the open access unit for whole, if its time has come.
+    pub fn handle_timeout(&mut self, _now: Instant, _out: impl FnMut(AccessUnit, &mut Segments)) {}
+
+    /// When to call [`Self::handle_timeout`], if nothing comes until then.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        None
     }
 
     /// The source changed: drops what is unfinished and waits for a keyframe. Parameter sets stay.

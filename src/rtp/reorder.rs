@@ -4,7 +4,8 @@
 //! that something belongs before it ([`Reorder::expect_earlier`]). Behind a gap packets wait until the missing one comes or
 //! the gap's deadline passes; then the missing packets count as lost and the rest goes on. The
 //! hold lies between [`MIN_HOLD`] and [`MAX_HOLD`] and follows the reordering seen: twice the
-//! lateness of packets that closed a gap, at once upwards and slowly downwards.
+//! lateness of packets that closed a gap, at once upwards and slowly downwards; where missing packets
+//! are asked for again, it is long enough for the answer ([`Reorder::set_patience`]).
 //!
 //! Sequence numbers (RFC 3550, appendix A.1):
 //! - up to [`LATE_PACKETS`] behind: a duplicate, or late; dropped;
@@ -110,6 +111,8 @@ pub struct Reorder {
     /// When the gap that was given up last was noticed.
     last_gap: Option<Instant>,
     hold: Duration,
+    /// The hold is not shorter than this.
+    patience: Duration,
     counters: ReorderCounters,
 }
 
@@ -144,6 +147,7 @@ impl Reorder {
             seen: 0,
             last_gap: None,
             hold: START_HOLD,
+            patience: MIN_HOLD,
             counters: ReorderCounters::default(),
         }
     }
@@ -175,6 +179,27 @@ impl Reorder {
             self.next = Some(sequence.wrapping_sub(EARLIER_PACKETS));
             self.starting = true;
         }
+    }
+
+    /// Waits on gaps at least this long, up to [`MAX_HOLD`], from the next packet on.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience.clamp(MIN_HOLD, MAX_HOLD);
+    }
+
+    /// The packets that are waited for, by rising number; none before the first one of a source.
+    pub fn missing(&self) -> impl Iterator<Item = u16> + Clone + '_ {
+        let open = self.count > 0 && !self.starting;
+        let next = self.next.unwrap_or_default();
+        let mut held = self.count;
+        let room = if open { self.held.len() as u16 } else { 0 };
+        (0..room)
+            .map(move |ahead| next.wrapping_add(ahead))
+            .map_while(move |sequence| {
+                let here = self.is_held(sequence);
+                held = held.checked_sub(usize::from(here))?;
+                (held > 0 || !here).then_some((sequence, here))
+            })
+            .filter_map(|(sequence, here)| (!here).then_some(sequence))
     }
 
     /// Takes one packet. Drain [`Self::pop`] before the next.
@@ -247,7 +272,7 @@ impl Reorder {
 
     /// How long a gap is waited on now.
     pub fn hold(&self) -> Duration {
-        self.hold
+        self.hold.max(self.patience)
     }
 
     /// What was seen.
@@ -272,6 +297,13 @@ impl Reorder {
             self.count > 0,
             "a deadline belongs to a gap"
         );
+    }
+
+    fn is_held(&self, sequence: u16) -> bool {
+        let place = usize::from(sequence).checked_rem(self.held.len());
+        place
+            .and_then(|place| self.held.get(place))
+            .is_some_and(Option::is_some)
     }
 
     fn slot(&mut self, sequence: u16) -> Option<&mut Option<Arrival>> {
@@ -320,7 +352,11 @@ impl Reorder {
     }
 
     fn set_deadline(&mut self) {
-        let hold = if self.starting { MIN_HOLD } else { self.hold };
+        let hold = if self.starting {
+            MIN_HOLD
+        } else {
+            self.hold.max(self.patience)
+        };
         self.deadline = self.noticed().map(|noticed| noticed + hold);
     }
 

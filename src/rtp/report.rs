@@ -1,7 +1,7 @@
 //! RTCP reports of one stream (RFC 3550, section 6): when a compound is due, and its writing.
 //!
-//! A compound is an SR or RR with what [`Reception`] keeps, SDES with the canonical name, and a
-//! request for a keyframe or, at the end, BYE. With two members the interval is the minimum of
+//! A compound is an SR or RR with what [`Reception`] keeps, SDES with the canonical name, and what
+//! is asked of the sender or, at the end, BYE. With two members the interval is the minimum of
 //! section 6.2, five seconds times 0.5 to 1.5; reconsideration and membership counts of larger
 //! sessions are left out.
 
@@ -22,12 +22,38 @@ use heapless::String;
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, NtpTime};
 use crate::limits::RTCP_CNAME_BYTES;
+use crate::rtp::bitrate::BitrateAsk;
 use crate::rtp::keyframe::Ask;
 use crate::rtp::reception::Reception;
+use crate::rtp::retransmission::Missing;
 use crate::wire::rtcp::{CompoundWriter, ReportBlock, SenderInfo};
 
 /// The mean interval between reports.
 const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Bytes of IPv4, UDP and RTP headers in each packet, which a requested bit rate counts in.
+const PACKET_OVERHEAD: u16 = 40;
+
+/// What is asked of a sender by RTCP outside the schedule.
+#[derive(Clone, Debug, Default)]
+pub struct Requests {
+    /// A keyframe, by the ways that are set.
+    pub keyframe: Option<Ask>,
+    /// Packets to be sent once more, by rising number.
+    pub missing: Missing,
+    /// A bit rate to keep below.
+    pub bitrate: Option<BitrateAsk>,
+}
+
+impl Requests {
+    /// Whether RTCP has nothing to ask.
+    pub fn is_empty(&self) -> bool {
+        let keyframe = self
+            .keyframe
+            .is_some_and(|ask| ask.pli || ask.fir.is_some());
+        !keyframe && self.missing.is_empty() && self.bitrate.is_none()
+    }
+}
 
 /// What a compound of ours tells besides the schedule's own matter.
 #[derive(Debug)]
@@ -110,26 +136,35 @@ impl Reporter {
         self.begin_compound(now, content, out).finish()
     }
 
-    /// Writes a compound that asks `media` for a keyframe, outside the schedule; `None` when the
-    /// asking has no RTCP part.
-    pub fn write_ask(
+    /// Writes a compound that asks something of `media`, outside the schedule; `None` when nothing
+    /// is asked by RTCP.
+    pub fn write_requests(
         &mut self,
         now: Instant,
         content: Content<'_>,
         media: u32,
-        ask: &Ask,
+        requests: &Requests,
         out: &mut [u8],
     ) -> Option<usize> {
-        if !ask.pli && ask.fir.is_none() {
+        if requests.is_empty() {
             return None;
         }
         let ssrc = self.ssrc;
         let mut compound = self.begin_compound(now, content, out);
-        if ask.pli {
+        if requests.keyframe.is_some_and(|ask| ask.pli) {
             compound.picture_loss(ssrc, media);
         }
-        if let Some(sequence) = ask.fir {
+        if let Some(sequence) = requests.keyframe.and_then(|ask| ask.fir) {
             compound.full_intra(ssrc, media, sequence);
+        }
+        compound.missing(ssrc, media, &requests.missing);
+        if let Some(BitrateAsk { bits, by }) = requests.bitrate {
+            if by.tmmbr {
+                compound.bitrate_request(ssrc, media, bits, PACKET_OVERHEAD);
+            }
+            if by.remb {
+                compound.bitrate_estimate(ssrc, media, bits);
+            }
         }
         compound.finish()
     }
@@ -275,6 +310,13 @@ mod tests {
         assert_eq!(reporter.reports(), 2);
     }
 
+    fn asking(ask: Ask) -> Requests {
+        Requests {
+            keyframe: Some(ask),
+            ..Requests::default()
+        }
+    }
+
     #[test]
     fn asking_goes_in_a_compound_of_its_own_and_leaves_the_schedule() {
         let mut reporter = reporter();
@@ -287,7 +329,7 @@ mod tests {
             info: true,
         };
         let len = reporter
-            .write_ask(millis(10), content(None), 5, &ask, &mut out)
+            .write_requests(millis(10), content(None), 5, &asking(ask), &mut out)
             .unwrap();
         let read: Vec<_> = packets(&out[..len]).map(Result::unwrap).collect();
         assert_eq!(
@@ -312,7 +354,7 @@ mod tests {
             info: true,
         };
         assert_eq!(
-            reporter.write_ask(millis(10), content(None), 5, &ask, &mut out),
+            reporter.write_requests(millis(10), content(None), 5, &asking(ask), &mut out),
             None
         );
     }

@@ -26,6 +26,7 @@ use crate::base::packet_pool::Packet;
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, NtpTime};
 use crate::rtp::call_clock::CallClock;
+use crate::rtp::call_clock::skew::SkewStats;
 use crate::rtp::session::side::Side;
 use crate::rtp::stream::{StreamConfig, StreamStats};
 use crate::rtp::telephone_event::TelephoneEvent;
@@ -248,6 +249,11 @@ impl Session {
         self.clock.skew_micros()
     }
 
+    /// How far picture and voice were apart over the call.
+    pub fn skew_stats(&self) -> SkewStats {
+        self.clock.skew_stats()
+    }
+
     /// The call's clock.
     pub fn clock(&self) -> &CallClock {
         &self.clock
@@ -299,6 +305,7 @@ mod tests {
     use super::*;
     use crate::base::packet_pool::PacketPool;
     use crate::limits::RTCP_COMPOUND_BYTES;
+    use crate::rtp::bitrate::BitrateFeedback;
     use crate::rtp::keyframe::Feedback;
     use crate::rtp::stream::Codec;
     use crate::wire::rtcp::{CompoundWriter, ReportBlock, RtcpPacket, SenderInfo};
@@ -327,6 +334,9 @@ mod tests {
             send: true,
             receive: true,
             feedback: Feedback::default(),
+            nack: false,
+            bitrate_feedback: BitrateFeedback::default(),
+            bitrate: None,
             clock_rate: 8_000,
         }
     }
@@ -341,6 +351,9 @@ mod tests {
                 pli: true,
                 fir: false,
             },
+            nack: false,
+            bitrate_feedback: BitrateFeedback::default(),
+            bitrate: None,
             clock_rate: 90_000,
             ..audio()
         }
@@ -703,5 +716,91 @@ mod tests {
         rig.session.bye();
         assert!(rig.run(Duration::from_secs(20)).is_empty());
         assert_eq!(rig.session.poll_timeout(), None);
+    }
+
+    fn feedback_of(
+        sent: &[(SessionTransmit, Vec<u8>)],
+        packet_type: u8,
+        format: u8,
+    ) -> Vec<Vec<u8>> {
+        let mut found = Vec::new();
+        for (_, bytes) in sent.iter().filter(|(_, bytes)| rtcp::is_rtcp(bytes)) {
+            let mut rest = &bytes[..];
+            while rest.len() >= 4 {
+                let len = 4 + 4 * usize::from(u16::from_be_bytes([rest[2], rest[3]]));
+                if rest[1] == packet_type && rest[0] & 0x1f == format {
+                    found.push(rest[..len].to_vec());
+                }
+                rest = &rest[len..];
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn a_missing_packet_is_asked_for_where_that_was_offered_and_its_answer_is_used() {
+        let mut config = audio();
+        config.nack = true;
+        let mut rig = Rig::new(Some(config), None);
+        for sequence in [1, 2, 4] {
+            rig.rtp(Track::Audio, PEER, 8, sequence, &[0; 160]);
+        }
+        assert_eq!(rig.log.end(), 2, "the packet behind the gap waits");
+        let sent = rig.run(Duration::from_millis(10));
+        let asked = feedback_of(&sent, 205, 1);
+        assert_eq!(asked.len(), 1);
+        assert_eq!(asked[0][12..], [0, 3, 0, 0]);
+        // 50 ms after the gap was noticed: later than the hold without asking.
+        rig.run(Duration::from_millis(20));
+        rig.rtp(Track::Audio, PEER, 8, 3, &[0; 160]);
+        assert_eq!(rig.log.end(), 4);
+        let stats = rig.session.stats(Track::Audio);
+        assert_eq!(
+            (stats.retransmission.asked, stats.retransmission.came),
+            (1, 1)
+        );
+        assert_eq!(stats.reorder.lost, 0);
+        rig.session.check_invariants();
+    }
+
+    #[test]
+    fn nothing_missing_is_asked_for_where_that_was_not_offered() {
+        let mut rig = Rig::new(Some(audio()), None);
+        for sequence in [1, 2, 4] {
+            rig.rtp(Track::Audio, PEER, 8, sequence, &[0; 160]);
+        }
+        let sent = rig.run(Duration::from_millis(500));
+        assert!(feedback_of(&sent, 205, 1).is_empty());
+        assert_eq!(rig.session.stats(Track::Audio).reorder.lost, 1);
+    }
+
+    #[test]
+    fn the_bit_rate_is_asked_for_until_the_sender_keeps_it() {
+        let mut config = video();
+        config.bitrate = Some(1_000_000);
+        config.bitrate_feedback = BitrateFeedback {
+            tmmbr: true,
+            remb: true,
+        };
+        let mut rig = Rig::new(None, Some(config));
+        assert!(feedback_of(&rig.run(Duration::from_secs(1)), 205, 3).is_empty());
+        rig.rtp(Track::Video, PEER, 96, 1, &[0x67, 0x42, 0xc0, 0x0d]);
+        let sent = rig.run(Duration::from_millis(1_500));
+        assert_eq!(feedback_of(&sent, 205, 3).len(), 2);
+        assert_eq!(feedback_of(&sent, 206, 15).len(), 2);
+        let request = feedback_of(&sent, 205, 3).remove(0);
+        let mut notification = request.clone();
+        notification[0] = 0x84;
+        // The owner of the limit is who asked for it.
+        notification.copy_within(4..8, 12);
+        let from = PEER_RTCP.parse().unwrap();
+        rig.session
+            .handle_rtcp(rig.now, Track::Video, from, &notification);
+        let sent = rig.run(Duration::from_secs(9));
+        assert_eq!(
+            feedback_of(&sent, 205, 3).len(),
+            1,
+            "once more, and then seldom"
+        );
     }
 }

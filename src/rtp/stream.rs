@@ -27,9 +27,11 @@ use crate::base::time::Instant;
 use crate::limits::SESSION_EVENTS;
 use crate::rtp::call_clock::CallClock;
 use crate::rtp::depack_audio::{AudioCounters, AudioDepacketizer};
-use crate::rtp::depack_h264::{AccessUnit, H264Counters, H264Depacketizer};
+use crate::rtp::depack_h264::{AccessUnit, H264Counters, H264Depacketizer, Segments};
+use crate::rtp::depack_vp8::{Vp8Counters, Vp8Depacketizer};
 use crate::rtp::reception::Reception;
-use crate::rtp::reorder::{Before, InOrder, Reorder, ReorderCounters};
+use crate::rtp::reorder::{Before, InOrder, MIN_HOLD, Reorder, ReorderCounters};
+use crate::rtp::retransmission::{Missing, Retransmission, RetransmissionCounters};
 use crate::rtp::source::{Admission, Admitted, Arrival, SourceCounters, SourceLock};
 use crate::rtp::telephone_event::{TelephoneEvent, TelephoneEvents};
 use crate::wire::rtcp::SenderInfo;
@@ -64,6 +66,10 @@ pub struct StreamStats {
     pub h264: H264Counters,
     /// What the audio depacketizer saw; zeros for video.
     pub audio: AudioCounters,
+    /// What came of asking for missing packets.
+    pub retransmission: RetransmissionCounters,
+    /// What the VP8 depacketizer saw; zeros for audio.
+    pub vp8: Vp8Counters,
     /// How long a gap is waited on now.
     pub hold: Duration,
     /// Interarrival jitter (RFC 3550, section 6.4.1).
@@ -80,6 +86,8 @@ pub struct Stream {
     ssrc: Option<u32>,
     reception: Option<Reception>,
     reorder: Reorder,
+    /// Asks for missing packets, where that was offered.
+    retransmission: Option<Box<Retransmission>>,
     media: Media,
     /// What the codec's payload type was before the last answer changed it.
     former: Option<Former>,
@@ -94,6 +102,7 @@ pub struct Stream {
 #[derive(Debug)]
 enum Media {
     H264(Box<H264Depacketizer>),
+    Vp8(Box<Vp8Depacketizer>),
     Audio(AudioDepacketizer),
     /// A codec that nothing is made of.
     None,
@@ -103,7 +112,8 @@ enum Media {
 #[derive(Clone, Copy, Debug)]
 struct Former {
     payload_type: u8,
-    until: Instant,
+    /// When it was replaced.
+    since: Instant,
 }
 
 /// How long packets that were on their way keep the payload type of the former answer.
@@ -121,6 +131,7 @@ impl Stream {
                 Track::Audio => Reorder::for_audio(),
                 Track::Video => Reorder::new(),
             },
+            retransmission: config.nack.then(Box::default),
             media: Media::new(&config),
             former: None,
             telephone: TelephoneEvents::default(),
@@ -149,6 +160,10 @@ impl Stream {
     pub fn configure(&mut self, now: Instant, config: StreamConfig, clock: &mut CallClock) {
         let before = core::mem::replace(&mut self.config, config);
         self.source.renegotiated(self.config.remote_rtp);
+        if self.config.nack != before.nack {
+            self.retransmission = self.config.nack.then(Box::default);
+            self.reorder.set_patience(MIN_HOLD);
+        }
         let (old, new) = (before.payload_type, self.config.payload_type);
         let mut same = before.clock_rate == self.config.clock_rate;
         match (&mut self.media, &before.codec, &self.config.codec) {
@@ -174,12 +189,13 @@ impl Stream {
         } else if old != new {
             self.former = Some(Former {
                 payload_type: old,
-                until: now + FORMER_TIME,
+                since: now,
             });
         }
         if before.clock_rate != self.config.clock_rate {
             clock.source_changed(self.track);
-            self.reception = None;
+            let rate = self.config.clock_rate;
+            self.reception = self.ssrc.map(|ssrc| Reception::new(ssrc, rate));
         }
         if self.config.receive && !before.receive {
             // Whatever came meanwhile was not looked at.
@@ -236,19 +252,42 @@ impl Stream {
             if self.reorder.is_fresh() && !self.media.can_begin_with(&arrival) {
                 self.reorder.expect_earlier(header.sequence);
             }
+            if let Some(retransmission) = &mut self.retransmission {
+                retransmission.came(now, header.sequence);
+            }
             self.reorder.push(arrival);
             self.drain(now, clock, log);
         }
+        self.follow_missing(now);
     }
 
-    /// Gives up gaps whose time is over.
+    /// Gives up gaps whose time is over, and ends pictures that nothing else ends.
     pub fn handle_timeout(&mut self, now: Instant, clock: &mut CallClock, log: &mut FrameLog) {
         self.drain(now, clock, log);
+        self.follow_missing(now);
+        self.end_picture(now, clock, log);
     }
 
-    /// When to call [`Self::handle_timeout`].
+    /// When to call [`Self::handle_timeout`] and [`Self::poll_missing`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.reorder.poll_timeout()
+        let gap = self.reorder.poll_timeout();
+        let ending = match &self.media {
+            _ if gap.is_some() => None,
+            Media::H264(depacketizer) => depacketizer.poll_timeout(),
+            Media::Vp8(depacketizer) => depacketizer.poll_timeout(),
+            Media::Audio(_) | Media::None => None,
+        };
+        let asking = self.retransmission.as_ref();
+        let missing = asking.and_then(|asking| asking.poll_timeout());
+        Instant::earliest(gap.or(ending), missing)
+    }
+
+    /// The packets to ask the sender for now; none when nothing is due.
+    pub fn poll_missing(&mut self, now: Instant) -> Missing {
+        let asking = self.retransmission.as_mut();
+        asking
+            .map(|asking| asking.poll_missing(now))
+            .unwrap_or_default()
     }
 
     /// Takes note of a sender report, if it is the accepted source's.
@@ -272,6 +311,7 @@ impl Stream {
     pub fn held(&self) -> usize {
         let unit = match &self.media {
             Media::H264(depacketizer) => depacketizer.held(),
+            Media::Vp8(depacketizer) => depacketizer.held(),
             Media::Audio(depacketizer) => depacketizer.held(),
             Media::None => 0,
         };
@@ -294,6 +334,9 @@ impl Stream {
     pub fn take_keyframe_wanted(&mut self) -> bool {
         match &mut self.media {
             Media::H264(depacketizer) => {
+                depacketizer.take_keyframe_wanted() && depacketizer.waits_for_keyframe()
+            }
+            Media::Vp8(depacketizer) => {
                 depacketizer.take_keyframe_wanted() && depacketizer.waits_for_keyframe()
             }
             Media::Audio(_) | Media::None => false,
@@ -327,8 +370,17 @@ impl Stream {
             reorder: *self.reorder.counters(),
             h264: match &self.media {
                 Media::H264(depacketizer) => *depacketizer.counters(),
-                Media::Audio(_) | Media::None => H264Counters::default(),
+                _ => H264Counters::default(),
             },
+            vp8: match &self.media {
+                Media::Vp8(depacketizer) => *depacketizer.counters(),
+                _ => Vp8Counters::default(),
+            },
+            retransmission: self
+                .retransmission
+                .as_ref()
+                .map(|asking| *asking.counters())
+                .unwrap_or_default(),
             hold: self.reorder.hold(),
             jitter: self
                 .reception
@@ -346,8 +398,9 @@ impl Stream {
 
     /// Whether a payload type is the codec's, for a packet that came at `received`.
     fn is_media(&self, payload_type: u8, received: Instant) -> bool {
-        let former =
-            |former: Former| former.payload_type == payload_type && received < former.until;
+        let former = |former: Former| {
+            former.payload_type == payload_type && received.since(former.since) < FORMER_TIME
+        };
         payload_type == self.config.payload_type
             || (Some(payload_type) != self.config.telephone_event
                 && self.former.is_some_and(former))
@@ -370,12 +423,28 @@ impl Stream {
         }
     }
 
+    /// Tells the asking which packets are waited for, and the waiting how long answers take.
+    fn follow_missing(&mut self, now: Instant) {
+        let patience = match &mut self.retransmission {
+            Some(retransmission) => {
+                retransmission.follow(now, self.reorder.missing());
+                retransmission.patience()
+            }
+            None => MIN_HOLD,
+        };
+        self.reorder.set_patience(patience);
+    }
+
     fn restart(&mut self) {
         self.reorder.restart();
+        if let Some(retransmission) = &mut self.retransmission {
+            retransmission.restart();
+        }
         self.before_passed = Before::Packet;
         self.telephone.restart();
         match &mut self.media {
             Media::H264(depacketizer) => depacketizer.restart(),
+            Media::Vp8(depacketizer) => depacketizer.restart(),
             Media::Audio(depacketizer) => depacketizer.restart(),
             Media::None => {}
         }
@@ -403,32 +472,22 @@ impl Stream {
 
     fn take_media(&mut self, packet: InOrder, clock: &mut CallClock, log: &mut FrameLog) {
         let rate = self.config.clock_rate;
-        let (track, stats) = (self.track, &mut self.stats);
+        let track = self.track;
+        let mut pictures = Pictures {
+            rate,
+            clock,
+            log,
+            frames: &mut self.stats.frames,
+            keyframe_came: &mut self.keyframe_came,
+        };
         match &mut self.media {
-            Media::H264(depacketizer) => depacketizer.push(packet, |unit, segments| {
-                let time = clock.frame_time(track, unit.timestamp, rate, unit.first_received);
-                let AccessUnit {
-                    keyframe,
-                    config,
-                    received,
-                    ..
-                } = unit;
-                self.keyframe_came |= keyframe;
-                let frame = Frame {
-                    track,
-                    time,
-                    composition: 0,
-                    keyframe,
-                    config,
-                    received,
-                };
-                // An access unit never has more segments than the log.
-                if log.push(frame, segments).is_ok() {
-                    count(&mut stats.frames);
-                }
-            }),
+            Media::H264(depacketizer) => depacketizer.push(packet, pictures.taker()),
+            Media::Vp8(depacketizer) => depacketizer.push(packet, pictures.taker()),
             Media::Audio(depacketizer) => {
-                depacketizer.push(packet, &mut stats.audio, |audio, segments| {
+                let Pictures {
+                    clock, log, frames, ..
+                } = pictures;
+                depacketizer.push(packet, &mut self.stats.audio, |audio, segments| {
                     let frame = Frame {
                         track,
                         time: clock.frame_time(track, audio.timestamp, rate, audio.ready),
@@ -437,12 +496,33 @@ impl Stream {
                         config: audio.config,
                         received: audio.received,
                     };
+                    // A frame of audio never has more segments than the log.
                     if log.push(frame, segments).is_ok() {
-                        count(&mut stats.frames);
+                        count(frames);
                     }
-                })
+                });
             }
             Media::None => {}
+        }
+    }
+
+    /// Takes a picture for whole that nothing ended, when nothing more comes.
+    fn end_picture(&mut self, now: Instant, clock: &mut CallClock, log: &mut FrameLog) {
+        if self.reorder.held() > 0 {
+            // Something of it is missing.
+            return;
+        }
+        let mut pictures = Pictures {
+            rate: self.config.clock_rate,
+            clock,
+            log,
+            frames: &mut self.stats.frames,
+            keyframe_came: &mut self.keyframe_came,
+        };
+        match &mut self.media {
+            Media::H264(depacketizer) => depacketizer.handle_timeout(now, pictures.taker()),
+            Media::Vp8(depacketizer) => depacketizer.handle_timeout(now, pictures.taker()),
+            Media::Audio(_) | Media::None => {}
         }
     }
 
@@ -464,14 +544,58 @@ impl Stream {
     }
 }
 
+/// Where whole pictures go.
+struct Pictures<'a> {
+    rate: u32,
+    clock: &'a mut CallClock,
+    log: &'a mut FrameLog,
+    frames: &'a mut u64,
+    keyframe_came: &'a mut bool,
+}
+
+impl Pictures<'_> {
+    fn taker(&mut self) -> impl FnMut(AccessUnit, &mut Segments) {
+        |unit, segments| {
+            let track = Track::Video;
+            let AccessUnit {
+                timestamp,
+                keyframe,
+                config,
+                first_received,
+                received,
+            } = unit;
+            let (clock, rate) = (&mut *self.clock, self.rate);
+            let times = clock.picture_times(timestamp, rate, first_received, keyframe, &config);
+            *self.keyframe_came |= keyframe;
+            let frame = Frame {
+                track,
+                time: times.time,
+                composition: times.composition,
+                keyframe,
+                config,
+                received,
+            };
+            // A picture never has more segments than the log.
+            if self.log.push(frame, segments).is_ok() {
+                count(self.frames);
+            }
+        }
+    }
+}
+
 impl Media {
     fn new(config: &StreamConfig) -> Self {
-        if let Codec::H264 { sprop } = &config.codec {
-            let mut depacketizer = Box::new(H264Depacketizer::new());
-            depacketizer.take_sprop(sprop);
-            return Self::H264(depacketizer);
+        match &config.codec {
+            Codec::H264 { sprop } => {
+                let mut depacketizer = Box::new(H264Depacketizer::new());
+                depacketizer.take_sprop(sprop);
+                Self::H264(depacketizer)
+            }
+            Codec::Vp8 => Self::Vp8(Box::default()),
+            audio => {
+                AudioDepacketizer::new(audio, config.clock_rate).map_or(Self::None, Self::Audio)
+            }
         }
-        AudioDepacketizer::new(&config.codec, config.clock_rate).map_or(Self::None, Self::Audio)
     }
 
     fn can_begin_with(&self, arrival: &Arrival) -> bool {
@@ -481,6 +605,7 @@ impl Media {
             .unwrap_or_default();
         match self {
             Self::H264(depacketizer) => depacketizer.can_begin_with(payload),
+            Self::Vp8(depacketizer) => depacketizer.can_begin_with(payload),
             Self::Audio(_) | Self::None => true,
         }
     }

@@ -4,13 +4,14 @@
 //! towards a target that [`crate::rtp::call_clock`] gives, except where the timestamps themselves
 //! break (the jump policy):
 //!
-//! - backwards by more than [`BACKWARD`], ahead of arrival by more than [`AHEAD`] (no packet comes
-//!   before it is sent), or behind it by more than [`BEHIND`]: anchored anew at the running clock;
+//! - backwards by more than [`BACKWARD`] (pictures that are reordered: more than their order
+//!   explains), ahead of arrival by more than [`AHEAD`] (no packet comes before it is sent), or
+//!   behind it by more than [`BEHIND`]: anchored anew at the running clock;
 //! - within the first second after an anchor, ahead by more than [`SETTLING_AHEAD`] already: the
 //!   frame that was the anchor had come late, as the first one out of an encoder often does;
-//! - a pause in arrival of which the timestamps know nothing (a phone whose clock stood during hold)
-//!   and whose lateness stays for [`LATE_FOR`]: the lateness is taken in at once. When it does not
-//!   stay, the network had stalled and the timestamps are right;
+//! - a pause in arrival of which the timestamps know nothing (a phone whose clock stood during mute
+//!   or hold) and whose lateness stays for [`LATE_FOR`]: the lateness is taken in at once. When it
+//!   grows less, the network had stalled, and the timestamps are right;
 //! - anything less is believed, and what it differs from arrival is slewed away.
 //!
 //! The earliest arrivals of the last seconds (the floor) tell where the RTP clock stands, so that
@@ -26,15 +27,18 @@
     )
 )]
 
-use crate::base::time::{Instant, MediaTime};
+use crate::base::time::Instant;
 
 /// A step back of more microseconds is another timeline; a smaller one is a frame out of order.
-pub const BACKWARD: i64 = 500_000;
+pub const BACKWARD: i64 = 100_000;
 
 /// Microseconds by which timestamps may run ahead of arrival.
 pub const AHEAD: i64 = 500_000;
 
-/// The same, for the settling time after an anchor.
+/// The same, for pictures that are decoded earlier than presented.
+pub const REORDERED_AHEAD: i64 = 600_000;
+
+/// The same as [`AHEAD`], for the settling time after an anchor.
 pub const SETTLING_AHEAD: i64 = 80_000;
 
 /// Microseconds after an anchor in which it is not yet sure.
@@ -47,7 +51,13 @@ pub const BEHIND: i64 = 10_000_000;
 const LATE_GAP: i64 = 300_000;
 
 /// Microseconds after such a pause in which the lateness must stay.
-pub const LATE_FOR: i64 = 1_000_000;
+pub const LATE_FOR: i64 = 300_000;
+
+/// A stalled network makes up for it by one microsecond in so many, or faster.
+const CATCHES_UP: i64 = 4;
+
+/// An arrival of the other track so many microseconds ago tells of the way at the moment.
+const NEARBY: i64 = 200_000;
 
 /// Microseconds of lateness that count as stayed.
 const LATE_STAYS: i64 = 150_000;
@@ -58,21 +68,27 @@ const CARRIED_LATENESS: i64 = 40_000;
 /// Slewing: one microsecond in so many, which is 5 ms per second.
 const SLEW_DIVISOR: i64 = 200;
 
-/// Frames of one track are at least so many microseconds apart; RTMP counts milliseconds.
-const MIN_STEP: i64 = 1_000;
-
 /// Microseconds of one of the two halves in which the floor is looked for.
 const FLOOR_HALF: i64 = 4_000_000;
 
-/// What happened to a frame's time besides the ordinary.
+/// Where a frame belongs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Placed {
-    /// The frame's media time.
-    pub time: MediaTime,
+    /// The media time of its presentation, in microseconds from the clock's start.
+    pub presentation: i64,
     /// The timestamps broke and were anchored anew.
     pub jumped: bool,
-    /// The time was moved up to stay above the frame before.
-    pub clamped: bool,
+}
+
+/// In which order a track's frames come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As they are presented.
+    Presented,
+    /// As they are decoded, which is another one.
+    Decoded,
+    /// A frame that cannot belong to the timeline.
+    Broken,
 }
 
 /// The timeline of one track.
@@ -108,7 +124,7 @@ enum Anchor {
 /// The frame before.
 #[derive(Clone, Copy, Debug)]
 struct Last {
-    out: i64,
+    presentation: i64,
     rtp: i64,
     arrival: i64,
 }
@@ -117,6 +133,8 @@ struct Last {
 #[derive(Clone, Copy, Debug)]
 struct Late {
     since: i64,
+    /// Transit of the first frame since.
+    first: i64,
     /// Earliest transit since.
     floor: i64,
 }
@@ -125,6 +143,11 @@ impl Timeline {
     /// Whether a frame has been placed since the start or the last change of source.
     pub fn is_anchored(&self) -> bool {
         self.anchor == Anchor::Held
+    }
+
+    /// The same, with timestamps of that clock rate.
+    pub fn is_anchored_at(&self, clock_rate: u32) -> bool {
+        self.is_anchored() && self.clock_rate == clock_rate.max(1)
     }
 
     /// Whether any frame has ever been placed.
@@ -157,9 +180,10 @@ impl Timeline {
         let on_floor = arrival.saturating_add(lead);
         let mut shift = on_floor;
         if let Some(last) = &mut self.last {
-            let passed = arrival.saturating_sub(last.arrival).max(MIN_STEP);
+            let passed = arrival.saturating_sub(last.arrival).max(0);
             let least = on_floor.saturating_sub(CARRIED_LATENESS);
-            shift = last.out.saturating_add(passed).clamp(least, on_floor);
+            let goes_on = last.presentation.saturating_add(passed);
+            shift = goes_on.clamp(least, on_floor);
             // On the new RTP clock the frame before lies as far back as in arrival.
             last.rtp = last.arrival.saturating_sub(arrival);
         }
@@ -189,12 +213,13 @@ impl Timeline {
         arrival: i64,
         lead: i64,
         target: Option<i64>,
+        order: Order,
         received: Instant,
     ) -> Placed {
         let step = i64::from(timestamp.wrapping_sub(self.last_timestamp) as i32);
         self.last_timestamp = timestamp;
         self.ticks = self.ticks.saturating_add(step);
-        let jumped = if self.breaks(arrival, lead) {
+        let jumped = if self.breaks(arrival, lead, order) {
             self.anchor(timestamp, arrival, lead, received);
             true
         } else {
@@ -206,16 +231,15 @@ impl Timeline {
         self.slew(target, received);
 
         let rtp = self.rtp_micros(timestamp);
-        let wish = rtp.saturating_add(self.shift).max(0);
-        let least = self
-            .last
-            .map_or(0, |last| last.out.saturating_add(MIN_STEP));
-        let out = wish.max(least);
-        self.last = Some(Last { out, rtp, arrival });
+        let presentation = rtp.saturating_add(self.shift).max(0);
+        self.last = Some(Last {
+            presentation,
+            rtp,
+            arrival,
+        });
         Placed {
-            time: MediaTime::from_micros(out),
+            presentation,
             jumped,
-            clamped: out > wish,
         }
     }
 
@@ -229,6 +253,17 @@ impl Timeline {
             .div_euclid(rate)
             .saturating_mul(1_000_000)
             .saturating_add(rest)
+    }
+
+    /// Microseconds on the RTP clock from the last frame to a timestamp near it.
+    pub fn micros_after_last(&self, timestamp: u32) -> i64 {
+        let last = self.last.map_or(0, |last| last.rtp);
+        self.rtp_micros(timestamp).saturating_sub(last)
+    }
+
+    /// The media time at which a timestamp near the last one would be presented.
+    pub fn place_of(&self, timestamp: u32) -> i64 {
+        self.rtp_micros(timestamp).saturating_add(self.shift)
     }
 
     /// Microseconds from RTP time to media time.
@@ -246,6 +281,14 @@ impl Timeline {
         self.shift.saturating_sub(self.floor())
     }
 
+    /// The same with regard to the frame that came last, when that was about at `arrival`.
+    pub fn lead_of_late(&self, arrival: i64) -> Option<i64> {
+        let last = self.last?;
+        let apart = arrival.saturating_sub(last.arrival).saturating_abs();
+        let transit = last.arrival.saturating_sub(last.rtp);
+        (apart <= NEARBY).then(|| self.shift.saturating_sub(transit))
+    }
+
     fn slew(&mut self, target: i64, received: Instant) {
         let elapsed = i64::try_from(received.since(self.slewed_at).as_micros()).unwrap_or(i64::MAX);
         let most = elapsed / SLEW_DIVISOR;
@@ -259,13 +302,18 @@ impl Timeline {
     }
 
     /// Whether the frame just widened does not continue the timeline.
-    fn breaks(&self, arrival: i64, lead: i64) -> bool {
+    fn breaks(&self, arrival: i64, lead: i64, order: Order) -> bool {
         let rtp = self.rtp_micros(self.last_timestamp);
-        let back = self
-            .last
-            .is_some_and(|last| rtp < last.rtp.saturating_sub(BACKWARD));
         let settling = arrival.saturating_sub(self.anchored_at) < SETTLING;
-        let most = if settling { SETTLING_AHEAD } else { AHEAD };
+        let (back, most) = match order {
+            Order::Broken => return true,
+            Order::Decoded => (false, REORDERED_AHEAD),
+            Order::Presented => (
+                self.last
+                    .is_some_and(|last| rtp < last.rtp.saturating_sub(BACKWARD)),
+                if settling { SETTLING_AHEAD } else { AHEAD },
+            ),
+        };
         let ahead = rtp
             .saturating_add(self.shift)
             .saturating_sub(arrival.saturating_add(lead));
@@ -282,6 +330,7 @@ impl Timeline {
         {
             self.late = Some(Late {
                 since: arrival,
+                first: transit,
                 floor: transit,
             });
         }
@@ -290,8 +339,19 @@ impl Timeline {
             return false;
         };
         late.floor = late.floor.min(transit);
-        if arrival.saturating_sub(late.since) < LATE_FOR {
-            self.late = Some(late);
+        let waited = arrival.saturating_sub(late.since);
+        let made_up = late.first.saturating_sub(late.floor);
+        self.late = Some(late);
+        if waited < LATE_FOR {
+            return false;
+        }
+        if late.floor.saturating_sub(self.floor()) > LATE_STAYS && made_up > waited / CATCHES_UP {
+            // It may go on like this.
+            self.late = Some(Late {
+                since: arrival,
+                first: late.floor,
+                ..late
+            });
             return false;
         }
         self.late = None;

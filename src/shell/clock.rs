@@ -33,6 +33,12 @@ impl Clock {
         Instant::from_micros(self.start.elapsed().as_micros() as u64)
     }
 
+    /// What the wall clock says now, in seconds since 1970; 0 for a time before.
+    pub fn unix_seconds() -> u64 {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH);
+        unix.unwrap_or_default().as_secs()
+    }
+
     /// The wall-clock time at [`Instant::ZERO`]; later steps of the wall clock do not move it.
     pub fn epoch(&self) -> NtpTime {
         self.epoch

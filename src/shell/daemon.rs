@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
 
 use async_io::{Async, Timer};
@@ -14,6 +15,7 @@ use smol::channel::{Receiver, Sender, bounded};
 use smol::future::FutureExt;
 
 use super::clock::Clock;
+use super::journal::{FILE_NAME, JournalFile};
 use super::pace::{Pace, Wait};
 use super::read_queue::ReadQueue;
 use super::resolver::Purpose;
@@ -53,6 +55,9 @@ const LOOK_UP_RETRY: Duration = Duration::from_secs(10);
 
 /// How often the names of PBXs are resolved again.
 const LOOK_UP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often the wall clock is read: it may be set while we run.
+const WALL_CLOCK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why the daemon does not start.
 #[derive(Debug)]
@@ -130,6 +135,7 @@ pub struct Daemon {
     pace: Pace,
     next_look_up: Instant,
     next_breath: Instant,
+    next_wall_clock: Instant,
     orders: Receiver<Order>,
     remote: Remote,
 }
@@ -163,8 +169,13 @@ impl Daemon {
         })?;
         let pool = PacketPool::new(config.limits.pool_packets());
         let rng = Rng::from_seed(seed);
+        let directory = config.state_directory.clone();
+        let mut gateway = Gateway::new(config, rng, clock.epoch(), pool.clone())?;
+        if let Some(directory) = directory {
+            sockets.journal = remember(&mut gateway, Path::new(&directory));
+        }
         Ok(Self {
-            gateway: Gateway::new(config, rng, clock.epoch(), pool.clone())?,
+            gateway,
             sockets,
             clock,
             pool,
@@ -174,6 +185,7 @@ impl Daemon {
             pace: Pace::default(),
             next_look_up: Instant::ZERO,
             next_breath: Instant::ZERO,
+            next_wall_clock: Instant::ZERO,
             orders,
             remote: Remote {
                 orders: order,
@@ -258,6 +270,11 @@ impl Daemon {
             self.batch.oversized,
             self.batch.pool_empty
         );
+        if let Some(lost) = self.sockets.journal.as_ref().map(JournalFile::lost)
+            && lost > 0
+        {
+            log::warn!("counted: {lost} records were not written to the journal");
+        }
     }
 
     /// Waits for the next turn; the count of ready descriptors.
@@ -312,6 +329,10 @@ impl Daemon {
 
     /// Reads what is ready, runs timers, and lets the gateway write.
     fn turn(&mut self, now: Instant, count: usize) {
+        if now >= self.next_wall_clock {
+            self.next_wall_clock = now + WALL_CLOCK_INTERVAL;
+            self.gateway.set_wall_clock(now, Clock::unix_seconds());
+        }
         let mut media_packets = 0;
         // Media first: what a caller sent before its BYE belongs to the stream.
         for at in 0..count {
@@ -483,6 +504,26 @@ impl Daemon {
         }
         if self.sockets.streams.contains(conn) {
             self.reads.wait(conn);
+        }
+    }
+}
+
+/// Opens the journal and hands its records to the gateway; without one, what is learned is
+/// forgotten at the end.
+fn remember(gateway: &mut Gateway, directory: &Path) -> Option<JournalFile> {
+    let path = directory.join(FILE_NAME);
+    match JournalFile::open(directory) {
+        Ok((journal, records)) => {
+            log::info!("{}: {} records", path.display(), records.len());
+            gateway.recall(records.iter().map(|record| record.bytes.as_slice()));
+            Some(journal)
+        }
+        Err(error) => {
+            log::warn!(
+                "{}: {error}: what is learned of servers will be forgotten at the end",
+                path.display()
+            );
+            None
         }
     }
 }

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 
 use heapless::Deque;
 
+use super::journal::JournalFile;
 use super::listen;
 use super::media::MediaSockets;
 use super::resolver::{Purpose, Resolver};
@@ -72,6 +73,8 @@ pub struct Sockets {
     pub alarm: Alarm,
     /// Names being resolved.
     pub resolver: Resolver,
+    /// What outlives a restart, where there is a place for it.
+    pub journal: Option<JournalFile>,
     /// Losses.
     pub counters: SocketCounters,
     failures: Box<Deque<Failure, STREAMS>>,
@@ -92,6 +95,7 @@ impl Sockets {
             streams: Streams::default(),
             media: MediaSockets::new(calls),
             resolver: Resolver::new(waker.clone()),
+            journal: None,
             counters: SocketCounters::default(),
             failures: Box::default(),
             routes: None,
@@ -244,6 +248,12 @@ impl Outlet for Sockets {
                 self.routes = Some((remote, local));
                 local
             }
+        }
+    }
+
+    fn keep(&mut self, about: u64, record: &[u8]) {
+        if let Some(journal) = &mut self.journal {
+            journal.keep(about, record);
         }
     }
 

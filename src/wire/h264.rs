@@ -16,7 +16,7 @@
 
 use core::ops::Range;
 
-use h264_reader::nal::sps::{ChromaFormat, SeqParameterSet};
+use h264_reader::nal::sps::{ChromaFormat, PicOrderCntType, SeqParameterSet};
 use h264_reader::rbsp::{BitReader, ByteReader};
 
 /// The first byte of a NAL unit.
@@ -234,14 +234,7 @@ impl PictureSize {
     /// Reads a sequence parameter set, its header byte included; `None` when it cannot be read or
     /// its picture is empty or larger than 16,384 pixels either way.
     pub fn of_sps(nal: &[u8]) -> Option<Self> {
-        // Zero bytes after the set belong to no unit, but some senders leave them.
-        let trimmed = nal.iter().rposition(|byte| *byte != 0)?.checked_add(1)?;
-        let nal = nal.get(..trimmed)?;
-        if nal.len() < 4 || NalHeader(*nal.first()?).kind() != NalKind::Sps {
-            return None;
-        }
-        let bits = BitReader::new(ByteReader::skipping_h264_header(nal));
-        let sps = SeqParameterSet::from_bits(bits).ok()?;
+        let sps = read_sps(nal)?;
         // Checked here: the size is added to without a check there.
         let most = u32::from(Self::MAX_PIXELS) / 16;
         if sps.pic_width_in_mbs_minus1 >= most
@@ -262,6 +255,36 @@ impl PictureSize {
     }
 
     const MAX_PIXELS: u16 = 16_384;
+}
+
+/// How many pictures may come before one in decoding order and after it in output order, by a
+/// sequence parameter set with its header byte; `None` when the set does not say.
+///
+/// None do in the Baseline profile and with picture order count type 2 (sections A.2.1 and
+/// 8.2.1.3); otherwise the bitstream restrictions of the VUI tell (section E.2.1).
+pub fn reorder_depth(sps: &[u8]) -> Option<u8> {
+    let sps = read_sps(sps)?;
+    if u8::from(sps.profile_idc) == 66 || matches!(sps.pic_order_cnt, PicOrderCntType::TypeTwo) {
+        return Some(0);
+    }
+    let restrictions = sps.vui_parameters?.bitstream_restrictions?;
+    u8::try_from(restrictions.max_num_reorder_frames)
+        .ok()
+        .filter(|depth| *depth <= MAX_REORDER_DEPTH)
+}
+
+/// The most that the standard allows ([`reorder_depth`]).
+pub const MAX_REORDER_DEPTH: u8 = 16;
+
+fn read_sps(nal: &[u8]) -> Option<SeqParameterSet> {
+    // Zero bytes after the set belong to no unit, but some senders leave them.
+    let trimmed = nal.iter().rposition(|byte| *byte != 0)?.checked_add(1)?;
+    let nal = nal.get(..trimmed)?;
+    if nal.len() < 4 || NalHeader(*nal.first()?).kind() != NalKind::Sps {
+        return None;
+    }
+    let bits = BitReader::new(ByteReader::skipping_h264_header(nal));
+    SeqParameterSet::from_bits(bits).ok()
 }
 
 #[cfg(test)]
@@ -298,6 +321,13 @@ mod tests {
     }
 
     #[test]
+    fn sets_tell_how_deep_pictures_are_reordered() {
+        assert_eq!(reorder_depth(SPS_720), Some(2));
+        assert_eq!(reorder_depth(SPS_ODD), Some(0));
+        assert_eq!(reorder_depth(&SPS_720[..3]), None);
+    }
+
+    #[test]
     fn zero_bytes_after_a_set_do_no_harm() {
         let mut sps = SPS_720.to_vec();
         sps.extend([0, 0, 0]);
@@ -310,6 +340,7 @@ mod tests {
         for sps in [SPS_720, SPS_ODD] {
             for length in 0..sps.len() {
                 let _ = PictureSize::of_sps(&sps[..length]);
+                let _ = reorder_depth(&sps[..length]);
             }
             for _ in 0..20_000 {
                 let mut bytes = sps.to_vec();
@@ -317,6 +348,7 @@ mod tests {
                     let at = rng.below(bytes.len() as u32) as usize;
                     bytes[at] = rng.u32() as u8;
                 }
+                assert!(reorder_depth(&bytes).is_none_or(|depth| depth <= MAX_REORDER_DEPTH));
                 if let Some(size) = PictureSize::of_sps(&bytes) {
                     assert!(size.width <= 16_384 && size.height <= 16_384);
                 }

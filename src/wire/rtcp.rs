@@ -1,5 +1,6 @@
-//! RTCP (RFC 3550 section 6) and its feedback messages (RFC 4585 section 6.3.1, RFC 5104 section
-//! 4.3.1): a tolerant walk over what is received and a writer for what is sent.
+//! RTCP (RFC 3550 section 6) and its feedback messages (RFC 4585 section 6, RFC 5104 section 4, and
+//! the receiver's estimate of draft-alvestrand-rmcat-remb-03): a tolerant walk over what is received
+//! and a writer for what is sent.
 //!
 //! Reading: each packet of a compound is bounded here first and then read by `rtcp-types`. A packet
 //! that does not parse is reported and stepped over; a length beyond the datagram ends the walk.
@@ -7,7 +8,8 @@
 //! reduced-size senders (RFC 5506) keep neither. SDES, APP, XR and NACK are seen as
 //! [`RtcpPacket::Other`].
 //!
-//! Writing: SR, RR, SDES with a CNAME, BYE, PLI and FIR into the caller's buffer, without allocation.
+//! Writing: SR, RR, SDES with a CNAME, BYE, PLI, FIR, generic NACK, TMMBR and REMB into the caller's
+//! buffer, without allocation.
 
 #![cfg_attr(
     not(test),
@@ -25,15 +27,20 @@ use rtcp_types::prelude::*;
 use rtcp_types::{self as types, Fir, PayloadFeedback, Pli};
 
 use crate::base::time::NtpTime;
-use crate::limits::{RTCP_BLOCKS, RTCP_CNAME_BYTES, RTCP_PACKETS, RTCP_SOURCES};
+use crate::limits::{RTCP_BLOCKS, RTCP_CNAME_BYTES, RTCP_NACK_ENTRIES, RTCP_PACKETS, RTCP_SOURCES};
 
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const SDES: u8 = 202;
 const BYE: u8 = 203;
+const TRANSPORT_FEEDBACK: u8 = 205;
 const PAYLOAD_FEEDBACK: u8 = 206;
+const FORMAT_NACK: u8 = 1;
+const FORMAT_TMMBR: u8 = 3;
+const FORMAT_TMMBN: u8 = 4;
 const FORMAT_PLI: u8 = 1;
 const FORMAT_FIR: u8 = 4;
+const FORMAT_APPLICATION: u8 = 15;
 const SDES_CNAME: u8 = 1;
 
 /// Whether a datagram on a shared port is RTCP: packet types 192 to 223 (RFC 5761, section 4).
@@ -87,6 +94,13 @@ pub enum RtcpPacket {
         media: u32,
         /// The command's number; a repetition bears the same.
         sequence: u8,
+    },
+    /// `sender` tells the bit rate limits that it keeps (TMMBN); one with none keeps no limit.
+    BitrateNotification {
+        /// Who keeps them.
+        sender: u32,
+        /// Who asked for them, at most [`RTCP_SOURCES`].
+        owners: heapless::Vec<u32, RTCP_SOURCES>,
     },
     /// Another type, passed over.
     Other(u8),
@@ -239,8 +253,28 @@ fn read_packet(packet: &[u8]) -> Result<RtcpPacket, RtcpError> {
                 sequence: entry.sequence(),
             }
         }
+        TRANSPORT_FEEDBACK if format == FORMAT_TMMBN => {
+            let (head, entries) = packet.split_at_checked(12).ok_or(RtcpError::Malformed)?;
+            let sender = head.get(4..).and_then(word).ok_or(RtcpError::Malformed)?;
+            let owners = entries.chunks_exact(8).take(RTCP_SOURCES);
+            RtcpPacket::BitrateNotification {
+                sender,
+                owners: owners.filter_map(word).collect(),
+            }
+        }
         other => RtcpPacket::Other(other),
     })
+}
+
+/// The first four bytes as a number.
+fn word(bytes: &[u8]) -> Option<u32> {
+    bytes.first_chunk().copied().map(u32::from_be_bytes)
+}
+
+/// A number as mantissa and power of two, the mantissa in `bits` bits, rounded down.
+fn exponent_and_mantissa(number: u64, bits: u32) -> (u8, u32) {
+    let exponent = (u64::BITS - number.leading_zeros()).saturating_sub(bits);
+    ((exponent & 0x3f) as u8, (number >> exponent) as u32)
 }
 
 fn read_blocks<'a>(blocks: impl Iterator<Item = types::ReportBlock<'a>>) -> Blocks {
@@ -338,6 +372,59 @@ impl<'a> CompoundWriter<'a> {
         self.put(&[sequence, 0, 0, 0]);
     }
 
+    /// A request to send the missing packets of `media` once more (generic NACK, RFC 4585, 6.2.1).
+    ///
+    /// `missing` rises; numbers up to 16 behind another one share its entry. With none, nothing is
+    /// written.
+    pub fn missing(&mut self, sender: u32, media: u32, missing: &[u16]) {
+        let mut entries = heapless::Vec::<(u16, u16), RTCP_NACK_ENTRIES>::new();
+        for &sequence in missing {
+            if let Some((first, others)) = entries.last_mut()
+                && let behind @ 1..=16 = sequence.wrapping_sub(*first)
+            {
+                *others |= 1 << (behind - 1);
+            } else if entries.push((sequence, 0)).is_err() {
+                break;
+            }
+        }
+        if entries.is_empty() {
+            return;
+        }
+        let words = 2_u16.saturating_add(entries.len() as u16);
+        self.header(FORMAT_NACK, TRANSPORT_FEEDBACK, words);
+        self.put(&sender.to_be_bytes());
+        self.put(&media.to_be_bytes());
+        for (first, others) in entries {
+            self.put(&first.to_be_bytes());
+            self.put(&others.to_be_bytes());
+        }
+    }
+
+    /// A request to `media` to send at most `bits` a second, `overhead` bytes of headers a packet
+    /// counted in (TMMBR, RFC 5104, 4.2.1); the header's media source is zero.
+    pub fn bitrate_request(&mut self, sender: u32, media: u32, bits: u64, overhead: u16) {
+        let (exponent, mantissa) = exponent_and_mantissa(bits, 17);
+        let entry =
+            u32::from(exponent) << 26 | (mantissa & 0x1_ffff) << 9 | u32::from(overhead & 0x1ff);
+        self.header(FORMAT_TMMBR, TRANSPORT_FEEDBACK, 4);
+        self.put(&sender.to_be_bytes());
+        self.put(&[0; 4]);
+        self.put(&media.to_be_bytes());
+        self.put(&entry.to_be_bytes());
+    }
+
+    /// The estimate that at most `bits` a second of `media` can be received (REMB).
+    pub fn bitrate_estimate(&mut self, sender: u32, media: u32, bits: u64) {
+        let (exponent, mantissa) = exponent_and_mantissa(bits, 18);
+        let entry = 1 << 24 | u32::from(exponent) << 18 | (mantissa & 0x3_ffff);
+        self.header(FORMAT_APPLICATION, PAYLOAD_FEEDBACK, 5);
+        self.put(&sender.to_be_bytes());
+        self.put(&[0; 4]);
+        self.put(b"REMB");
+        self.put(&entry.to_be_bytes());
+        self.put(&media.to_be_bytes());
+    }
+
     /// Bytes written, or `None` when they did not fit.
     pub fn finish(self) -> Option<usize> {
         (!self.full).then_some(self.len)
@@ -409,6 +496,9 @@ mod tests {
         compound.cname(1, "someone@192.0.2.1");
         compound.picture_loss(1, 2);
         compound.full_intra(1, 2, 200);
+        compound.missing(1, 2, &[65_530, 65_531, 10, 11, 27]);
+        compound.bitrate_request(1, 2, 2_000_000, 40);
+        compound.bitrate_estimate(1, 2, 2_000_000);
         compound.bye(1);
         let len = compound.finish().unwrap();
         out[..len].to_vec()
@@ -440,6 +530,9 @@ mod tests {
                     media: 2,
                     sequence: 200
                 },
+                RtcpPacket::Other(TRANSPORT_FEEDBACK),
+                RtcpPacket::Other(TRANSPORT_FEEDBACK),
+                RtcpPacket::Other(PAYLOAD_FEEDBACK),
                 RtcpPacket::Bye([1].into_iter().collect()),
             ]
         );
@@ -449,7 +542,73 @@ mod tests {
     fn a_strict_reader_takes_the_whole_compound() {
         let bytes = everything();
         let compound = types::Compound::parse(&bytes).unwrap();
-        assert_eq!(compound.map(Result::unwrap).count(), 6);
+        assert_eq!(compound.map(Result::unwrap).count(), 9);
+    }
+
+    fn written(write: impl FnOnce(&mut CompoundWriter)) -> Vec<u8> {
+        let mut out = [0; RTCP_COMPOUND_BYTES];
+        let mut compound = CompoundWriter::new(&mut out);
+        write(&mut compound);
+        let len = compound.finish().unwrap();
+        out[..len].to_vec()
+    }
+
+    #[test]
+    fn missing_packets_are_named_one_by_one_across_the_wrap() {
+        let missing = [65_530, 65_531, 10, 11, 27, 200];
+        let bytes = written(|compound| compound.missing(1, 2, &missing));
+        let feedback = types::TransportFeedback::parse(&bytes).unwrap();
+        assert_eq!((feedback.sender_ssrc(), feedback.media_ssrc()), (1, 2));
+        let nack = feedback.parse_fci::<types::Nack>().unwrap();
+        assert_eq!(nack.entries().collect::<Vec<_>>(), missing);
+        assert!(written(|compound| compound.missing(1, 2, &[])).is_empty());
+        let many: Vec<u16> = (0..100).map(|n| n * 20).collect();
+        let bytes = written(|compound| compound.missing(1, 2, &many));
+        let feedback = types::TransportFeedback::parse(&bytes).unwrap();
+        let nack = feedback.parse_fci::<types::Nack>().unwrap();
+        assert!(nack.entries().eq(many[..RTCP_NACK_ENTRIES].iter().copied()));
+    }
+
+    #[test]
+    fn a_bit_rate_is_written_as_mantissa_and_power_of_two() {
+        let bytes = written(|compound| compound.bitrate_request(1, 2, 2_000_000, 40));
+        // 2,000,000 = 125,000 * 2^4.
+        let entry = 4 << 26 | 125_000 << 9 | 40_u32;
+        let mut expected = vec![0x83, 205, 0, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2];
+        expected.extend(entry.to_be_bytes());
+        assert_eq!(bytes, expected);
+
+        let bytes = written(|compound| compound.bitrate_estimate(1, 2, 2_000_000));
+        // 2,000,000 = 250,000 * 2^3.
+        let entry = 1 << 24 | 3 << 18 | 250_000_u32;
+        let mut expected = vec![0x8f, 206, 0, 5, 0, 0, 0, 1, 0, 0, 0, 0];
+        expected.extend(b"REMB");
+        expected.extend(entry.to_be_bytes());
+        expected.extend([0, 0, 0, 2]);
+        assert_eq!(bytes, expected);
+        for number in [0, 1, 0x1_ffff, 0x2_0000, u64::MAX] {
+            let (exponent, mantissa) = exponent_and_mantissa(number, 17);
+            assert!(mantissa < 1 << 17);
+            assert!(u128::from(mantissa) << exponent <= u128::from(number));
+            assert!((u128::from(mantissa) + 1) << exponent > u128::from(number));
+        }
+    }
+
+    #[test]
+    fn the_limits_that_a_sender_keeps_are_read() {
+        let mut bytes = vec![0x84, 205, 0, 6, 0, 0, 0, 9, 0, 0, 0, 0];
+        for owner in [1_u32, 77] {
+            bytes.extend(owner.to_be_bytes());
+            bytes.extend([0; 4]);
+        }
+        let read: Vec<_> = packets(&bytes).collect();
+        let owners = [1, 77].into_iter().collect();
+        assert_eq!(
+            read,
+            [Ok(RtcpPacket::BitrateNotification { sender: 9, owners })]
+        );
+        let short = [0x84, 205, 0, 1, 0, 0, 0, 9];
+        assert_eq!(packets(&short).next(), Some(Err(RtcpError::Malformed)));
     }
 
     #[test]

@@ -253,21 +253,40 @@ pub struct StatusInfo<'a> {
 }
 
 /// The FourCCs that a peer lists in its `connect` or the answer to it (Enhanced RTMP, version 2):
-/// a strict array of strings, in either of the two objects.
+/// a strict array of strings, in either of the two objects. Read too as an object or ECMA array of
+/// strings, and as a single string, as some peers write it.
 pub fn fourcc_list<'a>(command: &Command<'a>) -> impl Iterator<Item = &'a str> + use<'a> {
     let mut arguments = command.arguments;
     core::iter::from_fn(move || arguments.value().ok())
         .filter_map(|value| value.as_object())
         .filter_map(|object| object.get("fourCcList"))
-        .filter_map(|list| {
-            if let Amf0::Array(array) = list {
-                Some(array)
-            } else {
-                None
-            }
+        .flat_map(|list| {
+            let (array, object) = match list {
+                Amf0::Array(array) => (Some(array), None),
+                Amf0::Object(object) => (None, Some(object)),
+                _ => (None, None),
+            };
+            let elements = array.into_iter().flat_map(|array| array.values());
+            let properties = object.into_iter().flat_map(|object| object.properties());
+            elements
+                .chain(properties.map(|(_, value)| value))
+                .chain(Some(list))
         })
-        .flat_map(|array| array.values())
         .filter_map(|value| value.as_str())
+}
+
+/// The flags that a peer gives a codec in one of its info maps (Enhanced RTMP, version 2), those of
+/// `*` included; `None` when the map has neither or is not there.
+pub fn fourcc_flags(command: &Command<'_>, map: &str, fourcc: &[u8; 4]) -> Option<u32> {
+    let mut arguments = command.arguments;
+    core::iter::from_fn(move || arguments.value().ok())
+        .filter_map(|value| value.as_object())
+        .filter_map(|object| object.get(map)?.as_object())
+        .flat_map(|map| map.properties())
+        .filter(|(name, _)| *name == b"*" || name == fourcc)
+        // A cast that saturates; what is no number has no flags.
+        .map(|(_, flags)| flags.as_number().unwrap_or_default() as u32)
+        .reduce(|all, flags| all | flags)
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! Addresses of RTMP servers: `rtmp://[user:password@]host[:port]/app[/more][?query]`.
+//! Addresses of RTMP servers: `rtmp://[user:password@]host[:port]/app[/more][?query]`, or `rtmps`
+//! for RTMP over TLS.
 //!
 //! The whole path is the application; the stream's name travels beside the address, as a
 //! [`StreamKey`]. A query belongs to the application, as servers read it from `tcUrl` and `app`.
-//! User and password may be percent-encoded. `rtmps` is recognised and refused: not supported yet.
-//! What is printed hides user, password and query.
+//! User and password may be percent-encoded. What is printed hides user, password and query.
 
 #![cfg_attr(
     not(test),
@@ -22,18 +22,22 @@ use heapless::String;
 
 use crate::limits::{RTMP_CREDENTIAL_BYTES, RTMP_NAME_BYTES, RTMP_URL_BYTES};
 
-/// The port when the address names none.
+/// The port when an `rtmp` address names none.
 pub const DEFAULT_PORT: u16 = 1935;
+
+/// The port when an `rtmps` address names none.
+pub const DEFAULT_TLS_PORT: u16 = 443;
+
+const SCHEME: &str = "rtmp://";
+const TLS_SCHEME: &str = "rtmps://";
 
 /// Why a text is not an address to publish to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RtmpUrlError {
     /// Longer than a limit allows.
     TooLong,
-    /// Does not begin with `rtmp://`.
+    /// Does not begin with `rtmp://` or `rtmps://`.
     Scheme,
-    /// `rtmps://`: RTMP over TLS is not supported yet.
-    Secure,
     /// No host, or one with characters that no host has.
     Host,
     /// A port that is not a number from 1 to 65535.
@@ -50,8 +54,7 @@ impl fmt::Display for RtmpUrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TooLong => "the RTMP address is too long",
-            Self::Scheme => "an RTMP address begins with rtmp://",
-            Self::Secure => "rtmps (RTMP over TLS) is not supported yet; use rtmp://",
+            Self::Scheme => "an RTMP address begins with rtmp:// or rtmps://",
             Self::Host => "the RTMP address names no valid host",
             Self::Port => "the port of the RTMP address is not a number from 1 to 65535",
             Self::App => {
@@ -68,8 +71,9 @@ impl core::error::Error for RtmpUrlError {}
 /// A checked RTMP address.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RtmpUrl {
-    /// `rtmp://host[:port]/app[?query]`, without user and password.
+    /// `rtmp://host[:port]/app[?query]` or `rtmps://..`, without user and password.
     plain: String<RTMP_URL_BYTES>,
+    tls: bool,
     host: (u16, u16),
     app: (u16, u16),
     query: u16,
@@ -110,12 +114,11 @@ impl RtmpUrl {
             return Err(RtmpUrlError::Character);
         }
         let (scheme, rest) = text.split_once("://").ok_or(RtmpUrlError::Scheme)?;
-        if scheme.eq_ignore_ascii_case("rtmps") {
-            return Err(RtmpUrlError::Secure);
-        }
-        if !scheme.eq_ignore_ascii_case("rtmp") {
+        let tls = scheme.eq_ignore_ascii_case("rtmps");
+        if !tls && !scheme.eq_ignore_ascii_case("rtmp") {
             return Err(RtmpUrlError::Scheme);
         }
+        let default_port = if tls { DEFAULT_TLS_PORT } else { DEFAULT_PORT };
         let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest
             .split_at_checked(authority_end)
@@ -124,7 +127,7 @@ impl RtmpUrl {
             Some((userinfo, host_port)) => (Some(credentials(userinfo)?), host_port),
             None => (None, authority),
         };
-        let (host, bracketed, port) = host_and_port(host_port)?;
+        let (host, bracketed, port) = host_and_port(host_port, default_port)?;
         let (app, query) = match path.split_once('?') {
             Some((app, query)) => (app, Some(query)),
             None => (path, None),
@@ -140,7 +143,7 @@ impl RtmpUrl {
             plain.push_str(part).map_err(|_| RtmpUrlError::TooLong)?;
             Ok((start, plain.len() as u16))
         };
-        put("rtmp://")?;
+        put(if tls { TLS_SCHEME } else { SCHEME })?;
         if bracketed {
             put("[")?;
         }
@@ -148,7 +151,7 @@ impl RtmpUrl {
         if bracketed {
             put("]")?;
         }
-        if port != DEFAULT_PORT {
+        if port != default_port {
             let mut digits = String::<6>::new();
             fmt::Write::write_fmt(&mut digits, format_args!(":{port}"))
                 .map_err(|_| RtmpUrlError::Port)?;
@@ -162,6 +165,7 @@ impl RtmpUrl {
         }
         Ok(Self {
             plain,
+            tls,
             host,
             app,
             query: app.1,
@@ -176,7 +180,12 @@ impl RtmpUrl {
         self.part(self.host)
     }
 
-    /// Port, 1935 when the address names none.
+    /// Whether the connection is to be one of TLS (`rtmps`).
+    pub const fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// Port: 1935, or 443 with TLS, when the address names none.
     pub const fn port(&self) -> u16 {
         self.port
     }
@@ -201,6 +210,11 @@ impl RtmpUrl {
         self.credentials.as_ref()
     }
 
+    /// Puts others in their place.
+    pub fn set_credentials(&mut self, credentials: Option<Credentials>) {
+        self.credentials = credentials;
+    }
+
     fn part(&self, (start, end): (u16, u16)) -> &str {
         self.plain
             .get(usize::from(start)..usize::from(end))
@@ -218,11 +232,12 @@ impl FromStr for RtmpUrl {
 
 impl fmt::Display for RtmpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("rtmp://")?;
+        let scheme = if self.tls { TLS_SCHEME } else { SCHEME };
+        f.write_str(scheme)?;
         if self.credentials.is_some() {
             f.write_str("***@")?;
         }
-        f.write_str(self.part((7, self.query)))?;
+        f.write_str(self.part((scheme.len() as u16, self.query)))?;
         if usize::from(self.query) < self.plain.len() {
             f.write_str("?***")?;
         }
@@ -265,7 +280,7 @@ fn percent_decoded<const N: usize>(text: &str) -> Result<String<N>, RtmpUrlError
     String::from_utf8(decoded).map_err(|_| RtmpUrlError::Credentials)
 }
 
-fn host_and_port(text: &str) -> Result<(&str, bool, u16), RtmpUrlError> {
+fn host_and_port(text: &str, default_port: u16) -> Result<(&str, bool, u16), RtmpUrlError> {
     let (host, bracketed, port) = if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest.split_once(']').ok_or(RtmpUrlError::Host)?;
         let address = host
@@ -292,7 +307,7 @@ fn host_and_port(text: &str) -> Result<(&str, bool, u16), RtmpUrlError> {
         (host, false, port)
     };
     let port = match port {
-        None => DEFAULT_PORT,
+        None => default_port,
         Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits
             .parse()
             .ok()
@@ -370,6 +385,18 @@ mod tests {
     }
 
     #[test]
+    fn tls_has_a_port_of_its_own() {
+        let url = RtmpUrl::parse("RTMPS://me:pass@h/live?x").unwrap();
+        assert!(url.is_tls());
+        assert_eq!((url.host(), url.port(), url.app()), ("h", 443, "live"));
+        assert_eq!(url.tc_url(), "rtmps://h/live?x");
+        assert_eq!(url.to_string(), "rtmps://***@h/live?***");
+        let url = RtmpUrl::parse("rtmps://h:1935/live").unwrap();
+        assert_eq!((url.port(), url.tc_url()), (1935, "rtmps://h:1935/live"));
+        assert!(!RtmpUrl::parse("rtmp://h:443/live").unwrap().is_tls());
+    }
+
+    #[test]
     fn nothing_printed_holds_a_secret() {
         let url = RtmpUrl::parse("rtmp://user7:secret8@h/live?token=secret9").unwrap();
         let key = StreamKey::new("secret10").unwrap();
@@ -387,7 +414,7 @@ mod tests {
         for (text, error) in [
             ("http://h/live", RtmpUrlError::Scheme),
             ("live", RtmpUrlError::Scheme),
-            ("rtmps://h/live", RtmpUrlError::Secure),
+            ("rtmpt://h/live", RtmpUrlError::Scheme),
             ("rtmp:///live", RtmpUrlError::Host),
             ("rtmp://h_:x/live", RtmpUrlError::Port),
             ("rtmp://h:0/live", RtmpUrlError::Port),

@@ -365,6 +365,7 @@ fn start_gateway(calls: u32, sink: SocketAddr) -> Taker {
             "--config",
         ])
         .arg(file)
+        .env("STATE_DIRECTORY", &folder)
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()

@@ -56,6 +56,8 @@ pub struct FakeOutlet {
     pub media: BTreeMap<(CallIndex, bool), u16>,
     pub sent_media: Vec<SentMedia>,
     pub notes: Vec<(Level, String)>,
+    /// Records to keep, in order: what each is about, and its bytes.
+    pub kept: Vec<(u64, Vec<u8>)>,
     /// Where in the source each line comes from.
     pub origins: Vec<Origin>,
     /// Ports that another program has.
@@ -280,6 +282,10 @@ impl Outlet for FakeOutlet {
             IpAddr::V4(_) => IpAddr::from([192, 0, 2, 1]),
             IpAddr::V6(_) => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]),
         }
+    }
+
+    fn keep(&mut self, about: u64, record: &[u8]) {
+        self.kept.push((about, record.to_vec()));
     }
 
     fn note_from(&mut self, origin: Origin, level: Level, line: fmt::Arguments<'_>) {

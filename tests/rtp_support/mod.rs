@@ -13,6 +13,7 @@ use trunkcast::base::frame_log::FrameLog;
 use trunkcast::base::packet_pool::PacketPool;
 use trunkcast::base::rng::Rng;
 use trunkcast::base::time::{Instant, MediaTime, NtpTime};
+use trunkcast::rtp::bitrate::BitrateFeedback;
 use trunkcast::rtp::keyframe::Feedback;
 use trunkcast::rtp::session::{Session, SessionConfig, SessionEvent};
 use trunkcast::rtp::stream::{Codec, StreamConfig};
@@ -389,6 +390,9 @@ pub fn video_config() -> StreamConfig {
             pli: true,
             fir: true,
         },
+        nack: false,
+        bitrate_feedback: BitrateFeedback::default(),
+        bitrate: None,
         clock_rate: 90_000,
     }
 }

@@ -180,6 +180,7 @@ fn note(event: ViewerEvent, shared: &Shared) -> Option<String> {
             size,
             keyframe,
             sequence_header,
+            ..
         } => {
             if sequence_header {
                 stats.measure.on_header(size);

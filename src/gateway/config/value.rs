@@ -14,6 +14,7 @@ use core::fmt;
 use core::net::IpAddr;
 use core::str::FromStr;
 
+use crate::base::codec::Codec;
 use crate::base::redact::{HIDDEN, Secret};
 use crate::limits::MEDIA_PORTS_PER_CALL;
 use crate::wire::rtmp_url::{RtmpUrl, RtmpUrlError};
@@ -102,64 +103,24 @@ impl fmt::Display for Host {
     }
 }
 
-/// A codec that may be named in a trunk's `codecs`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Codec {
-    /// H.264 video.
-    H264,
-    /// VP8 video.
-    Vp8,
-    /// Opus audio.
-    Opus,
-    /// G.711 A-law audio.
-    Pcma,
-    /// G.711 mu-law audio.
-    Pcmu,
-    /// AAC audio.
-    Aac,
-    /// Speex audio.
-    Speex,
+/// The name of a codec in the file.
+pub const fn codec_name(codec: Codec) -> &'static str {
+    match codec {
+        Codec::H264 => "h264",
+        Codec::Vp8 => "vp8",
+        Codec::Opus => "opus",
+        Codec::Aac => "aac",
+        Codec::Speex => "speex",
+        Codec::Pcma => "pcma",
+        Codec::Pcmu => "pcmu",
+    }
 }
 
-impl Codec {
-    /// Every codec that a file may name.
-    pub const ALL: [Self; 7] = [
-        Self::H264,
-        Self::Vp8,
-        Self::Opus,
-        Self::Pcma,
-        Self::Pcmu,
-        Self::Aac,
-        Self::Speex,
-    ];
-
-    /// The codecs that are relayed; the default of a trunk.
-    pub const RELAYED: [Self; 3] = [Self::H264, Self::Pcma, Self::Pcmu];
-
-    /// The name in the file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::H264 => "h264",
-            Self::Vp8 => "vp8",
-            Self::Opus => "opus",
-            Self::Pcma => "pcma",
-            Self::Pcmu => "pcmu",
-            Self::Aac => "aac",
-            Self::Speex => "speex",
-        }
-    }
-
-    /// The codec of a name, in any case.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|codec| codec.name().eq_ignore_ascii_case(name))
-    }
-
-    /// Whether calls with it are relayed.
-    pub fn is_relayed(self) -> bool {
-        Self::RELAYED.contains(&self)
-    }
+/// The codec of a name in the file, in any case.
+pub fn codec_of_name(name: &str) -> Option<Codec> {
+    Codec::ALL
+        .into_iter()
+        .find(|codec| codec_name(*codec).eq_ignore_ascii_case(name))
 }
 
 /// The address named in SDP.
@@ -327,7 +288,6 @@ pub fn rtmp_url(text: &str) -> Result<RtmpUrl, Expected> {
     let url = RtmpUrl::parse(text).map_err(|error| match error {
         RtmpUrlError::Scheme | RtmpUrlError::Character => form(),
         RtmpUrlError::TooLong => Expected::new("a shorter address, user and password"),
-        RtmpUrlError::Secure => Expected::new("rtmp://, as rtmps:// (TLS) is not supported yet"),
         RtmpUrlError::Host => Expected::new("an address with a host, as in rtmp://server/live"),
         RtmpUrlError::Port => Expected::new("an address with a port from 1 to 65535"),
         RtmpUrlError::App => {
@@ -337,6 +297,11 @@ pub fn rtmp_url(text: &str) -> Result<RtmpUrl, Expected> {
             Expected::new("user:password before the @, percent-encoded where they hold %, / or @")
         }
     })?;
+    if url.is_tls() {
+        return Err(Expected::new(
+            "rtmp://, as rtmps:// (TLS) is not supported yet",
+        ));
+    }
     // An address with a mistake, such as 192.0.2.256, is no host name.
     url.host().parse::<Host>()?;
     Ok(url)

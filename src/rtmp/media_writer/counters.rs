@@ -17,20 +17,24 @@ use crate::rtmp::media_place::{Body, Planned, Skip};
 /// What a writer has done and why it left things out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MediaCounters {
-    /// Audio messages wholly sent or begun.
+    /// Audio messages wholly sent or begun, sequence headers aside.
     pub audio_frames: u64,
     /// Video messages wholly sent or begun, sequence headers aside.
     pub video_frames: u64,
     /// Keyframes among them.
     pub keyframes: u64,
-    /// AVC sequence headers.
+    /// Sequence headers of both tracks.
     pub sequence_headers: u64,
     /// Metadata messages.
     pub metadata: u64,
     /// Video frames passed over: before a keyframe, or given up in a stall.
     pub video_dropped: u64,
+    /// Audio frames passed over for a connection that is too slow even for audio.
+    pub audio_dropped: u64,
     /// Frames that no message can carry.
     pub unusable: u64,
+    /// Frames of codecs that are not sent to the peer.
+    pub not_taken: u64,
     /// Frames that the log dropped before they were sent.
     pub lost: u64,
     /// Times that a stall made video start again at a keyframe.
@@ -44,7 +48,7 @@ impl MediaCounters {
     pub(super) fn count(&mut self, planned: &Planned) {
         count(match planned.body {
             Body::Metadata(_) => &mut self.metadata,
-            Body::Sequence(_) => &mut self.sequence_headers,
+            Body::Sequence(..) => &mut self.sequence_headers,
             Body::Frame {
                 track, keyframe, ..
             } => {
@@ -63,6 +67,7 @@ impl MediaCounters {
             }
             Body::Skip(Skip::Undecodable) => &mut self.video_dropped,
             Body::Skip(Skip::Unusable) => &mut self.unusable,
+            Body::Skip(Skip::NotTaken) => &mut self.not_taken,
         });
     }
 }

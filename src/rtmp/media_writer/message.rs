@@ -10,7 +10,6 @@
     )
 )]
 
-use crate::base::codec::CodecConfig;
 use crate::base::frame_log::{FrameLog, Segment};
 use crate::limits::FRAME_SEGMENTS;
 use crate::rtmp::gather::Gather;
@@ -118,13 +117,10 @@ pub(super) fn emit<'s>(
             let len = tracks.write(form.to_publish, &mut body).unwrap_or(0);
             gather.body(body.get(..len).unwrap_or_default());
         }
-        Body::Sequence(config) => {
-            let mut body = [0; flv::AVC_SEQUENCE_HEADER_BYTES];
-            let len = match &**config {
-                CodecConfig::H264(config) => flv::write_avc_sequence_header(config, &mut body),
-                _ => None,
-            };
-            gather.body(body.get(..len.unwrap_or(0)).unwrap_or_default());
+        Body::Sequence(config, tag_form) => {
+            let mut body = [0; flv::SEQUENCE_HEADER_BYTES];
+            let len = flv::write_sequence_header(config, *tag_form, &mut body).unwrap_or(0);
+            gather.body(body.get(..len).unwrap_or_default());
         }
         Body::Frame { tag, .. } => {
             gather.body(tag);

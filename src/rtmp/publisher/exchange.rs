@@ -12,15 +12,19 @@
     )
 )]
 
+use crate::base::codec::CodecSet;
 use crate::base::counter::count;
 use crate::base::time::Instant;
 use crate::rtmp::auth::{self, AuthAnswer, AuthQuery};
+use crate::rtmp::capabilities::Capabilities;
 use crate::rtmp::commands::{self, CONNECT, CREATE_STREAM, PUBLISH};
 use crate::rtmp::control_queue::QueueFull;
-use crate::rtmp::heard::{Heard, Refusal};
+use crate::rtmp::heard::Heard;
 use crate::rtmp::media_place::Form;
-use crate::rtmp::publisher::state::{ANSWER_PATIENCE, State};
+use crate::rtmp::publisher::state::{ANSWER_PATIENCE, MOVE_PATIENCE, START_PATIENCE, State};
 use crate::rtmp::publisher::{Publisher, PublisherEvent};
+use crate::rtmp::refusal::Refusal;
+use crate::rtmp::takes::Takes;
 use crate::rtmp::words::reason;
 
 impl Publisher {
@@ -32,10 +36,15 @@ impl Publisher {
         match heard {
             Heard::Result {
                 transaction: CONNECT,
-                fourccs,
+                capabilities,
                 ..
             } if asked == Some(CONNECT) => {
-                self.fourccs = fourccs;
+                self.push(PublisherEvent::ServerTakes {
+                    codecs: capabilities.takes().codecs(),
+                    listed: capabilities.listed,
+                    lists: capabilities.lists,
+                });
+                self.capabilities = Some(capabilities);
                 return self.ask_stream(now);
             }
             Heard::Result {
@@ -51,6 +60,14 @@ impl Publisher {
                 ),
             },
             Heard::PublishStart if asked == Some(PUBLISH) => self.begin(now),
+            Heard::PublishStartByName
+            | Heard::Result {
+                transaction: PUBLISH,
+                ..
+            } => {
+                self.half_started = true;
+                self.shorten_wait(now);
+            }
             Heard::Error {
                 transaction,
                 refusal,
@@ -63,6 +80,15 @@ impl Publisher {
                 State::Stopping { .. } => {}
                 _ => self.refused(now, asked.unwrap_or(PUBLISH), refusal),
             },
+            Heard::Unpublished(refusal) if matches!(self.state, State::Active { .. }) => {
+                self.refused(now, PUBLISH, refusal);
+            }
+            Heard::Move { to } => self.asked_to_move(now, to.as_deref()),
+            Heard::Call { transaction } => {
+                if let Some(link) = &mut self.link {
+                    return commands::answer(&mut link.queue, transaction);
+                }
+            }
             _ => {}
         }
         Ok(())
@@ -71,7 +97,8 @@ impl Publisher {
     pub(super) fn ask_connect(&mut self, now: Instant) -> Result<(), QueueFull> {
         if let Some(link) = &mut self.link {
             let auth = self.auth.as_ref().map(AuthQuery::as_str);
-            commands::connect(&mut link.queue, &self.config.url, auth)?;
+            let url = self.target.url(&self.config.url);
+            commands::connect(&mut link.queue, url, auth)?;
             self.asking(now, CONNECT);
         }
         Ok(())
@@ -90,6 +117,7 @@ impl Publisher {
             self.stream_id = stream_id;
             commands::publish(&mut link.queue, &self.config.stream_name, stream_id)?;
             self.asking(now, PUBLISH);
+            self.shorten_wait(now);
         }
         Ok(())
     }
@@ -101,23 +129,95 @@ impl Publisher {
         };
     }
 
-    fn begin(&mut self, now: Instant) {
+    /// A server that has said in its own way that the stream may begin is not waited for long.
+    fn shorten_wait(&mut self, now: Instant) {
+        if let State::Asking {
+            transaction: PUBLISH,
+            until,
+        } = &mut self.state
+            && self.half_started
+        {
+            *until = now + START_PATIENCE;
+        }
+    }
+
+    pub(super) fn begin(&mut self, now: Instant) {
         let Some(link) = &self.link else { return };
         let form = Form {
             stream_id: self.stream_id,
             to_publish: true,
             first_timestamp: self.config.first_timestamp,
+            takes: self.takes(),
         };
         // On return the caller should make a keyframe even where an old one is kept.
         let ask = self.status.was_active();
         self.media.start(form, link.queue.chunk_bytes(), ask);
         count(&mut self.counters.accepted);
+        self.target.accepted();
+        self.suspicion.began(now);
         self.state = State::Active { since: now };
     }
 
+    /// What may be sent to this server, and in which form.
+    pub(super) fn takes(&self) -> Takes {
+        let server = self.capabilities.as_ref().map(Capabilities::takes);
+        let not_ours = CodecSet::ALL.without(self.config.abilities);
+        server
+            .unwrap_or_default()
+            .without(not_ours.union(self.suspicion.left_out()))
+    }
+
+    /// Enhanced RTMP, version 2, "Reconnect Request": goes on here until a keyframe comes with which
+    /// the new connection can begin.
+    fn asked_to_move(&mut self, now: Instant, to: Option<&str>) {
+        let key = self.config.stream_name.reveal();
+        match self.state {
+            State::Active { .. } | State::Asking { .. } if self.moving.is_none() => {}
+            _ => return,
+        }
+        match self.target.follow(&self.config.url, key, to) {
+            Ok(()) if self.media.sends_video() => {
+                self.moving = Some(now + MOVE_PATIENCE);
+                self.media.ask_keyframe();
+            }
+            Ok(()) => {
+                // Another server has challenges of its own.
+                self.auth = None;
+                self.auth_steps = 0;
+                self.depart(now);
+            }
+            Err(why) => {
+                self.suspicion.abandoned();
+                self.fail(now, reason(format_args!("{why}")), true);
+            }
+        }
+    }
+
     fn refused(&mut self, now: Instant, transaction: u32, refusal: Refusal) {
+        if let Some(to) = &refusal.redirect
+            && matches!(self.state, State::Asking { .. })
+        {
+            return self.asked_to_move(now, Some(to));
+        }
+        let sent = self.media.sent();
+        let candidates = if sent.is_empty() {
+            self.takes().codecs()
+        } else {
+            sent
+        };
+        let candidates = self.suspicion.open(candidates);
+        if transaction == PUBLISH
+            && let Some(codec) = refusal.blames(candidates)
+            && self.suspicion.told(codec)
+        {
+            self.push(PublisherEvent::CodecRefused(codec));
+            self.suspicion.abandoned();
+        }
+        if refusal.is_about_name {
+            self.suspicion.abandoned();
+        }
         let answer = if transaction == CONNECT {
-            let credentials = self.config.url.credentials();
+            let credentials = self.target.url(&self.config.url).credentials();
             auth::answer(&refusal.description, credentials, &mut self.rng)
         } else {
             AuthAnswer::None
@@ -127,9 +227,7 @@ impl Publisher {
                 // Asked for, so no failure: back at once, with what was asked for.
                 self.auth_steps = self.auth_steps.saturating_add(1);
                 self.auth = Some(query);
-                self.drop_link();
-                self.push(PublisherEvent::Close);
-                self.attempt(now);
+                self.depart(now);
             }
             AuthAnswer::Retry(_) | AuthAnswer::Refused => {
                 self.fail(

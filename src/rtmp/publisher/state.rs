@@ -20,6 +20,11 @@ use crate::rtmp::words::{Reason, reason};
 pub(super) const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the server may take for the handshake and for each answer.
 pub(super) const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a server that has said in another way that the stream may begin is waited for to say it
+/// in the usual one.
+pub(super) const START_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a stream that is to move to another connection waits for a keyframe to begin there.
+pub(super) const MOVE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the clean end may take.
 pub(super) const STOP_PATIENCE: Duration = Duration::from_secs(1);
 

@@ -21,9 +21,10 @@ use crate::base::frame_log::FrameLog;
 use crate::base::packet_pool::Packet;
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, NtpTime};
+use crate::rtp::bitrate::BitrateRequester;
 use crate::rtp::call_clock::CallClock;
 use crate::rtp::keyframe::{Ask, KeyframeRequester};
-use crate::rtp::report::{Content, Reporter};
+use crate::rtp::report::{Content, Reporter, Requests};
 use crate::rtp::session::{RtcpCounters, SessionEvent, SessionTransmit};
 use crate::rtp::silence::{Silence, Sound};
 use crate::rtp::stream::{Stream, StreamConfig};
@@ -35,6 +36,7 @@ pub(super) struct Side {
     stream: Stream,
     reporter: Reporter,
     keyframe: KeyframeRequester,
+    bitrate: BitrateRequester,
     /// Only audio is ever sent.
     silence: Option<Silence>,
     /// Where the peer's RTCP comes from, if not from where it was negotiated.
@@ -63,6 +65,7 @@ impl Side {
         let mut side = Self {
             reporter: Reporter::new(ssrc, cname, rng.fork()),
             keyframe: KeyframeRequester::new(config.feedback),
+            bitrate: BitrateRequester::default(),
             silence,
             rtcp_source: None,
             ask: None,
@@ -72,6 +75,7 @@ impl Side {
             stream: Stream::new(track, config),
         };
         side.reporter.start(now);
+        side.settle_bitrate(now);
         side.settle_sending(now);
         side
     }
@@ -86,6 +90,7 @@ impl Side {
         self.rtcp_source = None;
         self.stream.configure(now, config, clock);
         self.reporter.start(now);
+        self.settle_bitrate(now);
         self.settle_sending(now);
     }
 
@@ -118,7 +123,12 @@ impl Side {
         clock: &mut CallClock,
         log: &mut FrameLog,
     ) {
+        let source = self.stream.ssrc();
         self.stream.handle_packet(now, from, packet, clock, log);
+        if self.stream.ssrc() != source {
+            // Another sender knows nothing of the limit.
+            self.bitrate.renew(now);
+        }
         self.follow_keyframes(now);
         self.settle_sending(now);
     }
@@ -227,12 +237,22 @@ impl Side {
         }
         if self.stream.config().receive {
             next = Instant::earliest(next, self.keyframe.poll_timeout());
+            if self.stream.ssrc().is_some() && self.rtcp_remote().is_some() {
+                next = Instant::earliest(next, self.bitrate.poll_timeout());
+            }
         }
         if self.rtcp_remote().is_some() {
             next = Instant::earliest(next, self.reporter.poll_timeout());
         }
         let silence = self.silence.as_ref().and_then(Silence::poll_timeout);
         Instant::earliest(next, silence)
+    }
+
+    /// Tells the sender the bit rate that was agreed on.
+    fn settle_bitrate(&mut self, now: Instant) {
+        let config = self.stream.config();
+        self.bitrate
+            .set(now, config.bitrate_feedback, config.bitrate);
     }
 
     /// Sends silence while we may and know where to.
@@ -300,6 +320,11 @@ impl Side {
                 let ssrc = self.stream.ssrc();
                 self.left |= sources.iter().any(|source| Some(*source) == ssrc);
             }
+            RtcpPacket::BitrateNotification { owners, .. } => {
+                if owners.contains(&self.reporter.ssrc()) {
+                    self.bitrate.confirm();
+                }
+            }
             // We send no pictures.
             RtcpPacket::PictureLoss { .. }
             | RtcpPacket::FullIntra { .. }
@@ -319,6 +344,7 @@ impl Side {
             .as_ref()
             .and_then(|silence| silence.sender_info(now, ntp));
         let media = self.stream.ssrc();
+        let requests = self.requests(now);
         let content = Content {
             sent,
             reception: self.stream.reception_mut(),
@@ -331,13 +357,30 @@ impl Side {
                 None
             };
         }
-        if let Some(ask) = self.ask.take()
-            && let Some(media) = media
-            && (ask.pli || ask.fir.is_some())
+        if let Some(media) = media
+            && let Some(len) = self
+                .reporter
+                .write_requests(now, content, media, &requests, out)
         {
-            return self.reporter.write_ask(now, content, media, &ask, out);
+            return Some(len);
         }
+        let content = Content {
+            sent,
+            reception: self.stream.reception_mut(),
+        };
         self.reporter.poll_report(now, content, out)
+    }
+
+    /// What is to be asked of the sender now.
+    fn requests(&mut self, now: Instant) -> Requests {
+        if self.stream.ssrc().is_none() || !self.stream.config().receive {
+            return Requests::default();
+        }
+        Requests {
+            keyframe: self.ask.take(),
+            missing: self.stream.poll_missing(now),
+            bitrate: self.bitrate.poll_ask(now),
+        }
     }
 
     fn rtcp_remote(&self) -> Option<SocketAddr> {

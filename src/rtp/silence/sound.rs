@@ -79,7 +79,7 @@ impl Sound {
             Codec::Speex => plain(&SPEEX, 320, 16_000),
             Codec::Aac(AacPacking::Generic(generic)) => Self::generic(generic, clock_rate),
             Codec::Aac(AacPacking::Latm(latm)) => Self::latm(latm, clock_rate),
-            Codec::H264 { .. } => None,
+            Codec::H264 { .. } | Codec::Vp8 => None,
         }
     }
 

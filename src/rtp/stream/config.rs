@@ -14,6 +14,7 @@
 use core::net::SocketAddr;
 
 use crate::base::codec::ParameterSet;
+use crate::rtp::bitrate::BitrateFeedback;
 use crate::rtp::keyframe::Feedback;
 use crate::wire::aac::AacPacking;
 
@@ -25,6 +26,8 @@ pub enum Codec {
         /// Parameter sets from `sprop-parameter-sets`, header bytes included.
         sprop: Vec<ParameterSet>,
     },
+    /// VP8.
+    Vp8,
     /// Opus.
     Opus {
         /// Channels that the peer may send: 1 or 2.
@@ -63,6 +66,12 @@ pub struct StreamConfig {
     pub receive: bool,
     /// Ways of asking for a keyframe that were offered.
     pub feedback: Feedback,
+    /// Missing packets may be asked for again (`a=rtcp-fb: nack`).
+    pub nack: bool,
+    /// Ways of asking for a bit rate that were offered.
+    pub bitrate_feedback: BitrateFeedback,
+    /// Bits a second that the peer is not to exceed.
+    pub bitrate: Option<u64>,
     /// Ticks of the RTP timestamp in a second.
     pub clock_rate: u32,
 }

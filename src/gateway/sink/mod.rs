@@ -1,0 +1,161 @@
+//! The other end of a stream: which codecs an RTMP server takes, as its kind is known
+//! ([`profile`]), as it says, and as was learned from it ([`facts`]).
+//!
+//! What is learned in a call is right in the next one: a running call goes on without the track
+//! that the server refuses, and nothing is negotiated anew for it.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+pub mod facts;
+pub mod profile;
+pub mod record;
+
+use crate::base::codec::{Codec, CodecSet};
+use crate::base::sink::SinkView;
+use crate::base::time::{Instant, WallTime};
+use crate::gateway::Gateway;
+use crate::gateway::config;
+use crate::gateway::outlet::Outlet;
+use crate::gateway::sink::facts::{SinkFacts, SinkKey};
+use crate::gateway::sink::profile::Abilities;
+use crate::gateway::stored::Stored;
+
+/// Both laws of G.711: a server that refuses one refuses the other.
+const G711: CodecSet = CodecSet::of(&[Codec::Pcma, Codec::Pcmu]);
+
+/// Where the streams of a trunk go; a call keeps the one that it began with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sink {
+    /// Which server; `None` for the players at the box.
+    pub key: Option<SinkKey>,
+    /// What is known of its kind.
+    pub abilities: Abilities,
+}
+
+impl Sink {
+    /// The sink of a trunk.
+    pub fn of(trunk: &config::Trunk) -> Self {
+        match &trunk.url {
+            Some(url) => Self {
+                key: Some(SinkKey::of(url, trunk.sink)),
+                abilities: Abilities::of(trunk.sink),
+            },
+            None => Self {
+                key: None,
+                abilities: Abilities::LOCAL,
+            },
+        }
+    }
+}
+
+/// What was learned of sinks, and the clock that dates it.
+#[derive(Debug)]
+pub struct SinkMemory {
+    /// What was learned.
+    facts: Box<SinkFacts>,
+    /// The last reading of the wall clock, and when it was taken.
+    wall: (Instant, WallTime),
+}
+
+impl SinkMemory {
+    /// Nothing learned yet; the wall clock as it stood at [`Instant::ZERO`].
+    pub fn new(epoch: WallTime) -> Self {
+        Self {
+            facts: Box::default(),
+            wall: (Instant::ZERO, epoch),
+        }
+    }
+
+    /// What SDP may build on.
+    pub fn view(&mut self, now: Instant, sink: Sink) -> SinkView {
+        let wall = self.wall(now);
+        match sink.key {
+            Some(key) => self.facts.view(wall, key, sink.abilities),
+            None => SinkView {
+                takes: sink.abilities.takes,
+                refuses: sink.abilities.refuses,
+            },
+        }
+    }
+
+    /// The codecs that a sink was found to refuse.
+    pub fn refused(&self, sink: Sink) -> CodecSet {
+        let refused = sink.key.map(|key| self.facts.refused(key));
+        refused
+            .unwrap_or_default()
+            .iter()
+            .fold(CodecSet::NONE, |set, refused| {
+                set.union(CodecSet::of(&[refused.codec]))
+            })
+    }
+
+    /// A server's answer to `connect` listed these codecs.
+    pub fn learned_list(&mut self, now: Instant, sink: Sink, listed: CodecSet) {
+        let wall = self.wall(now);
+        if let Some(key) = sink.key {
+            self.facts.learned_list(wall, key, listed);
+        }
+    }
+
+    /// A server was found to refuse a codec.
+    pub fn learned_refusal(&mut self, now: Instant, sink: Sink, codec: Codec) {
+        let wall = self.wall(now);
+        let refused = if G711.contains(codec) {
+            G711
+        } else {
+            CodecSet::of(&[codec])
+        };
+        if let Some(key) = sink.key {
+            for codec in refused.iter() {
+                self.facts.learned_refusal(wall, key, codec);
+            }
+        }
+    }
+
+    fn wall(&self, now: Instant) -> WallTime {
+        let (at, wall) = self.wall;
+        wall.after(now.since(at))
+    }
+}
+
+impl Gateway {
+    /// Takes over what earlier runs have kept: the records of [`Outlet::keep`], oldest first.
+    /// Records of no use any more are forgotten with the next drain.
+    pub fn recall<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) {
+        for record in records {
+            match Stored::from_bytes(record) {
+                Some(Stored::SinkV1(sink)) => self.sinks.facts.recall(&sink),
+                // Of a later version of this program: left where it is.
+                None => {}
+            }
+        }
+        self.forget_sinks();
+    }
+
+    /// Tells what the wall clock says, in seconds since 1970: it may be set while we run.
+    pub fn set_wall_clock(&mut self, now: Instant, seconds: u64) {
+        self.sinks.wall = (now, WallTime::from_unix(seconds));
+    }
+
+    /// Forgets the sinks that no trunk has any more.
+    pub(super) fn forget_sinks(&mut self) {
+        let keys = self.trunks.iter().filter_map(|trunk| trunk.sink.key);
+        self.sinks.facts.retain(keys);
+    }
+
+    /// Hands out what was learned and is not kept yet.
+    pub(super) fn keep_facts(&mut self, outlet: &mut dyn Outlet) {
+        while let Some(keep) = self.sinks.facts.poll_keep() {
+            outlet.keep(keep.about, &keep.record);
+        }
+    }
+}

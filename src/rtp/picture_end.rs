@@ -1,0 +1,115 @@
+//! Where a sender's pictures end, as far as its markers tell.
+//!
+//! A marker ends a picture (RFC 6184, section 5.1; RFC 7741, section 4.1), and so does the next
+//! timestamp. Some senders set no markers, others set one on every packet. Where only the next
+//! timestamp is left, the last picture before a pause would be held until the pause is over: it is
+//! then taken for whole once nothing more came for [`QUIET`]. A picture of a sender whose markers
+//! are to be relied on is never ended that way, as its marker may be what was lost.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use core::time::Duration;
+
+use crate::base::time::Instant;
+use crate::rtp::reorder::MAX_HOLD;
+
+/// How long nothing has to come before a picture without an end is taken for whole: as long as the
+/// network may hold one packet back. Eight pictures a second and more end one another earlier.
+pub const QUIET: Duration = MAX_HOLD;
+
+/// What is known of one sender's ways.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PictureEnd {
+    markers: Markers,
+    /// A picture went on after a quiet time.
+    hasty: bool,
+    /// The timestamp of the picture that something else than a new timestamp ended last.
+    ended: Option<Ended>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ended {
+    timestamp: u32,
+    by_quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Markers {
+    /// No picture has ended yet.
+    #[default]
+    Unknown,
+    /// There are none.
+    Absent,
+    /// They end pictures.
+    End,
+    /// They are set within pictures too.
+    Everywhere,
+}
+
+impl PictureEnd {
+    /// Whether a marker ends its picture.
+    pub fn is_at_marker(&self) -> bool {
+        self.markers != Markers::Everywhere
+    }
+
+    /// A marker ended the picture of this timestamp.
+    pub fn by_marker(&mut self, timestamp: u32) {
+        self.markers = Markers::End;
+        self.ended = Some(Ended {
+            timestamp,
+            by_quiet: false,
+        });
+    }
+
+    /// A new timestamp ended a picture whose last packet had a marker or not.
+    pub fn by_timestamp(&mut self, marked: bool) {
+        if self.markers == Markers::Unknown {
+            self.markers = if marked {
+                Markers::End
+            } else {
+                Markers::Absent
+            };
+        }
+    }
+
+    /// The picture of this timestamp is taken for whole since nothing more came.
+    pub fn by_quiet(&mut self, timestamp: u32) {
+        self.ended = Some(Ended {
+            timestamp,
+            by_quiet: true,
+        });
+    }
+
+    /// A marker was found within a picture.
+    pub fn marker_within(&mut self) {
+        self.markers = Markers::Everywhere;
+    }
+
+    /// Whether a picture of this timestamp was ended by something else than the next timestamp.
+    pub fn has_ended(&self, timestamp: u32) -> bool {
+        self.ended.is_some_and(|ended| ended.timestamp == timestamp)
+    }
+
+    /// The picture that was ended last goes on.
+    pub fn went_on(&mut self) {
+        match self.ended {
+            Some(ended) if ended.by_quiet => self.hasty = true,
+            _ => self.markers = Markers::Everywhere,
+        }
+    }
+
+    /// When a picture is taken for whole whose last packet came at `received`, with a marker that
+    /// did not end it or with none.
+    pub fn deadline(&self, received: Instant, marked: bool) -> Option<Instant> {
+        let may_be_whole = marked || self.markers == Markers::Absent;
+        (may_be_whole && !self.hasty).then(|| received + QUIET)
+    }
+}
