@@ -170,7 +170,7 @@ impl Gateway {
                     }
                     PublisherEvent::KeyframeWanted => session.request_keyframe(now),
                     PublisherEvent::ServerTakes { listed, .. } => {
-                        self.sinks.learned_list(*sink, listed);
+                        self.sinks.learned_list(now, *sink, listed);
                     }
                     PublisherEvent::CodecRefused(codec) => {
                         self.sinks.learned_refusal(now, *sink, codec);
@@ -265,6 +265,7 @@ impl Gateway {
         match joined {
             Some(call) => {
                 viewer.call = index;
+                viewer.player.set_video_codec(call.video_codec);
                 viewer.player.start(now, &call.log, call.expects_video);
                 outlet.note(
                     Level::Info,
@@ -359,19 +360,16 @@ impl Gateway {
                 audio.reorder.lost,
                 video.frames,
                 video.reorder.lost,
-                LeftOutWords([
-                    call.audio.left_out(Track::Audio),
-                    call.video.left_out(Track::Video)
-                ])
+                LeftOutWords([call.audio.left_out(), call.video.left_out()])
             ),
         );
     }
 }
 
 /// What was left out at the end of a call, behind the rest of the line.
-struct LeftOutWords<W>([Option<W>; 2]);
+struct LeftOutWords<'a>([Option<&'a dyn fmt::Display>; 2]);
 
-impl<W: fmt::Display> fmt::Display for LeftOutWords<W> {
+impl fmt::Display for LeftOutWords<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut words = self.0.iter().flatten();
         words.try_for_each(|words| write!(f, "; {words}"))

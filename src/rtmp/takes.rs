@@ -141,6 +141,7 @@ fn is_named(entry: &str, name: &FourCc) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::rng::Rng;
     use crate::wire::amf0::Amf0Writer;
     use crate::wire::rtmp_message::kind;
 
@@ -225,5 +226,37 @@ mod tests {
             body.name("vp08").number(2.0).end();
         });
         assert_eq!(encodes.form(Codec::Vp8), None, "the flags say it better");
+    }
+
+    #[test]
+    fn truncated_and_mutated_lists_never_panic() {
+        let mut out = [0; 512];
+        let mut writer = Amf0Writer::new(&mut out);
+        writer.string(&["connect"]).number(1.0).object();
+        writer.name("fourCcList").strict_array(2);
+        writer.string(&["vp08"]).string(&["*"]);
+        for map in ["videoFourCcInfoMap", "audioFourCcInfoMap"] {
+            writer.name(map).object();
+            writer.name("vp08").number(5.0).name("*").number(4.0).end();
+        }
+        writer.end();
+        let len = writer.finish().unwrap();
+        let look = |bytes: &[u8]| {
+            if let Some(command) = Command::parse(kind::COMMAND, bytes) {
+                let takes = Takes::from_command(&command);
+                assert_eq!(takes.codecs().intersection(Takes::LEGACY), Takes::LEGACY);
+            }
+        };
+        for cut in 0..len {
+            look(&out[..cut]);
+        }
+        let mut rng = Rng::from_number(7);
+        for _ in 0..10_000 {
+            let mut bytes = out;
+            for _ in 0..=rng.below(3) {
+                bytes[rng.below(len as u32) as usize] = rng.u32() as u8;
+            }
+            look(&bytes[..len]);
+        }
     }
 }

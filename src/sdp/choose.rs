@@ -14,13 +14,16 @@ use core::net::IpAddr;
 
 use heapless::Vec as FixedVec;
 
-use crate::base::sink::SinkView;
+use crate::base::codec::{Codec, CodecSet};
+use crate::base::sink::{SinkView, Suits};
 use crate::limits::SDP_MEDIA;
-use crate::sdp::codec_plan::{Codec, CodecPlan};
-use crate::sdp::media_plan::RefusedLine;
+use crate::sdp::codec_plan::{CodecPlan, Codecs};
+use crate::sdp::format::{Format, Unfit};
+use crate::sdp::media_plan::{MediaPlan, PlannedCodec, RefusedLine};
 use crate::sdp::refusal::LineRefusal;
+use crate::sdp::unrelayed::Unrelayed;
 use crate::wire::sdp::SessionDescription;
-use crate::wire::sdp_codec::H264Format;
+use crate::wire::sdp_audio::AacFormatError;
 use crate::wire::sdp_media::{MediaAddress, MediaKind, MediaLine};
 
 /// Which local ports an offer asks for.
@@ -37,8 +40,8 @@ pub struct Wanted {
 }
 
 /// What an offer asks for, before ports are leased, by what is known of the sink; changes nothing.
-pub fn wanted(offer: &SessionDescription, plan: &CodecPlan, _sink: SinkView) -> Wanted {
-    let chosen = choose(offer, plan, InUse::default());
+pub fn wanted(offer: &SessionDescription, plan: &CodecPlan, sink: SinkView) -> Wanted {
+    let chosen = choose(offer, plan, sink, InUse::default());
     let line = chosen
         .audio
         .as_ref()
@@ -56,24 +59,41 @@ pub fn wanted(offer: &SessionDescription, plan: &CodecPlan, _sink: SinkView) -> 
     }
 }
 
-/// The lines that a session has in use already; they stay in use where they can.
+/// What a session has in use already; it stays in use where it can.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct InUse {
-    pub(super) audio: Option<usize>,
-    pub(super) video: Option<usize>,
+pub(super) struct InUse<'a> {
+    pub(super) audio: Option<&'a MediaPlan>,
+    pub(super) video: Option<&'a MediaPlan>,
+}
+
+impl<'a> InUse<'a> {
+    fn of(self, kind: MediaKind) -> Option<&'a MediaPlan> {
+        match kind {
+            MediaKind::Audio => self.audio,
+            MediaKind::Video => self.video,
+            MediaKind::Other => None,
+        }
+    }
 }
 
 /// What is used of one media line.
 #[derive(Clone, Debug)]
 pub(super) struct Choice {
-    pub(super) codec: Codec,
+    /// What is said of the payload type.
+    pub(super) format: Format,
     /// Payload type of what we receive.
     pub(super) payload_type: u8,
     /// Payload type of what we send.
     pub(super) send_payload_type: u8,
-    pub(super) telephone_event: Option<u8>,
-    /// What is said of the payload type; empty for audio.
-    pub(super) h264: H264Format,
+    /// telephone-event beside it.
+    pub(super) telephone_event: Option<Events>,
+}
+
+/// A payload type of telephone-event (RFC 4733).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Events {
+    pub(super) payload_type: u8,
+    pub(super) clock_rate: u32,
 }
 
 /// What is used of a whole offer.
@@ -85,23 +105,29 @@ pub(super) struct Chosen {
 }
 
 /// At most one line of each kind: the one in use, else the first that is not slides, else the first.
-pub(super) fn choose(offer: &SessionDescription, plan: &CodecPlan, in_use: InUse) -> Chosen {
+pub(super) fn choose(
+    offer: &SessionDescription,
+    plan: &CodecPlan,
+    sink: SinkView,
+    in_use: InUse<'_>,
+) -> Chosen {
     let lines: Vec<_> = offer
         .media()
-        .map(|line| (line, usable(&line, plan)))
+        .map(|line| (line, usable(&line, plan, sink, in_use.of(line.kind()))))
         .collect();
-    let best = |kind: MediaKind, in_use: Option<usize>| {
+    let best = |kind: MediaKind| {
+        let line_in_use = in_use.of(kind).map(|plan| plan.line);
         let fit = lines
             .iter()
             .enumerate()
             .filter(|(_, (line, use_of))| line.kind() == kind && use_of.is_ok());
-        fit.min_by_key(|(at, (line, _))| (in_use != Some(*at), line.is_slides()))
+        fit.min_by_key(|(at, (line, _))| (line_in_use != Some(*at), line.is_slides()))
             .map(|(at, _)| at)
     };
-    let audio = best(MediaKind::Audio, in_use.audio);
-    let video = best(MediaKind::Video, in_use.video);
+    let audio = best(MediaKind::Audio);
+    let video = best(MediaKind::Video);
     let mut chosen = Chosen::default();
-    for (at, (_, use_of)) in lines.into_iter().enumerate() {
+    for (at, (line, use_of)) in lines.into_iter().enumerate() {
         let reason = match use_of {
             Ok(choice) if audio == Some(at) => {
                 chosen.audio = Some((at, choice));
@@ -115,7 +141,11 @@ pub(super) fn choose(offer: &SessionDescription, plan: &CodecPlan, in_use: InUse
             Err(reason) => reason,
         };
         // A description has no more lines than this holds.
-        let _ = chosen.refused.push(RefusedLine { line: at, reason });
+        let _ = chosen.refused.push(RefusedLine {
+            line: at,
+            kind: line.kind(),
+            reason,
+        });
     }
     chosen
 }
@@ -147,76 +177,166 @@ pub(super) fn same_family(line: &MediaLine<'_>, local: IpAddr) -> Result<(), Lin
     }
 }
 
-/// The payload type of an 8 kHz telephone-event among those of a line.
-pub(super) fn telephone_event(line: &MediaLine<'_>) -> Option<u8> {
-    line.payload_types().find(|number| {
-        line.rtpmap(*number)
-            .is_some_and(|map| map.is("telephone-event", 8_000))
-    })
+/// The telephone-event of a line for a codec: at the codec's clock rate, as RFC 4733, section 2.1,
+/// has it, else at 8 kHz, which some offer beside every codec.
+pub(super) fn telephone_event(line: &MediaLine<'_>, clock_rate: u32) -> Option<Events> {
+    let at = |clock_rate: u32| {
+        let number = line.payload_types().find(|number| {
+            line.rtpmap(*number)
+                .is_some_and(|map| map.is("telephone-event", clock_rate))
+        });
+        number.map(|payload_type| Events {
+            payload_type,
+            clock_rate,
+        })
+    };
+    at(clock_rate).or_else(|| at(8_000))
 }
 
-fn usable(line: &MediaLine<'_>, plan: &CodecPlan) -> Result<Choice, LineRefusal> {
+/// What is used of a line, or why nothing of it can be.
+fn usable(
+    line: &MediaLine<'_>,
+    plan: &CodecPlan,
+    sink: SinkView,
+    in_use: Option<&MediaPlan>,
+) -> Result<Choice, LineRefusal> {
     reachable(line)?;
     let kind = line.kind();
     if !plan.wants(kind) {
         return Err(LineRefusal::NotWanted);
     }
-    let choice = if kind == MediaKind::Video {
-        video(line, plan)
-    } else {
-        audio(line, plan)
-    };
-    choice.ok_or(LineRefusal::NoCodec)
-}
-
-/// The first G.711 payload, by the trunk's order where it has one, else by the offer's.
-fn audio(line: &MediaLine<'_>, plan: &CodecPlan) -> Option<Choice> {
-    let codec_of = |number: u8| {
-        let map = line.rtpmap(number)?;
-        plan.codecs(MediaKind::Audio)
-            .find(|codec| map.is(codec.encoding(), codec.clock_rate()))
-    };
-    let mut offered = line
-        .payload_types()
-        .filter_map(|number| Some((number, codec_of(number)?)));
-    let (payload_type, codec) = if plan.is_ordered() {
-        let rank = |codec: Codec| plan.codecs(MediaKind::Audio).position(|own| own == codec);
-        offered.min_by_key(|(_, codec)| rank(*codec))?
-    } else {
-        offered.next()?
-    };
-    Some(Choice {
-        codec,
+    let mut rejects = Rejects::default();
+    let mut best: Option<(Rank, u8, Format)> = None;
+    let mut offered = Codecs::new();
+    for number in line.payload_types() {
+        let format = match Format::read(line, number) {
+            Ok(format) => format,
+            Err(unfit) => {
+                rejects.add(line, number, unfit);
+                continue;
+            }
+        };
+        let codec = format.codec();
+        if !plan.wants_codec(codec) {
+            rejects.unnamed = rejects.unnamed.union(CodecSet::of(&[codec]));
+        } else if sink.suits(codec) == Suits::Never {
+            rejects.refused = rejects.refused.union(CodecSet::of(&[codec]));
+        } else {
+            if !offered.contains(&codec) {
+                // There is room for each codec once.
+                let _ = offered.push(codec);
+            }
+            let rank = Rank {
+                offered: offered.iter().position(|of| *of == codec),
+                ..Rank::of(&format, plan, sink, in_use)
+            };
+            // Among equals the order of the offer counts.
+            if best.as_ref().is_none_or(|(other, ..)| rank < *other) {
+                best = Some((rank, number, format));
+            }
+        }
+    }
+    let (_, payload_type, format) = best.ok_or_else(|| rejects.reason(sink))?;
+    Ok(Choice {
         payload_type,
         send_payload_type: payload_type,
-        telephone_event: telephone_event(line),
-        h264: H264Format::default(),
+        telephone_event: (kind == MediaKind::Audio)
+            .then(|| telephone_event(line, format.clock_rate()))
+            .flatten(),
+        format,
     })
 }
 
-/// The best H.264 payload: packetization-mode 1 before 0, because pictures of more than a packet
-/// then come in fragments and not as many slices; then the profile of the trunk's template; then
-/// the order of the offer.
-fn video(line: &MediaLine<'_>, plan: &CodecPlan) -> Option<Choice> {
-    let codec = Codec::H264;
-    let template = plan
-        .section(MediaKind::Video)
-        .and_then(|of| of.profile_level_id.as_ref());
-    let profile = |format: &H264Format| format.profile_level_id.map(|[profile, ..]| profile);
-    let preferred = template.map(|(_, [profile, ..])| *profile);
-    line.payload_types()
-        .filter(|number| {
-            let map = line.rtpmap(*number);
-            map.is_some_and(|map| map.is(codec.encoding(), codec.clock_rate()))
-        })
-        .map(|number| (number, line.h264(number)))
-        .filter(|(_, format)| format.packetization_mode <= 1)
-        .min_by_key(|(_, format)| (format.packetization_mode == 0, profile(format) != preferred))
-        .map(|(payload_type, h264)| Choice {
-            codec,
-            payload_type,
-            send_payload_type: payload_type,
-            telephone_event: None,
-            h264,
-        })
+/// How welcome a payload type is; the least is chosen. First the codec is decided on, then its form.
+///
+/// The codec in use stays in use. Of H.264, so do mode and profile; else packetization-mode 1 comes
+/// before 0, because pictures of more than a packet then come in fragments and not as many slices,
+/// and then the profile of the trunk's template.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    other_codec: bool,
+    suits: Suits,
+    order: usize,
+    /// Place among the codecs of the line.
+    offered: Option<usize>,
+    other_form: bool,
+    mode_0: bool,
+    other_profile: bool,
+}
+
+impl Rank {
+    fn of(format: &Format, plan: &CodecPlan, sink: SinkView, in_use: Option<&MediaPlan>) -> Self {
+        let codec = format.codec();
+        let current = in_use.map(|plan| &plan.codec);
+        let profile = |id: Option<[u8; 3]>| id.map(|[profile, ..]| profile);
+        let (mut other_form, mut mode_0, mut other_profile) = (false, false, false);
+        if let Format::H264(format) = format {
+            if let Some(PlannedCodec::H264 {
+                packetization_mode,
+                profile_level_id,
+                ..
+            }) = current
+            {
+                other_form = format.packetization_mode != *packetization_mode
+                    || profile(format.profile_level_id) != profile(*profile_level_id);
+            }
+            let template = plan
+                .section(MediaKind::Video)
+                .and_then(|of| of.profile_level_id.as_ref());
+            mode_0 = format.packetization_mode == 0;
+            other_profile =
+                profile(format.profile_level_id) != profile(template.map(|(_, bytes)| *bytes));
+        }
+        Self {
+            other_codec: current.is_some_and(|current| current.codec() != codec),
+            suits: sink.suits(codec),
+            order: plan.rank(codec),
+            offered: None,
+            other_form,
+            mode_0,
+            other_profile,
+        }
+    }
+}
+
+/// What a line offered in vain.
+#[derive(Default)]
+struct Rejects {
+    /// Relayed and wanted, but refused by the sink.
+    refused: CodecSet,
+    /// Relayed, but not named by the trunk.
+    unnamed: CodecSet,
+    /// What is wrong with its AAC.
+    aac: Option<AacFormatError>,
+    /// Not relayed.
+    others: Unrelayed,
+}
+
+impl Rejects {
+    fn add(&mut self, line: &MediaLine<'_>, number: u8, unfit: Unfit) {
+        match unfit {
+            Unfit::Encoding => self.others.add(line.rtpmap(number).as_ref()),
+            Unfit::Aac(error) => {
+                self.aac.get_or_insert(error);
+            }
+        }
+    }
+
+    /// The reason that is told: what came nearest to being used.
+    fn reason(self, sink: SinkView) -> LineRefusal {
+        const G711: CodecSet = CodecSet::of(&[Codec::Pcma, Codec::Pcmu]);
+        if !self.refused.is_empty() {
+            // A server that refuses both laws refuses G.711, whichever was offered.
+            let both = G711.intersection(sink.refuses) == G711
+                && !self.refused.intersection(G711).is_empty();
+            let also = if both { G711 } else { CodecSet::NONE };
+            LineRefusal::SinkRefuses(self.refused.union(also))
+        } else if !self.unnamed.is_empty() {
+            LineRefusal::NotNamed(self.unnamed)
+        } else if let Some(error) = self.aac {
+            LineRefusal::Aac(error)
+        } else {
+            LineRefusal::NoCodec(self.others)
+        }
+    }
 }

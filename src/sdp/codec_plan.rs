@@ -2,11 +2,15 @@
 //!
 //! Where the wishes meet:
 //!
-//! - `codecs` orders and limits. Names that are not relayed yet (`opus`, `vp8`) are passed over, so
-//!   a list without a G.711 name refuses audio, and one without `h264` refuses video.
-//! - Without `codecs`, the template's payloads order the audio codecs. They do not limit: a
-//!   template that names only Opus still gets G.711, because nothing else can be relayed.
-//! - Without either, the order of the offer decides.
+//! - What the sink refuses is never negotiated, and what it takes for certain comes before the rest
+//!   ([`SinkView`](crate::base::sink::SinkView)); the wishes below order codecs that the sink suits
+//!   equally well.
+//! - `codecs` orders and limits. Names that nothing here relays are passed over, so a list without
+//!   an audio codec refuses audio, and one without a video codec refuses video.
+//! - Without `codecs`, the template's payloads come first, in its order. They do not limit: a
+//!   template that names only Opus still gets G.711 where Opus is not offered or the sink is better
+//!   suited by it.
+//! - Then the order of the offer decides.
 //! - A template with media lines limits their kinds: audio or video that it does not have, or has
 //!   with port 0, is refused. Its dummy addresses, ports and payload numbers are not used.
 
@@ -25,87 +29,39 @@ use core::fmt;
 use heapless::Vec as FixedVec;
 use sdp_types::{Attribute, Bandwidth};
 
+use crate::base::codec::{Codec, CodecSet};
+use crate::base::sink::{SinkView, Suits};
 use crate::limits::SDP_EXTRA_LINES;
+use crate::sdp::format::{codec_named, kind_of};
 use crate::sdp::template::{KindTemplate, Template};
 use crate::wire::sdp::{Direction, SdpError};
-use crate::wire::sdp_media::MediaKind;
+use crate::wire::sdp_media::{MediaKind, bitrate};
 
-/// A codec that is relayed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Codec {
-    H264,
-    Pcma,
-    Pcmu,
-}
+/// Codecs in an order, each once.
+pub(super) type Codecs = FixedVec<Codec, { Codec::ALL.len() }>;
 
-impl Codec {
-    /// The codec of a configured or encoding name.
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        let is = |names: &[&str]| {
-            names
-                .iter()
-                .any(|known| name.trim().eq_ignore_ascii_case(known))
-        };
-        if is(&["h264", "avc"]) {
-            Some(Self::H264)
-        } else if is(&["pcma", "alaw", "g711a"]) {
-            Some(Self::Pcma)
-        } else if is(&["pcmu", "ulaw", "g711u"]) {
-            Some(Self::Pcmu)
-        } else {
-            None
-        }
-    }
-
-    pub(super) const fn kind(self) -> MediaKind {
-        match self {
-            Self::H264 => MediaKind::Video,
-            Self::Pcma | Self::Pcmu => MediaKind::Audio,
-        }
-    }
-
-    pub(super) const fn encoding(self) -> &'static str {
-        match self {
-            Self::H264 => "H264",
-            Self::Pcma => "PCMA",
-            Self::Pcmu => "PCMU",
-        }
-    }
-
-    pub(super) const fn clock_rate(self) -> u32 {
-        match self {
-            Self::H264 => 90_000,
-            Self::Pcma | Self::Pcmu => 8_000,
-        }
-    }
-}
+/// The order of our offers among codecs that are equally welcome.
+const OFFER_ORDER: [Codec; Codec::ALL.len()] = [
+    Codec::H264,
+    Codec::Vp8,
+    Codec::Aac,
+    Codec::Pcma,
+    Codec::Pcmu,
+    Codec::Speex,
+    Codec::Opus,
+];
 
 /// The wishes of one trunk, read once from its configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct CodecPlan {
-    /// The codecs wanted, best first.
-    codecs: FixedVec<Codec, 3>,
-    /// Whether their order counts before the order of the offer.
-    ordered: bool,
+    /// The codecs named by `codecs`, else by the template, best first.
+    named: Codecs,
+    /// Whether only those are wanted.
+    limited: bool,
     template: Template,
     /// Lines of `sdpParams` for the session section.
     bandwidths: FixedVec<Bandwidth, SDP_EXTRA_LINES>,
     attributes: FixedVec<Attribute, SDP_EXTRA_LINES>,
-}
-
-impl Default for CodecPlan {
-    fn default() -> Self {
-        let mut codecs = FixedVec::new();
-        // Three codecs fit three places.
-        let _ = codecs.extend_from_slice(&[Codec::H264, Codec::Pcma, Codec::Pcmu]);
-        Self {
-            codecs,
-            ordered: false,
-            template: Template::default(),
-            bandwidths: FixedVec::new(),
-            attributes: FixedVec::new(),
-        }
-    }
 }
 
 impl CodecPlan {
@@ -125,18 +81,11 @@ impl CodecPlan {
         if let Some(text) = template {
             plan.template = Template::parse(text).map_err(PlanError::Template)?;
         }
-        let named: FixedVec<Codec, 3> = match codecs {
-            Some(names) => distinct(names.iter().filter_map(|name| Codec::from_name(name))),
+        plan.limited = codecs.is_some();
+        plan.named = match codecs {
+            Some(names) => distinct(names.iter().filter_map(|name| codec_named(name))),
             None => distinct(plan.template.codecs()),
         };
-        plan.ordered = named.iter().any(|codec| codec.kind() == MediaKind::Audio);
-        match codecs {
-            Some(_) => plan.codecs = named,
-            None => {
-                let rest = core::mem::take(&mut plan.codecs);
-                plan.codecs = distinct(named.into_iter().chain(rest));
-            }
-        }
         for (at, line) in params.iter().enumerate() {
             plan.add(line).ok_or(PlanError::Param { index: at })?;
         }
@@ -145,20 +94,45 @@ impl CodecPlan {
 
     /// Whether media of a kind is wanted at all.
     pub(super) fn wants(&self, kind: MediaKind) -> bool {
-        self.codecs.iter().any(|codec| codec.kind() == kind) && self.template.allows(kind)
+        self.template.allows(kind)
+            && Codec::ALL
+                .into_iter()
+                .any(|codec| kind_of(codec) == kind && self.wants_codec(codec))
     }
 
-    /// The codecs wanted of a kind, best first.
-    pub(super) fn codecs(&self, kind: MediaKind) -> impl Iterator<Item = Codec> + '_ {
-        self.codecs
+    /// Whether a codec may be negotiated at all.
+    pub(super) fn wants_codec(&self, codec: Codec) -> bool {
+        !self.limited || self.named.contains(&codec)
+    }
+
+    /// The place of a codec in the trunk's order; those without a place come after all others and
+    /// share one.
+    pub(super) fn rank(&self, codec: Codec) -> usize {
+        let at = self.named.iter().position(|named| *named == codec);
+        at.unwrap_or(self.named.len())
+    }
+
+    /// The codecs of a kind that an offer of ours has for a sink, best first.
+    pub(super) fn codecs(&self, kind: MediaKind, sink: SinkView) -> Codecs {
+        let mut codecs: Codecs = OFFER_ORDER
+            .into_iter()
+            .filter(|codec| kind_of(*codec) == kind && self.wants_codec(*codec))
+            .filter(|codec| sink.suits(*codec) != Suits::Never)
+            .collect();
+        // Insertion keeps the order of equals.
+        codecs.sort_by_key(|codec| (sink.suits(*codec), self.rank(*codec)));
+        codecs
+    }
+
+    /// The codecs of a kind that the trunk wants and a sink refuses.
+    pub(super) fn refused(&self, kind: MediaKind, sink: SinkView) -> CodecSet {
+        sink.refuses
             .iter()
-            .copied()
-            .filter(move |codec| codec.kind() == kind)
-    }
-
-    /// Whether the order of [`Self::codecs`] counts before the order of the offer.
-    pub(super) const fn is_ordered(&self) -> bool {
-        self.ordered
+            .filter(|codec| self.wants(kind) && kind_of(*codec) == kind)
+            .filter(|codec| self.wants_codec(*codec))
+            .fold(CodecSet::NONE, |set, codec| {
+                set.union(CodecSet::of(&[codec]))
+            })
     }
 
     /// What we would do with media of a kind: always receive; send audio, unless the template
@@ -192,6 +166,16 @@ impl CodecPlan {
             .iter()
             .filter(move |of| !overridden(of));
         self.bandwidths.iter().chain(of_template)
+    }
+
+    /// Bits a second that we ask to get of a kind at most: by the template's section for it, else for
+    /// the whole session.
+    pub(super) fn bitrate(&self, kind: MediaKind) -> Option<u64> {
+        let section = self.template.of(kind);
+        section
+            .and_then(|of| bitrate(&of.bandwidths))
+            .or_else(|| bitrate(&self.bandwidths))
+            .or_else(|| bitrate(&self.template.bandwidths))
     }
 
     /// The session's added `a=` lines.
@@ -239,11 +223,11 @@ impl CodecPlan {
 }
 
 /// The codecs without repetition.
-fn distinct(codecs: impl Iterator<Item = Codec>) -> FixedVec<Codec, 3> {
-    let mut seen = FixedVec::new();
+fn distinct(codecs: impl Iterator<Item = Codec>) -> Codecs {
+    let mut seen = Codecs::new();
     for codec in codecs {
         if !seen.contains(&codec) {
-            // There are three codecs.
+            // There is room for each codec once.
             let _ = seen.push(codec);
         }
     }
@@ -288,26 +272,56 @@ mod tests {
         a=recvonly\n";
 
     fn audio(plan: &CodecPlan) -> Vec<Codec> {
-        plan.codecs(MediaKind::Audio).collect()
+        plan.codecs(MediaKind::Audio, SinkView::UNKNOWN).to_vec()
     }
 
     #[test]
     fn a_codec_list_orders_and_limits() {
-        let plan = CodecPlan::new(Some(&["h264", "opus", "pcmu", "PCMA"]), None, &[]).unwrap();
+        let plan = CodecPlan::new(Some(&["h264", "g729", "pcmu", "PCMA"]), None, &[]).unwrap();
         assert_eq!(audio(&plan), [Codec::Pcmu, Codec::Pcma]);
-        assert!(plan.is_ordered() && plan.wants(MediaKind::Video));
-        let plan = CodecPlan::new(Some(&["opus", "pcma"]), None, &[]).unwrap();
-        assert_eq!(audio(&plan), [Codec::Pcma]);
+        assert!(plan.wants(MediaKind::Video) && !plan.wants_codec(Codec::Vp8));
+        let plan = CodecPlan::new(Some(&["pcma", "OPUS", "mpeg4-generic"]), None, &[]).unwrap();
+        assert_eq!(audio(&plan), [Codec::Aac, Codec::Pcma, Codec::Opus]);
         assert!(!plan.wants(MediaKind::Video));
-        let plan = CodecPlan::new(Some(&["h264", "opus"]), None, &[]).unwrap();
+        let plan = CodecPlan::new(Some(&["h264", "g722"]), None, &[]).unwrap();
         assert!(!plan.wants(MediaKind::Audio));
     }
 
     #[test]
-    fn the_reference_template_falls_back_to_what_is_relayed() {
+    fn what_the_sink_takes_comes_before_the_order_of_the_trunk() {
+        let plan = CodecPlan::new(Some(&["pcma", "opus", "pcmu", "aac"]), None, &[]).unwrap();
+        let sink = SinkView {
+            takes: CodecSet::of(&[Codec::Opus, Codec::Pcmu]),
+            refuses: CodecSet::of(&[Codec::Aac]),
+        };
+        let codecs = plan.codecs(MediaKind::Audio, sink);
+        assert_eq!(codecs, [Codec::Opus, Codec::Pcmu, Codec::Pcma]);
+    }
+
+    #[test]
+    fn the_reference_template_prefers_opus_among_equals_and_limits_nothing() {
         let plan = CodecPlan::new(None, Some(REFERENCE), &[]).unwrap();
-        assert_eq!(audio(&plan), [Codec::Pcma, Codec::Pcmu]);
-        assert!(!plan.is_ordered());
+        let all = [
+            Codec::Aac,
+            Codec::Pcma,
+            Codec::Pcmu,
+            Codec::Speex,
+            Codec::Opus,
+        ];
+        assert_eq!(audio(&plan), all);
+        let takes_all = SinkView {
+            takes: CodecSet::ALL,
+            refuses: CodecSet::NONE,
+        };
+        let codecs = plan.codecs(MediaKind::Audio, takes_all);
+        let opus_first = [
+            Codec::Opus,
+            Codec::Aac,
+            Codec::Pcma,
+            Codec::Pcmu,
+            Codec::Speex,
+        ];
+        assert_eq!(codecs, opus_first);
         assert!(plan.wants(MediaKind::Video));
         assert_eq!(plan.wish(MediaKind::Audio), Direction::RecvOnly);
         assert_eq!(plan.wish(MediaKind::Video), Direction::RecvOnly);
@@ -318,10 +332,22 @@ mod tests {
     fn a_template_orders_codecs_and_limits_kinds() {
         let text = "m=audio 1 RTP/AVP 0 8\nm=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\n";
         let plan = CodecPlan::new(None, Some(text), &[]).unwrap();
-        assert_eq!(audio(&plan), [Codec::Pcmu, Codec::Pcma]);
-        assert!(plan.is_ordered());
+        assert!(plan.rank(Codec::Pcmu) < plan.rank(Codec::Pcma));
+        assert_eq!(plan.rank(Codec::Speex), plan.rank(Codec::Opus));
         assert!(!plan.wants(MediaKind::Video));
         assert_eq!(plan.wish(MediaKind::Audio), Direction::SendRecv);
+    }
+
+    #[test]
+    fn the_bitrate_asked_is_that_of_the_section_else_of_the_session() {
+        let text = "b=AS:900\nm=audio 1 RTP/AVP 8\nb=TIAS:64000\nm=video 1 RTP/AVP 96\n";
+        let plan = CodecPlan::new(None, Some(text), &[]).unwrap();
+        assert_eq!(plan.bitrate(MediaKind::Audio), Some(64_000));
+        assert_eq!(plan.bitrate(MediaKind::Video), Some(900_000));
+        let plan = CodecPlan::new(None, Some(text), &["b=AS:2000", "b=RS:50"]).unwrap();
+        assert_eq!(plan.bitrate(MediaKind::Video), Some(2_000_000));
+        let plan = CodecPlan::new(None, None, &["b=RR:50", "b=AS:0"]).unwrap();
+        assert_eq!(plan.bitrate(MediaKind::Video), None);
     }
 
     #[test]

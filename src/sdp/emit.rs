@@ -14,11 +14,12 @@ use core::net::IpAddr;
 
 use sdp_types::{Attribute, Connection, Media, Origin, Session, Time};
 
+use crate::base::codec::Codec;
 use crate::limits::SDP_ECHO_BYTES;
-use crate::sdp::choose::Choice;
-use crate::sdp::codec_plan::{Codec, CodecPlan};
+use crate::sdp::choose::{Choice, Events};
+use crate::sdp::codec_plan::CodecPlan;
+use crate::sdp::format::{Format, kind_of};
 use crate::wire::sdp::Direction;
-use crate::wire::sdp_codec::H264Format;
 use crate::wire::sdp_media::{FeedbackScope, MediaKind, MediaLine};
 
 /// Milliseconds of audio in a packet of ours.
@@ -26,6 +27,10 @@ const PTIME: &str = "20";
 
 /// The events of a telephone keypad (RFC 4733, section 3.2).
 const KEYPAD_EVENTS: &str = "0-15";
+
+/// The feedback messages that our offers name; `goog-remb` is known to those only that offer it
+/// themselves.
+const OFFERED_FEEDBACK: [&str; 4] = ["nack pli", "ccm fir", "nack", "ccm tmmbr"];
 
 /// The session section around media sections.
 ///
@@ -91,7 +96,7 @@ pub(super) fn accepted(
     rtcp_mux: bool,
     plan: &CodecPlan,
 ) -> Media {
-    let kind = choice.codec.kind();
+    let kind = kind_of(choice.format.codec());
     let section = offered.section();
     let mut out = Lines(bare(
         section.media.clone(),
@@ -99,28 +104,29 @@ pub(super) fn accepted(
         section.proto.clone(),
         String::new(),
     ));
-    out.codec(choice.payload_type, choice.codec);
-    if choice.codec == Codec::H264
-        && let Some(text) = h264_answer(&choice.h264)
-    {
+    out.codec(choice.payload_type, &choice.format.rtpmap());
+    if let Some(text) = choice.format.answer_fmtp() {
         out.fmtp(choice.payload_type, &text);
     }
-    if let Some(number) = choice.telephone_event {
-        let offered = offered.fmtp(number).find(|text| is_event_list(text));
-        out.events(number, offered.unwrap_or(KEYPAD_EVENTS));
+    if let Some(events) = choice.telephone_event {
+        let offered = offered
+            .fmtp(events.payload_type)
+            .find(|text| is_event_list(text));
+        out.events(events, offered.unwrap_or(KEYPAD_EVENTS));
     }
     if kind == MediaKind::Video {
         let all = offered.feedback(FeedbackScope::All);
         let one = offered.feedback(FeedbackScope::PayloadType(choice.payload_type));
         let number = choice.payload_type.to_string();
-        for (in_all, in_one, what) in [
-            (all.pli, one.pli, "nack pli"),
-            (all.fir, one.fir, "ccm fir"),
-        ] {
+        for ((what, in_all), (_, in_one)) in all.messages().into_iter().zip(one.messages()) {
             if in_all || in_one {
                 out.feedback(if in_all { "*" } else { &number }, what);
             }
         }
+    }
+    // The length of an AAC frame is its own.
+    if kind == MediaKind::Audio && choice.format.codec() != Codec::Aac {
+        out.add("ptime", Some(PTIME.to_owned()));
     }
     out.finish(kind, direction, rtcp_mux, plan)
 }
@@ -128,12 +134,10 @@ pub(super) fn accepted(
 /// One payload type of an offer of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum OfferedFormat {
-    /// H.264 with a packetization-mode and a `profile-level-id` as written.
-    H264 { mode: u8, profile_level_id: String },
-    /// PCMA or PCMU.
-    Audio(Codec),
-    /// telephone-event at 8 kHz.
-    Events,
+    /// A codec and the text of its `a=fmtp`, where it has one.
+    Codec(Format, Option<String>),
+    /// telephone-event at this clock rate.
+    Events(u32),
 }
 
 /// A line of an offer of ours.
@@ -153,42 +157,35 @@ pub(super) fn offered(
     let mut out = Lines(bare(name.to_owned(), port, proto.to_owned(), String::new()));
     for (number, format) in formats {
         match format {
-            OfferedFormat::H264 {
-                mode,
-                profile_level_id,
-            } => {
-                out.codec(*number, Codec::H264);
-                let text = format!(
-                    "profile-level-id={profile_level_id};level-asymmetry-allowed=1;\
-                     packetization-mode={mode}"
-                );
-                out.fmtp(*number, &text);
+            OfferedFormat::Codec(format, fmtp) => {
+                out.codec(*number, &format.rtpmap());
+                if let Some(text) = fmtp {
+                    out.fmtp(*number, text);
+                }
             }
-            OfferedFormat::Audio(codec) => out.codec(*number, *codec),
-            OfferedFormat::Events => out.events(*number, KEYPAD_EVENTS),
+            OfferedFormat::Events(clock_rate) => {
+                let events = Events {
+                    payload_type: *number,
+                    clock_rate: *clock_rate,
+                };
+                out.events(events, KEYPAD_EVENTS);
+            }
         }
     }
     if kind == MediaKind::Video {
-        out.feedback("*", "nack pli");
-        out.feedback("*", "ccm fir");
+        for what in OFFERED_FEEDBACK {
+            out.feedback("*", what);
+        }
+    }
+    if kind == MediaKind::Audio {
+        out.add("ptime", Some(PTIME.to_owned()));
     }
     out.finish(kind, direction, rtcp_mux, plan)
 }
 
-/// The parameters that an answer repeats (RFC 6184, section 8.2.2): the mode has to be the same,
-/// and so has the profile; the level is the offered one, or free if both sides say so.
-fn h264_answer(format: &H264Format) -> Option<String> {
-    let mut parts = Vec::new();
-    if let Some(text) = &format.profile_level_id_text {
-        parts.push(format!("profile-level-id={text}"));
-    }
-    if format.level_asymmetry_allowed {
-        parts.push("level-asymmetry-allowed=1".to_owned());
-    }
-    if format.packetization_mode_said {
-        parts.push(format!("packetization-mode={}", format.packetization_mode));
-    }
-    (!parts.is_empty()).then(|| parts.join(";"))
+/// The text of `a=rtpmap` for telephone-event at a clock rate.
+pub(super) fn events_rtpmap(clock_rate: u32) -> String {
+    format!("telephone-event/{clock_rate}")
 }
 
 /// A list of events and ranges as in RFC 4733, section 2.4.1.
@@ -233,16 +230,14 @@ impl Lines {
         self.0.fmt.push_str(&number.to_string());
     }
 
-    fn codec(&mut self, number: u8, codec: Codec) {
+    fn codec(&mut self, number: u8, rtpmap: &str) {
         self.format(number);
-        let (encoding, rate) = (codec.encoding(), codec.clock_rate());
-        self.add("rtpmap", Some(format!("{number} {encoding}/{rate}")));
+        self.add("rtpmap", Some(format!("{number} {rtpmap}")));
     }
 
-    fn events(&mut self, number: u8, events: &str) {
-        self.format(number);
-        self.add("rtpmap", Some(format!("{number} telephone-event/8000")));
-        self.fmtp(number, events);
+    fn events(&mut self, events: Events, list: &str) {
+        self.codec(events.payload_type, &events_rtpmap(events.clock_rate));
+        self.fmtp(events.payload_type, list);
     }
 
     fn fmtp(&mut self, number: u8, text: &str) {
@@ -261,9 +256,6 @@ impl Lines {
         rtcp_mux: bool,
         plan: &CodecPlan,
     ) -> Media {
-        if kind == MediaKind::Audio {
-            self.add("ptime", Some(PTIME.to_owned()));
-        }
         if rtcp_mux {
             self.add("rtcp-mux", None);
         }

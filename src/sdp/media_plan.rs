@@ -18,11 +18,10 @@ use heapless::Vec as FixedVec;
 use crate::base::codec::{self, ParameterSet};
 use crate::limits::SDP_MEDIA;
 use crate::sdp::choose::Choice;
-use crate::sdp::codec_plan::Codec;
 use crate::sdp::direction::{Direction, without_receiving};
 use crate::sdp::refusal::LineRefusal;
 use crate::wire::aac::AacPacking;
-use crate::wire::sdp_media::{Feedback, FeedbackScope, MediaAddress, MediaLine};
+use crate::wire::sdp_media::{Feedback, FeedbackScope, MediaAddress, MediaKind, MediaLine};
 
 /// Where our media of a call lives. RTCP has the port after RTP's, unless it is muxed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,13 +47,42 @@ pub struct Negotiated {
     pub refused: FixedVec<RefusedLine, SDP_MEDIA>,
 }
 
+impl Negotiated {
+    /// The lines of sound and picture that the other side wanted and does not get, in words by their
+    /// `Display`, such as `audio left out: the server refused G.711`. A line that is spare or that
+    /// the other side has out of use is not among them.
+    pub fn left_out(&self) -> impl Iterator<Item = &RefusedLine> {
+        self.refused.iter().filter(|line| {
+            let taken = match line.kind {
+                MediaKind::Audio => self.audio.is_some(),
+                MediaKind::Video => self.video.is_some(),
+                MediaKind::Other => true,
+            };
+            !taken && !matches!(line.reason, LineRefusal::Disabled | LineRefusal::Spare)
+        })
+    }
+}
+
 /// A media line that is not in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefusedLine {
     /// Its place among the media lines, from 0.
     pub line: usize,
+    /// What it was about.
+    pub kind: MediaKind,
     /// Why.
     pub reason: LineRefusal,
+}
+
+impl fmt::Display for RefusedLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            MediaKind::Audio => "audio",
+            MediaKind::Video => "video",
+            MediaKind::Other => "media",
+        };
+        write!(f, "{kind} left out: {}", self.reason)
+    }
 }
 
 /// One media line in use.
@@ -171,7 +199,10 @@ pub(super) fn their_direction(line: &MediaLine<'_>) -> Direction {
 /// Whether RTP with these payload types can be told from RTCP on one port (RFC 5761, section 4).
 pub(super) fn may_mux(choice: &Choice) -> bool {
     let clashes = |number: u8| (64..=95).contains(&number);
-    !clashes(choice.payload_type) && !choice.telephone_event.is_some_and(clashes)
+    !clashes(choice.payload_type)
+        && !choice
+            .telephone_event
+            .is_some_and(|events| clashes(events.payload_type))
 }
 
 /// The plan of a line in use, from their description of it and what we chose.
@@ -181,32 +212,25 @@ pub(super) fn media_plan(
     choice: Choice,
     direction: Direction,
     rtcp_mux: bool,
+    bitrate_asked: Option<u64>,
 ) -> MediaPlan {
     let (remote_rtp, remote_rtcp) = remote(line, rtcp_mux);
     let scope = FeedbackScope::PayloadType(choice.send_payload_type);
     MediaPlan {
         line: at,
-        clock_rate: choice.codec.clock_rate(),
-        codec: match choice.codec {
-            Codec::H264 => PlannedCodec::H264 {
-                packetization_mode: choice.h264.packetization_mode,
-                profile_level_id: choice.h264.profile_level_id,
-                sprop: choice.h264.sprop,
-            },
-            Codec::Pcma => PlannedCodec::Pcma,
-            Codec::Pcmu => PlannedCodec::Pcmu,
-        },
+        clock_rate: choice.format.clock_rate(),
+        codec: choice.format.planned(),
         payload_type: choice.payload_type,
         send_payload_type: choice.send_payload_type,
-        telephone_event: choice.telephone_event,
+        telephone_event: choice.telephone_event.map(|events| events.payload_type),
         remote_rtp,
         remote_rtcp,
         rtcp_mux,
         send: direction.sends(),
         receive: direction.receives(),
         feedback: line.feedback(FeedbackScope::All).or(line.feedback(scope)),
-        bitrate_asked: None,
-        bitrate_theirs: None,
+        bitrate_asked,
+        bitrate_theirs: line.bitrate(),
         ptime: line.ptime(),
         maxptime: line.maxptime(),
     }

@@ -16,14 +16,20 @@ use core::net::IpAddr;
 use heapless::Vec as FixedVec;
 use sdp_types::Media;
 
+use crate::base::codec::Codec;
+use crate::base::sink::SinkView;
 use crate::limits::SDP_MEDIA;
-use crate::sdp::choose::{self, Choice};
-use crate::sdp::codec_plan::{Codec, CodecPlan};
+use crate::sdp::choose::{self, Choice, Events};
+use crate::sdp::codec_plan::CodecPlan;
 use crate::sdp::direction::{Direction, agree};
 use crate::sdp::emit::{self, OfferedFormat};
+use crate::sdp::format::{Format, Unfit};
 use crate::sdp::media_plan::{MediaPlan, PlannedCodec, media_plan, their_direction};
 use crate::sdp::refusal::LineRefusal;
-use crate::wire::sdp_codec::{PCMA_PAYLOAD_TYPE, PCMU_PAYLOAD_TYPE, payload_type_number};
+use crate::wire::sdp_audio::{AacFormat, OpusFormat};
+use crate::wire::sdp_codec::{
+    H264Format, PCMA_PAYLOAD_TYPE, PCMU_PAYLOAD_TYPE, RtpMap, fmtp_parameters, payload_type_number,
+};
 use crate::wire::sdp_media::{MediaKind, MediaLine};
 
 /// The profile of our offers where no template names one: constrained baseline, level 3.1.
@@ -32,10 +38,24 @@ const DEFAULT_PROFILE: &str = "42e01f";
 /// Payload types of our offers, while nothing else has taken them.
 const MODE_1_PAYLOAD_TYPE: u8 = 97;
 const MODE_0_PAYLOAD_TYPE: u8 = 96;
+const VP8_PAYLOAD_TYPE: u8 = 98;
+const AAC_PAYLOAD_TYPE: u8 = 96;
+const OPUS_PAYLOAD_TYPE: u8 = 99;
+const SPEEX_PAYLOAD_TYPE: u8 = 100;
 const EVENTS_PAYLOAD_TYPE: u8 = 101;
+const WIDE_EVENTS_PAYLOAD_TYPE: u8 = 102;
 
-/// The payload types of one line.
-type Formats = FixedVec<(u8, OfferedFormat), 4>;
+/// The clock rate of Opus, and of the AAC that we offer.
+const WIDE_CLOCK_RATE: u32 = 48_000;
+
+/// The one form of AAC that we offer: AAC-LC in stereo at 48 kHz, as AudioSpecificConfig. An answer
+/// may configure it otherwise, at the same clock rate.
+const AAC_OFFERED_MAP: &str = "96 mpeg4-generic/48000/2";
+const AAC_OFFERED: &str = "streamtype=5;profile-level-id=41;mode=AAC-hbr;config=1190;sizelength=13;\
+                           indexlength=3;indexdeltalength=3";
+
+/// The payload types of one line: five codecs of sound with events at two clock rates at most.
+type Formats = FixedVec<(u8, OfferedFormat), 10>;
 
 /// What a line of an offer is made of.
 pub(super) struct LineOffer<'a> {
@@ -53,7 +73,7 @@ pub(super) struct LineOffer<'a> {
 
 impl LineOffer<'_> {
     /// The section to send, and what to hold the answer against.
-    pub(super) fn build(&self, plan: &CodecPlan) -> (Media, OfferedLine) {
+    pub(super) fn build(&self, plan: &CodecPlan, sink: SinkView) -> (Media, OfferedLine) {
         let kind = self.kind;
         let mut numbers = Numbers::default();
         // A number keeps its meaning for a whole session.
@@ -61,10 +81,7 @@ impl LineOffer<'_> {
         ours.split_ascii_whitespace()
             .chain(self.theirs.split_ascii_whitespace())
             .for_each(|number| numbers.take(number));
-        let formats = match kind {
-            MediaKind::Video => self.video_formats(numbers, plan),
-            MediaKind::Audio | MediaKind::Other => self.audio_formats(numbers, plan),
-        };
+        let formats = self.formats(numbers, plan, sink);
         let direction = plan.wish(kind);
         let rtcp_mux = self.rtcp_mux && self.current.is_some_and(|current| current.rtcp_mux);
         let proto = self.before.filter(|_| self.current.is_some());
@@ -82,8 +99,93 @@ impl LineOffer<'_> {
         )
     }
 
+    /// The codecs wanted of a line's kind, the one in use first, and telephone-event: at 8 kHz, which
+    /// everybody knows, and at 48 kHz where a codec has that. Other rates would make the offer long
+    /// for little.
+    fn formats(&self, mut numbers: Numbers, plan: &CodecPlan, sink: SinkView) -> Formats {
+        let mut formats = Formats::new();
+        let current = self.current.map(|current| current.codec.codec());
+        let mut codecs = plan.codecs(self.kind, sink);
+        // A stable order: the one in use is put first.
+        codecs.sort_by_key(|codec| Some(*codec) != current);
+        for codec in codecs {
+            // There is room for every codec and every rate.
+            match codec {
+                Codec::H264 => self.h264(&mut numbers, plan, &mut formats),
+                _ => drop(formats.push(self.codec(codec, &mut numbers))),
+            }
+        }
+        if self.kind == MediaKind::Audio {
+            let is_wide = formats.iter().any(|(_, format)| match format {
+                OfferedFormat::Codec(format, _) => format.clock_rate() == WIDE_CLOCK_RATE,
+                OfferedFormat::Events(_) => false,
+            });
+            for (rate, usual) in [
+                (8_000, EVENTS_PAYLOAD_TYPE),
+                (WIDE_CLOCK_RATE, WIDE_EVENTS_PAYLOAD_TYPE),
+            ] {
+                if rate == WIDE_CLOCK_RATE && !is_wide {
+                    continue;
+                }
+                let number = self
+                    .earlier(&emit::events_rtpmap(rate), None)
+                    .unwrap_or_else(|| numbers.free(usual));
+                let _ = formats.push((number, OfferedFormat::Events(rate)));
+            }
+        }
+        formats
+    }
+
+    /// One payload type of a codec that has one form.
+    fn codec(&self, codec: Codec, numbers: &mut Numbers) -> (u8, OfferedFormat) {
+        let (format, fmtp, usual) = match codec {
+            Codec::Vp8 => (Format::Vp8, None, VP8_PAYLOAD_TYPE),
+            Codec::Opus => {
+                let stereo = Some("stereo=1".to_owned());
+                let format = Format::Opus(OpusFormat::default());
+                (format, stereo, OPUS_PAYLOAD_TYPE)
+            }
+            Codec::Aac => {
+                let (format, fmtp) = self.aac();
+                (format, fmtp, AAC_PAYLOAD_TYPE)
+            }
+            Codec::Speex => (Format::Speex, None, SPEEX_PAYLOAD_TYPE),
+            Codec::Pcmu => (Format::Pcmu, None, PCMU_PAYLOAD_TYPE),
+            Codec::Pcma | Codec::H264 => (Format::Pcma, None, PCMA_PAYLOAD_TYPE),
+        };
+        let number = match self.current {
+            Some(current) if current.codec.codec() == codec => current.payload_type,
+            _ if usual < 96 => usual,
+            _ => self
+                .earlier(&format.rtpmap(), None)
+                .unwrap_or_else(|| numbers.free(usual)),
+        };
+        (number, OfferedFormat::Codec(format, fmtp))
+    }
+
+    /// The AAC in use as we described it last, else the one form that we offer.
+    fn aac(&self) -> (Format, Option<String>) {
+        let read = |map: &str, text: &str| {
+            let (_, map) = RtpMap::parse(map)?;
+            let format = AacFormat::parse(&map, fmtp_parameters(text))?.ok()?;
+            Some((Format::Aac(format), Some(text.to_owned())))
+        };
+        let in_use = || {
+            let current = self.current.filter(|c| c.codec.codec() == Codec::Aac)?;
+            let number = current.payload_type.to_string();
+            let map = self
+                .values("rtpmap")
+                .find(|text| of(text, &number).is_some());
+            let text = self.values("fmtp").find_map(|text| of(text, &number));
+            read(map?, text.unwrap_or_default())
+        };
+        in_use()
+            .or_else(|| read(AAC_OFFERED_MAP, AAC_OFFERED))
+            .unwrap_or((Format::Pcma, None))
+    }
+
     /// H.264 in both packetization-modes, the one in use first, else 1.
-    fn video_formats(&self, mut numbers: Numbers, plan: &CodecPlan) -> Formats {
+    fn h264(&self, numbers: &mut Numbers, plan: &CodecPlan, formats: &mut Formats) {
         let (in_use, profile) = match self.current.map(|current| &current.codec) {
             Some(PlannedCodec::H264 {
                 packetization_mode,
@@ -103,43 +205,50 @@ impl LineOffer<'_> {
             Some(0) => [(0, MODE_0_PAYLOAD_TYPE), (1, MODE_1_PAYLOAD_TYPE)],
             _ => [(1, MODE_1_PAYLOAD_TYPE), (0, MODE_0_PAYLOAD_TYPE)],
         };
-        let mut formats = Formats::new();
-        for (mode, usual) in modes {
+        for (packetization_mode, usual) in modes {
+            let format = Format::H264(H264Format {
+                packetization_mode,
+                ..H264Format::default()
+            });
             let number = match self.current {
-                Some(current) if in_use == Some(mode) => current.payload_type,
-                _ => numbers.free(usual),
+                Some(current) if in_use == Some(packetization_mode) => current.payload_type,
+                _ => self
+                    .earlier(&format.rtpmap(), Some(packetization_mode))
+                    .unwrap_or_else(|| numbers.free(usual)),
             };
-            let profile_level_id = profile.clone();
-            // Two modes fit.
-            let _ = formats.push((
-                number,
-                OfferedFormat::H264 {
-                    mode,
-                    profile_level_id,
-                },
-            ));
+            let text =
+                format!("profile-level-id={profile};packetization-mode={packetization_mode}");
+            // There is room for every codec.
+            let _ = formats.push((number, OfferedFormat::Codec(format, Some(text))));
         }
-        formats
     }
 
-    /// The trunk's G.711, the one in use first, and telephone-event.
-    fn audio_formats(&self, mut numbers: Numbers, plan: &CodecPlan) -> Formats {
-        let mut formats = Formats::new();
-        for codec in plan.codecs(MediaKind::Audio) {
-            let format = OfferedFormat::Audio(codec);
-            // Two codecs and events fit.
-            let _ = match self.current {
-                Some(current) if current.codec.name() == codec.encoding() => {
-                    formats.insert(0, (current.payload_type, format))
-                }
-                _ => formats.push((fixed_number(codec), format)),
-            };
-        }
-        let in_use = self.current.and_then(|current| current.telephone_event);
-        let number = in_use.unwrap_or_else(|| numbers.free(EVENTS_PAYLOAD_TYPE));
-        let _ = formats.push((number, OfferedFormat::Events));
-        formats
+    /// The number that we gave an encoding in this line before, of H.264 in a packetization-mode.
+    fn earlier(&self, rtpmap: &str, packetization_mode: Option<u8>) -> Option<u8> {
+        self.values("rtpmap").find_map(|value| {
+            let (number, text) = value.split_once(' ')?;
+            let same_mode = packetization_mode.is_none_or(|mode| {
+                let texts = self.values("fmtp").filter_map(|text| of(text, number));
+                H264Format::parse(texts.flat_map(fmtp_parameters)).packetization_mode == mode
+            });
+            (text.eq_ignore_ascii_case(rtpmap) && same_mode)
+                .then(|| payload_type_number(number))
+                .flatten()
+        })
     }
+
+    /// The values of an attribute in the line as we sent it last.
+    fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &str> + use<'_, 'n> {
+        let all = self.before.iter().flat_map(|media| &media.attributes);
+        all.filter(move |a| a.attribute.eq_ignore_ascii_case(name))
+            .filter_map(|a| a.value.as_deref())
+    }
+}
+
+/// What an attribute's value says of one payload type.
+fn of<'t>(value: &'t str, number: &str) -> Option<&'t str> {
+    let (own, text) = value.split_once(' ')?;
+    (own == number).then_some(text)
 }
 
 /// An offer of ours that waits for its answer.
@@ -176,6 +285,7 @@ impl OfferedLine {
         at: usize,
         line: &MediaLine<'_>,
         local: IpAddr,
+        bitrate_asked: Option<u64>,
     ) -> Result<MediaPlan, LineRefusal> {
         choose::reachable(line)?;
         choose::same_family(line, local)?;
@@ -185,53 +295,83 @@ impl OfferedLine {
         let choice = line
             .payload_types()
             .find_map(|number| self.choice(line, number))
-            .ok_or(LineRefusal::NoCodec)?;
+            .ok_or(LineRefusal::NotOffered)?;
         let direction = agree(their_direction(line), self.direction);
         let rtcp_mux = self.rtcp_mux && line.rtcp_mux();
-        Ok(media_plan(at, line, choice, direction, rtcp_mux))
+        Ok(media_plan(
+            at,
+            line,
+            choice,
+            direction,
+            rtcp_mux,
+            bitrate_asked,
+        ))
     }
 
     /// The offered format that one payload type of an answer takes up: by number, else by what it
     /// is, because some renumber.
     fn choice(&self, line: &MediaLine<'_>, number: u8) -> Option<Choice> {
-        let map = line.rtpmap(number);
-        let h264 = line.h264(number);
-        let fits = |format: &OfferedFormat| match (codec_of(format), map) {
-            (Some(codec), Some(map)) => map.is(codec.encoding(), codec.clock_rate()),
+        let mut codecs = self
+            .formats
+            .iter()
+            .filter_map(|(own, format)| match format {
+                OfferedFormat::Codec(format, _) => Some((*own, format)),
+                OfferedFormat::Events(_) => None,
+            });
+        let by_number = codecs.clone().find(|(own, _)| *own == number);
+        let is_silent = line.fmtp(number).next().is_none();
+        let (payload_type, format) = match (Format::read(line, number), by_number) {
+            // A mode unsaid is the one that the number has.
+            (Ok(Format::H264(theirs)), Some((own, Format::H264(ours)))) => (
+                own,
+                Format::H264(H264Format {
+                    packetization_mode: ours.packetization_mode,
+                    ..theirs
+                }),
+            ),
+            (Ok(theirs), Some((own, ours))) if theirs.answers(ours) => (own, theirs),
+            (Ok(theirs), _) => {
+                let (own, _) = codecs.find(|(_, ours)| theirs.answers(ours))?;
+                (own, theirs)
+            }
             // A number that was offered needs no explanation.
-            (codec, None) => codec.is_some(),
-            (None, _) => false,
+            (Err(Unfit::Encoding), Some((own, Format::H264(ours))))
+                if line.rtpmap(number).is_none() =>
+            {
+                (
+                    own,
+                    Format::H264(H264Format {
+                        packetization_mode: ours.packetization_mode,
+                        ..line.h264(number)
+                    }),
+                )
+            }
+            (Err(Unfit::Encoding), Some((own, ours))) if line.rtpmap(number).is_none() => {
+                (own, ours.clone())
+            }
+            (Err(Unfit::Aac(_)), Some((own, ours @ Format::Aac(_)))) if is_silent => {
+                (own, ours.clone())
+            }
+            (Err(_), _) => return None,
         };
-        let same_mode = |format: &OfferedFormat| match format {
-            OfferedFormat::H264 { mode, .. } => *mode == h264.packetization_mode,
-            OfferedFormat::Audio(_) | OfferedFormat::Events => true,
-        };
-        let by_number = self
-            .formats
-            .iter()
-            .find(|(own, format)| *own == number && fits(format));
-        let by_name = || {
-            self.formats
-                .iter()
-                .find(|(_, f)| map.is_some() && fits(f) && same_mode(f))
-        };
-        let (payload_type, format) = by_number.or_else(by_name)?;
-        let mut h264 = h264;
-        if let OfferedFormat::H264 { mode, .. } = format {
-            h264.packetization_mode = *mode;
-        }
-        let events = self
-            .formats
-            .iter()
-            .find(|(_, format)| *format == OfferedFormat::Events);
+        let telephone_event = choose::telephone_event(line, format.clock_rate())
+            .filter(|_| self.kind == MediaKind::Audio)
+            .and_then(|theirs| self.events(theirs.clock_rate));
         Some(Choice {
-            codec: codec_of(format)?,
-            payload_type: *payload_type,
+            format,
+            payload_type,
             send_payload_type: number,
-            telephone_event: events
-                .filter(|_| choose::telephone_event(line).is_some())
-                .map(|(number, _)| *number),
-            h264,
+            telephone_event,
+        })
+    }
+
+    /// Our telephone-event at a clock rate.
+    fn events(&self, clock_rate: u32) -> Option<Events> {
+        let wanted = OfferedFormat::Events(clock_rate);
+        let offered = self.formats.iter().find(|(_, format)| *format == wanted);
+        offered.map(|(number, _)| Events {
+            payload_type: *number,
+            clock_rate,
         })
     }
 }
@@ -256,20 +396,5 @@ impl Numbers {
             .unwrap_or(usual);
         self.0 |= 1 << (number & 127);
         number
-    }
-}
-
-const fn fixed_number(codec: Codec) -> u8 {
-    match codec {
-        Codec::Pcmu => PCMU_PAYLOAD_TYPE,
-        Codec::Pcma | Codec::H264 => PCMA_PAYLOAD_TYPE,
-    }
-}
-
-const fn codec_of(format: &OfferedFormat) -> Option<Codec> {
-    match format {
-        OfferedFormat::H264 { .. } => Some(Codec::H264),
-        OfferedFormat::Audio(codec) => Some(*codec),
-        OfferedFormat::Events => None,
     }
 }

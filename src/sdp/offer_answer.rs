@@ -17,6 +17,7 @@ use std::rc::Rc;
 use heapless::Vec as FixedVec;
 use sdp_types::{Media, Session, Time};
 
+use crate::base::codec::CodecSet;
 use crate::base::sink::SinkView;
 use crate::limits::SDP_MEDIA;
 use crate::sdp::choose::{self, Choice, InUse};
@@ -94,7 +95,7 @@ impl OfferAnswer {
         offer: &SessionDescription,
         local: &LocalMedia,
     ) -> Result<Answer, Refusal> {
-        let mut chosen = choose::choose(offer, &self.plan, self.in_use());
+        let mut chosen = choose::choose(offer, &self.plan, self.sink, self.in_use());
         let mut negotiated = Negotiated::default();
         let mut medias = Vec::with_capacity(offer.session().medias.len());
         for (at, line) in offer.media().enumerate() {
@@ -106,7 +107,11 @@ impl OfferAnswer {
                     Some(Ok((section, plan))) => (section, Some(plan)),
                     Some(Err(reason)) => {
                         // A line is refused once, so there is room.
-                        let _ = chosen.refused.push(RefusedLine { line: at, reason });
+                        let _ = chosen.refused.push(RefusedLine {
+                            line: at,
+                            kind: line.kind(),
+                            reason,
+                        });
                         (emit::refused(line.section()), None)
                     }
                     None => (emit::refused(line.section()), None),
@@ -131,8 +136,9 @@ impl OfferAnswer {
 
     /// The offer for an INVITE that brings none, first or later.
     ///
-    /// It offers H.264 in both packetization-modes and G.711, kept well below 1,200 bytes, in the
-    /// media lines that the session has; a kind that it has not is added where a port is given.
+    /// It offers every codec that the trunk wants and the sink does not refuse, the best first, in
+    /// the media lines that the session has; a kind that it has not is added where a port is given.
+    /// Without the trunk's additions it is short enough for a 200 that fits one datagram.
     pub fn offer(&mut self, local: &LocalMedia) -> Result<String, Refusal> {
         let mut lines = FixedVec::<OfferedLine, SDP_MEDIA>::new();
         let mut medias = Vec::new();
@@ -140,11 +146,11 @@ impl OfferAnswer {
         let mut open = kinds.map(|kind| {
             self.port(kind, local)
                 .ok()
-                .filter(|_| self.plan.wants(kind))
+                .filter(|_| self.offers(kind))
                 .map(|port| (kind, port))
         });
         if open.iter().all(Option::is_none) {
-            return Err(Refusal::NothingUsable(LineRefusal::NoLocalPort));
+            return Err(Refusal::NothingUsable(self.nothing_to_offer(local)));
         }
         for (at, media) in self.sent.iter().flat_map(|sent| &sent.medias).enumerate() {
             let live = open
@@ -181,14 +187,21 @@ impl OfferAnswer {
         let mut theirs = answer.media();
         for (at, line) in offer.lines.iter().enumerate() {
             let taken = match theirs.next() {
-                Some(answered) => line.accept(at, &answered, offer.local),
+                Some(answered) => {
+                    let asked = self.plan.bitrate(line.kind);
+                    line.accept(at, &answered, offer.local, asked)
+                }
                 None => Err(LineRefusal::Disabled),
             };
             match taken {
                 Ok(plan) if line.kind == MediaKind::Video => negotiated.video = Some(plan),
                 Ok(plan) => negotiated.audio = Some(plan),
                 Err(reason) => {
-                    let _ = negotiated.refused.push(RefusedLine { line: at, reason });
+                    let _ = negotiated.refused.push(RefusedLine {
+                        line: at,
+                        kind: line.kind,
+                        reason,
+                    });
                 }
             }
         }
@@ -199,11 +212,10 @@ impl OfferAnswer {
         Ok(negotiated)
     }
 
-    fn in_use(&self) -> InUse {
-        let line = |plan: &Option<MediaPlan>| plan.as_ref().map(|plan| plan.line);
+    fn in_use(&self) -> InUse<'_> {
         InUse {
-            audio: line(&self.current.audio),
-            video: line(&self.current.video),
+            audio: self.current.audio.as_ref(),
+            video: self.current.video.as_ref(),
         }
     }
 
@@ -221,7 +233,9 @@ impl OfferAnswer {
         let direction = agree(their_direction(line), self.plan.wish(kind));
         let rtcp_mux = local.rtcp_mux && line.rtcp_mux() && may_mux(&choice);
         let section = emit::accepted(line, &choice, port, direction, rtcp_mux, &self.plan);
-        Ok((section, media_plan(at, line, choice, direction, rtcp_mux)))
+        let asked = self.plan.bitrate(kind);
+        let plan = media_plan(at, line, choice, direction, rtcp_mux, asked);
+        Ok((section, plan))
     }
 
     fn port(&self, kind: MediaKind, local: &LocalMedia) -> Result<u16, LineRefusal> {
@@ -248,6 +262,25 @@ impl OfferAnswer {
         }
     }
 
+    /// Why there is nothing to offer.
+    fn nothing_to_offer(&self, local: &LocalMedia) -> LineRefusal {
+        let refused = [MediaKind::Audio, MediaKind::Video]
+            .into_iter()
+            .filter(|kind| self.port(*kind, local).is_ok())
+            .map(|kind| self.plan.refused(kind, self.sink))
+            .fold(CodecSet::NONE, CodecSet::union);
+        if refused.is_empty() {
+            LineRefusal::NoLocalPort
+        } else {
+            LineRefusal::SinkRefuses(refused)
+        }
+    }
+
+    /// Whether an offer of ours has a kind: the trunk wants it, and the sink some codec of it.
+    fn offers(&self, kind: MediaKind) -> bool {
+        self.plan.wants(kind) && !self.plan.codecs(kind, self.sink).is_empty()
+    }
+
     /// Whether a line that the session has is to be offered again for a kind: the one in use, else
     /// the first of the kind.
     fn reoffers(&self, kind: MediaKind, at: usize, media: &Media) -> bool {
@@ -256,7 +289,10 @@ impl OfferAnswer {
             MediaKind::Video => (self.in_use().video, "video"),
             MediaKind::Other => return false,
         };
-        in_use.map_or_else(|| media.media.eq_ignore_ascii_case(name), |line| line == at)
+        in_use.map_or_else(
+            || media.media.eq_ignore_ascii_case(name),
+            |plan| plan.line == at,
+        )
     }
 
     /// One line of an offer, in a line of the session or a new one.
@@ -280,7 +316,7 @@ impl OfferAnswer {
             theirs: theirs.map_or("", String::as_str),
             current,
         }
-        .build(&self.plan)
+        .build(&self.plan, self.sink)
     }
 
     /// Writes a description and keeps it; the version rises when it differs from the last.
@@ -305,6 +341,6 @@ impl OfferAnswer {
 fn nothing_usable(negotiated: &Negotiated) -> Refusal {
     let reasons = negotiated.refused.iter().map(|line| line.reason);
     reasons
-        .max_by_key(|reason| reason.weight())
+        .reduce(LineRefusal::more_telling)
         .map_or(Refusal::NoMedia, Refusal::NothingUsable)
 }

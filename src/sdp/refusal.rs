@@ -12,7 +12,11 @@
 
 use core::fmt;
 
+use crate::base::codec::CodecSet;
+use crate::base::sink::CodecNames;
+use crate::sdp::unrelayed::Unrelayed;
 use crate::wire::sdp::SdpError;
+use crate::wire::sdp_audio::AacFormatError;
 
 /// Why one media line is answered with port 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +33,16 @@ pub enum LineRefusal {
     Multicast,
     /// IPv6 where we have IPv4, or the other way round.
     AddressFamily,
-    /// No codec that is relayed and that the trunk wants.
-    NoCodec,
+    /// No codec that can be relayed; what was offered instead.
+    NoCodec(Unrelayed),
+    /// AAC alone, in a form that cannot be relayed.
+    Aac(AacFormatError),
+    /// Codecs that could be relayed, but that the trunk's `codecs` leave out.
+    NotNamed(CodecSet),
+    /// Codecs that could be relayed, but that the sink refuses.
+    SinkRefuses(CodecSet),
+    /// An answer to an offer of ours, with none of the codecs offered.
+    NotOffered,
     /// The trunk wants none of this kind.
     NotWanted,
     /// Another line of the same kind is in use.
@@ -47,14 +59,30 @@ impl LineRefusal {
             Self::AddressType => 300,
             Self::AddressFamily => 301,
             Self::Disabled | Self::MediaKind | Self::NotWanted | Self::Spare => 304,
-            Self::NoCodec => 305,
+            Self::NotOffered
+            | Self::NoCodec(_)
+            | Self::Aac(_)
+            | Self::NotNamed(_)
+            | Self::SinkRefuses(_) => 305,
             Self::Multicast => 330,
             Self::NoLocalPort => 399,
         }
     }
 
-    /// How much the reason tells when all lines were refused; the highest is reported.
-    pub(super) const fn weight(self) -> u8 {
+    /// The one of two that tells more when all lines were refused; both together where they are of
+    /// the same kind.
+    pub(super) fn more_telling(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::NoCodec(one), Self::NoCodec(two)) => Self::NoCodec(one.union(two)),
+            (Self::NotNamed(one), Self::NotNamed(two)) => Self::NotNamed(one.union(two)),
+            (Self::SinkRefuses(one), Self::SinkRefuses(two)) => Self::SinkRefuses(one.union(two)),
+            _ if self.weight() > other.weight() => self,
+            _ => other,
+        }
+    }
+
+    /// How much the reason tells.
+    const fn weight(self) -> u8 {
         match self {
             Self::Disabled => 0,
             Self::MediaKind => 1,
@@ -65,7 +93,10 @@ impl LineRefusal {
             Self::AddressType => 6,
             Self::AddressFamily => 7,
             Self::Protocol => 8,
-            Self::NoCodec => 9,
+            Self::NotOffered | Self::NoCodec(_) => 9,
+            Self::Aac(_) => 10,
+            Self::NotNamed(_) => 11,
+            Self::SinkRefuses(_) => 12,
         }
     }
 }
@@ -79,7 +110,19 @@ impl fmt::Display for LineRefusal {
             Self::AddressType => "network or address type not supported",
             Self::Multicast => "multicast not available",
             Self::AddressFamily => "address family not available here",
-            Self::NoCodec => "no codec in common (H264, PCMA, PCMU)",
+            Self::NoCodec(offered) if offered.is_empty() => "no codec offered",
+            Self::NoCodec(offered) => {
+                return write!(f, "offered only {offered}; none of them can be relayed");
+            }
+            Self::Aac(error) => return error.fmt(f),
+            Self::NotNamed(codecs) => {
+                let codecs = CodecNames(*codecs);
+                return write!(f, "the trunk's codecs leave out {codecs}");
+            }
+            Self::SinkRefuses(codecs) => {
+                return write!(f, "the server refused {}", CodecNames(*codecs));
+            }
+            Self::NotOffered => "the answer has no codec of the offer",
             Self::NotWanted => "media type not wanted on this trunk",
             Self::Spare => "one media line of a kind only",
             Self::NoLocalPort => "no media port available",

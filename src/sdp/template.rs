@@ -14,8 +14,10 @@
 use heapless::Vec as FixedVec;
 use sdp_types::{Attribute, Bandwidth};
 
+use crate::base::codec::Codec;
 use crate::limits::SDP_EXTRA_LINES;
-use crate::sdp::codec_plan::Codec;
+use crate::sdp::codec_plan::Codecs;
+use crate::sdp::format::{codec_named, kind_of};
 use crate::wire::sdp::{Direction, SdpError, SessionDescription};
 use crate::wire::sdp_media::{MediaKind, MediaLine};
 
@@ -88,7 +90,7 @@ pub(super) struct KindTemplate {
     pub(super) bandwidths: FixedVec<Bandwidth, SDP_EXTRA_LINES>,
     pub(super) attributes: FixedVec<Attribute, SDP_EXTRA_LINES>,
     /// The relayed codecs it names, in its order.
-    codecs: FixedVec<Codec, 3>,
+    codecs: Codecs,
     /// Its H.264 profile, as written and as bytes.
     pub(super) profile_level_id: Option<(String, [u8; 3])>,
 }
@@ -157,19 +159,19 @@ impl Template {
 
 impl KindTemplate {
     fn read(line: &MediaLine<'_>) -> Self {
-        let mut codecs = FixedVec::new();
+        let mut codecs = Codecs::new();
         let mut profile_level_id = None;
         for payload_type in line.payload_types() {
             let Some(map) = line.rtpmap(payload_type) else {
                 continue;
             };
-            let Some(codec) = Codec::from_name(map.encoding) else {
+            let Some(codec) = codec_named(map.encoding) else {
                 continue;
             };
-            if codec.kind() != line.kind() || codecs.contains(&codec) {
+            if kind_of(codec) != line.kind() || codecs.contains(&codec) {
                 continue;
             }
-            // There are three codecs.
+            // There is room for each codec once.
             let _ = codecs.push(codec);
             if codec == Codec::H264 {
                 let format = line.h264(payload_type);

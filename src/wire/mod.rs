@@ -15,6 +15,7 @@ pub mod rtmp_message;
 pub mod rtmp_url;
 pub mod rtp;
 pub mod sdp;
+pub mod sdp_audio;
 pub mod sdp_codec;
 mod sdp_lines;
 pub mod sdp_media;

@@ -58,26 +58,41 @@ impl<'a> RtpMap<'a> {
         ))
     }
 
-    /// The encoding of a payload type that has one without being told (RFC 3551); of those only the
-    /// ones that are relayed.
+    /// The encoding of a payload type that has one without being told (RFC 3551, section 6); also of
+    /// those that are not relayed, so that a refusal can name them.
     pub const fn fixed(payload_type: u8) -> Option<RtpMap<'static>> {
-        let encoding = match payload_type {
-            PCMU_PAYLOAD_TYPE => "PCMU",
-            PCMA_PAYLOAD_TYPE => "PCMA",
+        let (encoding, clock_rate) = match payload_type {
+            PCMU_PAYLOAD_TYPE => ("PCMU", 8_000),
+            PCMA_PAYLOAD_TYPE => ("PCMA", 8_000),
+            3 => ("GSM", 8_000),
+            4 => ("G723", 8_000),
+            9 => ("G722", 8_000),
+            10 | 11 => ("L16", 44_100),
+            13 => ("CN", 8_000),
+            15 => ("G728", 8_000),
+            18 => ("G729", 8_000),
+            34 => ("H263", 90_000),
             _ => return None,
         };
         Some(RtpMap {
             encoding,
-            clock_rate: Some(8_000),
+            clock_rate: Some(clock_rate),
             channels: 1,
         })
     }
 
     /// Whether it is this single-channel encoding at this clock rate; an unsaid rate fits.
     pub fn is(&self, encoding: &str, clock_rate: u32) -> bool {
-        self.encoding.eq_ignore_ascii_case(encoding)
-            && self.clock_rate.is_none_or(|rate| rate == clock_rate)
+        self.clock_rate.is_none_or(|rate| rate == clock_rate)
+            && self.encoding.eq_ignore_ascii_case(encoding)
             && self.channels == 1
+    }
+
+    /// Whether it is this encoding at exactly this clock rate and number of channels.
+    pub fn is_of(&self, encoding: &str, clock_rate: u32, channels: u8) -> bool {
+        self.clock_rate == Some(clock_rate)
+            && self.encoding.eq_ignore_ascii_case(encoding)
+            && self.channels == channels
     }
 }
 

@@ -12,7 +12,7 @@
 
 use core::net::IpAddr;
 
-use sdp_types::{AddrType, Attribute, Media, NetType, Session};
+use sdp_types::{AddrType, Attribute, Bandwidth, Media, NetType, Session};
 
 use crate::wire::sdp::Direction;
 use crate::wire::sdp_codec::{H264Format, RtpMap, fmtp_parameters, payload_type_number};
@@ -60,6 +60,17 @@ pub struct Feedback {
 }
 
 impl Feedback {
+    /// Every message as `a=rtcp-fb` writes it, and whether it is offered.
+    pub const fn messages(self) -> [(&'static str, bool); 5] {
+        [
+            ("nack pli", self.pli),
+            ("ccm fir", self.fir),
+            ("nack", self.nack),
+            ("ccm tmmbr", self.tmmbr),
+            ("goog-remb", self.remb),
+        ]
+    }
+
     /// What either has.
     pub const fn or(self, other: Self) -> Self {
         Self {
@@ -250,6 +261,12 @@ impl<'a> MediaLine<'a> {
         feedback
     }
 
+    /// Bits a second that the writer wants to receive at most: of the section, else of the whole
+    /// session. See [`bitrate`].
+    pub fn bitrate(&self) -> Option<u64> {
+        bitrate(&self.media.bandwidths).or_else(|| bitrate(&self.session.bandwidths))
+    }
+
     /// Milliseconds of audio that the writer would like in a packet.
     pub fn ptime(&self) -> Option<u16> {
         self.number("ptime")
@@ -294,6 +311,21 @@ impl<'a> MediaLine<'a> {
             .ok()
             .filter(|number| *number != 0)
     }
+}
+
+/// Bits a second that `b=` lines amount to: `TIAS` (RFC 3890), else `AS` (RFC 8866, section 5.8),
+/// which is in units of 1,000 bits and counts the headers of IP and UDP in. `None` where there is
+/// neither, and for 0.
+pub fn bitrate<'a>(lines: impl IntoIterator<Item = &'a Bandwidth> + Copy) -> Option<u64> {
+    let of = |name: &str| {
+        lines
+            .into_iter()
+            .find(|line| line.bwtype.eq_ignore_ascii_case(name))
+            .map(|line| line.bandwidth)
+    };
+    of("TIAS")
+        .or_else(|| of("AS").map(|kilobits| kilobits.saturating_mul(1_000)))
+        .filter(|rate| *rate > 0)
 }
 
 /// An address by its three fields.
@@ -361,7 +393,8 @@ mod tests {
             assert_eq!(m.payload_types().collect::<Vec<_>>(), [8, 0, 18]);
             assert!(m.rtpmap(8).unwrap().is("PCMA", 8_000));
             assert_eq!(m.rtpmap(0).unwrap().encoding, "speex");
-            assert_eq!(m.rtpmap(18), None);
+            assert_eq!(m.rtpmap(18).unwrap().encoding, "G729");
+            assert_eq!(m.rtpmap(35), None);
         });
     }
 

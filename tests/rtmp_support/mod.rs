@@ -1,6 +1,9 @@
 //! Frames, peers and a wire for the RTMP tests.
 #![allow(dead_code)]
 
+pub mod client;
+pub mod codecs;
+
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -63,6 +66,8 @@ pub struct Source {
     pub log: Box<FrameLog>,
     pub video: Rc<CodecConfig>,
     pub audio: Rc<CodecConfig>,
+    /// Microseconds from decoding to presentation of its pictures.
+    pub composition: u32,
     pub sent: Vec<Sent>,
     count: u32,
     segments: heapless::Vec<Segment, FRAME_SEGMENTS>,
@@ -75,6 +80,7 @@ impl Source {
             log: Box::new(FrameLog::new()),
             video: video_config(320, 240),
             audio: Rc::new(CodecConfig::Pcma),
+            composition: 0,
             sent: Vec::new(),
             count: 0,
             segments: heapless::Vec::new(),
@@ -114,6 +120,35 @@ impl Source {
         self.push(Track::Audio, at, true, config, bytes);
     }
 
+    /// A frame of any codec, to be decoded at `micros` and presented `composition` microseconds
+    /// later.
+    pub fn frame(
+        &mut self,
+        config: &Rc<CodecConfig>,
+        micros: i64,
+        composition: u32,
+        keyframe: bool,
+        bytes: &[u8],
+    ) {
+        for piece in bytes.chunks(1_200) {
+            let packet = self.pool.copy_from(piece).expect("a free slot");
+            self.segments
+                .push(Segment::new(&[], packet))
+                .expect("room for a piece");
+        }
+        let frame = Frame {
+            track: config.codec().track(),
+            time: MediaTime::from_micros(micros),
+            composition,
+            keyframe,
+            config: Rc::clone(config),
+            received: Instant::from_micros(micros.max(0) as u64),
+        };
+        self.log
+            .push(frame, &mut self.segments)
+            .expect("room in the log");
+    }
+
     fn push(
         &mut self,
         track: Track,
@@ -126,7 +161,10 @@ impl Source {
         let frame = Frame {
             track,
             time,
-            composition: 0,
+            composition: match track {
+                Track::Audio => 0,
+                Track::Video => self.composition,
+            },
             keyframe,
             config,
             received: millis(at),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -62,18 +63,18 @@ impl Daemon {
         let folder = Scratch::new("gateway");
         let _ = writeln!(yaml, "state: {{directory: {}}}", folder.path().display());
         let file = folder.write("trunkcast.yml", yaml);
-        let program = Program::start(
-            Command::new(env!("CARGO_BIN_EXE_trunkcast"))
-                .args(["run", "--config"])
-                .arg(file),
-        );
-        program.wait_for("ready", Duration::from_secs(5));
         Self {
-            program,
+            program: run(&file),
             sip,
             rtmp,
             folder,
         }
+    }
+
+    /// Cuts it off as a power failure does, and starts it again with the same file.
+    pub fn restart(&mut self) {
+        self.program.kill();
+        self.program = run(&self.folder.join("trunkcast.yml"));
     }
 
     /// Where the trunk takes SIP, over UDP and TCP.
@@ -114,4 +115,15 @@ impl Daemon {
         let log = self.program.text();
         assert!(!log.contains("panicked"), "the gateway panicked:\n{log}");
     }
+}
+
+/// Starts the gateway with a file and waits until it listens.
+fn run(file: &Path) -> Program {
+    let program = Program::start(
+        Command::new(env!("CARGO_BIN_EXE_trunkcast"))
+            .args(["run", "--config"])
+            .arg(file),
+    );
+    program.wait_for("ready", Duration::from_secs(5));
+    program
 }

@@ -32,6 +32,8 @@ pub struct Flv {
     pub sequence_headers: Vec<(usize, Vec<u8>)>,
     /// Pictures.
     pub pictures: Vec<Picture>,
+    /// Sequence headers of sound, AAC's for one, with the number of sound tags before each.
+    pub sound_headers: Vec<(usize, Vec<u8>)>,
     /// Sound.
     pub sounds: Vec<Sound>,
     /// Script tags.
@@ -111,6 +113,16 @@ impl Flv {
 
     fn tag(&mut self, kind: u8, time: u32, body: &[u8]) {
         match (kind, body) {
+            // AAC says what a tag holds.
+            (8, [format, 0, header @ ..]) if format >> 4 == 10 => {
+                self.sound_headers
+                    .push((self.sounds.len(), header.to_vec()));
+            }
+            (8, [format, 1, data @ ..]) if format >> 4 == 10 => self.sounds.push(Sound {
+                time,
+                format: *format,
+                data: data.to_vec(),
+            }),
             (8, [format, data @ ..]) => {
                 self.sounds.push(Sound {
                     time,

@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod flv;
 pub mod lipsync;
 pub mod nginx;
+pub mod opus_vp8;
 pub mod phone;
 pub mod ports;
 pub mod probe;
