@@ -140,6 +140,12 @@ impl Gateway {
                 match event {
                     PublisherEvent::Connect => {
                         let url = publishing.publisher.target();
+                        if url.is_tls() {
+                            // Only a redirect leads here: the configuration has none.
+                            let why = "RTMP over TLS is not supported yet";
+                            publishing.publisher.handle_disconnected(now, why);
+                            continue;
+                        }
                         match outlet.connect(url.host(), url.port()) {
                             Some(conn) => {
                                 publishing.link = Some(Link {

@@ -243,6 +243,7 @@ impl Publisher {
     pub fn stop(&mut self, now: Instant) {
         match self.state {
             State::Active { .. } => {
+                self.moving = None;
                 self.media.finish();
                 self.state = State::Stopping {
                     until: now + STOP_PATIENCE,
