@@ -163,7 +163,7 @@ impl LineOffer<'_> {
                 .earlier(&format.rtpmap(), None)
                 .unwrap_or_else(|| numbers.free(usual)),
         };
-        (number, OfferedFormat::Codec(format, fmtp))
+        (number, OfferedFormat::Codec(Box::new(format), fmtp))
     }
 
     /// The AAC in use as we described it last, else the one form that we offer.
@@ -225,7 +225,7 @@ impl LineOffer<'_> {
                 mode => format!("profile-level-id={profile};packetization-mode={mode}"),
             };
             // There is room for every codec.
-            let _ = formats.push((number, OfferedFormat::Codec(format, Some(text))));
+            let _ = formats.push((number, OfferedFormat::Codec(Box::new(format), Some(text))));
         }
     }
 
@@ -321,7 +321,7 @@ impl OfferedLine {
             .formats
             .iter()
             .filter_map(|(own, format)| match format {
-                OfferedFormat::Codec(format, _) => Some((*own, format)),
+                OfferedFormat::Codec(format, _) => Some((*own, format.as_ref())),
                 OfferedFormat::Events(_) => None,
             });
         let by_number = codecs.clone().find(|(own, _)| *own == number);
