@@ -22,13 +22,16 @@ pub const LOG_SEGMENTS: usize = 576;
 pub const FRAME_SEGMENTS: usize = 448;
 
 /// Bytes of one stored sequence or picture parameter set.
-pub const PARAMETER_SET_BYTES: usize = 256;
+pub const PARAMETER_SET_BYTES: usize = 1_024;
+
+/// Sequence parameter sets kept for one stream.
+pub const SEQUENCE_PARAMETER_SETS: usize = 4;
 
 /// Bytes of an AudioSpecificConfig: those in use have 2 to 7, with a program config element more.
 pub const AAC_CONFIG_BYTES: usize = 64;
 
 /// Picture parameter sets kept for one stream.
-pub const PICTURE_PARAMETER_SETS: usize = 4;
+pub const PICTURE_PARAMETER_SETS: usize = 16;
 
 // SIP
 
@@ -100,6 +103,15 @@ pub const REORDER_AUDIO_PACKETS: usize = 32;
 /// Packets of a source on probation that are kept until it is accepted or refused.
 pub const PROBATION_PACKETS: usize = 8;
 
+/// Packets of one audio frame that came in fragments; a longer one is dropped and counted.
+pub const AUDIO_FRAGMENTS: usize = 8;
+
+/// Audio frames of one packet, or of one AudioMuxElement; more are dropped and counted.
+pub const AUDIO_UNITS: usize = 64;
+
+/// Bytes of one RTP payload of the silence that we send: 20 ms of G.711.
+pub const SILENCE_BYTES: usize = 160;
+
 /// Telephone events of one call that wait for its owner to take them.
 pub const SESSION_EVENTS: usize = 8;
 
@@ -164,8 +176,14 @@ pub const RTMP_HOPS: u8 = 3;
 pub const RTMP_GATHER_MESSAGES: usize = 16;
 
 /// How far behind, in milliseconds, a connection may fall before its video is dropped to the next
-/// keyframe.
+/// keyframe, and soon after that its audio.
 pub const RTMP_BACKLOG_MILLIS: u64 = 2_000;
+
+/// Bytes that may wait for a connection. They are those of the frame log, which all readers share
+/// and which bounds itself by [`LOG_FRAMES`] and [`LOG_SEGMENTS`]: 576 segments of 1,505 bytes.
+pub const RTMP_BACKLOG_BYTES: usize = 1_048_576;
+
+const _: () = assert!(LOG_SEGMENTS * (PACKET_BYTES + SEGMENT_PREFIX_BYTES) <= RTMP_BACKLOG_BYTES);
 
 // Gateway and shell
 
@@ -290,6 +308,12 @@ pub const STREAMS: usize = 2_560;
 /// Bytes that may wait for the socket of one SIP connection: the longest message, or some ten of
 /// ordinary length. RTMP waits in its own machines.
 pub const STREAM_PENDING_BYTES: usize = SIP_MESSAGE_BYTES;
+
+/// Bytes that TLS keeps of what one connection was given and its socket has not taken.
+pub const TLS_BUFFER_BYTES: usize = 65_536;
+
+/// Bytes of one TLS connection: its keys, and its buffers in both directions. An upper estimate.
+pub const TLS_STATE_BYTES: usize = 128 * 1_024;
 
 /// Bytes read from a TCP connection at once.
 pub const STREAM_READ_BYTES: usize = 65_536;

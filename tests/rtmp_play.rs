@@ -6,15 +6,14 @@ use rml_rtmp::handshake::{Handshake, HandshakeProcessResult, PeerType};
 use rml_rtmp::sessions::{
     ClientSession, ClientSessionConfig, ClientSessionEvent, ClientSessionResult,
 };
-use rtmp_support::{Scripted, Source, feed_in_pieces, millis};
+use rtmp_support::{Scripted, Source, both_tracks, feed_in_pieces, millis};
 use shiguredo_rtmp::{RtmpConnectionEvent, RtmpConnectionState, RtmpPlayClientConnection};
-use trunkcast::base::codec::Track;
+use trunkcast::base::codec::{Codec, Track};
 use trunkcast::base::frame_log::FrameLog;
 use trunkcast::base::rng::Rng;
 use trunkcast::base::time::Instant;
 use trunkcast::rtmp::{Player, PlayerEvent, Viewer, ViewerEvent};
 use trunkcast::wire::amf0::Amf0Writer;
-use trunkcast::wire::flv::Metadata;
 use trunkcast::wire::rtmp_url::{RtmpUrl, StreamKey};
 
 /// A client of the play-out.
@@ -171,12 +170,7 @@ fn a_viewer_sees_a_stream_from_its_keyframe_to_its_end_at_any_split() {
         );
         assert_eq!(video, (0..25).map(|n| n * 40).collect::<Vec<_>>());
         assert_eq!(watching.told[0], ViewerEvent::Playing);
-        let tracks = ViewerEvent::Metadata(Metadata {
-            sound_format: Some(7),
-            video_codec: Some(7),
-            width: 320,
-            height: 240,
-        });
+        let tracks = ViewerEvent::Metadata(both_tracks());
         assert_eq!(watching.told[1], tracks);
         assert!(matches!(
             watching.told[2],
@@ -190,6 +184,7 @@ fn a_viewer_sees_a_stream_from_its_keyframe_to_its_end_at_any_split() {
             timestamp: 0,
             size,
             keyframe: true,
+            codec: Some(Codec::H264),
             sequence_header: false,
         };
         assert_eq!(watching.told[3], first);
@@ -197,6 +192,8 @@ fn a_viewer_sees_a_stream_from_its_keyframe_to_its_end_at_any_split() {
             timestamp: 0,
             size: 161,
             format: 7,
+            codec: Some(Codec::Pcma),
+            sequence_header: false,
             start,
         } = &watching.told[4]
         else {

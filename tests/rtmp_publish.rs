@@ -7,14 +7,14 @@ use rml_rtmp::sessions::{
     ServerSession, ServerSessionConfig, ServerSessionEvent, ServerSessionResult,
 };
 use rtmp_support::{
-    Script, Scripted, Sent, Server, Source, carry, config, events, millis, prove, publisher,
-    video_config,
+    Script, Scripted, Sent, Server, Source, both_tracks, carry, config, events, millis, prove,
+    publisher, video_config,
 };
 use shiguredo_rtmp::{RtmpConnectionEvent, RtmpServerConnection};
-use trunkcast::base::codec::Track;
+use trunkcast::base::codec::{CodecConfig, Track};
 use trunkcast::base::rng::Rng;
 use trunkcast::rtmp::{Publisher, PublisherEvent, RtmpStatus};
-use trunkcast::wire::flv::{AvcPacket, Metadata, VideoHead};
+use trunkcast::wire::flv::{Metadata, Part, TagForm, VideoHead};
 use trunkcast::wire::rtmp_message::{Command, Control, kind};
 
 /// A media message as a foreign server understood it: time, track, tag bytes aside.
@@ -332,13 +332,13 @@ impl Up {
     }
 
     fn sequence_headers(&self) -> usize {
-        let head = |body: &[u8]| VideoHead::parse(body).and_then(|head| head.avc);
+        let part = |body: &[u8]| VideoHead::parse(body).map(|head| head.part);
         let media = self.server.media();
         let video = media
             .iter()
             .filter(|(message, _)| message.kind == kind::VIDEO);
         video
-            .filter(|(_, body)| head(body) == Some(AvcPacket::SequenceHeader))
+            .filter(|(_, body)| part(body) == Some(Part::SequenceHeader))
             .count()
     }
 }
@@ -395,19 +395,11 @@ fn audio_waits_a_second_for_the_first_keyframe_and_no_longer() {
     up.carry(1_000);
     let (audio, video) = up.times();
     assert_eq!((audio.len(), video.len()), (50, 0));
-    let only_audio = Metadata {
-        sound_format: Some(7),
-        ..Metadata::default()
-    };
+    let only_audio = Metadata::default().with(&CodecConfig::Pcma, TagForm::Legacy);
     assert_eq!(up.metadata(), [only_audio]);
     up.source.picture(1_010, true, 100);
     up.carry(1_010);
-    let both = Metadata {
-        sound_format: Some(7),
-        video_codec: Some(7),
-        width: 320,
-        height: 240,
-    };
+    let both = both_tracks();
     assert_eq!(up.metadata(), [only_audio, both]);
     assert_eq!(up.times().1, [1_010]);
 }
@@ -422,12 +414,7 @@ fn a_keyframe_within_the_second_lets_the_audio_before_it_go_too() {
     up.source.picture(50, true, 5_000);
     up.carry(50);
     assert_eq!(up.times(), (vec![0, 20, 40], vec![50]));
-    let both = Metadata {
-        sound_format: Some(7),
-        video_codec: Some(7),
-        width: 320,
-        height: 240,
-    };
+    let both = both_tracks();
     assert_eq!(up.metadata(), [both]);
 }
 

@@ -34,6 +34,12 @@ impl Instant {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
+    /// The moment `by` before this one; the start when that lies before it.
+    pub fn before(self, by: Duration) -> Self {
+        let micros = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(micros))
+    }
+
     /// The earlier of two optional moments; how deadlines are joined.
     pub fn earliest(a: Option<Self>, b: Option<Self>) -> Option<Self> {
         match (a, b) {
@@ -151,17 +157,15 @@ impl WallTime {
         self.believable
     }
 
+    /// What the clock says when this time has passed.
+    #[must_use]
+    pub const fn after(self, time: Duration) -> Self {
+        Self::from_unix(self.seconds.saturating_add(time.as_secs()))
+    }
+
     /// The time from `earlier` to here; zero when `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(self.seconds.saturating_sub(earlier.seconds))
-    }
-}
-
-impl Add<Duration> for WallTime {
-    type Output = Self;
-
-    fn add(self, by: Duration) -> Self {
-        Self::from_unix(self.seconds.saturating_add(by.as_secs()))
     }
 }
 
@@ -196,5 +200,19 @@ mod tests {
         let after = NtpTime(0x0000_0000_8000_0000);
         assert_eq!(after.micros_since(before), 1_000_000);
         assert_eq!(before.micros_since(after), -1_000_000);
+    }
+
+    #[test]
+    fn the_wall_clock_is_read_over_the_era_and_doubted_before_2025() {
+        let ntp = |seconds: u64| WallTime::from(NtpTime((seconds & 0xffff_ffff) << 32));
+        assert_eq!(ntp(2_208_988_800), WallTime::from_unix(0));
+        assert_eq!(ntp(2_208_988_800 + 1_735_689_600).seconds(), 1_735_689_600);
+        // 2036: the count of NTP begins anew.
+        assert_eq!(ntp(1 << 32).seconds(), (1 << 32) - 2_208_988_800);
+        assert!(ntp(1 << 32).is_believable());
+        assert!(!WallTime::from_unix(1_735_689_599).is_believable());
+        let later = WallTime::from_unix(1_735_689_590).after(Duration::from_secs(10));
+        assert!(later.is_believable());
+        assert_eq!(later.since(WallTime::from_unix(0)).as_secs(), 1_735_689_600);
     }
 }

@@ -10,7 +10,7 @@ use crate::gateway::call::{Call, Label, Listening, Ports, Publishing};
 use crate::gateway::config::MediaAddress;
 use crate::gateway::negotiation::{local_media, tracks};
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
-use crate::gateway::status::{CallStatus, Refusals, TrackStatus};
+use crate::gateway::status::{CallStatus, TrackStatus};
 use crate::gateway::watchdog::Watchdog;
 use crate::limits::RETRY_AFTER_SECONDS;
 use crate::rtmp::{Publisher, PublisherConfig};
@@ -230,6 +230,7 @@ impl Gateway {
             local,
             ports,
             expects_video,
+            video_codec: None,
             session,
             log: Box::default(),
             publishing,
@@ -240,8 +241,8 @@ impl Gateway {
             gone_by: None,
             crashed: false,
         });
-        if let (Some(negotiated), Some(offer)) = (&negotiated, &offer) {
-            call.agree(now, negotiated, Refusals::of(offer, negotiated), outlet);
+        if let Some(negotiated) = &negotiated {
+            call.agree(now, negotiated, outlet);
         }
         self.next_call += 1;
         self.calls.insert(index, call);

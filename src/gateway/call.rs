@@ -3,14 +3,14 @@
 use core::fmt;
 use std::net::IpAddr;
 
-use crate::base::codec::Track;
+use crate::base::codec::{self, Track};
 use crate::base::frame_log::FrameLog;
 use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::gateway::outlet::{Level, Outlet};
 use crate::gateway::relay::Link;
 use crate::gateway::sink::Sink;
-use crate::gateway::status::{CallStatus, Refusals, TrackStatus};
+use crate::gateway::status::{CallStatus, TrackStatus};
 use crate::gateway::watchdog::Watchdog;
 use crate::limits::PLAYERS_A_CALL;
 use crate::rtmp::Publisher;
@@ -19,6 +19,7 @@ use crate::rtp::keyframe::Feedback;
 use crate::rtp::session::Session;
 use crate::rtp::stream::{Codec, StreamConfig};
 use crate::sdp::{MediaPlan, Negotiated, OfferAnswer, PlannedCodec};
+use crate::wire::sdp_media::MediaKind;
 
 /// Who calls whom, for lines of the journal.
 #[derive(Clone, Debug)]
@@ -132,6 +133,8 @@ pub struct Call {
     pub ports: Ports,
     /// Whether video was agreed on, or offered by us.
     pub expects_video: bool,
+    /// The codec of the video agreed on.
+    pub video_codec: Option<codec::Codec>,
     /// Media received and sent.
     pub session: Session,
     /// Whole frames that readers may still want.
@@ -209,13 +212,7 @@ impl Call {
     }
 
     /// Takes over what was agreed for the media, the state of the call, and a line of the journal.
-    pub fn agree(
-        &mut self,
-        now: Instant,
-        negotiated: &Negotiated,
-        refusals: Refusals,
-        outlet: &mut dyn Outlet,
-    ) {
+    pub fn agree(&mut self, now: Instant, negotiated: &Negotiated, outlet: &mut dyn Outlet) {
         for (track, plan) in [
             (Track::Audio, &negotiated.audio),
             (Track::Video, &negotiated.video),
@@ -223,20 +220,23 @@ impl Call {
             self.session
                 .configure(now, track, plan.as_ref().map(stream_config));
         }
-        for (status, plan, refused) in [
-            (&mut self.audio, &negotiated.audio, refusals.audio),
-            (&mut self.video, &negotiated.video, refusals.video),
+        for (status, plan, kind) in [
+            (&mut self.audio, &negotiated.audio, MediaKind::Audio),
+            (&mut self.video, &negotiated.video, MediaKind::Video),
         ] {
             status.codec = plan.as_ref().map(|plan| plan.codec.codec());
-            status.refused = refused;
+            let mut left_out = negotiated.left_out();
+            status.refused = left_out.find(|line| line.kind == kind).copied();
         }
         self.watchdog.restart(now);
         if let Some(audio) = &negotiated.audio {
             self.listening = self.listening.after(audio.send);
         }
         self.expects_video = negotiated.video.is_some();
+        self.video_codec = negotiated.video.as_ref().map(|plan| plan.codec.codec());
         if let Some(publishing) = &mut self.publishing {
             publishing.publisher.set_expect_video(self.expects_video);
+            publishing.publisher.set_video_codec(self.video_codec);
         }
         self.note_media(negotiated, outlet);
     }
@@ -261,13 +261,8 @@ impl Call {
                 Words(video)
             ),
         );
-        for track in [Track::Audio, Track::Video] {
-            let status = self.track(track);
-            if status.refused.is_some()
-                && let Some(words) = status.left_out(track)
-            {
-                outlet.note(Level::Warn, format_args!("{}: {words}", self.label));
-            }
+        for line in negotiated.left_out() {
+            outlet.note(Level::Warn, format_args!("{}: {line}", self.label));
         }
     }
 }

@@ -10,7 +10,6 @@ use crate::gateway::Gateway;
 use crate::gateway::admission::Turned;
 use crate::gateway::call::Ports;
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
-use crate::gateway::status::Refusals;
 use crate::limits::PORT_ATTEMPTS;
 use crate::sdp::{CodecPlan, LocalMedia, Negotiated, Refusal, Wanted, wanted};
 use crate::sip::Cause;
@@ -32,14 +31,12 @@ impl Gateway {
             return;
         }
         let description = SessionDescription::parse(answer.unwrap_or_default());
-        let negotiated = description.map_err(Refusal::from).and_then(|description| {
-            let negotiated = call.negotiation.accept_answer(&description)?;
-            let refusals = Refusals::of(&description, &negotiated);
-            Ok((negotiated, refusals))
-        });
+        let negotiated = description
+            .map_err(Refusal::from)
+            .and_then(|description| call.negotiation.accept_answer(&description));
         match negotiated {
-            Ok((negotiated, refusals)) => {
-                call.agree(now, &negotiated, refusals, outlet);
+            Ok(negotiated) => {
+                call.agree(now, &negotiated, outlet);
                 self.expect_video(index);
             }
             Err(refusal) => {
@@ -77,8 +74,8 @@ impl Gateway {
             Ok((text, negotiated)) => {
                 // Refused when the caller took its offer back meanwhile.
                 let _ = trunk.endpoint.answer_reinvite(now, sip, &text);
-                if let Some((negotiated, refusals)) = negotiated {
-                    call.agree(now, &negotiated, refusals, outlet);
+                if let Some(negotiated) = negotiated {
+                    call.agree(now, &negotiated, outlet);
                     self.expect_video(index);
                 }
             }
@@ -108,7 +105,7 @@ impl Gateway {
         index: CallIndex,
         offer: Option<&[u8]>,
         outlet: &mut dyn Outlet,
-    ) -> Result<(String, Option<(Negotiated, Refusals)>), Turned> {
+    ) -> Result<(String, Option<Negotiated>), Turned> {
         const GONE: Turned = Turned::Full("the call is gone");
         let offer = offer
             .map(SessionDescription::parse)
@@ -138,8 +135,7 @@ impl Gateway {
             .negotiation
             .answer(&offer, &media)
             .map_err(Turned::Media)?;
-        let refusals = Refusals::of(&offer, &answer.negotiated);
-        Ok((answer.sdp, Some((answer.negotiated, refusals))))
+        Ok((answer.sdp, Some(answer.negotiated)))
     }
 
     /// Leases and binds ports for the tracks that are wanted and have none.
@@ -200,6 +196,7 @@ impl Gateway {
         for at in &call.players {
             if let Some(viewer) = self.players.get_mut(*at) {
                 viewer.player.set_expect_video(call.expects_video);
+                viewer.player.set_video_codec(call.video_codec);
             }
         }
     }

@@ -2,11 +2,9 @@
 
 use core::fmt;
 
-use crate::base::codec::{Codec, Track};
+use crate::base::codec::Codec;
 use crate::rtmp::LeftOut;
-use crate::sdp::{LineRefusal, Negotiated};
-use crate::wire::sdp::SessionDescription;
-use crate::wire::sdp_media::MediaKind;
+use crate::sdp::RefusedLine;
 
 /// State of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +41,8 @@ impl fmt::Display for CallStatus {
 pub struct TrackStatus {
     /// What the caller sends.
     pub codec: Option<Codec>,
-    /// Why the track was refused when the call was negotiated, if the caller had one.
-    pub refused: Option<LineRefusal>,
+    /// Why the track was refused when the call was negotiated, if the caller wanted one.
+    pub refused: Option<RefusedLine>,
     /// Why what the caller sends is not published.
     pub unpublished: Option<LeftOut>,
 }
@@ -52,56 +50,11 @@ pub struct TrackStatus {
 impl TrackStatus {
     /// Why the track is not in the stream, in words such as `audio left out: the server refused
     /// G.711`; `None` when it is, or when there is no such track.
-    pub fn left_out(&self, track: Track) -> Option<impl fmt::Display + use<>> {
-        let words = TrackLeftOut {
-            track,
-            refused: self.refused,
-            unpublished: self.unpublished,
-        };
-        (self.refused.is_some() || self.unpublished.is_some()).then_some(words)
-    }
-}
-
-struct TrackLeftOut {
-    track: Track,
-    refused: Option<LineRefusal>,
-    unpublished: Option<LeftOut>,
-}
-
-impl fmt::Display for TrackLeftOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.refused, self.unpublished) {
-            (Some(refused), _) => write!(f, "{} left out: {refused}", self.track),
-            (None, Some(unpublished)) => unpublished.fmt(f),
-            (None, None) => Ok(()),
-        }
-    }
-}
-
-/// What was refused of both tracks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Refusals {
-    /// Why the caller's audio is not used.
-    pub audio: Option<LineRefusal>,
-    /// Why the caller's video is not used.
-    pub video: Option<LineRefusal>,
-}
-
-impl Refusals {
-    /// The refusals of tracks that the caller's description has, and of which no line is in use.
-    pub fn of(theirs: &SessionDescription, negotiated: &Negotiated) -> Self {
-        let mut refusals = Self::default();
-        for refused in &negotiated.refused {
-            let kind = theirs.media().nth(refused.line).map(|line| line.kind());
-            let (place, used) = match kind {
-                Some(MediaKind::Audio) => (&mut refusals.audio, negotiated.audio.is_some()),
-                Some(MediaKind::Video) => (&mut refusals.video, negotiated.video.is_some()),
-                _ => continue,
-            };
-            if !used && refused.reason != LineRefusal::Disabled {
-                place.get_or_insert(refused.reason);
-            }
-        }
-        refusals
+    pub fn left_out(&self) -> Option<&dyn fmt::Display> {
+        let refused = self.refused.as_ref().map(|line| line as &dyn fmt::Display);
+        refused.or(self
+            .unpublished
+            .as_ref()
+            .map(|out| out as &dyn fmt::Display))
     }
 }

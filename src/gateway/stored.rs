@@ -49,16 +49,24 @@ mod tests {
     use super::*;
     use crate::base::codec::Codec;
     use crate::base::rng::Rng;
-    use crate::gateway::sink::record::{StoredCodec, StoredRefusal};
+    use crate::gateway::sink::record::{StoredCodec, StoredList, StoredRefusal, StoredTime};
 
     fn sink() -> Stored {
         Stored::SinkV1(StoredSink {
             key: *b"0123456789abcdef",
-            listed: Some(FixedVec::from_slice(&[StoredCodec::Vp8, StoredCodec::Opus]).unwrap()),
+            listed: Some(StoredList {
+                codecs: FixedVec::from_slice(&[StoredCodec::Vp8, StoredCodec::Opus]).unwrap(),
+                at: StoredTime {
+                    seconds: 300,
+                    believable: false,
+                },
+            }),
             refused: FixedVec::from_slice(&[StoredRefusal {
                 codec: StoredCodec::Pcma,
-                at: 1_800_000_000,
-                believable: true,
+                at: StoredTime {
+                    seconds: 1_800_000_000,
+                    believable: true,
+                },
             }])
             .unwrap(),
         })
@@ -69,7 +77,7 @@ mod tests {
         let written = [
             b"\x00".as_slice(),
             b"0123456789abcdef",
-            b"\x01\x02\x01\x02",
+            b"\x01\x02\x01\x02\xac\x02\x00",
             b"\x01\x05\x80\xa4\xa7\xda\x06\x01",
         ]
         .concat();
@@ -79,14 +87,18 @@ mod tests {
 
     #[test]
     fn the_longest_record_fits() {
+        let at = StoredTime {
+            seconds: u64::MAX,
+            believable: true,
+        };
         let refused = Codec::ALL.map(|codec| StoredRefusal {
             codec: codec.into(),
-            at: u64::MAX,
-            believable: true,
+            at,
         });
+        let codecs = Codec::ALL.into_iter().map(StoredCodec::from).collect();
         let longest = Stored::SinkV1(StoredSink {
             key: [0xff; 16],
-            listed: Some(Codec::ALL.into_iter().map(StoredCodec::from).collect()),
+            listed: Some(StoredList { codecs, at }),
             refused: FixedVec::from_slice(&refused).unwrap(),
         });
         let bytes = longest.to_bytes().unwrap();

@@ -9,7 +9,7 @@ use crate::gateway::Gateway;
 use crate::gateway::call::Call;
 use crate::gateway::connections::User;
 use crate::gateway::contain::contained;
-use crate::gateway::outlet::{CallIndex, Level, MediaPort, Outlet};
+use crate::gateway::outlet::{CallIndex, Level, MediaPort, Outlet, Security};
 use crate::gateway::relay::Link;
 use crate::gateway::watchdog::MEDIA_PATIENCE;
 use crate::rtmp::{PlayerEvent, PublisherEvent};
@@ -140,7 +140,12 @@ impl Gateway {
                 match event {
                     PublisherEvent::Connect => {
                         let url = publishing.publisher.target();
-                        match outlet.connect(url.host(), url.port()) {
+                        let security = if url.is_tls() {
+                            Security::Tls
+                        } else {
+                            Security::Plain
+                        };
+                        match outlet.connect(url.host(), url.port(), security) {
                             Some(conn) => {
                                 publishing.link = Some(Link {
                                     conn,
@@ -170,7 +175,7 @@ impl Gateway {
                     }
                     PublisherEvent::KeyframeWanted => session.request_keyframe(now),
                     PublisherEvent::ServerTakes { listed, .. } => {
-                        self.sinks.learned_list(*sink, listed);
+                        self.sinks.learned_list(now, *sink, listed);
                     }
                     PublisherEvent::CodecRefused(codec) => {
                         self.sinks.learned_refusal(now, *sink, codec);
@@ -215,6 +220,15 @@ impl Gateway {
                         call.session.request_keyframe(now);
                     }
                 }
+                PlayerEvent::LeftOut(codec) => {
+                    if let Some(viewer) = self.players.get(at) {
+                        let (track, from) = (codec.track(), viewer.remote);
+                        let line = format_args!(
+                            "player {from}: {track} left out: the player lists no {codec}"
+                        );
+                        outlet.note(Level::Info, line);
+                    }
+                }
                 PlayerEvent::Close { reason } => {
                     let Some(viewer) = self.players.get(at) else {
                         return;
@@ -256,6 +270,7 @@ impl Gateway {
         match joined {
             Some(call) => {
                 viewer.call = index;
+                viewer.player.set_video_codec(call.video_codec);
                 viewer.player.start(now, &call.log, call.expects_video);
                 outlet.note(
                     Level::Info,
@@ -350,19 +365,16 @@ impl Gateway {
                 audio.reorder.lost,
                 video.frames,
                 video.reorder.lost,
-                LeftOutWords([
-                    call.audio.left_out(Track::Audio),
-                    call.video.left_out(Track::Video)
-                ])
+                LeftOutWords([call.audio.left_out(), call.video.left_out()])
             ),
         );
     }
 }
 
 /// What was left out at the end of a call, behind the rest of the line.
-struct LeftOutWords<W>([Option<W>; 2]);
+struct LeftOutWords<'a>([Option<&'a dyn fmt::Display>; 2]);
 
-impl<W: fmt::Display> fmt::Display for LeftOutWords<W> {
+impl fmt::Display for LeftOutWords<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut words = self.0.iter().flatten();
         words.try_for_each(|words| write!(f, "; {words}"))

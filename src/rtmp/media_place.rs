@@ -375,3 +375,100 @@ fn tag(view: &FrameView<'_>, form: TagForm, composition: i32) -> Option<Head> {
     }
     flv::frame_head(&frame.config, form, frame.keyframe, composition)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::codec::{CodecSet, H264Config, ParameterSet};
+    use crate::base::frame_log::Segment;
+    use crate::base::packet_pool::PacketPool;
+
+    fn h264() -> Rc<CodecConfig> {
+        let set = |bytes: &[u8]| ParameterSet::from_slice(bytes).unwrap();
+        let mut pps = heapless::Vec::new();
+        pps.push(set(&[0x68, 0xce])).unwrap();
+        Rc::new(CodecConfig::H264(H264Config {
+            sps: set(&[0x67, 0x42, 0xc0, 0x0d]),
+            pps,
+            width: 320,
+            height: 240,
+        }))
+    }
+
+    fn push(log: &mut FrameLog, config: &Rc<CodecConfig>, micros: i64, later: u32, keyframe: bool) {
+        let pool = PacketPool::new(4);
+        let mut segments = heapless::Vec::<Segment, 1>::new();
+        let packet = pool.copy_from(b"picture").unwrap();
+        segments.push(Segment::new(&[], packet)).unwrap();
+        let frame = Frame {
+            track: config.codec().track(),
+            time: MediaTime::from_micros(micros),
+            composition: later,
+            keyframe,
+            config: Rc::clone(config),
+            received: Instant::from_micros(0),
+        };
+        log.push(frame, &mut segments).unwrap();
+    }
+
+    /// The heads of every frame of a log, to a peer that takes this; nothing for one passed over.
+    fn heads(log: &FrameLog, takes: Takes) -> Vec<Vec<u8>> {
+        let form = Form {
+            stream_id: 1,
+            to_publish: true,
+            first_timestamp: 0,
+            takes,
+        };
+        let mut place = Place::at(0, takes);
+        place.survey(log);
+        let mut heads = Vec::new();
+        while let Some(planned) = place.next(&form, log) {
+            match &planned.body {
+                Body::Frame { tag, .. } => heads.push(tag.to_vec()),
+                Body::Skip(_) => heads.push(Vec::new()),
+                Body::Metadata(_) | Body::Sequence(..) => {}
+            }
+            place.advance(&planned, log);
+        }
+        heads
+    }
+
+    #[test]
+    fn avc_goes_by_fourcc_where_that_is_chosen_and_listed() {
+        let (mut log, config) = (FrameLog::new(), h264());
+        push(&mut log, &config, 0, 0, true);
+        push(&mut log, &config, 40_000, 80_000, false);
+        let listed = Takes::from_listed(CodecSet::of(&[Codec::H264]));
+        let chosen = listed.enhanced(CodecSet::of(&[Codec::H264]));
+        let enhanced = [b"\x93avc1".to_vec(), b"\xa1avc1\x00\x00\x50".to_vec()];
+        assert_eq!(heads(&log, chosen), enhanced);
+        let legacy = [vec![0x17, 1, 0, 0, 0], vec![0x27, 1, 0, 0, 80]];
+        assert_eq!(heads(&log, listed), legacy);
+        let unlisted = Takes::legacy().enhanced(CodecSet::ALL);
+        assert_eq!(heads(&log, unlisted), legacy);
+    }
+
+    #[test]
+    fn a_codec_that_was_refused_is_left_out_though_listed() {
+        let (mut log, config) = (FrameLog::new(), h264());
+        push(&mut log, &config, 0, 0, true);
+        let refused = CodecSet::of(&[Codec::H264]);
+        let takes = Takes::from_listed(CodecSet::ALL).without(refused);
+        assert_eq!(heads(&log, takes), [Vec::<u8>::new()]);
+    }
+
+    #[test]
+    fn a_time_that_is_moved_leaves_the_time_of_presentation() {
+        let (mut log, config) = (FrameLog::new(), h264());
+        for micros in [10_000, 10_100, 10_200] {
+            push(&mut log, &config, micros, 5_000, true);
+        }
+        // One whose presentation is over when it can be decoded at the earliest.
+        push(&mut log, &config, 10_300, 0, true);
+        let got: Vec<_> = heads(&log, Takes::legacy())
+            .iter()
+            .map(|head| head[4])
+            .collect();
+        assert_eq!(got, [5, 4, 3, 0]);
+    }
+}

@@ -3,9 +3,14 @@
 //! A write is gathered ([`MediaWriter::gather`]) and then confirmed as far as the kernel took it
 //! ([`MediaWriter::transmitted`]). A message of which some bytes are out is finished whatever
 //! happens to the log: its pieces are kept as counted views. Everything else is gathered anew next
-//! time, so a connection that stands still holds no copies and loses only its own backlog: when the
-//! log has dropped frames, or the next one waits longer than [`RTMP_BACKLOG_MILLIS`], video goes on
-//! at the newest keyframe, and audio is kept as long as the log keeps it.
+//! time, so a connection that stands still holds no copies and loses only its own backlog.
+//!
+//! When the log has dropped frames, or the next one waits longer than [`RTMP_BACKLOG_MILLIS`], video
+//! goes on at the newest keyframe; where it has to be dropped again soon, it stays away for a while,
+//! longer each time. Audio is kept as long as the log keeps it while nothing moves, so that a stall
+//! that ends is made up for; where the connection moves and still comes no nearer, it is too slow
+//! even for audio, of which then all but the newest goes at once. In bytes the backlog is what the
+//! log holds ([`RTMP_BACKLOG_BYTES`](crate::limits::RTMP_BACKLOG_BYTES)).
 //!
 //! No video is sent before a keyframe. Where video is expected, audio waits for the first keyframe
 //! up to [`START_WAIT`] and then goes first. Metadata names the tracks seen and is sent again when
@@ -27,6 +32,7 @@ mod counters;
 mod keyframe_need;
 mod message;
 mod parking;
+mod slowness;
 
 use core::time::Duration;
 
@@ -41,6 +47,7 @@ use crate::rtmp::media_place::{Body, Form, Place, Planned, Skip, is_video_keyfra
 use crate::rtmp::media_writer::keyframe_need::KeyframeNeed;
 use crate::rtmp::media_writer::message::{BegunMessage, emit};
 use crate::rtmp::media_writer::parking::Parking;
+use crate::rtmp::media_writer::slowness::Slowness;
 use crate::rtmp::takes::Takes;
 use crate::wire::rtmp_chunk::wire_length;
 
@@ -51,6 +58,9 @@ const START_WAIT: Duration = Duration::from_secs(1);
 
 /// How far behind a connection may fall.
 const BACKLOG: Duration = Duration::from_millis(RTMP_BACKLOG_MILLIS);
+
+/// How old the audio is that stays when a connection is too slow even for audio.
+const KEPT_AUDIO: Duration = Duration::from_millis(500);
 
 /// Whether audio may go before video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +89,7 @@ pub(super) struct MediaWriter {
     /// The kernel did not take all of the last write: no moment to ask for a keyframe.
     stalled: bool,
     need: KeyframeNeed,
+    slowness: Slowness,
     /// Finish at this position; set at the first gathering after [`Self::finish`].
     finishing: bool,
     until: Option<u64>,
@@ -105,6 +116,7 @@ impl MediaWriter {
             caught_up: false,
             stalled: false,
             need: KeyframeNeed::default(),
+            slowness: Slowness::default(),
             finishing: false,
             until: None,
             torn: false,
@@ -323,7 +335,7 @@ impl MediaWriter {
         if self.plan.is_empty() && self.place.cursor >= log.end() {
             self.caught_up = true;
         }
-        self.ask_for_missed(log, end == 0);
+        self.ask_for_missed(now, log, end == 0);
         end
     }
 
@@ -383,7 +395,8 @@ impl MediaWriter {
         self.begun.clear();
         self.caught_up = false;
         self.stalled = false;
-        self.need = KeyframeNeed::default();
+        self.need.reset();
+        self.slowness = Slowness::default();
         self.finishing = false;
         self.until = None;
         self.torn = false;
@@ -396,27 +409,58 @@ impl MediaWriter {
             self.until = Some(log.end());
             self.gate = Gate::Open;
         }
+        let frames_sent = self.frames_sent();
+        self.slowness.look(now, self.place.video_open, frames_sent);
         let lost = log.start().saturating_sub(self.place.cursor);
         if lost > 0 {
             self.counters.lost = self.counters.lost.saturating_add(lost);
             self.place.cursor = log.start();
             self.need.renew();
+        }
+        let backlog = self.backlog(now, log);
+        let may_judge = self.caught_up || self.slowness.has_run(now, BACKLOG);
+        let is_behind = may_judge && backlog > BACKLOG;
+        if lost > 0 || (is_behind && self.place.video_open) {
             self.stall(now, log);
-        } else if self.caught_up && self.place.video_open {
-            let next = log.get(self.place.cursor);
-            let behind = next.map(|view| now.since(view.frame().received));
-            if behind > Some(BACKLOG) {
-                self.stall(now, log);
-            }
+        }
+        if !is_behind {
+            self.slowness.kept_up();
+        } else if self.slowness.is_too_slow(now, backlog, lost > 0) {
+            self.drop_audio(now, log);
+        }
+        if self.slowness.is_video_held(now) {
+            self.place.video_from = self.place.video_from.max(log.end());
         }
         if let Gate::Waiting(_) = self.gate {
             self.wait_at_start(now, log);
         }
     }
 
+    /// Gives video up to the newest keyframe that is not too old, or to one that is to come.
     fn stall(&mut self, now: Instant, log: &FrameLog) {
-        count(&mut self.counters.stalls);
+        if self.place.video_open {
+            count(&mut self.counters.stalls);
+            self.slowness.dropped_video(now);
+        }
         self.place.drop_video(now, BACKLOG, log);
+    }
+
+    /// Passes over all but the newest frames.
+    fn drop_audio(&mut self, now: Instant, log: &FrameLog) {
+        while let Some(view) = log.get(self.place.cursor)
+            && now.since(view.frame().received) > KEPT_AUDIO
+        {
+            match view.frame().track {
+                Track::Audio => count(&mut self.counters.audio_dropped),
+                Track::Video => {
+                    self.need.miss(view.frame().keyframe);
+                    count(&mut self.counters.video_dropped);
+                }
+            }
+            self.place.cursor = self.place.cursor.saturating_add(1);
+        }
+        self.place.video_open = false;
+        self.slowness.kept_up();
     }
 
     fn wait_at_start(&mut self, now: Instant, log: &FrameLog) {
@@ -475,10 +519,11 @@ impl MediaWriter {
 
     /// Asks for a keyframe that was missed, unless one is on its way or the connection stands still,
     /// since another keyframe would only add to what it cannot take.
-    fn ask_for_missed(&mut self, log: &FrameLog, gave_nothing: bool) {
+    fn ask_for_missed(&mut self, now: Instant, log: &FrameLog, gave_nothing: bool) {
         let stands_still = self.stalled && !gave_nothing;
-        if !stands_still && self.need.take_missed() && self.place.newest_keyframe(log).is_none() {
-            self.need.ask();
+        let is_held = self.slowness.is_video_held(now);
+        if !stands_still && !is_held && self.place.newest_keyframe(log).is_none() {
+            self.need.ask_for_missed(now);
         }
     }
 

@@ -1,6 +1,8 @@
 //! One viewer of the local play-out: the server's side of a connection that plays a stream.
 //!
-//! Handshake, `connect`, `createStream`, `play`, then the same media as a publisher sends.
+//! Handshake, `connect`, `createStream`, `play`, then the same media as a publisher sends. A viewer
+//! that lists codecs in its `connect` gets those in the form of Enhanced RTMP; others get what legacy
+//! FLV has a place for.
 //! `getStreamLength` and `FCSubscribe` are answered, `seek`, `pause` and buffer lengths change nothing (the stream is
 //! live), `publish` is refused. A viewer that names no stream within ten seconds, or takes nothing
 //! of what waits for it for fifteen, is closed. One stream at a time on a connection.
@@ -19,6 +21,7 @@ use core::time::Duration;
 
 use heapless::Deque;
 
+use crate::base::codec::{Codec, CodecSet, Track};
 use crate::base::frame_log::FrameLog;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
@@ -51,6 +54,9 @@ pub enum PlayerEvent {
     Stopped,
     /// The caller should make a keyframe.
     KeyframeWanted,
+    /// What comes in on a track is not sent to this client, as it did not list the codec (Enhanced
+    /// RTMP). Told once for each codec.
+    LeftOut(Codec),
     /// Close the connection, after what the kernel has taken, and drop the player.
     Close {
         /// Why, in words fit for a log.
@@ -93,6 +99,8 @@ pub struct Player {
     app: Option<Name>,
     takes: Takes,
     media: MediaWriter,
+    /// What was told by [`PlayerEvent::LeftOut`].
+    told: CodecSet,
     ended: Reason,
     events: Deque<PlayerEvent, 8>,
 }
@@ -109,6 +117,7 @@ impl Player {
             app: None,
             takes: Takes::legacy(),
             media: MediaWriter::new(false),
+            told: CodecSet::NONE,
             ended: Reason::new(),
             events: Deque::new(),
         }
@@ -221,6 +230,22 @@ impl Player {
         self.media.set_expect_video(expect);
     }
 
+    /// What the negotiated video is coded with, where that is known: audio does not wait for video
+    /// that this client is not sent.
+    pub fn set_video_codec(&mut self, codec: Option<Codec>) {
+        self.media.set_video_codec(codec);
+    }
+
+    /// What the client takes, as its `connect` says.
+    pub const fn takes(&self) -> &Takes {
+        &self.takes
+    }
+
+    /// The codec of a track that comes in and is not sent to this client.
+    pub fn left_out(&self, track: Track) -> Option<Codec> {
+        self.media.left_out(track)
+    }
+
     /// Whether it plays, or ends after having played.
     pub fn is_playing(&self) -> bool {
         matches!(self.state, State::Playing | State::Ending { .. })
@@ -233,7 +258,7 @@ impl Player {
 
     /// Whether an event waits that has come up while writing.
     pub fn has_event(&self) -> bool {
-        !self.events.is_empty() || self.media.wants_keyframe()
+        !self.events.is_empty() || self.media.wants_keyframe() || self.untold().is_some()
     }
 
     /// The next event.
@@ -241,6 +266,12 @@ impl Player {
         let event = self.events.pop_front();
         if event.is_none() && self.media.take_keyframe_wanted() {
             return Some(PlayerEvent::KeyframeWanted);
+        }
+        if event.is_none()
+            && let Some(codec) = self.untold()
+        {
+            self.told = self.told.union(CodecSet::of(&[codec]));
+            return Some(PlayerEvent::LeftOut(codec));
         }
         event
     }
@@ -338,6 +369,14 @@ impl Player {
             "media in state {:?}",
             self.state
         );
+    }
+
+    /// A codec that is left out and was not told of.
+    fn untold(&self) -> Option<Codec> {
+        let tracks = [Track::Audio, Track::Video].into_iter();
+        tracks
+            .filter_map(|track| self.media.left_out(track))
+            .find(|codec| !self.told.contains(*codec))
     }
 
     fn handle_asked(

@@ -268,8 +268,8 @@ impl Publisher {
         self.media.set_expect_video(expect);
     }
 
-    /// What the negotiated video is coded with, so that nothing waits for a codec that the server is
-    /// not sent.
+    /// What the negotiated video is coded with, where that is known: audio does not wait for video
+    /// that the server is not sent.
     pub fn set_video_codec(&mut self, codec: Option<Codec>) {
         self.media.set_video_codec(codec);
     }
@@ -402,15 +402,19 @@ impl Publisher {
     /// What the caller sends in this track and the server is not sent, and why. Known once a frame of
     /// it was there, and the server's answer where that decides.
     pub fn left_out(&self, track: Track) -> Option<LeftOut> {
-        let Some(codec) = self.media.left_out(track) else {
+        let codec = if self.media.is_started() {
+            self.media.left_out(track)?
+        } else {
             let [audio, video] = self.told_left_out;
             let told = if track == Track::Audio { audio } else { video };
-            return told.filter(|_| !self.media.is_started());
+            told?.codec
         };
         let why = if self.suspicion.left_out().contains(codec) {
             WhyLeftOut::Refused
         } else if !self.config.abilities.contains(codec) {
             WhyLeftOut::Profile
+        } else if self.takes().codecs().contains(codec) {
+            return None;
         } else {
             WhyLeftOut::NotListed
         };

@@ -122,7 +122,7 @@ impl Refusal {
         let meaning = MEANINGS.iter().find(|(code, _)| *code == status.code);
         let (code, said) = (status.code, status.description);
         let words = match (meaning, tell) {
-            _ if hidden(code) => reason(format_args!("the server answered {command}")),
+            (None, _) if hidden(code) => reason(format_args!("the server answered {command}")),
             (Some((_, meaning)), true) => reason(format_args!("{meaning} ({code}: {said})")),
             (Some((_, meaning)), false) => reason(format_args!("{meaning} ({code})")),
             (None, true) => reason(format_args!("the server refused ({code}: {said})")),
@@ -189,7 +189,9 @@ fn redirect(status: &StatusInfo<'_>) -> Option<String<RTMP_URL_BYTES>> {
         Some(Amf0::String(code)) => code == b"302",
         _ => false,
     };
-    let to = ex.get_str("redirect").filter(|_| moved)?;
+    let to = ex
+        .get_str("redirect")
+        .filter(|to| moved && !to.is_empty())?;
     String::try_from(to).ok()
 }
 

@@ -137,3 +137,126 @@ impl Takes {
 fn is_named(entry: &str, name: &FourCc) -> bool {
     entry == "*" || entry.as_bytes() == name
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+    use crate::wire::amf0::Amf0Writer;
+    use crate::wire::rtmp_message::kind;
+
+    fn takes(fill: impl FnOnce(&mut Amf0Writer<'_>)) -> Takes {
+        let mut body = [0; 512];
+        let mut writer = Amf0Writer::new(&mut body);
+        writer.string(&["connect"]).number(1.0).object();
+        writer.name("audioCodecs").number(0.0);
+        fill(&mut writer);
+        writer.end();
+        let len = writer.finish().unwrap();
+        Takes::from_command(&Command::parse(kind::COMMAND, &body[..len]).unwrap())
+    }
+
+    #[test]
+    fn a_peer_that_lists_nothing_gets_legacy_forms_alone() {
+        let takes = takes(|_| {});
+        assert_eq!(takes, Takes::legacy());
+        assert_eq!(takes.form(Codec::Pcma), Some(TagForm::Legacy));
+        assert_eq!(takes.form(Codec::H264), Some(TagForm::Legacy));
+        assert_eq!(takes.form(Codec::Opus), None);
+        assert_eq!(takes.form(Codec::Vp8), None);
+    }
+
+    #[test]
+    fn only_what_is_listed_is_sent_by_fourcc() {
+        let takes = takes(|body| {
+            body.name("fourCcList").strict_array(3);
+            body.string(&["vp08"]).string(&["avc1"]).string(&["opus"]);
+        });
+        assert_eq!(takes.form(Codec::Vp8), Some(TagForm::Enhanced));
+        assert_eq!(takes.form(Codec::Opus), None, "names are exact");
+        assert_eq!(takes.form(Codec::H264), Some(TagForm::Legacy));
+        assert_eq!(takes.listed(), CodecSet::of(&[Codec::H264, Codec::Vp8]));
+        let chosen = takes.enhanced(CodecSet::of(&[Codec::H264, Codec::Aac]));
+        assert_eq!(chosen.form(Codec::H264), Some(TagForm::Enhanced));
+        assert_eq!(chosen.form(Codec::Aac), Some(TagForm::Legacy), "not listed");
+        assert_eq!(chosen.form(Codec::Vp8), Some(TagForm::Enhanced));
+        let refused = takes.without(CodecSet::of(&[Codec::Vp8, Codec::Pcma]));
+        assert_eq!(refused.form(Codec::Vp8), None);
+        assert_eq!(refused.form(Codec::Pcma), None);
+        assert_eq!(refused.form(Codec::Pcmu), Some(TagForm::Legacy));
+    }
+
+    #[test]
+    fn a_wildcard_stands_for_every_fourcc() {
+        let all = takes(|body| {
+            body.name("fourCcList").strict_array(1).string(&["*"]);
+        });
+        assert_eq!(all.codecs(), CodecSet::ALL);
+        assert_eq!(all.form(Codec::Pcmu), Some(TagForm::Legacy));
+    }
+
+    #[test]
+    fn flags_say_what_a_codec_may_be_sent_for() {
+        for (flags, is_taken) in [
+            (1.0, true),
+            (2.0, false),
+            (3.0, true),
+            (4.0, true),
+            (0.0, false),
+            (-1.0, false),
+            (f64::NAN, false),
+        ] {
+            for name in ["Opus", "*"] {
+                let takes = takes(|body| {
+                    body.name("audioFourCcInfoMap").object();
+                    body.name(name).number(flags).end();
+                });
+                assert_eq!(takes.form(Codec::Opus).is_some(), is_taken, "{flags}");
+                assert_eq!(takes.form(Codec::Vp8), None, "the map of the other track");
+            }
+        }
+        let forwards = takes(|body| {
+            body.name("videoFourCcInfoMap").object();
+            body.name("vp08").number(2.0).name("*").number(4.0).end();
+        });
+        assert!(forwards.form(Codec::Vp8).is_some(), "flags add up");
+        let encodes = takes(|body| {
+            body.name("fourCcList").strict_array(1).string(&["vp08"]);
+            body.name("videoFourCcInfoMap").object();
+            body.name("vp08").number(2.0).end();
+        });
+        assert_eq!(encodes.form(Codec::Vp8), None, "the flags say it better");
+    }
+
+    #[test]
+    fn truncated_and_mutated_lists_never_panic() {
+        let mut out = [0; 512];
+        let mut writer = Amf0Writer::new(&mut out);
+        writer.string(&["connect"]).number(1.0).object();
+        writer.name("fourCcList").strict_array(2);
+        writer.string(&["vp08"]).string(&["*"]);
+        for map in ["videoFourCcInfoMap", "audioFourCcInfoMap"] {
+            writer.name(map).object();
+            writer.name("vp08").number(5.0).name("*").number(4.0).end();
+        }
+        writer.end();
+        let len = writer.finish().unwrap();
+        let look = |bytes: &[u8]| {
+            if let Some(command) = Command::parse(kind::COMMAND, bytes) {
+                let takes = Takes::from_command(&command);
+                assert_eq!(takes.codecs().intersection(Takes::LEGACY), Takes::LEGACY);
+            }
+        };
+        for cut in 0..len {
+            look(&out[..cut]);
+        }
+        let mut rng = Rng::from_number(7);
+        for _ in 0..10_000 {
+            let mut bytes = out;
+            for _ in 0..=rng.below(3) {
+                bytes[rng.below(len as u32) as usize] = rng.u32() as u8;
+            }
+            look(&bytes[..len]);
+        }
+    }
+}

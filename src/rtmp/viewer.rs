@@ -1,5 +1,6 @@
 //! A client that plays a stream and tells what comes, for demonstrations, tests and measurements.
-//! It keeps no media and does not come back when the connection ends.
+//! It keeps no media and does not come back when the connection ends. It lists every codec that
+//! Enhanced RTMP has a FourCC for and that can be relayed.
 
 #![cfg_attr(
     not(test),
@@ -264,7 +265,14 @@ impl Viewer {
                 .number(4_071.0)
                 .name("videoCodecs")
                 .number(252.0);
-            body.name("videoFunction").number(1.0).end();
+            body.name("videoFunction").number(1.0);
+            let fourccs = || Codec::ALL.into_iter().filter_map(flv::fourcc);
+            let count = fourccs().count();
+            body.name("fourCcList").strict_array(count as u32);
+            for fourcc in fourccs() {
+                body.string(&[core::str::from_utf8(&fourcc).unwrap_or_default()]);
+            }
+            body.end();
         })?;
         Ok(())
     }

@@ -413,6 +413,17 @@ impl World {
                 );
             }
         }
+        let closing = self.servers.iter_mut().filter(|server| server.closes);
+        for server in closing {
+            server.closes = false;
+            moved = true;
+            self.outlet.forget(server.conn);
+            let why = "Connection reset by peer";
+            within!(
+                self,
+                self.gateway.handle_disconnected(self.now, server.conn, why)
+            );
+        }
         for player in self.players.iter_mut().filter(|player| player.connected) {
             let bytes = self.outlet.take_written(player.conn);
             let answer = player.handle_bytes(self.now, &bytes);

@@ -21,6 +21,10 @@ pub enum Policy {
     BadName,
     /// Takes nothing any more once the stream is accepted.
     Stall,
+    /// Ends the connection at the first sound in G.711.
+    RefusesG711,
+    /// Lists Opus in its answer to `connect` (Enhanced RTMP).
+    ListsOpus,
 }
 
 /// What was read from the publisher.
@@ -55,6 +59,8 @@ pub struct RtmpServer {
     pub heard_count: u64,
     /// Everything that was sent to the gateway.
     pub said: Vec<u8>,
+    /// It wants the connection to end.
+    pub closes: bool,
     publishing: bool,
     greeting: Vec<u8>,
     greeted: usize,
@@ -71,6 +77,7 @@ impl RtmpServer {
             forgetful: false,
             heard_count: 0,
             said: Vec::new(),
+            closes: false,
             publishing: false,
             greeting: Vec::new(),
             greeted: 0,
@@ -140,6 +147,11 @@ impl RtmpServer {
                 self.publishing |= name == "publish" && self.policy != Policy::BadName;
             }
             out.extend(answer);
+            if let (Policy::RefusesG711, Some(Heard::Audio { format: 7 | 8, .. })) =
+                (self.policy, &heard)
+            {
+                self.closes = true;
+            }
             self.heard_count += u64::from(heard.is_some());
             if !self.forgetful {
                 self.heard.extend(heard);
@@ -166,7 +178,10 @@ fn read(incoming: &Incoming<'_>, policy: Policy) -> (Option<Heard>, Vec<u8>) {
                     chunk(0, kind::COMMAND, &{
                         let mut body = string("_result");
                         body.extend(float(number));
-                        body.extend([3, 0, 0, 9]);
+                        body.extend(match policy {
+                            Policy::ListsOpus => listing("Opus"),
+                            _ => vec![3, 0, 0, 9],
+                        });
                         body.extend(status("status", "NetConnection.Connect.Success"));
                         body
                     }),
@@ -237,6 +252,16 @@ fn raw(chunk_stream: u8, stream: u32, kind: u8, body: &[u8]) -> Vec<u8> {
         }
         out.extend_from_slice(part);
     }
+    out
+}
+
+/// Properties of a server that lists one codec.
+fn listing(codec: &str) -> Vec<u8> {
+    let mut out = vec![3, 0, 10];
+    out.extend(b"fourCcList");
+    out.extend([10, 0, 0, 0, 1]);
+    out.extend(string(codec));
+    out.extend([0, 0, 9]);
     out
 }
 

@@ -1,11 +1,14 @@
 //! Frames, peers and a wire for the RTMP tests.
 #![allow(dead_code)]
 
+pub mod client;
+pub mod codecs;
+
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use trunkcast::base::codec::{CodecConfig, H264Config, Track};
+use trunkcast::base::codec::{CodecConfig, H264Config, ParameterSet, Track};
 use trunkcast::base::frame_log::{Frame, FrameLog, Segment};
 use trunkcast::base::packet_pool::PacketPool;
 use trunkcast::base::rng::Rng;
@@ -13,6 +16,7 @@ use trunkcast::base::time::{Instant, MediaTime};
 use trunkcast::limits::FRAME_SEGMENTS;
 use trunkcast::rtmp::{Publisher, PublisherConfig, PublisherEvent};
 use trunkcast::wire::amf0::Amf0Writer;
+use trunkcast::wire::flv::{Metadata, TagForm};
 use trunkcast::wire::rtmp_chunk::{ChunkHeaders, Dechunker, Incoming};
 use trunkcast::wire::rtmp_message::{Command, Control, MessageHead, kind};
 use trunkcast::wire::rtmp_url::{RtmpUrl, StreamKey};
@@ -30,14 +34,21 @@ pub fn millis(millis: u64) -> Instant {
 
 pub fn video_config(width: u16, height: u16) -> Rc<CodecConfig> {
     let mut pps = heapless::Vec::new();
-    pps.push(heapless::Vec::from_slice(&PPS).unwrap()).unwrap();
-    let sps = heapless::Vec::from_slice(&SPS).unwrap();
+    pps.push(ParameterSet::from_slice(&PPS).unwrap()).unwrap();
+    let sps = ParameterSet::from_slice(&SPS).unwrap();
     Rc::new(CodecConfig::H264(H264Config {
         sps,
         pps,
         width,
         height,
     }))
+}
+
+/// What metadata says of a source as it is made.
+pub fn both_tracks() -> Metadata {
+    Metadata::default()
+        .with(&video_config(320, 240), TagForm::Legacy)
+        .with(&CodecConfig::Pcma, TagForm::Legacy)
 }
 
 /// A frame as it should come out.
@@ -55,6 +66,8 @@ pub struct Source {
     pub log: Box<FrameLog>,
     pub video: Rc<CodecConfig>,
     pub audio: Rc<CodecConfig>,
+    /// Microseconds from decoding to presentation of its pictures.
+    pub composition: u32,
     pub sent: Vec<Sent>,
     count: u32,
     segments: heapless::Vec<Segment, FRAME_SEGMENTS>,
@@ -67,6 +80,7 @@ impl Source {
             log: Box::new(FrameLog::new()),
             video: video_config(320, 240),
             audio: Rc::new(CodecConfig::Pcma),
+            composition: 0,
             sent: Vec::new(),
             count: 0,
             segments: heapless::Vec::new(),
@@ -106,6 +120,35 @@ impl Source {
         self.push(Track::Audio, at, true, config, bytes);
     }
 
+    /// A frame of any codec, to be decoded at `micros` and presented `composition` microseconds
+    /// later.
+    pub fn frame(
+        &mut self,
+        config: &Rc<CodecConfig>,
+        micros: i64,
+        composition: u32,
+        keyframe: bool,
+        bytes: &[u8],
+    ) {
+        for piece in bytes.chunks(1_200) {
+            let packet = self.pool.copy_from(piece).expect("a free slot");
+            self.segments
+                .push(Segment::new(&[], packet))
+                .expect("room for a piece");
+        }
+        let frame = Frame {
+            track: config.codec().track(),
+            time: MediaTime::from_micros(micros),
+            composition,
+            keyframe,
+            config: Rc::clone(config),
+            received: Instant::from_micros(micros.max(0) as u64),
+        };
+        self.log
+            .push(frame, &mut self.segments)
+            .expect("room in the log");
+    }
+
     fn push(
         &mut self,
         track: Track,
@@ -118,7 +161,10 @@ impl Source {
         let frame = Frame {
             track,
             time,
-            composition: 0,
+            composition: match track {
+                Track::Audio => 0,
+                Track::Video => self.composition,
+            },
             keyframe,
             config,
             received: millis(at),
@@ -225,9 +271,13 @@ pub enum Script {
     Dead,
 }
 
+/// Answers a command by its name and transaction, before the script does; false leaves it to that.
+pub type Hook = fn(&mut Scripted, &str, f64) -> bool;
+
 /// A server of few words that keeps every message.
 pub struct Scripted {
     pub script: Script,
+    pub hook: Option<Hook>,
     pub messages: Vec<(MessageHead, Vec<u8>)>,
     handshake: Vec<u8>,
     dechunker: Dechunker,
@@ -239,6 +289,7 @@ impl Scripted {
     pub fn new(script: Script) -> Self {
         Self {
             script,
+            hook: None,
             messages: Vec::new(),
             handshake: Vec::new(),
             dechunker: Dechunker::new(),
@@ -282,8 +333,20 @@ impl Scripted {
     }
 
     pub fn status(&mut self, level: &str, code: &str, description: &str) {
+        self.say_status("onStatus", 0.0, level, code, description);
+    }
+
+    /// A status object in a command of this name.
+    pub fn say_status(
+        &mut self,
+        command: &str,
+        transaction: f64,
+        level: &str,
+        code: &str,
+        description: &str,
+    ) {
         self.command(|body| {
-            body.string(&["onStatus"]).number(0.0).null().object();
+            body.string(&[command]).number(transaction).null().object();
             body.name("level")
                 .string(&[level])
                 .name("code")
@@ -315,6 +378,11 @@ impl Scripted {
             return;
         };
         let (name, number) = (command.name.to_owned(), command.transaction);
+        if let Some(hook) = self.hook
+            && hook(self, &name, number)
+        {
+            return;
+        }
         match (name.as_str(), self.script.clone()) {
             (_, Script::Silent | Script::Dead) => {}
             ("connect", Script::RefuseConnect(description)) => self.command(|body| {
@@ -373,8 +441,8 @@ impl Server for Scripted {
                 Some(Incoming::End { .. }) | None => None,
             };
             if let Some((head, body)) = whole {
+                self.messages.push((head, body.clone()));
                 self.answer(head, &body);
-                self.messages.push((head, body));
             }
         }
     }

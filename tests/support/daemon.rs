@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use super::scratch::Scratch;
-use super::{Ports, Program};
+use super::{Namespace, Ports, Program};
 
 /// What a test sets; the rest of the configuration is chosen for it.
 #[derive(Default)]
@@ -17,6 +18,8 @@ pub struct Settings {
     pub trunk: Vec<String>,
     /// Further lines at the top level.
     pub top: Vec<String>,
+    /// Address for SDP; loopback if empty.
+    pub media: String,
 }
 
 /// A running gateway with one trunk on a port of its own.
@@ -39,6 +42,22 @@ impl Daemon {
         )
     }
 
+    /// The same for callers in a namespace: their addresses may call, and the gateway finds out
+    /// by itself which of its own to name to them.
+    pub fn reached_from(ports: &mut Ports, namespace: &Namespace, url: &str) -> Self {
+        let mut gateway = Self::start(
+            ports,
+            Settings {
+                url: Some(url.to_owned()),
+                trunk: vec![format!("allow: [{}]", namespace.theirs())],
+                media: "auto".to_owned(),
+                ..Settings::default()
+            },
+        );
+        gateway.sip.set_ip(namespace.ours().into());
+        gateway
+    }
+
     /// Starts a gateway and waits until it listens.
     pub fn start(ports: &mut Ports, settings: Settings) -> Self {
         let sip = ports.address();
@@ -55,25 +74,29 @@ impl Daemon {
         }
         let _ = writeln!(yaml, "rtmp: {{listen: \"{rtmp}\"}}");
         let _ = writeln!(yaml, "rest: {{listen: \"{rest}\"}}");
-        let _ = writeln!(yaml, "media: {{address: 127.0.0.1, ports: {first}-{last}}}");
+        let media = match &settings.media[..] {
+            "" => "127.0.0.1",
+            media => media,
+        };
+        let _ = writeln!(yaml, "media: {{address: {media}, ports: {first}-{last}}}");
         for line in &settings.top {
             let _ = writeln!(yaml, "{line}");
         }
         let folder = Scratch::new("gateway");
         let _ = writeln!(yaml, "state: {{directory: {}}}", folder.path().display());
         let file = folder.write("trunkcast.yml", yaml);
-        let program = Program::start(
-            Command::new(env!("CARGO_BIN_EXE_trunkcast"))
-                .args(["run", "--config"])
-                .arg(file),
-        );
-        program.wait_for("ready", Duration::from_secs(5));
         Self {
-            program,
+            program: run(&file),
             sip,
             rtmp,
             folder,
         }
+    }
+
+    /// Cuts it off as a power failure does, and starts it again with the same file.
+    pub fn restart(&mut self) {
+        self.program.kill();
+        self.program = run(&self.folder.join("trunkcast.yml"));
     }
 
     /// Where the trunk takes SIP, over UDP and TCP.
@@ -114,4 +137,15 @@ impl Daemon {
         let log = self.program.text();
         assert!(!log.contains("panicked"), "the gateway panicked:\n{log}");
     }
+}
+
+/// Starts the gateway with a file and waits until it listens.
+fn run(file: &Path) -> Program {
+    let program = Program::start(
+        Command::new(env!("CARGO_BIN_EXE_trunkcast"))
+            .args(["run", "--config"])
+            .arg(file),
+    );
+    program.wait_for("ready", Duration::from_secs(5));
+    program
 }

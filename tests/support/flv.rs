@@ -11,6 +11,8 @@ pub struct Picture {
     pub time: u32,
     /// Whether the tag is marked as a keyframe.
     pub keyframe: bool,
+    /// Presentation after decoding, in milliseconds.
+    pub composition: i32,
     /// Its NAL units.
     pub nals: Vec<Vec<u8>>,
 }
@@ -32,6 +34,8 @@ pub struct Flv {
     pub sequence_headers: Vec<(usize, Vec<u8>)>,
     /// Pictures.
     pub pictures: Vec<Picture>,
+    /// Sequence headers of sound, AAC's for one, with the number of sound tags before each.
+    pub sound_headers: Vec<(usize, Vec<u8>)>,
     /// Sound.
     pub sounds: Vec<Sound>,
     /// Script tags.
@@ -111,6 +115,16 @@ impl Flv {
 
     fn tag(&mut self, kind: u8, time: u32, body: &[u8]) {
         match (kind, body) {
+            // AAC says what a tag holds.
+            (8, [format, 0, header @ ..]) if format >> 4 == 10 => {
+                self.sound_headers
+                    .push((self.sounds.len(), header.to_vec()));
+            }
+            (8, [format, 1, data @ ..]) if format >> 4 == 10 => self.sounds.push(Sound {
+                time,
+                format: *format,
+                data: data.to_vec(),
+            }),
             (8, [format, data @ ..]) => {
                 self.sounds.push(Sound {
                     time,
@@ -122,9 +136,11 @@ impl Flv {
                 self.sequence_headers
                     .push((self.pictures.len(), header.to_vec()));
             }
-            (9, [first, 1, _, _, _, data @ ..]) => self.pictures.push(Picture {
+            (9, [first, 1, high, middle, low, data @ ..]) => self.pictures.push(Picture {
                 time,
                 keyframe: first >> 4 == 1,
+                // 24 bits with a sign, in the upper three bytes.
+                composition: i32::from_be_bytes([*high, *middle, *low, 0]) >> 8,
                 nals: length_prefixed(data),
             }),
             (18, data) => self.scripts.push(data.to_vec()),

@@ -97,7 +97,12 @@ pub fn decode_strictly(input: &Path) {
         ])
         .output()
         .expect("ffmpeg is installed by tests/run");
-    let complaints = String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&output.stderr);
+    // No complaint: Speex has no place for a layout.
+    let complaints: String = said
+        .lines()
+        .filter(|line| !line.starts_with("Guessed Channel Layout"))
+        .collect();
     assert!(
         output.status.success(),
         "ffmpeg cannot decode {}:\n{complaints}",

@@ -1,7 +1,7 @@
 //! What was learned of RTMP servers: the codecs that each listed, and those that it refused.
 //!
-//! A refusal is believed for [`REFUSAL_LASTS`], or until the server lists a codec that it did not
-//! list before. A change of the trunk's `url` or `sink` is another server, of which nothing is
+//! A refusal, and a list, are believed for [`BELIEVED`], a refusal no longer than until the server
+//! lists a codec that it did not list before. A change of the trunk's `url` or `sink` is another server, of which nothing is
 //! known; [`SinkFacts::retain`] forgets the one that no trunk has any more.
 
 #![cfg_attr(
@@ -24,13 +24,16 @@ use crate::base::codec::{Codec, CodecSet};
 use crate::base::sink::SinkView;
 use crate::base::time::WallTime;
 use crate::gateway::sink::profile::{Abilities, Profile};
-use crate::gateway::sink::record::{StoredCodec, StoredRefusal, StoredSink};
+use crate::gateway::sink::record::{StoredCodec, StoredList, StoredRefusal, StoredSink};
 use crate::gateway::stored::{Stored, StoredBytes};
 use crate::limits::SINKS;
 use crate::wire::rtmp_url::RtmpUrl;
 
-/// How long a refusal is believed. Time of which the clock knows nothing does not count.
-pub const REFUSAL_LASTS: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// How long what was learned is believed. Time of which the clock knows nothing does not count.
+pub const BELIEVED: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// How old a list must be before the same one again is worth a write.
+const REFRESH: Duration = Duration::from_secs(24 * 3_600);
 
 /// Which sink: a digest of scheme, host, port and application, and of the kind that the trunk calls
 /// it. Of user, password, query and stream name nothing goes in.
@@ -74,8 +77,8 @@ pub struct Refused {
 #[derive(Clone, Debug)]
 struct Sink {
     key: SinkKey,
-    /// What its last answer listed; `None` before it was met.
-    listed: Option<CodecSet>,
+    /// What its last answer listed, and when; `None` before it was met.
+    listed: Option<(CodecSet, WallTime)>,
     refused: FixedVec<Refused, { Codec::ALL.len() }>,
     /// When it was used last, as a running number.
     used: u64,
@@ -106,13 +109,16 @@ impl SinkFacts {
     /// Takes over what an earlier run has kept.
     pub fn recall(&mut self, stored: &StoredSink) {
         let key = SinkKey(stored.key);
-        let listed = stored.listed.as_ref();
+        let listed = stored.listed.as_ref().map(|list| {
+            let codecs = set(list.codecs.iter().copied().map(Codec::from));
+            (codecs, list.at.into())
+        });
         let refused = |refusal: &StoredRefusal| Refused {
             codec: refusal.codec.into(),
-            at: WallTime::new(refusal.at, refusal.believable),
+            at: refusal.at.into(),
         };
         self.change(key, |sink| {
-            sink.listed = listed.map(|listed| set(listed.iter().copied().map(Codec::from)));
+            sink.listed = listed;
             sink.refused = stored.refused.iter().map(refused).collect();
         });
     }
@@ -138,7 +144,7 @@ impl SinkFacts {
         };
         sink.expire(now);
         let (of_list, not_of_list) = match sink.listed {
-            Some(listed) => (
+            Some((listed, _)) => (
                 abilities.by_list.intersection(listed),
                 abilities.by_list.without(listed),
             ),
@@ -161,14 +167,19 @@ impl SinkFacts {
     }
 
     /// A server's answer to `connect` listed these codecs.
-    pub fn learned_list(&mut self, key: SinkKey, listed: CodecSet) {
+    pub fn learned_list(&mut self, now: WallTime, key: SinkKey, listed: CodecSet) {
         self.change(key, |sink| {
-            let before = sink.listed.replace(listed);
-            if before != Some(listed) {
-                sink.changed = true;
-                let new = listed.without(before.unwrap_or(CodecSet::NONE));
-                sink.refused.retain(|refused| !new.contains(refused.codec));
+            let (before, fresh) = match sink.listed {
+                Some((before, at)) => (before, now.since(at) < REFRESH),
+                None => (CodecSet::NONE, false),
+            };
+            if fresh && before == listed {
+                return;
             }
+            sink.listed = Some((listed, now));
+            sink.changed = true;
+            let new = listed.without(before);
+            sink.refused.retain(|refused| !new.contains(refused.codec));
         });
     }
 
@@ -237,22 +248,25 @@ impl SinkFacts {
 }
 
 impl Sink {
-    /// Forgets refusals that are too old. One that was learned, or stands, at a time that the clock
-    /// cannot have known is as old as the first moment that it can tell.
+    /// Forgets what is too old. What was learned, or stands, at a time that the clock cannot have
+    /// known is as old as the first moment that it can tell.
     fn expire(&mut self, now: WallTime) {
         if !now.is_believable() {
             return;
         }
-        for refused in &mut self.refused {
-            if !refused.at.is_believable() || refused.at.seconds() > now.seconds() {
-                refused.at = now;
+        let refused = self.refused.iter_mut().map(|refused| &mut refused.at);
+        let listed = self.listed.as_mut().map(|(_, at)| at);
+        for at in refused.chain(listed) {
+            if !at.is_believable() || at.seconds() > now.seconds() {
+                *at = now;
                 self.changed = true;
             }
         }
-        let before = self.refused.len();
+        let before = (self.refused.len(), self.listed);
         self.refused
-            .retain(|refused| now.since(refused.at) < REFUSAL_LASTS);
-        self.changed |= self.refused.len() != before;
+            .retain(|refused| now.since(refused.at) < BELIEVED);
+        self.listed = self.listed.filter(|(_, at)| now.since(*at) < BELIEVED);
+        self.changed |= (self.refused.len(), self.listed) != before;
     }
 
     fn refused_set(&self) -> CodecSet {
@@ -262,16 +276,16 @@ impl Sink {
     fn to_stored(&self) -> StoredSink {
         StoredSink {
             key: self.key.0,
-            listed: self
-                .listed
-                .map(|listed| listed.iter().map(StoredCodec::from).collect()),
+            listed: self.listed.map(|(codecs, at)| StoredList {
+                codecs: codecs.iter().map(StoredCodec::from).collect(),
+                at: at.into(),
+            }),
             refused: self
                 .refused
                 .iter()
                 .map(|refused| StoredRefusal {
                     codec: refused.codec.into(),
-                    at: refused.at.seconds(),
-                    believable: refused.at.is_believable(),
+                    at: refused.at.into(),
                 })
                 .collect(),
         }
@@ -346,7 +360,7 @@ mod tests {
         let view = facts.view(at(NOW), sink, Abilities::UNKNOWN);
         assert_eq!(view.refuses, CodecSet::NONE);
         assert_eq!(view.takes, CodecSet::of(&[Codec::H264, Codec::Aac]));
-        facts.learned_list(sink, CodecSet::of(&[Codec::Opus]));
+        facts.learned_list(at(NOW), sink, CodecSet::of(&[Codec::Opus]));
         facts.learned_refusal(at(NOW), sink, Codec::Pcma);
         let view = facts.view(at(NOW), sink, Abilities::UNKNOWN);
         let takes = [Codec::H264, Codec::Aac, Codec::Opus];
@@ -359,7 +373,7 @@ mod tests {
     #[test]
     fn a_kind_that_refuses_is_not_talked_out_of_it() {
         let (mut facts, sink) = (SinkFacts::default(), key("rtmp://a/live"));
-        facts.learned_list(sink, CodecSet::ALL);
+        facts.learned_list(at(NOW), sink, CodecSet::ALL);
         let view = facts.view(at(NOW), sink, Profile::YouTube.abilities());
         assert_eq!(view.takes, CodecSet::of(&[Codec::H264, Codec::Aac]));
         assert_eq!(view.refuses, CodecSet::ALL.without(view.takes));
@@ -393,24 +407,38 @@ mod tests {
     fn a_server_that_begins_to_list_a_codec_refuses_it_no_more() {
         let (mut facts, sink) = (SinkFacts::default(), key("rtmp://a/live"));
         let opus = CodecSet::of(&[Codec::Opus]);
-        facts.learned_list(sink, CodecSet::NONE);
+        facts.learned_list(at(NOW), sink, CodecSet::NONE);
         facts.learned_refusal(at(NOW), sink, Codec::Opus);
-        facts.learned_list(sink, opus);
+        facts.learned_list(at(NOW), sink, opus);
         assert!(!refuses(&mut facts, at(NOW), sink).contains(Codec::Opus));
         // One that it lists and refuses is refused, however often it says so.
         facts.learned_refusal(at(NOW), sink, Codec::Opus);
-        facts.learned_list(sink, opus);
+        facts.learned_list(at(NOW), sink, opus);
         assert!(refuses(&mut facts, at(NOW), sink).contains(Codec::Opus));
+    }
+
+    #[test]
+    fn a_list_is_believed_for_seven_days_and_written_once_a_day() {
+        let (mut facts, sink) = (SinkFacts::default(), key("rtmp://a/live"));
+        facts.learned_list(at(NOW), sink, CodecSet::NONE);
+        assert_eq!(kept(&mut facts).len(), 1);
+        facts.learned_list(at(NOW + DAY - 1), sink, CodecSet::NONE);
+        assert_eq!(kept(&mut facts).len(), 0);
+        facts.learned_list(at(NOW + DAY), sink, CodecSet::NONE);
+        assert_eq!(kept(&mut facts).len(), 1);
+        let vp8 = |codecs: CodecSet| codecs.contains(Codec::Vp8);
+        assert!(vp8(refuses(&mut facts, at(NOW + 8 * DAY - 1), sink)));
+        assert!(!vp8(refuses(&mut facts, at(NOW + 8 * DAY), sink)));
     }
 
     #[test]
     fn only_what_changed_is_kept_and_a_restart_knows_it() {
         let (mut facts, sink) = (SinkFacts::default(), key("rtmp://a/live"));
-        facts.learned_list(sink, CodecSet::of(&[Codec::Vp8]));
+        facts.learned_list(at(NOW), sink, CodecSet::of(&[Codec::Vp8]));
         facts.learned_refusal(at(NOW), sink, Codec::Pcmu);
         let records = kept(&mut facts);
         assert_eq!(records.len(), 1);
-        facts.learned_list(sink, CodecSet::of(&[Codec::Vp8]));
+        facts.learned_list(at(NOW), sink, CodecSet::of(&[Codec::Vp8]));
         let before = facts.view(at(NOW), sink, Abilities::UNKNOWN);
         assert_eq!(kept(&mut facts), []);
         let mut facts = restarted(&records);

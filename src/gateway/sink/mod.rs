@@ -99,9 +99,10 @@ impl SinkMemory {
     }
 
     /// A server's answer to `connect` listed these codecs.
-    pub fn learned_list(&mut self, sink: Sink, listed: CodecSet) {
+    pub fn learned_list(&mut self, now: Instant, sink: Sink, listed: CodecSet) {
+        let wall = self.wall(now);
         if let Some(key) = sink.key {
-            self.facts.learned_list(key, listed);
+            self.facts.learned_list(wall, key, listed);
         }
     }
 
@@ -122,7 +123,7 @@ impl SinkMemory {
 
     fn wall(&self, now: Instant) -> WallTime {
         let (at, wall) = self.wall;
-        wall + now.since(at)
+        wall.after(now.since(at))
     }
 }
 

@@ -15,6 +15,7 @@ use heapless::Vec as FixedVec;
 use serde::{Deserialize, Serialize};
 
 use crate::base::codec::Codec;
+use crate::base::time::WallTime;
 
 /// A codec as stored. Variants are only ever added at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +44,8 @@ pub type StoredCodecs = FixedVec<StoredCodec, { Codec::ALL.len() }>;
 pub struct StoredSink {
     /// Which sink: see [`crate::gateway::sink::facts::SinkKey`].
     pub key: [u8; 16],
-    /// Codecs that the server listed in its last answer, once it was met.
-    pub listed: Option<StoredCodecs>,
+    /// What the server listed in its last answer, once it was met.
+    pub listed: Option<StoredList>,
     /// Codecs that it refused.
     pub refused: FixedVec<StoredRefusal, { Codec::ALL.len() }>,
 }
@@ -54,10 +55,41 @@ pub struct StoredSink {
 pub struct StoredRefusal {
     /// What was refused.
     pub codec: StoredCodec,
-    /// Seconds since 1970 when it was learned, by the clock of then.
-    pub at: u64,
+    /// When it was learned.
+    pub at: StoredTime,
+}
+
+/// A list of Enhanced RTMP as stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredList {
+    /// Codecs that were on it.
+    pub codecs: StoredCodecs,
+    /// When it was read.
+    pub at: StoredTime,
+}
+
+/// A reading of the wall clock as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredTime {
+    /// Seconds since 1970, by the clock of then.
+    pub seconds: u64,
     /// Whether that clock was believable.
     pub believable: bool,
+}
+
+impl From<WallTime> for StoredTime {
+    fn from(time: WallTime) -> Self {
+        Self {
+            seconds: time.seconds(),
+            believable: time.is_believable(),
+        }
+    }
+}
+
+impl From<StoredTime> for WallTime {
+    fn from(time: StoredTime) -> Self {
+        Self::new(time.seconds, time.believable)
+    }
 }
 
 impl From<Codec> for StoredCodec {

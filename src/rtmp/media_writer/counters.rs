@@ -29,6 +29,8 @@ pub struct MediaCounters {
     pub metadata: u64,
     /// Video frames passed over: before a keyframe, or given up in a stall.
     pub video_dropped: u64,
+    /// Audio frames passed over for a connection that is too slow even for audio.
+    pub audio_dropped: u64,
     /// Frames that no message can carry.
     pub unusable: u64,
     /// Frames of codecs that are not sent to the peer.

@@ -1,4 +1,6 @@
-//! Whether a connection needs a keyframe, asked for once for each need.
+//! Whether a connection needs a keyframe, asked for once for each need, and for what was dropped on
+//! our own side at most once in [`OWN_DROPS`]: another keyframe is more to send for a connection that
+//! is slow.
 
 #![cfg_attr(
     not(test),
@@ -10,6 +12,13 @@
     )
 )]
 
+use core::time::Duration;
+
+use crate::base::time::Instant;
+
+/// How far apart requests for what was dropped here are.
+const OWN_DROPS: Duration = Duration::from_secs(2);
+
 /// The need of one connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct KeyframeNeed {
@@ -19,6 +28,8 @@ pub(super) struct KeyframeNeed {
     asked: bool,
     /// The owner does not know yet.
     wanted: bool,
+    /// When one was last asked for because of a drop here; kept over connections.
+    own_drop_at: Option<Instant>,
 }
 
 impl KeyframeNeed {
@@ -43,9 +54,26 @@ impl KeyframeNeed {
         self.missed = true;
     }
 
-    /// Whether video was passed over since the last call and no keyframe is on its way for it.
-    pub fn take_missed(&mut self) -> bool {
-        core::mem::take(&mut self.missed) && !self.asked
+    /// Asks for what was passed over, unless one is on its way or the last such request is too young;
+    /// then later.
+    pub fn ask_for_missed(&mut self, now: Instant) {
+        let is_young = self.own_drop_at.is_some_and(|at| now.since(at) < OWN_DROPS);
+        if !self.missed || is_young {
+            return;
+        }
+        self.missed = false;
+        if !self.asked {
+            self.own_drop_at = Some(now);
+            self.ask();
+        }
+    }
+
+    /// Nothing is needed any more: another connection, or none.
+    pub fn reset(&mut self) {
+        *self = Self {
+            own_drop_at: self.own_drop_at,
+            ..Self::default()
+        };
     }
 
     /// What was asked for may be lost: the next need is a new one.
@@ -74,15 +102,34 @@ mod tests {
         assert!(need.take_wanted());
         need.ask();
         assert!(!need.take_wanted(), "asked for already");
+        let now = Instant::from_millis(10_000);
         need.miss(false);
-        assert!(!need.take_missed(), "one is on its way");
+        need.ask_for_missed(now);
+        assert!(!need.take_wanted(), "one is on its way");
         need.miss(true);
-        assert!(need.take_missed());
-        need.ask();
+        need.ask_for_missed(now);
         assert!(need.take_wanted(), "the one that came was given up");
         need.satisfied();
-        assert!(!need.take_missed());
+        need.ask_for_missed(now);
+        assert!(!need.take_wanted());
         need.ask();
         assert!(need.take_wanted());
+    }
+
+    #[test]
+    fn drops_of_our_own_ask_at_most_once_in_two_seconds() {
+        let mut need = KeyframeNeed::default();
+        let mut asked = std::vec::Vec::new();
+        for at in (0..5_000).step_by(20) {
+            need.miss(true);
+            need.ask_for_missed(Instant::from_millis(at));
+            if need.take_wanted() {
+                asked.push(at);
+            }
+            if at == 1_000 {
+                need.reset();
+            }
+        }
+        assert_eq!(asked, [0, 2_000, 4_000]);
     }
 }

@@ -159,7 +159,7 @@ impl Publisher {
     }
 
     /// What may be sent to this server, and in which form.
-    fn takes(&self) -> Takes {
+    pub(super) fn takes(&self) -> Takes {
         let server = self.capabilities.as_ref().map(Capabilities::takes);
         let not_ours = CodecSet::ALL.without(self.config.abilities);
         server

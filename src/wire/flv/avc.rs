@@ -89,3 +89,22 @@ fn high_profile_extension(profile: u8, sps: &[u8]) -> Option<[u8; 4]> {
     let chroma_depth = sps.chroma_info.bit_depth_chroma_minus8 & 7;
     Some([0xfc | chroma, 0xf8 | luma_depth, 0xf8 | chroma_depth, 0])
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::base::rng::Rng;
+    use crate::wire::flv::tests::{HIGH_SPS, h264};
+    use crate::wire::flv::{SEQUENCE_HEADER_BYTES, TagForm, write_sequence_header};
+
+    #[test]
+    fn mutated_parameter_sets_never_panic() {
+        let mut rng = Rng::from_number(2);
+        for _ in 0..5_000 {
+            let mut sps = HIGH_SPS;
+            sps[rng.below(27) as usize] = rng.u32() as u8;
+            let sps = &sps[..rng.below(28) as usize];
+            let mut body = [0; SEQUENCE_HEADER_BYTES];
+            let _ = write_sequence_header(&h264(sps), TagForm::Legacy, &mut body);
+        }
+    }
+}

@@ -183,3 +183,124 @@ fn composition(bytes: &[u8]) -> Option<i32> {
     // Shifted up and down again for its sign.
     Some(i32::from_be_bytes([high, middle, low, 0]) >> 8)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+    use crate::wire::flv::tests::configs;
+    use crate::wire::flv::{SEQUENCE_HEADER_BYTES, frame_head, write_sequence_header};
+
+    /// The heads of every codec's frames and sequence headers: codec, form, part, composition time and
+    /// bytes.
+    fn written() -> Vec<(Codec, TagForm, Part, i32, Vec<u8>)> {
+        let mut all = Vec::new();
+        for config in configs() {
+            let codec = config.codec();
+            for form in [TagForm::Legacy, TagForm::Enhanced] {
+                for composition in [0, 40] {
+                    if let Some(head) = frame_head(&config, form, true, composition) {
+                        let kept = if codec == Codec::H264 { composition } else { 0 };
+                        all.push((codec, form, Part::Frame, kept, head.to_vec()));
+                    }
+                }
+                let mut body = [0; SEQUENCE_HEADER_BYTES];
+                if let Some(len) = write_sequence_header(&config, form, &mut body) {
+                    let body = body[..len].to_vec();
+                    all.push((codec, form, Part::SequenceHeader, 0, body));
+                }
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let all = written();
+        assert_eq!(all.len(), 2 * 9 + 2 + 4);
+        for (codec, form, part, composition, bytes) in all {
+            let length = if codec.track() == Track::Video {
+                let head = VideoHead::parse(&bytes).unwrap();
+                assert_eq!((head.codec, head.form), (Some(codec), form));
+                assert_eq!((head.part, head.keyframe), (part, true));
+                assert_eq!(head.composition_millis, composition);
+                head.length
+            } else {
+                let head = AudioHead::parse(&bytes).unwrap();
+                assert_eq!((head.codec, head.form), (Some(codec), form));
+                assert_eq!(head.part, part);
+                head.length
+            };
+            if part == Part::Frame {
+                assert_eq!(length, bytes.len());
+            }
+            let read = |bytes: &[u8]| match codec.track() {
+                Track::Video => VideoHead::parse(bytes).is_some(),
+                Track::Audio => AudioHead::parse(bytes).is_some(),
+            };
+            for cut in 0..length {
+                assert!(!read(&bytes[..cut]), "{codec} cut to {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn negative_composition_times_and_ends_are_read() {
+        let head = VideoHead::parse(&[0x27, 1, 0xff, 0xff, 0xd8]).unwrap();
+        assert_eq!(head.composition_millis, -40);
+        assert!(!head.keyframe);
+        let end = VideoHead::parse(&[0x17, 2, 0, 0, 0]).unwrap();
+        assert_eq!(end.part, Part::End);
+        assert_eq!(VideoHead::parse(b"\x92vp08").unwrap().part, Part::End);
+        assert_eq!(AudioHead::parse(b"\x92Opus").unwrap().part, Part::End);
+    }
+
+    #[test]
+    fn what_is_not_ours_is_told_as_such() {
+        for body in [
+            // Several tracks, ModEx, metadata, a command, another codec, another codec number.
+            &b"\x96"[..],
+            b"\x97",
+            b"\x94",
+            b"\xd1\x00",
+            b"\x91hvc1",
+            b"\x91Opus",
+            &[0x12],
+            &[0x57, 0],
+        ] {
+            let head = VideoHead::parse(body).unwrap();
+            assert_eq!(head.codec, None, "{body:x?}");
+        }
+        for body in [
+            &b"\x95"[..],
+            b"\x97",
+            b"\x94",
+            b"\x91fLaC",
+            b"\x91vp08",
+            &[0x2f],
+        ] {
+            let head = AudioHead::parse(body).unwrap();
+            assert_eq!(head.codec, None, "{body:x?}");
+        }
+        assert_eq!(sound_format(&[0x82]), Some(8));
+        assert_eq!(sound_format(&[]), None);
+    }
+
+    #[test]
+    fn mutated_heads_never_panic() {
+        let all = written();
+        let mut rng = Rng::from_number(3);
+        for _ in 0..20_000 {
+            let (.., bytes) = &all[rng.below(all.len() as u32) as usize];
+            let mut bytes = bytes[..bytes.len().min(12)].to_vec();
+            let at = rng.below(bytes.len() as u32) as usize;
+            bytes[at] = rng.u32() as u8;
+            bytes.truncate(rng.below(13) as usize);
+            let video = VideoHead::parse(&bytes).map(|head| head.length);
+            let audio = AudioHead::parse(&bytes).map(|head| head.length);
+            for length in [video, audio].into_iter().flatten() {
+                assert!(length <= bytes.len());
+            }
+        }
+    }
+}

@@ -167,3 +167,100 @@ fn size(config: &CodecConfig) -> Option<(u16, u16)> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+    use crate::wire::flv::tests::configs;
+
+    const FORMS: [TagForm; 2] = [TagForm::Legacy, TagForm::Enhanced];
+
+    #[test]
+    fn metadata_reads_back_and_names_only_its_tracks() {
+        let mut out = [0; METADATA_BYTES];
+        for video in configs() {
+            for audio in configs() {
+                for form in FORMS {
+                    let data = Metadata::default().with(&video, form).with(&audio, form);
+                    for to_publish in [false, true] {
+                        let len = data.write(to_publish, &mut out).unwrap();
+                        assert_eq!(Metadata::parse(&out[..len]), Ok(Some(data)));
+                        let names =
+                            |text: &[u8]| out[..len].windows(text.len()).any(|part| part == text);
+                        assert_eq!(names(b"video"), data.video_codec.is_some());
+                        assert_eq!(names(b"width"), data.video_codec.is_some());
+                        assert_eq!(names(b"audio"), data.sound_format.is_some());
+                        assert_eq!(names(b"stereo"), data.sound_format.is_some());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_specifications() {
+        let said = |config: &CodecConfig, form| {
+            let data = Metadata::default().with(config, form);
+            (data.sound_format, data.sample_rate, data.channels)
+        };
+        let [_, _, opus, aac, speex, pcma, pcmu] = configs();
+        assert_eq!(said(&pcma, TagForm::Legacy), (Some(7), 8_000, 1));
+        assert_eq!(said(&pcmu, TagForm::Legacy), (Some(8), 8_000, 1));
+        assert_eq!(said(&aac, TagForm::Legacy), (Some(10), 48_000, 2));
+        assert_eq!(said(&speex, TagForm::Legacy), (Some(11), 16_000, 1));
+        assert_eq!(
+            said(&opus, TagForm::Enhanced),
+            (Some(1_332_770_163), 48_000, 2)
+        );
+        assert_eq!(said(&opus, TagForm::Legacy), (None, 0, 0));
+        let [h264, vp8, ..] = configs();
+        let said = |config: &CodecConfig, form| Metadata::default().with(config, form);
+        let avc = said(&h264, TagForm::Legacy);
+        assert_eq!(
+            (avc.video_codec, avc.width, avc.height),
+            (Some(7), 320, 240)
+        );
+        let vp8 = said(&vp8, TagForm::Enhanced);
+        assert_eq!(
+            (vp8.video_codec, vp8.width, vp8.height),
+            (Some(0x7670_3038), 640, 480)
+        );
+    }
+
+    #[test]
+    fn a_track_that_goes_is_not_spoken_of() {
+        let [h264, _, _, aac, ..] = configs();
+        let audio = Metadata::default().with(&aac, TagForm::Legacy);
+        let video = Metadata::default().with(&h264, TagForm::Legacy);
+        let both = audio.with(&h264, TagForm::Legacy);
+        assert_eq!(both.without(Track::Video), audio);
+        assert_eq!(both.without(Track::Audio), video);
+        assert_eq!(
+            both.codec(Track::Audio),
+            Some((Codec::Aac, TagForm::Legacy))
+        );
+        assert_eq!(video.codec(Track::Audio), None);
+    }
+
+    #[test]
+    fn truncated_and_mutated_metadata_never_panics() {
+        let [h264, _, opus, ..] = configs();
+        let data = Metadata::default()
+            .with(&h264, TagForm::Legacy)
+            .with(&opus, TagForm::Enhanced);
+        let mut out = [0; METADATA_BYTES];
+        let len = data.write(true, &mut out).unwrap();
+        for cut in 0..len {
+            assert!(Metadata::parse(&out[..cut]).is_err());
+        }
+        let mut rng = Rng::from_number(2);
+        for _ in 0..5_000 {
+            let mut bytes = out;
+            bytes[rng.below(len as u32) as usize] = rng.u32() as u8;
+            if let Ok(Some(data)) = Metadata::parse(&bytes[..len]) {
+                let _ = (data.codec(Track::Audio), data.codec(Track::Video));
+            }
+        }
+    }
+}
