@@ -3,7 +3,7 @@
 //! Where the wishes meet:
 //!
 //! - What the sink refuses is never negotiated, and what it takes for certain comes before the rest
-//!   ([`SinkView`](crate::base::sink::SinkView)); the wishes below order codecs that the sink suits
+//!   ([`SinkView`]); the wishes below order codecs that the sink suits
 //!   equally well.
 //! - `codecs` orders and limits. Names that nothing here relays are passed over, so a list without
 //!   an audio codec refuses audio, and one without a video codec refuses video.
