@@ -22,13 +22,16 @@ pub const LOG_SEGMENTS: usize = 576;
 pub const FRAME_SEGMENTS: usize = 448;
 
 /// Bytes of one stored sequence or picture parameter set.
-pub const PARAMETER_SET_BYTES: usize = 256;
+pub const PARAMETER_SET_BYTES: usize = 1_024;
+
+/// Sequence parameter sets kept for one stream.
+pub const SEQUENCE_PARAMETER_SETS: usize = 4;
 
 /// Bytes of an AudioSpecificConfig: those in use have 2 to 7, with a program config element more.
 pub const AAC_CONFIG_BYTES: usize = 64;
 
 /// Picture parameter sets kept for one stream.
-pub const PICTURE_PARAMETER_SETS: usize = 4;
+pub const PICTURE_PARAMETER_SETS: usize = 16;
 
 // SIP
 
@@ -305,6 +308,15 @@ pub const STREAMS: usize = 2_560;
 /// Bytes that may wait for the socket of one SIP connection: the longest message, or some ten of
 /// ordinary length. RTMP waits in its own machines.
 pub const STREAM_PENDING_BYTES: usize = SIP_MESSAGE_BYTES;
+
+/// Bytes that TLS keeps of what one connection was given and its socket has not taken.
+pub const TLS_BUFFER_BYTES: usize = 65_536;
+
+/// Bytes of one TLS connection: its keys, and its buffers in both directions. An upper estimate.
+pub const TLS_STATE_BYTES: usize = 128 * 1_024;
+
+/// Bytes that the kernel takes for a TCP connection beyond those that are on their way.
+pub const STREAM_UNSENT_BYTES: u32 = 32_768;
 
 /// Bytes read from a TCP connection at once.
 pub const STREAM_READ_BYTES: usize = 65_536;

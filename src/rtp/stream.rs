@@ -8,8 +8,7 @@
         clippy::unwrap_used,
         clippy::expect_used,
         clippy::indexing_slicing,
-        clippy::panic,
-        clippy::arithmetic_side_effects
+        clippy::panic
     )
 )]
 
@@ -85,6 +84,8 @@ pub struct Stream {
     /// The source whose packets went on last.
     ssrc: Option<u32>,
     reception: Option<Reception>,
+    /// The last report of a source that is not accepted yet.
+    early: Option<(u32, Instant, SenderInfo)>,
     reorder: Reorder,
     /// Asks for missing packets, where that was offered.
     retransmission: Option<Box<Retransmission>>,
@@ -141,6 +142,7 @@ impl Stream {
             source: SourceLock::new(config.remote_rtp),
             ssrc: None,
             reception: None,
+            early: None,
             reorder: match track {
                 Track::Audio => Reorder::for_audio(),
                 Track::Video => Reorder::new(),
@@ -313,6 +315,10 @@ impl Stream {
         clock: &mut CallClock,
     ) {
         if self.ssrc != Some(ssrc) {
+            if self.ssrc.is_none() {
+                // Reports may come before the first packet of their source.
+                self.early = Some((ssrc, now, *info));
+            }
             return;
         }
         if let Some(reception) = &mut self.reception {
@@ -354,6 +360,13 @@ impl Stream {
                 depacketizer.take_keyframe_wanted() && depacketizer.waits_for_keyframe()
             }
             Media::Audio(_) | Media::None => false,
+        }
+    }
+
+    /// The sender was asked for a keyframe once more.
+    pub fn keyframe_asked(&mut self) {
+        if let Media::H264(depacketizer) = &mut self.media {
+            depacketizer.keyframe_asked();
         }
     }
 
@@ -442,6 +455,11 @@ impl Stream {
         self.reception = None;
         if let Some(ssrc) = ssrc {
             self.reception = Some(Reception::new(ssrc, self.config.clock_rate));
+        }
+        if let Some((source, at, info)) = self.early.take()
+            && Some(source) == ssrc
+        {
+            self.handle_sender_report(at, source, &info, clock);
         }
     }
 

@@ -7,6 +7,7 @@ pub mod amf0;
 pub mod bits;
 pub mod flv;
 pub mod h264;
+pub mod h264_slice;
 pub mod latm;
 pub mod opus;
 pub mod rtcp;

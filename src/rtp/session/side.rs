@@ -291,6 +291,7 @@ impl Side {
             return;
         }
         if let Some(ask) = self.keyframe.handle_timeout(now) {
+            self.stream.keyframe_asked();
             self.keyframe_by_info |= ask.info;
             self.ask = Some(ask);
         }
