@@ -97,7 +97,21 @@ pub struct Stream {
     keyframe_came: bool,
     /// What came before the packets of other payload types that came last.
     before_passed: Before,
-    stats: StreamStats,
+    counts: Counts,
+}
+
+/// What the stream itself counts of [`StreamStats`]; the rest is with its parts.
+#[derive(Debug, Default)]
+struct Counts {
+    packets: u64,
+    octets: u64,
+    malformed: u64,
+    wrong_payload_type: u64,
+    on_hold: u64,
+    frames: u64,
+    telephone_events: u64,
+    telephone_events_missed: u64,
+    audio: AudioCounters,
 }
 
 #[derive(Debug)]
@@ -140,7 +154,7 @@ impl Stream {
             events: Deque::new(),
             keyframe_came: false,
             before_passed: Before::Packet,
-            stats: StreamStats::default(),
+            counts: Counts::default(),
             config,
         }
     }
@@ -157,7 +171,7 @@ impl Stream {
 
     /// Takes over a new offer and answer; what stays the same goes on without a break.
     ///
-    /// Packets on their way with the codec's former payload type are taken for [`FORMER_TIME`] more.
+    /// Packets on their way with the codec's former payload type are taken for a second more.
     /// Of another codec's packets none becomes a frame any more.
     pub fn configure(&mut self, now: Instant, config: StreamConfig, clock: &mut CallClock) {
         let before = core::mem::replace(&mut self.config, config);
@@ -214,21 +228,21 @@ impl Stream {
         clock: &mut CallClock,
         log: &mut FrameLog,
     ) {
-        count(&mut self.stats.packets);
-        self.stats.octets = self.stats.octets.saturating_add(packet.len() as u64);
+        count(&mut self.counts.packets);
+        self.counts.octets = self.counts.octets.saturating_add(packet.len() as u64);
         let Ok(header) = RtpHeader::parse(&packet) else {
-            return count(&mut self.stats.malformed);
+            return count(&mut self.counts.malformed);
         };
         let is_ours = self.is_media(header.payload_type, now)
             || Some(header.payload_type) == self.config.telephone_event;
         if !is_ours && !self.source.is_accepted(from, header.ssrc) {
-            return count(&mut self.stats.wrong_payload_type);
+            return count(&mut self.counts.wrong_payload_type);
         }
         if !self.config.receive {
-            return count(&mut self.stats.on_hold);
+            return count(&mut self.counts.on_hold);
         }
         if !is_ours && self.reorder.is_fresh() {
-            return count(&mut self.stats.wrong_payload_type);
+            return count(&mut self.counts.wrong_payload_type);
         }
         let mut admitted = Admitted::new();
         let arrival = Arrival {
@@ -400,7 +414,15 @@ impl Stream {
                 .as_ref()
                 .map(Reception::jitter)
                 .unwrap_or_default(),
-            ..self.stats
+            packets: self.counts.packets,
+            octets: self.counts.octets,
+            malformed: self.counts.malformed,
+            wrong_payload_type: self.counts.wrong_payload_type,
+            on_hold: self.counts.on_hold,
+            frames: self.counts.frames,
+            telephone_events: self.counts.telephone_events,
+            telephone_events_missed: self.counts.telephone_events_missed,
+            audio: self.counts.audio,
         }
     }
 
@@ -483,7 +505,7 @@ impl Stream {
                 // Comfort noise and the like (RFC 3389) has its place in the sequence: left out
                 // earlier it would be a loss, reported and waited for.
                 self.before_passed = packet.before;
-                count(&mut self.stats.wrong_payload_type);
+                count(&mut self.counts.wrong_payload_type);
             }
         }
     }
@@ -495,7 +517,7 @@ impl Stream {
             rate,
             clock,
             log,
-            frames: &mut self.stats.frames,
+            frames: &mut self.counts.frames,
             keyframe_came: &mut self.keyframe_came,
         };
         match &mut self.media {
@@ -505,7 +527,7 @@ impl Stream {
                 let Pictures {
                     clock, log, frames, ..
                 } = pictures;
-                depacketizer.push(packet, &mut self.stats.audio, |audio, segments| {
+                depacketizer.push(packet, &mut self.counts.audio, |audio, segments| {
                     let frame = Frame {
                         track,
                         time: clock.frame_time(track, audio.timestamp, rate, audio.ready),
@@ -534,7 +556,7 @@ impl Stream {
             rate: self.config.clock_rate,
             clock,
             log,
-            frames: &mut self.stats.frames,
+            frames: &mut self.counts.frames,
             keyframe_came: &mut self.keyframe_came,
         };
         match &mut self.media {
@@ -555,9 +577,9 @@ impl Stream {
         else {
             return;
         };
-        count(&mut self.stats.telephone_events);
+        count(&mut self.counts.telephone_events);
         if self.events.push_back(event).is_err() {
-            count(&mut self.stats.telephone_events_missed);
+            count(&mut self.counts.telephone_events_missed);
         }
     }
 }
