@@ -8,8 +8,7 @@
         clippy::unwrap_used,
         clippy::expect_used,
         clippy::indexing_slicing,
-        clippy::panic,
-        clippy::arithmetic_side_effects
+        clippy::panic
     )
 )]
 
@@ -64,12 +63,12 @@ pub struct StreamStats {
     pub reorder: ReorderCounters,
     /// What the H.264 depacketizer saw; zeros for audio.
     pub h264: H264Counters,
+    /// What the audio depacketizer saw; zeros for video.
+    pub audio: AudioCounters,
     /// What came of asking for missing packets.
     pub retransmission: RetransmissionCounters,
     /// What the VP8 depacketizer saw; zeros for audio.
     pub vp8: Vp8Counters,
-    /// What the audio depacketizer saw; zeros for video.
-    pub audio: AudioCounters,
     /// How long a gap is waited on now.
     pub hold: Duration,
     /// Interarrival jitter (RFC 3550, section 6.4.1).
@@ -98,7 +97,21 @@ pub struct Stream {
     keyframe_came: bool,
     /// What came before the packets of other payload types that came last.
     before_passed: Before,
-    stats: StreamStats,
+    counts: Counts,
+}
+
+/// What the stream itself counts of [`StreamStats`]; the rest is with its parts.
+#[derive(Debug, Default)]
+struct Counts {
+    packets: u64,
+    octets: u64,
+    malformed: u64,
+    wrong_payload_type: u64,
+    on_hold: u64,
+    frames: u64,
+    telephone_events: u64,
+    telephone_events_missed: u64,
+    audio: AudioCounters,
 }
 
 #[derive(Debug)]
@@ -114,7 +127,8 @@ enum Media {
 #[derive(Clone, Copy, Debug)]
 struct Former {
     payload_type: u8,
-    until: Instant,
+    /// When it was replaced.
+    since: Instant,
 }
 
 /// How long packets that were on their way keep the payload type of the former answer.
@@ -140,7 +154,7 @@ impl Stream {
             events: Deque::new(),
             keyframe_came: false,
             before_passed: Before::Packet,
-            stats: StreamStats::default(),
+            counts: Counts::default(),
             config,
         }
     }
@@ -157,7 +171,7 @@ impl Stream {
 
     /// Takes over a new offer and answer; what stays the same goes on without a break.
     ///
-    /// Packets on their way with the codec's former payload type are taken for [`FORMER_TIME`] more.
+    /// Packets on their way with the codec's former payload type are taken for a second more.
     /// Of another codec's packets none becomes a frame any more.
     pub fn configure(&mut self, now: Instant, config: StreamConfig, clock: &mut CallClock) {
         let before = core::mem::replace(&mut self.config, config);
@@ -191,12 +205,13 @@ impl Stream {
         } else if old != new {
             self.former = Some(Former {
                 payload_type: old,
-                until: now + FORMER_TIME,
+                since: now,
             });
         }
         if before.clock_rate != self.config.clock_rate {
             clock.source_changed(self.track);
-            self.reception = None;
+            let rate = self.config.clock_rate;
+            self.reception = self.ssrc.map(|ssrc| Reception::new(ssrc, rate));
         }
         if self.config.receive && !before.receive {
             // Whatever came meanwhile was not looked at.
@@ -213,21 +228,21 @@ impl Stream {
         clock: &mut CallClock,
         log: &mut FrameLog,
     ) {
-        count(&mut self.stats.packets);
-        self.stats.octets = self.stats.octets.saturating_add(packet.len() as u64);
+        count(&mut self.counts.packets);
+        self.counts.octets = self.counts.octets.saturating_add(packet.len() as u64);
         let Ok(header) = RtpHeader::parse(&packet) else {
-            return count(&mut self.stats.malformed);
+            return count(&mut self.counts.malformed);
         };
         let is_ours = self.is_media(header.payload_type, now)
             || Some(header.payload_type) == self.config.telephone_event;
         if !is_ours && !self.source.is_accepted(from, header.ssrc) {
-            return count(&mut self.stats.wrong_payload_type);
+            return count(&mut self.counts.wrong_payload_type);
         }
         if !self.config.receive {
-            return count(&mut self.stats.on_hold);
+            return count(&mut self.counts.on_hold);
         }
         if !is_ours && self.reorder.is_fresh() {
-            return count(&mut self.stats.wrong_payload_type);
+            return count(&mut self.counts.wrong_payload_type);
         }
         let mut admitted = Admitted::new();
         let arrival = Arrival {
@@ -399,7 +414,15 @@ impl Stream {
                 .as_ref()
                 .map(Reception::jitter)
                 .unwrap_or_default(),
-            ..self.stats
+            packets: self.counts.packets,
+            octets: self.counts.octets,
+            malformed: self.counts.malformed,
+            wrong_payload_type: self.counts.wrong_payload_type,
+            on_hold: self.counts.on_hold,
+            frames: self.counts.frames,
+            telephone_events: self.counts.telephone_events,
+            telephone_events_missed: self.counts.telephone_events_missed,
+            audio: self.counts.audio,
         }
     }
 
@@ -410,8 +433,9 @@ impl Stream {
 
     /// Whether a payload type is the codec's, for a packet that came at `received`.
     fn is_media(&self, payload_type: u8, received: Instant) -> bool {
-        let former =
-            |former: Former| former.payload_type == payload_type && received < former.until;
+        let former = |former: Former| {
+            former.payload_type == payload_type && received.since(former.since) < FORMER_TIME
+        };
         payload_type == self.config.payload_type
             || (Some(payload_type) != self.config.telephone_event
                 && self.former.is_some_and(former))
@@ -481,19 +505,19 @@ impl Stream {
                 // Comfort noise and the like (RFC 3389) has its place in the sequence: left out
                 // earlier it would be a loss, reported and waited for.
                 self.before_passed = packet.before;
-                count(&mut self.stats.wrong_payload_type);
+                count(&mut self.counts.wrong_payload_type);
             }
         }
     }
 
     fn take_media(&mut self, packet: InOrder, clock: &mut CallClock, log: &mut FrameLog) {
         let rate = self.config.clock_rate;
-        let (track, stats) = (self.track, &mut self.stats);
+        let track = self.track;
         let mut pictures = Pictures {
             rate,
             clock,
             log,
-            frames: &mut stats.frames,
+            frames: &mut self.counts.frames,
             keyframe_came: &mut self.keyframe_came,
         };
         match &mut self.media {
@@ -503,7 +527,7 @@ impl Stream {
                 let Pictures {
                     clock, log, frames, ..
                 } = pictures;
-                depacketizer.push(packet, &mut stats.audio, |audio, segments| {
+                depacketizer.push(packet, &mut self.counts.audio, |audio, segments| {
                     let frame = Frame {
                         track,
                         time: clock.frame_time(track, audio.timestamp, rate, audio.ready),
@@ -512,10 +536,11 @@ impl Stream {
                         config: audio.config,
                         received: audio.received,
                     };
+                    // A frame of audio never has more segments than the log.
                     if log.push(frame, segments).is_ok() {
                         count(frames);
                     }
-                })
+                });
             }
             Media::None => {}
         }
@@ -531,7 +556,7 @@ impl Stream {
             rate: self.config.clock_rate,
             clock,
             log,
-            frames: &mut self.stats.frames,
+            frames: &mut self.counts.frames,
             keyframe_came: &mut self.keyframe_came,
         };
         match &mut self.media {
@@ -552,9 +577,9 @@ impl Stream {
         else {
             return;
         };
-        count(&mut self.stats.telephone_events);
+        count(&mut self.counts.telephone_events);
         if self.events.push_back(event).is_err() {
-            count(&mut self.stats.telephone_events_missed);
+            count(&mut self.counts.telephone_events_missed);
         }
     }
 }
@@ -604,12 +629,13 @@ impl Media {
             Codec::H264 { sprop } => {
                 let mut depacketizer = Box::new(H264Depacketizer::new());
                 depacketizer.take_sprop(sprop);
-                return Self::H264(depacketizer);
+                Self::H264(depacketizer)
             }
-            Codec::Vp8 => return Self::Vp8(Box::default()),
-            _ => {}
+            Codec::Vp8 => Self::Vp8(Box::default()),
+            audio => {
+                AudioDepacketizer::new(audio, config.clock_rate).map_or(Self::None, Self::Audio)
+            }
         }
-        AudioDepacketizer::new(&config.codec, config.clock_rate).map_or(Self::None, Self::Audio)
     }
 
     fn can_begin_with(&self, arrival: &Arrival) -> bool {

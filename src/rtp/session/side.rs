@@ -38,7 +38,7 @@ pub(super) struct Side {
     keyframe: KeyframeRequester,
     bitrate: BitrateRequester,
     /// Only audio is ever sent.
-    silence: Option<Silence>,
+    silence: Option<Box<Silence>>,
     /// Where the peer's RTCP comes from, if not from where it was negotiated.
     rtcp_source: Option<SocketAddr>,
     ask: Option<Ask>,
@@ -59,9 +59,11 @@ impl Side {
     ) -> Self {
         let silence = (track == Track::Audio).then(|| {
             let sound = Sound::of(&config.codec, config.clock_rate);
-            Silence::new(sound, config.send_payload_type, rng)
+            Box::new(Silence::new(sound, config.send_payload_type, rng))
         });
-        let ssrc = silence.as_ref().map_or_else(|| rng.u32(), Silence::ssrc);
+        let ssrc = silence
+            .as_ref()
+            .map_or_else(|| rng.u32(), |silence| silence.ssrc());
         let mut side = Self {
             reporter: Reporter::new(ssrc, cname, rng.fork()),
             keyframe: KeyframeRequester::new(config.feedback),
@@ -244,7 +246,10 @@ impl Side {
         if self.rtcp_remote().is_some() {
             next = Instant::earliest(next, self.reporter.poll_timeout());
         }
-        let silence = self.silence.as_ref().and_then(Silence::poll_timeout);
+        let silence = self
+            .silence
+            .as_ref()
+            .and_then(|silence| silence.poll_timeout());
         Instant::earliest(next, silence)
     }
 
