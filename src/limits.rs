@@ -22,13 +22,16 @@ pub const LOG_SEGMENTS: usize = 576;
 pub const FRAME_SEGMENTS: usize = 448;
 
 /// Bytes of one stored sequence or picture parameter set.
-pub const PARAMETER_SET_BYTES: usize = 256;
+pub const PARAMETER_SET_BYTES: usize = 1_024;
+
+/// Sequence parameter sets kept for one stream.
+pub const SEQUENCE_PARAMETER_SETS: usize = 4;
 
 /// Bytes of an AudioSpecificConfig: those in use have 2 to 7, with a program config element more.
 pub const AAC_CONFIG_BYTES: usize = 64;
 
 /// Picture parameter sets kept for one stream.
-pub const PICTURE_PARAMETER_SETS: usize = 4;
+pub const PICTURE_PARAMETER_SETS: usize = 16;
 
 // SIP
 
@@ -99,6 +102,15 @@ pub const REORDER_AUDIO_PACKETS: usize = 32;
 
 /// Packets of a source on probation that are kept until it is accepted or refused.
 pub const PROBATION_PACKETS: usize = 8;
+
+/// Packets of one audio frame that came in fragments; a longer one is dropped and counted.
+pub const AUDIO_FRAGMENTS: usize = 8;
+
+/// Audio frames of one packet, or of one AudioMuxElement; more are dropped and counted.
+pub const AUDIO_UNITS: usize = 64;
+
+/// Bytes of one RTP payload of the silence that we send: 20 ms of G.711.
+pub const SILENCE_BYTES: usize = 160;
 
 /// Telephone events of one call that wait for its owner to take them.
 pub const SESSION_EVENTS: usize = 8;
@@ -299,6 +311,12 @@ pub const STREAM_PENDING_BYTES: usize = SIP_MESSAGE_BYTES;
 
 /// Bytes that the kernel takes for a TCP connection beyond those that are on their way.
 pub const STREAM_UNSENT_BYTES: u32 = 32_768;
+
+/// Bytes that TLS keeps of what one connection was given and its socket has not taken.
+pub const TLS_BUFFER_BYTES: usize = 65_536;
+
+/// Bytes of one TLS connection: its keys, and its buffers in both directions. An upper estimate.
+pub const TLS_STATE_BYTES: usize = 128 * 1_024;
 
 /// Bytes read from a TCP connection at once.
 pub const STREAM_READ_BYTES: usize = 65_536;

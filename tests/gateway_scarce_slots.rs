@@ -6,7 +6,7 @@ mod rtp_support;
 use std::time::Duration;
 
 use gateway_support::*;
-use rtp_support::{VIDEO_TYPE, packet};
+use rtp_support::{PPS, SPS, VIDEO_TYPE, packet};
 use trunkcast::base::codec::Track;
 use trunkcast::limits::PLAYERS_A_CALL;
 
@@ -64,10 +64,15 @@ fn callers_who_send_pictures_without_end_cost_others_no_packets() {
     for turn in 0..100_u16 {
         for phone in phones[..4].iter().filter(|_| turn < 11) {
             for piece in 0..40 {
-                let start = turn == 0 && piece == 0;
-                let mut fragment = vec![0x7c, if start { 0x85 } else { 0x05 }, 0x88];
-                fragment.resize(1_000, 1);
                 let sequence = turn * 40 + piece;
+                let mut fragment = match sequence {
+                    0 => [&[0, 0, 1], SPS, &[0, 0, 1], PPS].concat(),
+                    1 => vec![0x7c, 0x85, 0x88, 0x80],
+                    _ => vec![0x7c, 0x05, 0x88],
+                };
+                if sequence > 0 {
+                    fragment.resize(1_000, 1);
+                }
                 let bytes = packet(VIDEO_TYPE, false, sequence, 9, 77, &fragment);
                 world.media(phone, Track::Video, &bytes);
             }

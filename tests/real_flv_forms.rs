@@ -14,7 +14,7 @@ use rtmp_support::codecs::{aac, opus, plain, vp8};
 use rtmp_support::{Source, millis};
 use support::program::run;
 use support::{Scratch, opus_vp8, probe};
-use trunkcast::base::codec::{CodecConfig, H264Config};
+use trunkcast::base::codec::{CodecConfig, H264Config, ParameterSet};
 use trunkcast::wire::flv::{AudioHead, Part, VideoHead};
 
 /// A tag of an FLV file: kind, time, body.
@@ -71,10 +71,10 @@ fn h264(record: &[u8], width: u16, height: u16) -> Rc<CodecConfig> {
     let (sps, rest) = record[8..].split_at(sps_len);
     let pps_len = usize::from(u16::from_be_bytes([rest[1], rest[2]]));
     let mut pps = heapless::Vec::new();
-    pps.push(heapless::Vec::from_slice(&rest[3..3 + pps_len]).unwrap())
+    pps.push(ParameterSet::from_slice(&rest[3..3 + pps_len]).unwrap())
         .unwrap();
     Rc::new(CodecConfig::H264(H264Config {
-        sps: heapless::Vec::from_slice(sps).unwrap(),
+        sps: ParameterSet::from_slice(sps).unwrap(),
         pps,
         width,
         height,

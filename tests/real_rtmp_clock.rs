@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant as Clock};
 
-use trunkcast::base::codec::{CodecConfig, H264Config, Track};
+use trunkcast::base::codec::{CodecConfig, H264Config, ParameterSet, Track};
 use trunkcast::base::frame_log::{Frame, FrameLog, Segment};
 use trunkcast::base::packet_pool::PacketPool;
 use trunkcast::base::rng::Rng;
@@ -49,7 +49,7 @@ impl Live {
         socket.set_nonblocking(true).unwrap();
         publisher.handle_connected(Instant::ZERO);
         let (sps, pps) = clip.parameter_sets();
-        let set = |set: &[u8]| heapless::Vec::from_slice(set).unwrap();
+        let set = |set: &[u8]| ParameterSet::from_slice(set).unwrap();
         let video = H264Config {
             sps: set(&sps),
             pps: [set(&pps)].into_iter().collect(),

@@ -138,7 +138,8 @@ fn an_access_unit_without_end_holds_a_bounded_number_of_buffers() {
         // Fragments of an IDR slice that never ends.
         let payload: &[u8] = match sequence {
             0 => SPS,
-            1 => &[0x7c, 0x80 | 5, 0x88],
+            1 => PPS,
+            2 => &[0x7c, 0x80 | 5, 0x88, 0x80],
             _ => &[0x7c, 5, 0x88],
         };
         let bytes = packet(VIDEO_TYPE, false, sequence, 1, 7, payload);

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use rtp_support::*;
 use trunkcast::base::codec::Track;
-use trunkcast::base::time::Instant;
+use trunkcast::base::time::{Instant, NtpTime};
+use trunkcast::wire::rtcp::{CompoundWriter, SenderInfo};
 
 const FORMS: [Form; 2] = [Form::Fragments, Form::Slices];
 
@@ -61,8 +62,10 @@ fn a_sender_without_markers_loses_no_frame_either() {
         let mut sender = VideoSender::new(form, 1);
         sender.markers = false;
         film(&mut world, &mut sender, 100, 40);
-        // Only the next picture tells that one is whole.
-        assert_eq!(shown(&world, &sender), (0..99).collect::<Vec<_>>());
+        // Only the next picture tells that one is whole, and of the last one a quiet time.
+        assert_eq!(shown(&world, &sender), (0..100).collect::<Vec<_>>());
+        let last = world.video().last().map(|out| out.at.since(out.received));
+        assert_eq!(last, Some(Duration::from_millis(120)));
         world.assert_no_buffer_is_lost();
     }
 }
@@ -320,4 +323,115 @@ fn audio_goes_on_after_a_loss_at_the_deadline() {
     assert_eq!(sent, [0, 1, 2, 4, 5, 6, 7, 8]);
     // Packet 4 came at 1085; its gap was given up 40 ms later.
     assert_eq!(at, [1_005, 1_025, 1_045, 1_125, 1_125, 1_125, 1_145, 1_165]);
+}
+
+#[test]
+fn a_report_that_comes_before_its_source_places_the_track() {
+    let mut world = World::new(Network::default(), 7);
+    let mut sender = VideoSender::new(Form::Fragments, 7);
+    let from = PEER.parse().unwrap();
+    // Both were captured at the same moment, and the encoder needs 80 ms.
+    for (track, ssrc, rtp_timestamp) in [
+        (Track::Audio, 5, 800),
+        (Track::Video, sender.ssrc, sender.timestamp),
+    ] {
+        let info = SenderInfo {
+            ntp: NtpTime(0xe100_0000 << 32),
+            rtp_timestamp,
+            packets: 0,
+            octets: 0,
+        };
+        let mut buffer = [0; 256];
+        let mut writer = CompoundWriter::new(&mut buffer);
+        writer.sender_report(ssrc, &info, None);
+        writer.cname(ssrc, "phone");
+        let length = writer.finish().unwrap();
+        let now = world.now;
+        world
+            .session
+            .handle_rtcp(now, track, from, &buffer[..length]);
+    }
+    for at in 0..8_u32 {
+        let bytes = packet(AUDIO_TYPE, false, at as u16, 800 + at * 160, 5, &[1; 160]);
+        world.send(Track::Audio, vec![bytes]);
+        if at == 4 {
+            let packets = sender.picture(true);
+            world.send(Track::Video, packets);
+        }
+        world.run_until(world.now + Duration::from_millis(20));
+    }
+    assert_eq!(world.session.clock().counters().reports, 2);
+    let picture = world.video()[0];
+    let presented = picture.time.as_micros() + i64::from(picture.composition);
+    assert_eq!(presented, world.audio()[0].time.as_micros());
+    assert_eq!(world.session.skew(), Some(0));
+}
+
+#[test]
+fn the_hold_of_audio_grows_until_reordering_loses_nothing() {
+    let network = Network {
+        jitter: 60_000,
+        ..Network::default()
+    };
+    let mut world = World::new(network, 8);
+    let mut learned = 0;
+    for at in 0..1_500_u32 {
+        let bytes = packet(AUDIO_TYPE, false, at as u16, at * 160, 5, &[1; 160]);
+        world.send(Track::Audio, vec![bytes]);
+        world.run_until(world.now + Duration::from_millis(20));
+        if at == 500 {
+            learned = world.session.stats(Track::Audio).reorder.lost;
+        }
+    }
+    let stats = world.session.stats(Track::Audio);
+    assert!(stats.hold > Duration::from_millis(55), "{:?}", stats.hold);
+    assert_eq!(stats.reorder.lost, learned);
+    let longest = world
+        .audio()
+        .iter()
+        .map(|out| out.at.since(out.received))
+        .max();
+    assert!(longest <= Some(Duration::from_millis(60)), "{longest:?}");
+}
+
+#[test]
+fn sixty_days_of_packets_wrap_every_number_without_a_break() {
+    let mut world = World::new(Network::default(), 9);
+    let mut sender = VideoSender::new(Form::Fragments, 9);
+    sender.room = 1;
+    let from = PEER.parse().unwrap();
+    // Every hundred seconds a packet of each, as if all others had been taken out and the numbers
+    // of the rest put together.
+    let spacing = Duration::from_secs(100);
+    let mut last = [None; 2];
+    for number in 0..60 * 864_u32 {
+        let voice = number.wrapping_mul(800_000).wrapping_add(0xfff0_0000);
+        let sequence = 30_000_u16.wrapping_add(number as u16);
+        let voice = packet(AUDIO_TYPE, false, sequence, voice, 5, &[7; 10]);
+        let picture = sender.picture(number == 0);
+        sender.timestamp = sender.timestamp.wrapping_add(9_000_000 - 3_000);
+        world.deliver(Track::Audio, from, &voice);
+        for bytes in picture {
+            world.deliver(Track::Video, from, &bytes);
+        }
+        for out in world.out.drain(..) {
+            let presented = out.time.as_micros() + i64::from(out.composition);
+            let track = usize::from(out.track == Track::Video);
+            if let Some(last) = last[track].replace(presented) {
+                let off: i64 = presented - last - 100_000_000;
+                assert!(off.abs() <= 1_000, "{number}: {off}");
+            }
+        }
+        sender.pictures.clear();
+        world.now = world.now + spacing;
+    }
+    for track in [Track::Audio, Track::Video] {
+        let stats = world.session.stats(track);
+        assert_eq!(stats.frames, 60 * 864);
+        assert_eq!(stats.reorder.lost + stats.reorder.jumps, 0);
+    }
+    let counters = world.session.clock().counters();
+    assert_eq!(counters.jumps + counters.clamped, 0);
+    let stats = world.session.skew_stats();
+    assert!(stats.max <= 1 && stats.pictures > 50_000, "{stats:?}");
 }

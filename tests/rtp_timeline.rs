@@ -1,14 +1,20 @@
 //! The call's clock on virtual time: right from the first packet, refined by sender reports without a
 //! step, and undisturbed by drift, wraps, pauses and senders that err.
 
+mod rtp_support;
 #[path = "rtp_timeline/sources.rs"]
 mod sources;
 
+use std::rc::Rc;
+
 use sources::*;
-use trunkcast::base::codec::Track;
+use trunkcast::base::codec::{CodecConfig, H264Config, Track};
 use trunkcast::base::rng::Rng;
 use trunkcast::base::time::{Instant, MediaTime, NtpTime};
 use trunkcast::rtp::call_clock::{CallClock, ClockCounters};
+
+/// In microseconds.
+const HOUR: i64 = 3_600_000_000;
 
 #[test]
 fn times_are_right_from_the_first_packet_without_reports() {
@@ -450,6 +456,15 @@ fn a_new_clock_rate_is_another_source() {
 
 #[test]
 fn whatever_comes_times_rise_and_nothing_panics() {
+    let h264 = |sps: &[u8]| {
+        Rc::new(CodecConfig::H264(H264Config {
+            sps: heapless::Vec::from_slice(sps).unwrap(),
+            pps: heapless::Vec::new(),
+            width: 16,
+            height: 16,
+        }))
+    };
+    let configs = [h264(rtp_support::SPS), h264(&[])];
     for seed in 0..20 {
         let mut rng = Rng::from_number(seed);
         let mut clock = CallClock::new();
@@ -472,6 +487,14 @@ fn whatever_comes_times_rise_and_nothing_panics() {
                 1..4 => {
                     clock.handle_sender_report(track, at, NtpTime(rng.u64()), rng.u32());
                 }
+                4..8 => {
+                    // Near one another, as reordered pictures are.
+                    let timestamp = (now as u32 / 11).wrapping_add(rng.below(90_000));
+                    let (key, config) = (rng.below(9) == 0, &configs[rng.below(2) as usize]);
+                    let times = clock.picture_times(timestamp, 90_000, at, key, config);
+                    assert!(times.time > last[1] || times.time.as_micros() == i64::MAX);
+                    last[1] = times.time;
+                }
                 _ => {
                     let rate = if rng.below(100) == 0 {
                         rng.u32()
@@ -487,4 +510,330 @@ fn whatever_comes_times_rise_and_nothing_panics() {
             clock.skew_micros();
         }
     }
+}
+
+#[test]
+fn hours_of_drift_are_followed_on_either_track() {
+    let slow = |source: Source| Source {
+        spacing: 100_000,
+        ..source
+    };
+    for reports in [None, Some(4_500_000)] {
+        for (audio_ppm, video_ppm) in [(200, -200), (-200, 200), (200, 200)] {
+            let sources = [
+                Source {
+                    ppm: audio_ppm,
+                    reports,
+                    ..slow(audio())
+                },
+                Source {
+                    ppm: video_ppm,
+                    reports,
+                    ..slow(video())
+                },
+            ];
+            let mut clock = CallClock::new();
+            let out = run(&mut clock, &sources, 0, 6 * HOUR, 3);
+            let skew = out.worst_skew(0);
+            assert!(skew <= 6_000, "{audio_ppm} {video_ppm} {reports:?}: {skew}");
+            for frames in [&out.audio, &out.video] {
+                let worst = frames.iter().map(|out| (out.time - out.at).abs()).max();
+                assert!(worst <= Some(8_000), "{audio_ppm} {video_ppm}: {worst:?}");
+            }
+            assert_eq!(clock.counters().jumps + clock.counters().clamped, 0);
+            let stats = clock.skew_stats();
+            assert!(stats.max <= 6, "{stats:?}");
+            assert_eq!(stats.reported > 0, reports.is_some());
+        }
+    }
+}
+
+#[test]
+fn reports_that_are_wrong_leave_picture_and_voice_where_arrival_puts_them() {
+    let faults = [
+        Fault::ZeroWall,
+        Fault::Off(3_000_000),
+        Fault::Off(-5_000_000),
+        // Since 1970 instead of 1900.
+        Fault::Off(-2_208_988_800_000_000),
+        Fault::RandomRtp,
+        Fault::RtpOff(2_500_000),
+        Fault::RtpOff(-60_000_000),
+        Fault::StaleRtp,
+        Fault::Backwards,
+        Fault::Stands,
+    ];
+    for fault in faults {
+        for wrong in [Track::Audio, Track::Video] {
+            let sources = [audio(), video()].map(|source| Source {
+                reports: Some(4_500_000),
+                fault: if source.track == wrong {
+                    fault
+                } else {
+                    Fault::None
+                },
+                ..source
+            });
+            let mut clock = CallClock::new();
+            let out = run(&mut clock, &sources, 0, 300_000_000, 5);
+            let skew = out.worst_skew(0);
+            assert!(skew <= 1_000, "{fault:?} of {wrong}: {skew}");
+            let counters = clock.counters();
+            assert!(counters.reports_ignored >= 40, "{fault:?}: {counters:?}");
+            assert_eq!(counters.jumps, 0, "{fault:?}");
+            assert!(!clock.is_reported(), "{fault:?} of {wrong}");
+        }
+    }
+}
+
+#[test]
+fn reports_that_waver_do_not_make_the_picture_waver() {
+    for (fault, most) in [
+        (Fault::Noise(30_000), 25_000),
+        (Fault::Noise(900_000), 300_000),
+        (Fault::Arrival, 16_000),
+    ] {
+        for seed in 0..5 {
+            let sources = [audio(), video()].map(|source| Source {
+                reports: Some(4_500_000),
+                jitter: 15_000,
+                fault,
+                ..source
+            });
+            let mut clock = CallClock::new();
+            let out = run(&mut clock, &sources, 0, 600_000_000, seed);
+            let skew = out.worst_skew(0);
+            assert!(skew <= most, "{fault:?}: {skew}");
+        }
+    }
+}
+
+#[test]
+fn the_first_reports_place_a_picture_that_waits_for_its_keyframe() {
+    // The encoder takes 150 ms; both tracks report at once, and the keyframe comes 200 ms later.
+    let mut clock = CallClock::new();
+    let picture = Source {
+        delay: 180_000,
+        starts: 200_000,
+        ..video()
+    };
+    let mut out = run(&mut clock, &[audio()], 0, 200_000, 1);
+    for source in [&audio(), &picture] {
+        let (at, rtp) = (instant(220_000), source.rtp(190_000));
+        clock.handle_sender_report(source.track, at, ntp(190_000), rtp);
+    }
+    let after = run(&mut clock, &[audio(), picture], 200_000, 10_000_000, 1);
+    out.audio.extend(after.audio);
+    out.video.extend(after.video);
+    assert!(out.worst_skew(0) <= 1_000, "{:?}", out.skews(0));
+    assert_eq!(clock.skew_stats().max, 0);
+}
+
+#[test]
+fn clock_steps_of_either_track_are_taken_in_at_once_and_counted() {
+    for track in [Track::Audio, Track::Video] {
+        for step in [-3_600.0, -7.0, -1.2, -0.3, 0.7, 3.0, 12.0, 3_600.0] {
+            let mut clock = CallClock::new();
+            let mut out = run(&mut clock, &[audio(), video()], 0, 10_000_000, 1);
+            let sources = [audio(), video()].map(|source| {
+                let ticks = if source.track == track {
+                    (step * f64::from(source.rate)) as i64
+                } else {
+                    0
+                };
+                Source {
+                    base: source.base.wrapping_add(ticks as u32),
+                    ..source
+                }
+            });
+            let after = run(&mut clock, &sources, 10_000_000, 20_000_000, 1);
+            out.audio.extend(after.audio);
+            out.video.extend(after.video);
+            let skew = out.worst_skew(0);
+            assert!(skew <= 1_000, "{track} {step} s: {:?}", out.skews(0));
+            assert_eq!(clock.counters().jumps, 1, "{track} {step} s");
+            for (frames, spacing) in [(&out.audio, 20_000), (&out.video, 33_333)] {
+                for pair in frames.windows(2) {
+                    let off = pair[1].time - pair[0].time - spacing;
+                    assert!(off.abs() <= spacing, "{track} {step} s: {off}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_hour_of_hold_is_an_hour_whether_timestamps_stand_or_run_on() {
+    for stands in [false, true] {
+        for reports in [None, Some(4_500_000)] {
+            let sources = [audio(), video()].map(|source| Source { reports, ..source });
+            let mut clock = CallClock::new();
+            let before = run(&mut clock, &sources, 0, 30_000_000, 1);
+            let end = 30_000_000 + HOUR;
+            let sources = sources.map(|source| {
+                let gone = if stands { 3_600 * source.rate } else { 0 };
+                Source {
+                    base: source.base.wrapping_sub(gone),
+                    ..source
+                }
+            });
+            let after = run(&mut clock, &sources, end, end + 30_000_000, 1);
+            assert!(after.worst_skew(end) <= 1_000);
+            for (before, after) in [(&before.audio, &after.audio), (&before.video, &after.video)] {
+                let (last, next) = (before.last().unwrap(), after[0]);
+                let off = (next.time - last.time) - (next.at - last.at);
+                assert!(off.abs() <= 2_000, "{stands} {reports:?}: {off}");
+                assert!(
+                    after
+                        .windows(2)
+                        .all(|pair| pair[1].time - pair[0].time < 35_000)
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn mute_is_a_pause_whether_timestamps_stand_or_run_on() {
+    for (stands, settled) in [(false, 0), (true, 400_000)] {
+        for seconds in [1, 4, 9, 40] {
+            let mut clock = CallClock::new();
+            run(&mut clock, &[audio(), video()], 0, 10_000_000, 1);
+            let end = 10_000_000 + seconds * 1_000_000;
+            run(&mut clock, &[video()], 10_000_000, end, 1);
+            let gone = if stands {
+                seconds as u32 * AUDIO_RATE
+            } else {
+                0
+            };
+            let voice = Source {
+                base: audio().base.wrapping_sub(gone),
+                ..audio()
+            };
+            let out = run(&mut clock, &[voice, video()], end, end + 10_000_000, 1);
+            let skew = out.worst_skew(end + settled);
+            assert!(skew <= 1_000, "{stands} {seconds} s: {:?}", out.skews(end));
+            assert_eq!(clock.counters().jumps, u64::from(stands));
+        }
+    }
+}
+
+#[test]
+fn video_that_is_added_after_ten_minutes_is_in_sync_from_its_first_picture() {
+    for ppm in [-200, 200] {
+        let added = 600_000_000;
+        let sources = [
+            Source { ppm, ..audio() },
+            Source {
+                starts: added,
+                ..video()
+            },
+        ];
+        let mut clock = CallClock::new();
+        let out = run(&mut clock, &sources, 0, added + 60_000_000, 2);
+        let late = |out: &Out| out.time - out.at;
+        let voice = out.audio.iter().find(|out| out.at >= added).unwrap();
+        let skew = late(&out.video[0]) - late(voice);
+        assert!(skew.abs() <= 5_000, "{ppm}: {skew}");
+        assert!(out.worst_skew(added) <= 6_000);
+    }
+}
+
+#[test]
+fn the_era_of_ntp_wraps_without_notice() {
+    let mut clock = CallClock::new();
+    let (audio, video) = (
+        audio(),
+        Source {
+            delay: 80_000,
+            ..video()
+        },
+    );
+    let mut out = Run::default();
+    // The era ends after half a minute.
+    let wall = |at: i64| {
+        let ticks = (i128::from(at) << 32).wrapping_div(1_000_000) as u64;
+        NtpTime(ticks.wrapping_sub(30 << 32))
+    };
+    for second in 0..120 {
+        let at = second * 1_000_000;
+        let sources = [audio.clone(), video.clone()];
+        let part = run(&mut clock, &sources, at, at + 1_000_000, 1);
+        out.audio.extend(part.audio);
+        out.video.extend(part.video);
+        if second % 5 == 2 {
+            for source in [&audio, &video] {
+                let arrival = instant(at + source.delay);
+                clock.handle_sender_report(source.track, arrival, wall(at), source.rtp(at));
+            }
+        }
+    }
+    assert_eq!(clock.counters().reports_ignored, 0);
+    assert_eq!(clock.counters().reports, 48);
+    assert!(out.worst_skew(20_000_000) <= 1_000, "{:?}", out.skews(0));
+}
+
+#[test]
+fn sixty_days_pass_without_a_break() {
+    let spacing = 4_000_000;
+    let sources = [
+        Source {
+            spacing,
+            ppm: 60,
+            reports: Some(50_000_000),
+            jitter: 5_000,
+            ..audio()
+        },
+        Source {
+            spacing,
+            ppm: -60,
+            reports: Some(50_000_000),
+            jitter: 5_000,
+            ..video()
+        },
+    ];
+    let mut clock = CallClock::new();
+    let mut last = [None; 2];
+    for day in 0..60 {
+        let from = day * 24 * HOUR;
+        let out = run(&mut clock, &sources, from, from + 24 * HOUR, day as u64);
+        for (last, frames) in last.iter_mut().zip([&out.audio, &out.video]) {
+            for frame in frames {
+                if let Some(last) = last.replace(frame.time) {
+                    let step: i64 = frame.time - last - spacing;
+                    assert!(step.abs() <= 20_000, "day {day}: {step}");
+                }
+                let off = (frame.time - frame.at).abs();
+                assert!(off <= 40_000, "day {day}: {off}");
+            }
+        }
+        let skew = out.worst_skew(from);
+        assert!(skew <= 20_000, "day {day}: {skew}");
+    }
+    assert_eq!(clock.counters().jumps + clock.counters().clamped, 0);
+    let stats = clock.skew_stats();
+    assert!(stats.p99 <= 20 && stats.pictures == 1_296_000, "{stats:?}");
+}
+
+#[test]
+fn skew_is_measured_for_every_picture() {
+    let reports = Some(3_000_000);
+    let sources = [
+        Source { reports, ..audio() },
+        Source {
+            delay: 90_000,
+            reports,
+            ..video()
+        },
+    ];
+    let mut clock = CallClock::new();
+    let out = run(&mut clock, &sources, 0, 60_000_000, 1);
+    let stats = clock.skew_stats();
+    // Sixty milliseconds are slewed away in twelve seconds, which is a fifth of the call.
+    assert!((50..=60).contains(&stats.max), "{stats:?}");
+    assert!(stats.p50 <= 1 && stats.p99 >= 40, "{stats:?}");
+    assert!(stats.pictures + 5 >= out.video.len() as u64);
+    assert!(stats.reported > stats.pictures * 8 / 10);
+    assert!(stats.now.is_some_and(|now| now.abs() <= 1_000));
+    assert_eq!(stats.to_string(), format!("; skew p99 {} ms", stats.p99));
 }

@@ -151,15 +151,60 @@ impl fmt::Debug for CodecSet {
     }
 }
 
-/// A NAL unit of type 7 or 8, header byte included, without start code.
-pub type ParameterSet = Vec<u8, PARAMETER_SET_BYTES>;
+/// A NAL unit of type 7 or 8, header byte included, without start code; up to
+/// [`PARAMETER_SET_BYTES`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterSet(Box<[u8]>);
+
+impl ParameterSet {
+    /// A copy of these bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`SetTooLong`] when they are more than there is room for.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, SetTooLong> {
+        if bytes.len() > PARAMETER_SET_BYTES {
+            return Err(SetTooLong);
+        }
+        Ok(Self(bytes.into()))
+    }
+
+    /// Its bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl core::ops::Deref for ParameterSet {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl PartialEq<[u8]> for ParameterSet {
+    fn eq(&self, other: &[u8]) -> bool {
+        *self.0 == *other
+    }
+}
+
+impl PartialEq<&[u8]> for ParameterSet {
+    fn eq(&self, other: &&[u8]) -> bool {
+        *self.0 == **other
+    }
+}
+
+/// A parameter set is longer than any that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetTooLong;
 
 /// The parameter sets of an H.264 track, and what the SPS says of the picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct H264Config {
     /// Sequence parameter set in use.
     pub sps: ParameterSet,
-    /// Picture parameter sets seen with it, by rising identifier; never empty.
+    /// Picture parameter sets of it, by rising identifier; never empty.
     pub pps: Vec<ParameterSet, PICTURE_PARAMETER_SETS>,
     /// Picture width in pixels, cropping applied.
     pub width: u16,

@@ -107,6 +107,18 @@ impl Packet {
             .map(|slot| &mut slot.bytes)
     }
 
+    /// The view's own bytes for writing, while no other view of the slot exists.
+    pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        let range = usize::from(self.start)..usize::from(self.end);
+        self.buffer_mut()?.get_mut(range)
+    }
+
+    /// An unshared packet of full length from the same pool; `None` when every slot is in use.
+    pub fn fresh(&self) -> Option<Self> {
+        let home = self.slot.as_ref()?.home.upgrade()?;
+        PacketPool(home).take()
+    }
+
     /// Shortens the view to its first `len` bytes; longer than the view changes nothing.
     pub fn truncate(&mut self, len: usize) {
         if len < self.len() {
@@ -191,6 +203,31 @@ mod tests {
         assert!(packet.buffer_mut().is_none());
         drop(other);
         assert!(packet.buffer_mut().is_some());
+    }
+
+    #[test]
+    fn a_view_that_is_alone_can_be_written() {
+        let pool = PacketPool::new(1);
+        let packet = pool.copy_from(b"abcdef").unwrap();
+        let mut part = packet.slice(2..4).unwrap();
+        assert!(part.bytes_mut().is_none());
+        drop(packet);
+        part.bytes_mut().unwrap().copy_from_slice(b"xy");
+        assert_eq!(&*part, b"xy");
+        assert_eq!(part.buffer_mut().unwrap()[..6], *b"abxyef");
+    }
+
+    #[test]
+    fn a_packet_leads_to_others_of_its_pool() {
+        let pool = PacketPool::new(2);
+        let packet = pool.copy_from(b"a").unwrap();
+        let fresh = packet.fresh().unwrap();
+        assert_eq!((fresh.len(), pool.available()), (PACKET_BYTES, 0));
+        assert!(packet.fresh().is_none());
+        drop(fresh);
+        assert_eq!(pool.available(), 1);
+        drop(pool);
+        assert!(packet.fresh().is_none());
     }
 
     #[test]

@@ -37,6 +37,9 @@ impl fmt::Display for Summary<'_> {
             write_trunk(f, trunk, config.rtmp_listen.port())?;
         }
         writeln!(f, "play-out: rtmp on {}", config.rtmp_listen)?;
+        if let Some(file) = &config.rtmp_ca_file {
+            writeln!(f, "rtmps: servers trusted by {file}")?;
+        }
         if let Some(directory) = &config.state_directory {
             writeln!(f, "state: {directory}")?;
         }

@@ -17,7 +17,7 @@ use core::time::Duration;
 
 use crate::cli::config_section::{Reader, Section};
 use crate::cli::config_trunk::{TRUNK_KEYS, read_trunks, trunk_hint};
-use crate::cli::config_value::{directory, listen, number, parse, password};
+use crate::cli::config_value::{certificates, directory, listen, number, parse, password};
 use crate::cli::nearest::nearest;
 use crate::cli::yaml::{self, Entry, Node, Value};
 use crate::gateway::config::{Config, Hooks, Media, Rest};
@@ -129,10 +129,11 @@ fn read_root(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
             "expected at least one trunk".to_owned(),
         ),
     }
-    if let Some(rtmp) = reader.child(&top, "rtmp", &["listen"]) {
+    if let Some(rtmp) = reader.child(&top, "rtmp", &["listen", "caFile"]) {
         config.rtmp_listen = reader
             .value(&rtmp, "listen", listen)
             .unwrap_or(config.rtmp_listen);
+        config.rtmp_ca_file = reader.value(&rtmp, "caFile", certificates);
     }
     if let Some(rest) = reader.child(&top, "rest", &["listen", "password"]) {
         config.rest = read_rest(reader, &rest);

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::config_file::{self, FILE_BYTES, Problem};
 use crate::gateway::config::Config;
+use crate::shell::tls::Trust;
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "/etc/trunkcast/trunkcast.yml";
@@ -45,7 +46,14 @@ impl ConfigSource {
     pub fn load(&self) -> Result<(Config, String), Vec<Problem>> {
         let name = self.path.display().to_string();
         match read(&self.path) {
-            Ok(bytes) => Ok((config_file::load(&text(bytes, &name)?, &name)?, name)),
+            Ok(bytes) => {
+                let text = text(bytes, &name)?;
+                let config = config_file::load(&text, &name)?;
+                match unreadable_authorities(&config, &text, &name) {
+                    Some(problem) => Err(vec![problem]),
+                    None => Ok((config, name)),
+                }
+            }
             Err(error) if error.kind() == ErrorKind::NotFound && !self.named => {
                 Ok((Config::default(), format!("embedded defaults (no {name})")))
             }
@@ -57,6 +65,23 @@ impl ConfigSource {
             }]),
         }
     }
+}
+
+/// What is wrong with the file of certificate authorities, if one is named.
+fn unreadable_authorities(config: &Config, text: &str, name: &str) -> Option<Problem> {
+    const KEY: &str = "caFile";
+    let file = config.rtmp_ca_file.as_ref()?;
+    let words = Trust::new(Some(file.into())).config().err()?;
+    let line = text
+        .lines()
+        .position(|line| line.contains(KEY))
+        .map_or(0, |at| at.saturating_add(1));
+    Some(Problem {
+        file: name.to_owned(),
+        line,
+        field: format!("rtmp.{KEY}"),
+        expected: format!("expected a PEM file of certificates: {words}"),
+    })
 }
 
 /// The file's bytes, one more than allowed at most.

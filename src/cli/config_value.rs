@@ -87,11 +87,19 @@ fn one_of(what: &str, text: &str, names: &[&str]) -> Expected {
 
 /// The path of a folder, from the root.
 pub fn directory(text: &str) -> Result<String, Expected> {
+    path(text, "a folder", "/var/lib/trunkcast")
+}
+
+/// The path of a file of certificate authorities, from the root.
+pub fn certificates(text: &str) -> Result<String, Expected> {
+    path(text, "a PEM file", "/etc/trunkcast/ca.pem")
+}
+
+fn path(text: &str, what: &str, example: &str) -> Result<String, Expected> {
     let clean = !text.chars().any(char::is_control);
     if !text.starts_with('/') || text.len() > PATH_BYTES || !clean {
         return Err(Expected::new(format!(
-            "the path of a folder from the root, such as /var/lib/trunkcast, at most {PATH_BYTES} \
-             bytes"
+            "the path of {what} from the root, such as {example}, at most {PATH_BYTES} bytes"
         )));
     }
     Ok(text.to_owned())

@@ -30,7 +30,7 @@ use crate::base::codec::{Codec, CodecSet};
 use crate::base::network::Network;
 use crate::base::redact::Secret;
 use crate::gateway::sink::profile::Profile;
-use crate::limits::{Limits, MEDIA_PORTS_PER_CALL};
+use crate::limits::{Limits, MEDIA_PORTS_PER_CALL, TLS_STATE_BYTES};
 use crate::sdp::{CodecPlan, PlanError};
 use crate::wire::rtmp_url::RtmpUrl;
 
@@ -41,6 +41,9 @@ pub struct Config {
     pub trunks: Vec<Trunk>,
     /// Where local players connect.
     pub rtmp_listen: SocketAddr,
+    /// File of the certificate authorities that RTMP servers are trusted by; the system's without
+    /// one.
+    pub rtmp_ca_file: Option<String>,
     /// The REST service.
     pub rest: Rest,
     /// Addresses and ports of RTP.
@@ -205,6 +208,7 @@ impl Default for Config {
                 ..Trunk::new("default", 40_000)
             }],
             rtmp_listen: Self::RTMP_LISTEN,
+            rtmp_ca_file: None,
             rest: Rest::default(),
             media: Media::default(),
             hooks: None,
@@ -232,7 +236,12 @@ impl Config {
 
     /// The memory that these limits cost.
     pub fn budget(&self) -> Budget {
-        Budget::new(&self.limits, self.trunks.len())
+        let mut budget = Budget::new(&self.limits, self.trunks.len());
+        let has_tls = |trunk: &Trunk| trunk.url.as_ref().is_some_and(RtmpUrl::is_tls);
+        if self.trunks.iter().any(has_tls) {
+            budget.add("TLS of calls", self.limits.calls, TLS_STATE_BYTES);
+        }
+        budget
     }
 
     /// Values that are right by themselves and wrong together.

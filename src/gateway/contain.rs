@@ -156,7 +156,7 @@ mod tests {
     use crate::base::rng::Rng;
     use crate::base::time::NtpTime;
     use crate::gateway::config::Config;
-    use crate::gateway::outlet::{MediaPort, Origin};
+    use crate::gateway::outlet::{MediaPort, Origin, Security};
 
     const HEAD: &str = "INVITE sip:4711@127.0.0.1:40000 SIP/2.0\r\n\
         Via: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
@@ -173,7 +173,7 @@ mod tests {
 
     impl Outlet for Counts {
         fn send_sip(&mut self, _: usize, _: SocketAddr, _: &[u8]) {}
-        fn connect(&mut self, _: &str, _: u16) -> Option<ConnId> {
+        fn connect(&mut self, _: &str, _: u16, _: Security) -> Option<ConnId> {
             None
         }
         fn write(&mut self, _: ConnId, _: &[u8]) -> usize {

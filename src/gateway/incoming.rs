@@ -6,7 +6,7 @@ use crate::gateway::Gateway;
 use crate::gateway::admission::Invite;
 use crate::gateway::connections::User;
 use crate::gateway::contain::{self, contained};
-use crate::gateway::outlet::{CallIndex, Level, Outlet};
+use crate::gateway::outlet::{CallIndex, Level, Outlet, Security};
 use crate::gateway::status::CallStatus;
 use crate::sip::{Cause, SipDestination, SipEvent};
 
@@ -24,7 +24,11 @@ impl Gateway {
                     SipDestination::Tcp { conn, remote } => {
                         let opening = trunk.opening.iter().find(|(_, to)| *to == remote);
                         let conn = conn.or(opening.map(|(conn, _)| *conn)).or_else(|| {
-                            let conn = outlet.connect(&remote.ip().to_string(), remote.port())?;
+                            let conn = outlet.connect(
+                                &remote.ip().to_string(),
+                                remote.port(),
+                                Security::Plain,
+                            )?;
                             self.connections.insert(conn, User::Sip(at));
                             // Without room the next message opens a connection of its own.
                             let _ = trunk.opening.push((conn, remote));

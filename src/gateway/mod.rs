@@ -443,6 +443,7 @@ impl Gateway {
             || taken != config.trunks.len()
             || config.limits != self.config.limits
             || config.rtmp_listen != self.config.rtmp_listen
+            || config.rtmp_ca_file != self.config.rtmp_ca_file
             || config.media.ports != self.config.media.ports
             || config.state_directory != self.config.state_directory;
         self.config.media.address = config.media.address;

@@ -24,6 +24,15 @@ pub enum MediaPort {
     Rtcp,
 }
 
+/// How a connection is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Not at all.
+    Plain,
+    /// By TLS, the server's certificate checked against its name.
+    Tls,
+}
+
 /// How much a note matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -41,8 +50,8 @@ pub trait Outlet {
     fn send_sip(&mut self, trunk: usize, to: SocketAddr, bytes: &[u8]);
 
     /// Begins a connection; `None` when the table of connections is full. The answer comes as
-    /// `handle_connected` or `handle_disconnected`.
-    fn connect(&mut self, host: &str, port: u16) -> Option<ConnId>;
+    /// `handle_connected`, with TLS after its handshake, or `handle_disconnected`.
+    fn connect(&mut self, host: &str, port: u16, security: Security) -> Option<ConnId>;
 
     /// Gives bytes to a connection's socket; how many it took. Fewer than given means that
     /// `handle_writable` will follow.

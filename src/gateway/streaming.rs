@@ -9,7 +9,7 @@ use crate::gateway::Gateway;
 use crate::gateway::call::Call;
 use crate::gateway::connections::User;
 use crate::gateway::contain::contained;
-use crate::gateway::outlet::{CallIndex, Level, MediaPort, Outlet};
+use crate::gateway::outlet::{CallIndex, Level, MediaPort, Outlet, Security};
 use crate::gateway::relay::Link;
 use crate::gateway::watchdog::MEDIA_PATIENCE;
 use crate::rtmp::{PlayerEvent, PublisherEvent};
@@ -140,13 +140,12 @@ impl Gateway {
                 match event {
                     PublisherEvent::Connect => {
                         let url = publishing.publisher.target();
-                        if url.is_tls() {
-                            // Only a redirect leads here: the configuration has none.
-                            let why = "RTMP over TLS is not supported yet";
-                            publishing.publisher.handle_disconnected(now, why);
-                            continue;
-                        }
-                        match outlet.connect(url.host(), url.port()) {
+                        let security = if url.is_tls() {
+                            Security::Tls
+                        } else {
+                            Security::Plain
+                        };
+                        match outlet.connect(url.host(), url.port(), security) {
                             Some(conn) => {
                                 publishing.link = Some(Link {
                                     conn,

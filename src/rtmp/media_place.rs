@@ -379,12 +379,12 @@ fn tag(view: &FrameView<'_>, form: TagForm, composition: i32) -> Option<Head> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::codec::{CodecSet, H264Config};
+    use crate::base::codec::{CodecSet, H264Config, ParameterSet};
     use crate::base::frame_log::Segment;
     use crate::base::packet_pool::PacketPool;
 
     fn h264() -> Rc<CodecConfig> {
-        let set = |bytes: &[u8]| heapless::Vec::from_slice(bytes).unwrap();
+        let set = |bytes: &[u8]| ParameterSet::from_slice(bytes).unwrap();
         let mut pps = heapless::Vec::new();
         pps.push(set(&[0x68, 0xce])).unwrap();
         Rc::new(CodecConfig::H264(H264Config {

@@ -1,12 +1,19 @@
 //! H.264 out of RTP: single NAL units, STAP-A and FU-A into whole access units (RFC 6184,
 //! packetization modes 0 and 1).
 //!
-//! An access unit is what shares one RTP timestamp; the marker ends it early. It comes out as
-//! views of the received packets in AVC form, or not at all: a unit with any loss or defect in it
-//! is dropped, and after a loss everything is, up to the next keyframe. Units of the interleaved
-//! mode are not supported.
+//! An access unit is what shares one RTP timestamp. The marker ends it early, and so does the first
+//! slice of another picture. It comes out as views of the received packets in AVC form, or not at
+//! all: a unit with any loss or defect in it is dropped, and after a loss everything is, up to the
+//! next keyframe. So is a unit whose parameter sets are not known. Units of the interleaved mode are
+//! not supported.
 //!
-//! Access unit delimiters and filler are left out. Parameter sets stay in the unit they came in.
+//! Access unit delimiters, filler, and units of scalable and multiview layers are left out. Parameter
+//! sets stay in the unit they came in, supplemental information and ends of sequences too.
+//!
+//! Encoders with intra refresh never send an IDR picture. A recovery point (H.264, section D.2.8)
+//! that is right at once, in a picture whose slices are all intra, is a keyframe like any other. One
+//! that is right only some pictures later is taken for a keyframe when [`REFUSALS`] requests brought
+//! no IDR picture: decoders show that stream's first pictures as far as they are refreshed.
 
 #![cfg_attr(
     not(test),
@@ -32,11 +39,16 @@ use crate::base::frame_log::Segment;
 use crate::base::time::Instant;
 use crate::limits::FRAME_SEGMENTS;
 use crate::rtp::decoder_state::DecoderState;
-use crate::rtp::depack_h264::open_unit::{OpenUnit, Verdict};
+use crate::rtp::depack_h264::open_unit::{OpenUnit, Picture, Verdict};
 use crate::rtp::depack_h264::payload::Fragmented;
 use crate::rtp::parameter_sets::ParameterSets;
+use crate::rtp::picture_end::PictureEnd;
 use crate::rtp::reorder::{Before, InOrder};
 use crate::wire::h264::{FragmentHeader, NalHeader, NalKind, starts_picture};
+use crate::wire::h264_slice::SliceHead;
+
+/// Requests without an IDR picture after which any recovery point is a place to begin.
+pub const REFUSALS: u8 = 3;
 
 /// The pieces of one access unit.
 pub type Segments = Vec<Segment, FRAME_SEGMENTS>;
@@ -46,7 +58,7 @@ pub type Segments = Vec<Segment, FRAME_SEGMENTS>;
 pub struct AccessUnit {
     /// RTP timestamp, 90 kHz.
     pub timestamp: u32,
-    /// Every slice is one of an IDR picture.
+    /// Decoding may begin with it.
     pub keyframe: bool,
     /// Parameter sets to decode it with.
     pub config: Rc<CodecConfig>,
@@ -75,6 +87,10 @@ pub struct H264Counters {
     pub too_large: u64,
     /// Parameter sets that could not be taken.
     pub sets_refused: u64,
+    /// Whole access units among the withheld whose parameter sets are not known.
+    pub without_sets: u64,
+    /// Units of scalable and multiview layers left out.
+    pub extensions: u64,
     /// Packets without payload.
     pub empty: u64,
 }
@@ -88,10 +104,9 @@ pub struct H264Depacketizer {
     fragmented: Option<Fragmented>,
     /// What came before the packets without payload that came last.
     before_empty: Before,
-    /// The timestamp of the unit that a marker ended last.
-    ended: Option<u32>,
-    /// Units go on after a marker, so only a new timestamp ends them.
-    marker_unreliable: bool,
+    end: PictureEnd,
+    /// Requests since the last IDR picture.
+    refusals: u8,
     decoder: DecoderState,
     counters: H264Counters,
 }
@@ -130,7 +145,7 @@ impl H264Depacketizer {
             .as_ref()
             .is_some_and(|unit| unit.timestamp != header.timestamp)
         {
-            self.end_unit(&mut out);
+            self.end_by_timestamp(&mut out);
         }
         let payload = header.payload();
         if payload.is_empty() {
@@ -138,29 +153,45 @@ impl H264Depacketizer {
             self.before_empty = before;
             return;
         }
-        let ended = self.ended;
+        self.end.packet(header.marker);
+        let ended = self.end.has_ended(header.timestamp);
         let unit = self
             .unit
             .get_or_insert_with(|| OpenUnit::new(&arrival, before, ended));
         unit.received = arrival.received;
         if let Some(payload) = arrival.packet.slice(payload) {
-            self.take_payload(&payload);
+            self.take_payload(&payload, &mut out);
         }
-        if header.marker
-            && !self.marker_unreliable
-            && self.unit.as_ref().is_some_and(OpenUnit::has_slices)
-        {
-            self.end_unit(&mut out);
-            self.ended = Some(header.timestamp);
+        if let Some(unit) = &mut self.unit {
+            unit.marked = header.marker;
+        }
+        if header.marker {
+            self.take_marker(header.timestamp, &mut out);
         }
     }
 
     /// Takes the open access unit for whole, if its time has come.
-    pub fn handle_timeout(&mut self, _now: Instant, _out: impl FnMut(AccessUnit, &mut Segments)) {}
+    pub fn handle_timeout(&mut self, now: Instant, mut out: impl FnMut(AccessUnit, &mut Segments)) {
+        if self.poll_timeout().is_some_and(|due| due <= now)
+            && let Some(unit) = &self.unit
+        {
+            self.end.by_quiet(unit.timestamp);
+            self.end_unit(&mut out);
+        }
+    }
 
     /// When to call [`Self::handle_timeout`], if nothing comes until then.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        let unit = self.unit.as_ref()?;
+        let may_be_whole = unit.is_kept() && unit.has_slices() && self.fragmented.is_none();
+        may_be_whole
+            .then(|| self.end.deadline(unit.received, unit.marked))
+            .flatten()
+    }
+
+    /// The sender was asked for a keyframe once more.
+    pub fn keyframe_asked(&mut self) {
+        self.refusals = self.refusals.saturating_add(1);
     }
 
     /// The source changed: drops what is unfinished and waits for a keyframe. Parameter sets stay.
@@ -169,8 +200,8 @@ impl H264Depacketizer {
         self.fragmented = None;
         self.segments.clear();
         self.before_empty = Before::Packet;
-        self.ended = None;
-        self.marker_unreliable = false;
+        self.end = PictureEnd::default();
+        self.refusals = 0;
         self.decoder.lose();
     }
 
@@ -223,22 +254,116 @@ impl H264Depacketizer {
     }
 
     /// A NAL unit begins, given without its header byte.
-    fn begin_nal(&mut self, kind: NalKind, after_header: &[u8]) {
+    fn begin_nal(
+        &mut self,
+        header: NalHeader,
+        after_header: &[u8],
+        out: &mut impl FnMut(AccessUnit, &mut Segments),
+    ) {
+        let kind = header.kind();
+        let is_slice = matches!(kind, NalKind::Slice | NalKind::IdrSlice);
+        let head = is_slice.then(|| SliceHead::parse(after_header)).flatten();
+        let sps = match head {
+            Some(head) => self.sets.sps_of(head.pps),
+            // It is in fragments of hardly a byte.
+            None => self.sets.usual_sps(),
+        };
+        let picture = head.map(|head| Picture::new(header, head, sps));
+        if let Some(unit) = &self.unit
+            && unit.ends_before(kind, picture)
+        {
+            self.split(out);
+        }
         let Some(unit) = &mut self.unit else { return };
         match unit.begin_nal(kind, after_header) {
-            Verdict::Fits if kind == NalKind::Slice && !self.decoder.is_synced() => {
-                // It will be withheld: there is no need to keep it, nor to wait for its end to ask.
-                unit.withhold();
-                self.segments.clear();
-                self.decoder.ask();
-            }
             Verdict::Fits => {}
             Verdict::Incomplete => self.damage(),
             Verdict::RestOfEnded => {
-                self.marker_unreliable = true;
+                self.end.went_on();
                 self.damage();
             }
         }
+        if is_slice {
+            let intra = head.is_some_and(|head| head.intra);
+            self.begin_slice(kind, intra, sps.map(|sps| sps.id), picture);
+        }
+    }
+
+    /// Whether a slice can be decoded is known from its beginning.
+    fn begin_slice(
+        &mut self,
+        kind: NalKind,
+        intra: bool,
+        sps: Option<u8>,
+        picture: Option<Picture>,
+    ) {
+        let Some(unit) = &mut self.unit else { return };
+        if unit.marked && unit.picture.is_some() {
+            // The unit goes on after a marker.
+            self.end.marker_within();
+        }
+        let may_begin = kind == NalKind::IdrSlice || unit.may_recover(intra, self.refusals);
+        let is_first = unit.note_slice(kind, intra, picture);
+        if !unit.is_kept() {
+            return;
+        }
+        if !may_begin && !self.decoder.is_synced() {
+            // It will be withheld: there is no need to keep it, nor to wait for its end to ask.
+            unit.withhold();
+            self.segments.clear();
+            return self.decoder.ask();
+        }
+        if is_first {
+            unit.config = sps.and_then(|sps| self.sets.config(may_begin, sps));
+        }
+        if sps.is_none() || unit.config.is_none() {
+            count(&mut self.counters.without_sets);
+            unit.withhold();
+            self.segments.clear();
+            self.decoder.lose();
+        }
+    }
+
+    fn take_marker(&mut self, timestamp: u32, out: &mut impl FnMut(AccessUnit, &mut Segments)) {
+        let Some(unit) = &mut self.unit else { return };
+        if self.fragmented.is_some() {
+            return self.end.marker_within();
+        }
+        if !unit.has_slices() {
+            unit.early_marker = true;
+            self.end.marker_early();
+        } else if self.end.is_at_marker(unit.early_marker) {
+            self.end.by_marker(timestamp);
+            self.end_unit(out);
+        }
+    }
+
+    fn end_by_timestamp(&mut self, out: &mut impl FnMut(AccessUnit, &mut Segments)) {
+        if let Some(unit) = &self.unit
+            && unit.has_slices()
+            && !unit.is_damaged()
+        {
+            self.end.by_timestamp(unit.marked);
+        }
+        self.end_unit(out);
+    }
+
+    /// Ends the open unit before what came after its last slice, with which another one begins.
+    fn split(&mut self, out: &mut impl FnMut(AccessUnit, &mut Segments)) {
+        let Some(unit) = &self.unit else { return };
+        let next = unit.successor();
+        let mut rest = Segments::new();
+        while self.segments.len() > unit.slices_end
+            && let Some(segment) = self.segments.pop()
+        {
+            // No more than there were.
+            let _ = rest.push(segment);
+        }
+        self.end_by_timestamp(out);
+        while let Some(segment) = rest.pop() {
+            let _ = self.segments.push(segment);
+        }
+        self.unit = Some(next);
     }
 
     fn keep(&mut self, segment: Segment) {
@@ -257,29 +382,32 @@ impl H264Depacketizer {
         if unit.is_damaged() {
             count(&mut self.counters.damaged);
         } else if unit.has_slices() {
-            let keyframe = unit.is_keyframe();
-            let config = if keyframe || self.decoder.is_synced() {
-                self.sets.config(keyframe)
-            } else {
-                None
-            };
-            if let Some(config) = config {
-                self.decoder.advance(keyframe);
-                count(&mut self.counters.frames);
-                if keyframe {
-                    count(&mut self.counters.keyframes);
+            let keyframe = unit.is_keyframe(self.refusals);
+            let decodable = unit.is_kept() && (keyframe || self.decoder.is_synced());
+            let is_idr = unit.is_idr();
+            match unit.config {
+                Some(config) if decodable => {
+                    if is_idr {
+                        self.refusals = 0;
+                    }
+                    self.decoder.advance(keyframe);
+                    count(&mut self.counters.frames);
+                    if keyframe {
+                        count(&mut self.counters.keyframes);
+                    }
+                    let unit = AccessUnit {
+                        timestamp: unit.timestamp,
+                        keyframe,
+                        config,
+                        first_received: unit.first_received,
+                        received: unit.received,
+                    };
+                    out(unit, &mut self.segments);
                 }
-                let unit = AccessUnit {
-                    timestamp: unit.timestamp,
-                    keyframe,
-                    config,
-                    first_received: unit.first_received,
-                    received: unit.received,
-                };
-                out(unit, &mut self.segments);
-            } else {
-                count(&mut self.counters.withheld);
-                self.decoder.ask();
+                _ => {
+                    count(&mut self.counters.withheld);
+                    self.decoder.ask();
+                }
             }
         }
         self.segments.clear();
@@ -332,8 +460,8 @@ mod tests {
         0x00, 0x40, 0x00, 0x00, 0x0f, 0x03, 0xc5, 0x8b, 0x92,
     ];
     const PPS: &[u8] = &[0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc0];
-    const IDR: &[u8] = &[0x65, 0x88, 1, 2, 3];
-    const IDR_REST: &[u8] = &[0x65, 0x48, 4, 5];
+    const IDR: &[u8] = &[0x65, 0x88, 0x81, 2, 3];
+    const IDR_REST: &[u8] = &[0x65, 0x42, 0x31, 4, 5];
     const SLICE: &[u8] = &[0x41, 0x9a, 6, 7];
     const SLICE_REST: &[u8] = &[0x41, 0x5a, 8, 9];
     const SEI: &[u8] = &[0x06, 5, 1, 0xaa, 0x80];
@@ -347,6 +475,20 @@ mod tests {
     }
 
     type Vec<T> = std::vec::Vec<T>;
+
+    impl Out {
+        fn new(unit: AccessUnit, segments: &Segments) -> Self {
+            let bytes = segments
+                .iter()
+                .flat_map(|s| [s.prefix(), s.payload()].concat());
+            Self {
+                timestamp: unit.timestamp,
+                keyframe: unit.keyframe,
+                bytes: bytes.collect(),
+                config: unit.config,
+            }
+        }
+    }
 
     struct Rig {
         pool: PacketPool,
@@ -396,17 +538,18 @@ mod tests {
             let mut out = Vec::new();
             self.depacketizer
                 .push(InOrder { arrival, before }, |unit, segments| {
-                    let bytes = segments
-                        .iter()
-                        .flat_map(|s| [s.prefix(), s.payload()].concat())
-                        .collect();
-                    out.push(Out {
-                        timestamp: unit.timestamp,
-                        keyframe: unit.keyframe,
-                        bytes,
-                        config: unit.config,
-                    });
+                    out.push(Out::new(unit, segments));
                 });
+            out
+        }
+
+        /// Nothing comes for a while.
+        fn pause(&mut self) -> Vec<Out> {
+            let mut out = Vec::new();
+            let now = self.depacketizer.poll_timeout().unwrap_or_default();
+            self.depacketizer.handle_timeout(now, |unit, segments| {
+                out.push(Out::new(unit, segments));
+            });
             out
         }
 
@@ -485,8 +628,8 @@ mod tests {
 
     #[test]
     fn fragments_are_put_together_at_any_size() {
-        let nal: Vec<u8> = [0x65, 0x88].into_iter().chain(3..200).collect();
-        for size in [1, 2, 7, 100, 197, 198] {
+        let nal: Vec<u8> = [0x65, 0x88, 0x80].into_iter().chain(3..200).collect();
+        for size in [1, 2, 7, 100, 198] {
             let mut rig = Rig::new();
             rig.push(1, false, &stap(&[SPS, PPS]));
             let fragments = fragments(&nal, size);
@@ -533,7 +676,8 @@ mod tests {
         let mut rig = Rig::new();
         let sprop = [SPS, PPS].map(|set| ParameterSet::from_slice(set).unwrap());
         rig.depacketizer.take_sprop(&sprop);
-        assert_eq!(rig.push(1, true, IDR).len(), 1);
+        rig.push(1, false, IDR);
+        assert_eq!(rig.push(1, true, IDR_REST).len(), 1);
     }
 
     #[test]
@@ -541,10 +685,15 @@ mod tests {
         let mut rig = Rig::new();
         assert!(rig.push(1, true, SPS).is_empty());
         assert!(rig.push(1, true, PPS).is_empty());
-        let out = rig.push(1, true, IDR);
-        assert_eq!(out[0].bytes, avc(&[SPS, PPS, IDR]));
-        rig.push(2, true, SPS);
-        assert_eq!(rig.push(3, true, IDR)[0].bytes, avc(&[IDR]));
+        assert!(
+            rig.push(1, true, IDR).is_empty(),
+            "its markers are in doubt"
+        );
+        rig.push(1, true, IDR_REST);
+        let out = rig.push(2, true, SPS);
+        assert_eq!(out[0].bytes, avc(&[SPS, PPS, IDR, IDR_REST]));
+        rig.push(3, true, IDR);
+        assert_eq!(rig.push(4, true, SLICE)[0].bytes, avc(&[IDR]));
     }
 
     #[test]
@@ -596,7 +745,7 @@ mod tests {
             rig.push(200, false, beginning);
             assert_eq!(rig.push(200, true, IDR).len(), 1);
         }
-        for beginning in [PPS, SEI, IDR, &fragments(IDR, 9)[0]] {
+        for beginning in [PPS, SEI, IDR, &fragments(IDR, 2)[0]] {
             let mut rig = Rig::synced();
             rig.lose();
             rig.push(199, false, &[]);
@@ -616,7 +765,8 @@ mod tests {
                 assert!(rig.depacketizer.can_begin_with(IDR));
                 assert!(!rig.depacketizer.can_begin_with(IDR_REST));
                 rig.push(1, false, beginning);
-                assert_eq!(rig.push(1, true, slice).len(), frames);
+                rig.push(1, false, slice);
+                assert_eq!(rig.push(1, true, IDR_REST).len(), frames);
             }
         }
     }
@@ -776,10 +926,420 @@ mod tests {
         assert_eq!(rig.push(300, true, IDR).len(), 1);
     }
 
+    /// Whether frames come from a rig that the calls before left synced.
+    fn is_synced(rig: &mut Rig, timestamp: u32) -> bool {
+        rig.push(timestamp, true, SLICE).len() == 1
+    }
+
+    #[test]
+    fn a_marker_on_every_packet_ends_no_picture_before_its_end() {
+        let mut rig = Rig::new();
+        let sprop = [SPS, PPS].map(|set| ParameterSet::from_slice(set).unwrap());
+        rig.depacketizer.take_sprop(&sprop);
+        assert!(rig.push(1, true, IDR).is_empty());
+        assert!(rig.push(1, true, IDR_REST).is_empty());
+        assert_eq!(rig.push(2, true, SLICE)[0].bytes, avc(&[IDR, IDR_REST]));
+        rig.push(2, true, SLICE_REST);
+        assert_eq!(rig.push(3, true, SLICE)[0].bytes, avc(&[SLICE, SLICE_REST]));
+        assert_eq!(rig.pause()[0].bytes, avc(&[SLICE]), "the last one");
+        assert!(!rig.wants_keyframe());
+        // Within a fragmented slice.
+        let nal: Vec<u8> = [0x41, 0x9a].into_iter().chain(1..30).collect();
+        let mut rig = Rig::synced();
+        for fragment in fragments(&nal, 10) {
+            assert!(rig.push(2, true, &fragment).is_empty());
+        }
+        assert_eq!(rig.push(3, true, SLICE)[0].bytes, avc(&[&nal]));
+    }
+
+    #[test]
+    fn pictures_of_one_packet_with_markers_wait_for_one_another_only_once() {
+        let mut rig = Rig::new();
+        assert!(rig.push(1, true, &stap(&[SPS, PPS, IDR])).is_empty());
+        assert_eq!(rig.push(2, true, SLICE).len(), 2);
+        assert_eq!(rig.push(3, true, SLICE).len(), 1);
+    }
+
+    #[test]
+    fn the_last_picture_of_a_sender_without_markers_is_not_held_for_long() {
+        let mut rig = Rig::synced();
+        rig.depacketizer.restart();
+        rig.push(2, false, IDR);
+        assert!(rig.pause().is_empty(), "its marker may be lost");
+        rig.push(3, false, SLICE);
+        rig.push(3, false, SLICE_REST);
+        let due = rig.depacketizer.poll_timeout().unwrap();
+        assert_eq!(due, Instant::from_millis(7 + 120));
+        assert_eq!(rig.pause()[0].bytes, avc(&[SLICE, SLICE_REST]));
+        // Never one of which a part is known to be missing.
+        for fragment in &fragments(&[0x41, 0x9a, 1, 2, 3, 4], 2)[..2] {
+            rig.push(4, false, fragment);
+        }
+        assert_eq!(rig.depacketizer.poll_timeout(), None);
+        assert!(rig.push(5, false, SLICE).is_empty());
+        assert_eq!(rig.depacketizer.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_picture_that_goes_on_after_its_quiet_time_is_the_last_ended_that_way() {
+        let mut rig = Rig::synced();
+        rig.depacketizer.restart();
+        rig.push(2, false, IDR);
+        rig.push(3, false, SLICE);
+        assert_eq!(rig.pause().len(), 1);
+        rig.push(3, false, SLICE_REST);
+        assert!(rig.wants_keyframe());
+        rig.push(4, false, IDR);
+        assert_eq!(rig.depacketizer.poll_timeout(), None);
+        assert_eq!(rig.push(5, false, SLICE).len(), 1);
+    }
+
+    #[test]
+    fn sets_between_slices_and_in_any_packet_are_taken_where_they_are() {
+        let mut rig = Rig::new();
+        rig.push(1, false, SPS);
+        rig.push(1, false, &stap(&[DELIMITER, PPS, IDR]));
+        rig.push(1, false, PPS);
+        rig.push(1, false, &stap(&[SPS, PPS, SEI]));
+        let out = rig.push(1, true, IDR_REST);
+        let whole = avc(&[SPS, PPS, IDR, PPS, SPS, PPS, SEI, IDR_REST]);
+        assert_eq!(out[0].bytes, whole);
+    }
+
+    #[test]
+    fn slices_of_one_picture_come_in_packets_of_every_form() {
+        let nal: Vec<u8> = [0x65, 0x42, 0x31].into_iter().chain(1..50).collect();
+        let mut rig = Rig::synced();
+        rig.push(2, false, &stap(&[SPS, PPS, IDR]));
+        for fragment in fragments(&nal, 20) {
+            rig.push(2, false, &fragment);
+        }
+        rig.push(2, false, IDR_REST);
+        for fragment in fragments(&nal, 30) {
+            rig.push(2, false, &fragment);
+        }
+        let out = rig.push(2, true, &stap(&[IDR_REST, IDR_REST]));
+        let whole = avc(&[SPS, PPS, IDR, &nal, IDR_REST, &nal, IDR_REST, IDR_REST]);
+        assert_eq!(out[0].bytes, whole);
+        assert!(out[0].keyframe);
+    }
+
+    #[test]
+    fn delimiters_filler_and_layers_are_left_out_and_the_rest_is_kept() {
+        let end_of_sequence: &[u8] = &[0x0a];
+        let filler: &[u8] = &[0x0c, 0xff, 0x80];
+        let prefix: &[u8] = &[0x6e, 0x40, 0x80, 0x07];
+        let subset: &[u8] = &[0x6f, 0x53, 0x00, 0x1f];
+        let extension: &[u8] = &[0x74, 0x40, 0x80, 0x07, 1, 2];
+        let depth: &[u8] = &[0x75, 0x40, 0x80, 0x07, 1, 2];
+        let mut rig = Rig::synced();
+        for nal in [DELIMITER, filler, SPS, subset, PPS, SEI, prefix, IDR] {
+            rig.push(2, false, nal);
+        }
+        for fragment in fragments(extension, 2) {
+            rig.push(2, false, &fragment);
+        }
+        rig.push(2, false, depth);
+        let out = rig.push(2, true, end_of_sequence);
+        assert_eq!(out[0].bytes, avc(&[SPS, PPS, SEI, IDR, end_of_sequence]));
+        assert_eq!(rig.counters().extensions, 4);
+    }
+
+    #[test]
+    fn partitions_of_slices_stay_with_them() {
+        let parts: [&[u8]; 3] = [&[0x42, 0x9a, 6, 7], &[0x43, 0xa0, 1], &[0x44, 0xa0, 2]];
+        let mut rig = Rig::synced();
+        for part in &parts[..2] {
+            rig.push(2, false, part);
+        }
+        assert_eq!(rig.push(2, true, parts[2])[0].bytes, avc(&parts));
+        // Its end without its beginning.
+        rig.lose();
+        assert!(rig.push(3, true, parts[2]).is_empty());
+        assert!(rig.wants_keyframe());
+    }
+
+    #[test]
+    fn a_timestamp_that_stands_still_holds_several_pictures() {
+        // Picture numbers 1 to 3: 4 bits after the first 10.
+        let pictures: [&[u8]; 3] = [
+            &[0x41, 0x9a, 0x20],
+            &[0x41, 0x9a, 0x40],
+            &[0x01, 0x9a, 0x60],
+        ];
+        let mut rig = Rig::synced();
+        assert!(rig.push(2, false, pictures[0]).is_empty());
+        rig.push(2, false, SLICE_REST);
+        rig.push(2, false, SEI);
+        let out = rig.push(2, false, pictures[1]);
+        assert_eq!(out[0].bytes, avc(&[pictures[0], SLICE_REST]));
+        let out = rig.push(2, false, &stap(&[DELIMITER, pictures[2], SPS, PPS, IDR]));
+        assert_eq!(out[0].bytes, avc(&[SEI, pictures[1]]));
+        assert_eq!(out[1].bytes, avc(&[pictures[2]]));
+        let out = rig.push(2, true, IDR_REST);
+        assert_eq!(out[0].bytes, avc(&[SPS, PPS, IDR, IDR_REST]));
+        assert_eq!((out[0].keyframe, out[0].timestamp), (true, 2));
+    }
+
+    #[test]
+    fn byte_streams_in_one_packet_are_split_with_or_without_a_first_start_code() {
+        for first in [&[][..], &[0, 0, 1], &[0, 0, 0, 1]] {
+            let mut rig = Rig::new();
+            let bytes = [
+                first,
+                SPS,
+                &[0, 0, 0, 1],
+                PPS,
+                &[0, 0, 1],
+                SEI,
+                &[0, 0, 1],
+                IDR,
+            ]
+            .concat();
+            rig.push(1, false, &bytes);
+            let out = rig.push(1, true, &[first, IDR_REST, &[0, 0, 1], IDR_REST].concat());
+            assert_eq!(out[0].bytes, avc(&[SPS, PPS, SEI, IDR, IDR_REST, IDR_REST]));
+        }
+    }
+
+    #[test]
+    fn a_picture_whose_sets_are_not_known_is_withheld_and_a_keyframe_wanted() {
+        // Of the picture parameter set 1.
+        let other_idr: &[u8] = &[0x65, 0x88, 0x50, 1];
+        let other_slice: &[u8] = &[0x41, 0x9a & 0xfc | 1, 0x20];
+        let other_set: &[u8] = &[0x68, 0x5b, 0xe3, 0xcb, 0x22, 0xc0];
+        for picture in [other_idr, other_slice] {
+            let mut rig = Rig::synced();
+            assert!(rig.push(2, true, picture).is_empty());
+            assert!(rig.wants_keyframe());
+            assert!(!is_synced(&mut rig, 3));
+            assert_eq!(rig.counters().without_sets, 1);
+            rig.push(4, false, other_set);
+            assert_eq!(rig.push(4, true, other_idr).len(), 1);
+            assert_eq!(rig.push(5, true, other_slice).len(), 1);
+        }
+        // What SDP said serves as well.
+        let mut rig = Rig::synced();
+        let sprop = [ParameterSet::from_slice(other_set).unwrap()];
+        rig.depacketizer.take_sprop(&sprop);
+        assert_eq!(rig.push(2, true, other_idr).len(), 1);
+    }
+
+    #[test]
+    fn sets_that_come_on_their_own_change_the_next_keyframe_and_nothing_before() {
+        let mut rig = Rig::synced();
+        let before = rig.push(2, true, SLICE).remove(0).config;
+        rig.push(3, false, OTHER_SPS);
+        rig.push(3, true, PPS);
+        let meanwhile = rig.push(4, true, SLICE).remove(0).config;
+        assert!(Rc::ptr_eq(&before, &meanwhile));
+        let key = rig.push(5, true, IDR).remove(0);
+        assert!(!Rc::ptr_eq(&before, &key.config));
+        let CodecConfig::H264(config) = &*key.config else {
+            panic!()
+        };
+        assert_eq!((config.width, config.height), (572, 468));
+        assert_eq!(config.sps, OTHER_SPS);
+    }
+
+    /// A NAL unit of a head and bits.
+    fn escaped(head: &[u8], bits: &str) -> Vec<u8> {
+        let mut nal = head.to_vec();
+        for byte in bits.as_bytes().chunks(8) {
+            let text = format!("{:0<8}", str::from_utf8(byte).unwrap());
+            let byte = u8::from_str_radix(&text, 2).unwrap();
+            if byte <= 3 && nal.ends_with(&[0, 0]) {
+                nal.push(3);
+            }
+            nal.push(byte);
+        }
+        nal
+    }
+
+    #[test]
+    fn long_sets_are_taken() {
+        let mut rig = Rig::new();
+        // Main profile, 16 by 16 pixels, with the buffer model's numbers 32 times.
+        let one = "1";
+        let number = format!("{}1{}", "0".repeat(24), "10".repeat(12));
+        let model = format!("{}{}{}", number, number, one).repeat(32);
+        let bits = [
+            // Identifier, number and order of pictures, references, size, frames only, no cropping.
+            "1",
+            "1",
+            "1",
+            "1",
+            "1",
+            "0",
+            "1",
+            "1",
+            "1",
+            "1",
+            "0",
+            // Usability information: none but the model, which has 32 entries and two scales.
+            "1",
+            "0000",
+            "0",
+            "1",
+            "00000100000",
+            "00000000",
+            &model,
+            "11111111111111111111",
+            "0",
+            "0",
+            "0",
+            "0",
+            "1",
+        ];
+        let sps = escaped(&[0x67, 77, 0, 31], &bits.concat());
+        assert!(sps.len() > 256, "{}", sps.len());
+        for fragment in fragments(&sps, 200) {
+            rig.push(1, false, &fragment);
+        }
+        rig.push(1, false, PPS);
+        let out = rig.push(1, true, IDR);
+        let CodecConfig::H264(config) = &*out[0].config else {
+            panic!()
+        };
+        assert_eq!(config.sps, &sps[..]);
+    }
+
+    #[test]
+    fn a_fragment_that_is_first_and_last_is_illegal() {
+        let mut rig = Rig::synced();
+        rig.push(2, true, &[0x5c, 0xc1, 0x9a, 6, 7]);
+        assert!(rig.wants_keyframe());
+        assert_eq!(rig.counters().malformed, 1);
+        assert!(!is_synced(&mut rig, 3));
+    }
+
+    #[test]
+    fn forms_of_the_interleaved_mode_are_dropped_and_counted() {
+        for form in [25, 26, 27, 29] {
+            let mut rig = Rig::synced();
+            rig.push(2, true, &[0x60 | form, 0, 0, 0, 4, 0x41, 0x9a, 6, 7]);
+            assert!(rig.wants_keyframe());
+            assert_eq!(rig.counters().unsupported, 1);
+            assert!(!is_synced(&mut rig, 3));
+        }
+    }
+
+    /// Recovery points after 0 and after 30 pictures.
+    const AT_ONCE: &[u8] = &[0x06, 6, 1, 0xc4, 0x80];
+    const GRADUAL: &[u8] = &[0x06, 6, 2, 0x0f, 0xc4, 0x80];
+    /// A first slice of type I, number 0, in a picture that is no IDR picture.
+    const INTRA: &[u8] = &[0x41, 0x88, 0x81, 2, 3];
+
+    #[test]
+    fn a_recovery_point_that_is_right_at_once_is_a_keyframe() {
+        let mut rig = Rig::new();
+        rig.push(1, false, &stap(&[SPS, PPS, AT_ONCE]));
+        let out = rig.push(1, true, INTRA);
+        assert!(out[0].keyframe);
+        assert_eq!(out[0].bytes, avc(&[SPS, PPS, AT_ONCE, INTRA]));
+        assert!(is_synced(&mut rig, 2));
+        // Without the message, and with a slice that depends on others.
+        for slices in [
+            &[INTRA][..],
+            &[AT_ONCE, SLICE],
+            &[AT_ONCE, INTRA, SLICE_REST],
+        ] {
+            let mut rig = Rig::new();
+            rig.push(1, false, &stap(&[SPS, PPS]));
+            for slice in slices {
+                rig.push(1, false, slice);
+            }
+            assert!(rig.push(2, true, SLICE).is_empty());
+            assert!(rig.wants_keyframe());
+        }
+    }
+
+    #[test]
+    fn a_gradual_recovery_point_is_a_beginning_only_for_who_sends_no_idr_picture() {
+        let mut rig = Rig::new();
+        rig.push(1, false, &stap(&[SPS, PPS]));
+        for at in 2..2 + u32::from(REFUSALS) {
+            rig.push(at, false, GRADUAL);
+            assert!(rig.push(at, true, SLICE).is_empty());
+            rig.depacketizer.keyframe_asked();
+        }
+        assert!(rig.push(8, true, SLICE).is_empty());
+        rig.push(9, false, GRADUAL);
+        let out = rig.push(9, true, SLICE);
+        assert!(out[0].keyframe);
+        assert!(!rig.push(10, true, SLICE)[0].keyframe);
+        rig.push(11, false, GRADUAL);
+        assert!(
+            rig.push(11, true, SLICE)[0].keyframe,
+            "for readers that come later"
+        );
+        assert!(rig.push(12, true, IDR)[0].keyframe);
+        rig.push(13, false, GRADUAL);
+        assert!(!rig.push(13, true, SLICE)[0].keyframe);
+    }
+
+    /// Pictures of every form under loss: each that comes out is whole and nothing it needs is
+    /// missing.
+    #[test]
+    fn under_any_loss_only_whole_pictures_come_out() {
+        for seed in 0..60_u64 {
+            let mut rng = Rng::from_number(seed);
+            let mut rig = Rig::new();
+            let mut sent: Vec<Vec<u8>> = Vec::new();
+            let mut shown: Vec<usize> = Vec::new();
+            let markers = seed % 3;
+            for at in 0..400_usize {
+                let again = at % 5 == 0 && rig.depacketizer.waits_for_keyframe();
+                let key = at % 60 == 0 || again;
+                let header = if key { 0x65 } else { 0x41 };
+                let mut slices: Vec<Vec<u8>> = Vec::new();
+                for slice in 0..1 + rng.below(4) {
+                    let head = if slice == 0 {
+                        [0x88, 0x80]
+                    } else {
+                        [0x42, 0x20]
+                    };
+                    let mut nal = [&[header][..], &head].concat();
+                    nal.extend((0..rng.below(60)).map(|_| rng.u32() as u8 | 0x10));
+                    nal.extend((at as u32).to_be_bytes().map(|byte| byte | 0x80));
+                    slices.push(nal);
+                }
+                let mut nals: Vec<&[u8]> = if key { vec![SPS, PPS] } else { vec![] };
+                nals.extend(slices.iter().map(|slice| &slice[..]));
+                let mut payloads: Vec<Vec<u8>> = Vec::new();
+                for nal in &nals {
+                    match rng.below(3) {
+                        0 if nal.len() > 20 => payloads.extend(fragments(nal, 15)),
+                        1 => payloads.push(stap(&[nal])),
+                        _ => payloads.push(nal.to_vec()),
+                    }
+                }
+                sent.push(avc(&nals));
+                let last = payloads.len() - 1;
+                for (number, payload) in payloads.iter().enumerate() {
+                    if rng.below(100) < 3 {
+                        rig.lose();
+                        continue;
+                    }
+                    let marker = markers == 0 && number == last || markers == 1;
+                    for out in rig.push(at as u32, marker, payload) {
+                        let picture = out.timestamp as usize;
+                        assert_eq!(out.bytes, sent[picture], "seed {seed}, picture {picture}");
+                        let follows = shown.last().is_some_and(|last| last + 1 == picture);
+                        assert!(out.keyframe || follows, "seed {seed}, picture {picture}");
+                        shown.push(picture);
+                    }
+                }
+                assert!(rig.depacketizer.held() <= 40);
+            }
+            assert!(shown.len() > 100, "seed {seed}: {}", shown.len());
+        }
+    }
+
     #[test]
     fn truncated_and_mutated_payloads_never_panic_and_lose_no_buffer() {
         let mut rng = Rng::from_number(4);
-        let nal: Vec<u8> = [0x65, 0x88].into_iter().chain(0..60).collect();
+        let nal: Vec<u8> = [0x65, 0x88, 0x80].into_iter().chain(0..60).collect();
         let mut payloads = vec![
             SPS.to_vec(),
             PPS.to_vec(),
@@ -788,6 +1348,8 @@ mod tests {
         ];
         payloads.extend(fragments(&nal, 20));
         payloads.push([&[0, 0, 0, 1], SPS, &[0, 0, 1], IDR].concat());
+        payloads.push(stap(&[GRADUAL, AT_ONCE, INTRA, SLICE, SLICE_REST]));
+        payloads.push(vec![0x6e, 0x40, 0x80, 0x07]);
         let mut rig = Rig::new();
         for round in 0..400_u32 {
             for payload in &payloads {
@@ -801,6 +1363,10 @@ mod tests {
                         rig.lose();
                     }
                     rig.push(round / 3, rng.below(4) == 0, &bytes[..length]);
+                    if rng.below(50) == 0 {
+                        rig.pause();
+                        rig.depacketizer.keyframe_asked();
+                    }
                 }
             }
         }

@@ -5,8 +5,10 @@
 pub mod bitrate;
 pub mod call_clock;
 mod decoder_state;
+pub mod depack_aac;
 pub mod depack_audio;
 pub mod depack_h264;
+pub mod depack_latm;
 pub mod depack_vp8;
 pub mod keyframe;
 pub mod parameter_sets;
@@ -19,4 +21,5 @@ pub mod session;
 pub mod silence;
 pub mod source;
 pub mod stream;
+pub mod telephone_event;
 pub mod timeline;

@@ -1,8 +1,8 @@
 //! The parameter sets of one H.264 stream, as they come in band or from SDP, and the decoder
 //! configuration made of them.
 //!
-//! One sequence parameter set is kept, the newest; picture parameter sets by identifier. The
-//! configuration keeps its identity until its content changes.
+//! Sets are kept by identifier, the newest of each. The configuration has the one sequence parameter
+//! set that slices refer to, and keeps its identity until its content changes.
 
 #![cfg_attr(
     not(test),
@@ -20,8 +20,9 @@ use std::rc::Rc;
 use heapless::Vec;
 
 use crate::base::codec::{CodecConfig, H264Config, ParameterSet};
-use crate::limits::PICTURE_PARAMETER_SETS;
-use crate::wire::h264::{NalHeader, NalKind, PictureSize, pps_id};
+use crate::limits::{PICTURE_PARAMETER_SETS, SEQUENCE_PARAMETER_SETS};
+use crate::wire::h264::{NalHeader, NalKind, SpsHead};
+use crate::wire::h264_slice::pps_ids;
 
 /// A set was not taken: it is too long, cannot be read, or there is no room for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,23 +31,27 @@ pub struct Refused;
 /// The sets known so far and the configuration in use.
 #[derive(Debug, Default)]
 pub struct ParameterSets {
-    sps: Option<Sps>,
+    sps: Vec<Sps, SEQUENCE_PARAMETER_SETS>,
     pps: Vec<Pps, PICTURE_PARAMETER_SETS>,
     changed: bool,
+    /// The sequence parameter set of the configuration.
+    active: Option<u8>,
     config: Option<Rc<CodecConfig>>,
 }
 
 #[derive(Debug)]
 struct Sps {
     nal: ParameterSet,
-    size: PictureSize,
+    head: SpsHead,
 }
 
 #[derive(Debug)]
 struct Pps {
     id: u8,
+    /// The sequence parameter set that it belongs to.
+    sps: u8,
     nal: ParameterSet,
-    /// Came before the sequence parameter set changed, and not again since.
+    /// Came before its sequence parameter set changed, and not again since.
     stale: bool,
 }
 
@@ -64,61 +69,99 @@ impl ParameterSets {
         }
     }
 
-    /// The configuration for the next frame, once there is one of each set.
+    /// What the sequence parameter set says that slices with this picture parameter set need;
+    /// `None` when either set is not known.
+    pub fn sps_of(&self, pps: u8) -> Option<SpsHead> {
+        let pps = self.pps.iter().find(|known| known.id == pps)?;
+        self.sps_with(pps.sps).map(|sps| sps.head)
+    }
+
+    /// The sequence parameter set in use, or the one that came first.
+    pub fn usual_sps(&self) -> Option<SpsHead> {
+        let active = self.active.and_then(|id| self.sps_with(id));
+        active.or(self.sps.first()).map(|sps| sps.head)
+    }
+
+    /// The configuration for the next frame, whose slices need this sequence parameter set; `None`
+    /// as long as sets are missing.
     ///
-    /// A new sequence parameter set takes effect with a keyframe only.
-    pub fn config(&mut self, keyframe: bool) -> Option<Rc<CodecConfig>> {
+    /// A new sequence parameter set takes effect with a keyframe only, and so does another one.
+    pub fn config(&mut self, keyframe: bool, sps: u8) -> Option<Rc<CodecConfig>> {
+        if self.active != Some(sps) {
+            if self.config.is_some() && !keyframe {
+                return None;
+            }
+            self.changed = true;
+        }
         if self.changed
-            && let Some(config) = self.build(keyframe)
+            && let Some(config) = self.build(keyframe, sps)
         {
             self.changed = false;
+            self.active = Some(sps);
             if self.config.as_deref() != Some(&config) {
                 self.config = Some(Rc::new(config));
             }
         }
-        self.config.clone()
+        if self.active == Some(sps) {
+            self.config.clone()
+        } else {
+            None
+        }
     }
 
-    /// Whether there is one of each.
+    /// Whether there is a picture parameter set with its sequence parameter set.
     pub fn are_complete(&self) -> bool {
-        self.sps.is_some() && !self.pps.is_empty()
+        self.pps.iter().any(|pps| self.sps_with(pps.sps).is_some())
     }
 
-    fn build(&self, keyframe: bool) -> Option<CodecConfig> {
-        let sps = self.sps.as_ref()?;
+    fn sps_with(&self, id: u8) -> Option<&Sps> {
+        self.sps.iter().find(|sps| sps.head.id == id)
+    }
+
+    fn build(&self, keyframe: bool, id: u8) -> Option<CodecConfig> {
+        let sps = self.sps_with(id)?;
         if !keyframe
             && let Some(CodecConfig::H264(now)) = self.config.as_deref()
             && now.sps != sps.nal
         {
             return None;
         }
-        let any_fresh = self.pps.iter().any(|pps| !pps.stale);
-        let pps: Vec<_, PICTURE_PARAMETER_SETS> = self
-            .pps
-            .iter()
+        let ours = || self.pps.iter().filter(|pps| pps.sps == id);
+        let any_fresh = ours().any(|pps| !pps.stale);
+        let pps: Vec<_, PICTURE_PARAMETER_SETS> = ours()
             .filter(|pps| !(any_fresh && pps.stale))
             .map(|pps| pps.nal.clone())
             .collect();
         if pps.is_empty() {
             return None;
         }
-        let PictureSize { width, height } = sps.size;
         Some(CodecConfig::H264(H264Config {
             sps: sps.nal.clone(),
             pps,
-            width,
-            height,
+            width: sps.head.size.width,
+            height: sps.head.size.height,
         }))
     }
 
     fn take_sps(&mut self, nal: &[u8]) -> Result<(), Refused> {
-        if self.sps.as_ref().is_some_and(|sps| sps.nal == nal) {
+        if self.sps.iter().any(|sps| sps.nal == nal) {
             return Ok(());
         }
-        let size = PictureSize::of_sps(nal).ok_or(Refused)?;
+        let head = SpsHead::parse(nal).ok_or(Refused)?;
         let nal = ParameterSet::from_slice(nal).map_err(|_| Refused)?;
-        self.sps = Some(Sps { nal, size });
-        for pps in &mut self.pps {
+        let new = Sps { nal, head };
+        if let Some(sps) = self.sps.iter_mut().find(|sps| sps.head.id == head.id) {
+            *sps = new;
+        } else {
+            if self.sps.is_full() {
+                let active = self.active;
+                let unused = |sps: &Sps| Some(sps.head.id) != active;
+                let oldest = self.sps.iter().position(unused).ok_or(Refused)?;
+                self.sps.remove(oldest);
+            }
+            self.sps.push(new).map_err(|_| Refused)?;
+        }
+        for pps in self.pps.iter_mut().filter(|pps| pps.sps == head.id) {
             pps.stale = true;
         }
         self.changed = true;
@@ -126,10 +169,11 @@ impl ParameterSets {
     }
 
     fn take_pps(&mut self, nal: &[u8]) -> Result<(), Refused> {
-        let id = pps_id(nal).ok_or(Refused)?;
+        let (id, sps) = pps_ids(nal).ok_or(Refused)?;
         if let Some(pps) = self.pps.iter_mut().find(|pps| pps.id == id) {
             if pps.nal != nal {
                 pps.nal = ParameterSet::from_slice(nal).map_err(|_| Refused)?;
+                pps.sps = sps;
                 self.changed = true;
             }
             // The same set after a new sequence parameter set belongs to that one.
@@ -147,16 +191,13 @@ impl ParameterSets {
             .iter()
             .position(|pps| pps.id > id)
             .unwrap_or(self.pps.len());
-        self.pps
-            .insert(
-                at,
-                Pps {
-                    id,
-                    nal,
-                    stale: false,
-                },
-            )
-            .map_err(|_| Refused)?;
+        let new = Pps {
+            id,
+            sps,
+            nal,
+            stale: false,
+        };
+        self.pps.insert(at, new).map_err(|_| Refused)?;
         self.changed = true;
         Ok(())
     }
@@ -176,7 +217,7 @@ mod tests {
         0x00, 0x40, 0x00, 0x00, 0x0f, 0x03, 0xc5, 0x8b, 0x92,
     ];
     const PPS_0: &[u8] = &[0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc0];
-    const PPS_1: &[u8] = &[0x68, 0x4b, 0xe3, 0xcb, 0x22, 0xc0];
+    const PPS_1: &[u8] = &[0x68, 0x5b, 0xe3, 0xcb, 0x22, 0xc0];
 
     fn h264(config: &Rc<CodecConfig>) -> &H264Config {
         let CodecConfig::H264(config) = &**config else {
@@ -185,13 +226,52 @@ mod tests {
         config
     }
 
+    /// A picture parameter set with these identifiers.
+    fn pps(id: u8, sps: u8) -> std::vec::Vec<u8> {
+        let golomb = |value: u8| {
+            let digits = format!("{:b}", u16::from(value) + 1);
+            "0".repeat(digits.len() - 1) + &digits
+        };
+        let bits = format!("{:1<24}", golomb(id) + &golomb(sps));
+        let number = u32::from_str_radix(&bits, 2).unwrap();
+        [&[0x68], &number.to_be_bytes()[1..]].concat()
+    }
+
+    #[test]
+    fn the_configuration_has_the_sets_that_slices_refer_to() {
+        // Identifier 1, picture numbers of 4 bits, no order counts, one reference, 3 by 2
+        // macroblocks, frames only.
+        let bits = "010".to_owned() + "1" + "011" + "010" + "0" + "011" + "010" + "1100" + "1";
+        let number = u32::from_str_radix(&format!("{bits:0<24}"), 2).unwrap();
+        let other = [&[0x67, 66, 0xe0, 31], &number.to_be_bytes()[1..]].concat();
+        let mut sets = ParameterSets::default();
+        for set in [SPS_720, &other, &pps(0, 0), &pps(1, 1), &pps(2, 0)] {
+            sets.take(set).unwrap();
+        }
+        assert_eq!(sets.sps_of(0).unwrap().id, 0);
+        assert_eq!(sets.sps_of(9), None);
+        let config = sets.config(true, 0).unwrap();
+        assert_eq!(h264(&config).sps, SPS_720);
+        assert_eq!(h264(&config).pps, [pps(0, 0), pps(2, 0)].map(set));
+        assert_eq!(sets.sps_of(1).unwrap().id, 1);
+        assert!(sets.config(false, 1).is_none(), "not without a keyframe");
+        let config = sets.config(true, 1).unwrap();
+        assert_eq!(h264(&config).pps, [set(pps(1, 1))]);
+        assert!(Rc::ptr_eq(&config, &sets.config(false, 1).unwrap()));
+        assert!(sets.config(true, 7).is_none());
+    }
+
+    fn set(bytes: impl AsRef<[u8]>) -> ParameterSet {
+        ParameterSet::from_slice(bytes.as_ref()).unwrap()
+    }
+
     #[test]
     fn a_configuration_needs_one_of_each() {
         let mut sets = ParameterSets::default();
         assert_eq!(sets.take(PPS_0), Ok(()));
-        assert!(sets.config(true).is_none());
+        assert!(sets.config(true, 0).is_none());
         assert_eq!(sets.take(SPS_720), Ok(()));
-        let config = sets.config(true).unwrap();
+        let config = sets.config(true, 0).unwrap();
         assert_eq!((h264(&config).width, h264(&config).height), (1280, 720));
         assert_eq!(h264(&config).sps, SPS_720);
     }
@@ -202,8 +282,8 @@ mod tests {
         for set in [SPS_720, PPS_1, PPS_0] {
             sets.take(set).unwrap();
         }
-        let first = sets.config(true).unwrap();
-        assert_eq!(h264(&first).pps, [PPS_0, PPS_1]);
+        let first = sets.config(true, 0).unwrap();
+        assert_eq!(h264(&first).pps, [PPS_0, PPS_1].map(set));
         for set in [SPS_720, PPS_1, PPS_0, PPS_0] {
             sets.take(set).unwrap();
         }
@@ -213,9 +293,9 @@ mod tests {
         for set in [PPS_0, PPS_1] {
             sets.take(set).unwrap();
         }
-        assert!(Rc::ptr_eq(&first, &sets.config(true).unwrap()));
+        assert!(Rc::ptr_eq(&first, &sets.config(true, 0).unwrap()));
         sets.take(&[0x68, 0xeb, 0xe3, 0xcb, 0x22, 0xc1]).unwrap();
-        assert!(!Rc::ptr_eq(&first, &sets.config(false).unwrap()));
+        assert!(!Rc::ptr_eq(&first, &sets.config(false, 0).unwrap()));
     }
 
     #[test]
@@ -224,13 +304,13 @@ mod tests {
         for set in [SPS_720, PPS_0, PPS_1] {
             sets.take(set).unwrap();
         }
-        let first = sets.config(true).unwrap();
+        let first = sets.config(true, 0).unwrap();
         sets.take(SPS_ODD).unwrap();
         sets.take(PPS_0).unwrap();
-        assert!(Rc::ptr_eq(&first, &sets.config(false).unwrap()));
-        let second = sets.config(true).unwrap();
+        assert!(Rc::ptr_eq(&first, &sets.config(false, 0).unwrap()));
+        let second = sets.config(true, 0).unwrap();
         assert_eq!((h264(&second).width, h264(&second).height), (572, 468));
-        assert_eq!(h264(&second).pps, [PPS_0]);
+        assert_eq!(h264(&second).pps, [PPS_0].map(set));
     }
 
     #[test]
@@ -239,7 +319,7 @@ mod tests {
         for set in [SPS_720, PPS_0, SPS_ODD] {
             sets.take(set).unwrap();
         }
-        assert_eq!(h264(&sets.config(true).unwrap()).pps, [PPS_0]);
+        assert_eq!(h264(&sets.config(true, 0).unwrap()).pps, [PPS_0].map(set));
     }
 
     #[test]
@@ -251,12 +331,12 @@ mod tests {
         assert_eq!(sets.take(&[0x67, 0xff, 0xff]), Err(Refused));
         assert_eq!(sets.take(&[0x65, 0x88]), Err(Refused));
         assert_eq!(sets.take(&[]), Err(Refused));
-        for id in [0xe0, 0x5f, 0x7f, 0x27, 0x2f] {
-            let taken = sets.take(&[0x68, id, 0x11]);
-            assert_eq!(taken.is_err(), id == 0x2f, "{id:#x}");
+        for id in 0..PICTURE_PARAMETER_SETS as u8 + 1 {
+            let taken = sets.take(&pps(id, 0));
+            assert_eq!(taken.is_err(), usize::from(id) == PICTURE_PARAMETER_SETS);
         }
         // Room is made once the old ones are stale.
         sets.take(SPS_720).unwrap();
-        assert_eq!(sets.take(&[0x68, 0x2f, 0x11]), Ok(()));
+        assert_eq!(sets.take(&pps(99, 0)), Ok(()));
     }
 }

@@ -29,6 +29,13 @@ pub const QUIET: Duration = MAX_HOLD;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PictureEnd {
     markers: Markers,
+    /// A packet without marker came: not every packet has one.
+    unmarked: bool,
+    /// A marker came before anything of its picture, and none was missing anywhere yet: where
+    /// such a sender's pictures end proves nothing.
+    early: bool,
+    /// A picture ended where it had its marker.
+    proven: bool,
     /// A picture went on after a quiet time.
     hasty: bool,
     /// The timestamp of the picture that something else than a new timestamp ended last.
@@ -55,9 +62,20 @@ enum Markers {
 }
 
 impl PictureEnd {
-    /// Whether a marker ends its picture.
-    pub fn is_at_marker(&self) -> bool {
+    /// Takes note of a packet.
+    pub fn packet(&mut self, marked: bool) {
+        self.unmarked |= !marked;
+    }
+
+    /// Whether a marker ends its picture, unless that is not whole.
+    pub fn may_be_at_marker(&self) -> bool {
         self.markers != Markers::Everywhere
+    }
+
+    /// Whether a marker ends its picture for certain; `doubtful` when there was another one with the
+    /// same timestamp before.
+    pub fn is_at_marker(&self, doubtful: bool) -> bool {
+        self.markers != Markers::Everywhere && (self.proven || self.unmarked && !doubtful)
     }
 
     /// A marker ended the picture of this timestamp.
@@ -69,14 +87,24 @@ impl PictureEnd {
         });
     }
 
+    /// A marker came before anything of its picture.
+    pub fn marker_early(&mut self) {
+        if !self.unmarked {
+            self.early = true;
+            self.proven = false;
+        }
+    }
+
     /// A new timestamp ended a picture whose last packet had a marker or not.
     pub fn by_timestamp(&mut self, marked: bool) {
-        if self.markers == Markers::Unknown {
-            self.markers = if marked {
-                Markers::End
-            } else {
-                Markers::Absent
-            };
+        match (self.markers, marked) {
+            (Markers::Everywhere, _) => {}
+            (_, true) => {
+                self.markers = Markers::End;
+                self.proven |= self.unmarked || !self.early;
+            }
+            (Markers::Unknown, false) => self.markers = Markers::Absent,
+            (Markers::Absent | Markers::End, false) => {}
         }
     }
 

@@ -76,6 +76,15 @@ impl Reception {
         self.ssrc
     }
 
+    /// Takes note of a packet whose timestamp tells nothing of when it was sent, in the order of
+    /// arrival: those of a telephone event share the time of its beginning, at another rate even.
+    pub fn on_untimed_packet(&mut self, sequence: u16) {
+        // Before the first timed one there is no transit to compare with.
+        if self.begun && self.take_sequence(sequence) {
+            self.received = self.received.wrapping_add(1);
+        }
+    }
+
     /// Takes note of a packet, in the order of arrival.
     pub fn on_packet(&mut self, now: Instant, sequence: u16, timestamp: u32) {
         let arrival = self.arrival_units(now);

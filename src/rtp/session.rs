@@ -27,9 +27,9 @@ use crate::base::rng::Rng;
 use crate::base::time::{Instant, NtpTime};
 use crate::rtp::call_clock::CallClock;
 use crate::rtp::call_clock::skew::SkewStats;
-use crate::rtp::depack_audio::TelephoneEvent;
 use crate::rtp::session::side::Side;
 use crate::rtp::stream::{StreamConfig, StreamStats};
+use crate::rtp::telephone_event::TelephoneEvent;
 use crate::wire::rtcp;
 
 /// What a session is made with.
@@ -585,6 +585,7 @@ mod tests {
         }
         rig.rtp(Track::Audio, PEER, 8, 5, &[1; 160]);
         let event = TelephoneEvent {
+            duration: 160,
             event: 5,
             timestamp: 256,
         };

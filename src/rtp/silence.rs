@@ -1,6 +1,7 @@
-//! Silence in G.711, so that phones, NATs and PBXs keep a call in which we only listen.
+//! The silence that we send, so that phones, NATs and PBXs keep a call in which we only listen.
 //!
-//! One packet of 20 ms every 20 ms (RFC 3551, section 4.5.14), with the header of the `rtp` crate.
+//! One packet of [`Sound`] after another, in the codec that was agreed on: 20 ms each, or as long as
+//! the access units of AAC. The header is that of the `rtp` crate.
 
 #![cfg_attr(
     not(test),
@@ -12,6 +13,8 @@
     )
 )]
 
+mod sound;
+
 use core::time::Duration;
 
 use rtp::header::Header;
@@ -19,55 +22,40 @@ use webrtc_util::marshal::Marshal;
 
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, NtpTime};
+use crate::limits::SILENCE_BYTES;
 use crate::wire::rtcp::SenderInfo;
 
-/// Time of one packet.
-pub const PACKET_TIME: Duration = Duration::from_millis(20);
+pub use sound::Sound;
 
-/// Bytes, samples and clock ticks of one packet.
-pub const PACKET_SAMPLES: usize = 160;
+/// Bytes of an RTP packet's header.
+const HEADER_BYTES: usize = 12;
 
-/// Bytes of one RTP packet of silence.
-pub const PACKET_BYTES: usize = 12 + PACKET_SAMPLES;
+/// Bytes of the longest RTP packet of silence.
+pub const PACKET_BYTES: usize = HEADER_BYTES + SILENCE_BYTES;
 
 /// Packets that are sent late after a stall; older ones are left out, their time passes.
 pub const CATCH_UP: u32 = 5;
 
-/// Companding law of the silence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Law {
-    /// PCMA.
-    A,
-    /// PCMU.
-    Mu,
-}
-
-impl Law {
-    /// The code of a zero sample.
-    pub const fn zero(self) -> u8 {
-        match self {
-            Self::A => 0xd5,
-            Self::Mu => 0xff,
-        }
-    }
-}
-
 /// The sender of silence of one call.
 #[derive(Clone, Debug)]
 pub struct Silence {
-    law: Law,
-    /// Header of the next packet.
+    /// `None` for a codec in which no silence is made: nothing is sent.
+    sound: Option<Sound>,
+    /// Header of the next packet; its timestamp is that of `origin`.
     header: Header,
-    /// When the next packet is due, by the sender's own clock; it stands while stopped.
-    clock: Instant,
+    /// A moment of the sender's own clock; it stands while stopped.
+    origin: Instant,
+    /// Samples from `origin` to the next packet, less than a second's.
+    samples: u32,
     running: bool,
     packets: u32,
+    octets: u32,
     skipped: u64,
 }
 
 impl Silence {
     /// A stopped sender with random SSRC, sequence number and timestamp.
-    pub fn new(law: Law, payload_type: u8, rng: &mut Rng) -> Self {
+    pub fn new(sound: Option<Sound>, payload_type: u8, rng: &mut Rng) -> Self {
         let header = Header {
             version: 2,
             payload_type: payload_type & 0x7f,
@@ -77,18 +65,24 @@ impl Silence {
             ..Header::default()
         };
         Self {
-            law,
+            sound,
             header,
-            clock: Instant::ZERO,
+            origin: Instant::ZERO,
+            samples: 0,
             running: false,
             packets: 0,
+            octets: 0,
             skipped: 0,
         }
     }
 
     /// Takes over the codec of a new answer; sequence and clock go on.
-    pub fn set_codec(&mut self, law: Law, payload_type: u8) {
-        self.law = law;
+    pub fn set_codec(&mut self, sound: Option<Sound>, payload_type: u8) {
+        if sound != self.sound {
+            self.set_origin(self.due());
+            self.sound = sound;
+            self.running &= self.sound.is_some();
+        }
         self.header.payload_type = payload_type & 0x7f;
     }
 
@@ -99,11 +93,10 @@ impl Silence {
 
     /// Starts sending; the first packet is due at once. The time of a pause passes on the RTP clock.
     pub fn start(&mut self, now: Instant) {
-        if !self.running {
+        if !self.running && self.sound.is_some() {
             self.running = true;
-            self.header.timestamp = self.timestamp_at(now);
+            self.set_origin(now);
             self.header.marker = true;
-            self.clock = now;
         }
     }
 
@@ -114,26 +107,31 @@ impl Silence {
 
     /// When the next packet is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.running.then_some(self.clock)
+        self.running.then(|| self.due())
     }
 
     /// Writes the next packet that is due and says its length; call until `None`.
     ///
     /// At most [`CATCH_UP`] packets and the present one come out of one moment, however long the
-    /// owner was away. `None` also when `out` is shorter than [`PACKET_BYTES`].
+    /// owner was away. `None` also when `out` is too short; [`PACKET_BYTES`] suffice.
     pub fn poll_packet(&mut self, now: Instant, out: &mut [u8]) -> Option<usize> {
-        if !self.running || now < self.clock {
+        if !self.running || now < self.due() {
             return None;
         }
-        let packet = out.get_mut(..PACKET_BYTES)?;
+        let length = self.sound.as_ref()?.payload.len();
+        let packet = out.get_mut(..HEADER_BYTES.saturating_add(length))?;
         self.skip_to(now);
-        let written = self.header.marshal_to(packet).ok()?;
-        packet.get_mut(written..)?.fill(self.law.zero());
+        let sound = self.sound.as_ref()?;
+        let mut header = self.header.clone();
+        header.timestamp = self.timestamp_at(self.due());
+        let written = header.marshal_to(packet).ok()?;
+        packet.get_mut(written..)?.copy_from_slice(&sound.payload);
         self.header.marker = false;
         self.header.sequence_number = self.header.sequence_number.wrapping_add(1);
         self.packets = self.packets.wrapping_add(1);
+        self.octets = self.octets.wrapping_add(length as u32);
         self.advance(1);
-        Some(PACKET_BYTES)
+        Some(HEADER_BYTES.saturating_add(length))
     }
 
     /// What a sender report says of us at `now`, whose wall time is `ntp`; `None` before the first
@@ -143,7 +141,7 @@ impl Silence {
             ntp,
             rtp_timestamp: self.timestamp_at(now),
             packets: self.packets,
-            octets: self.packets.wrapping_mul(PACKET_SAMPLES as u32),
+            octets: self.octets,
         })
     }
 
@@ -157,10 +155,27 @@ impl Silence {
         self.skipped
     }
 
+    /// When the next packet is due, by the sender's own clock.
+    fn due(&self) -> Instant {
+        let rate = self.sound.as_ref().map_or(1, |sound| sound.sample_rate);
+        let micros = u64::from(self.samples).saturating_mul(1_000_000) / u64::from(rate.max(1));
+        self.origin + Duration::from_micros(micros)
+    }
+
+    /// Makes the next packet due at a moment.
+    fn set_origin(&mut self, at: Instant) {
+        self.header.timestamp = self.timestamp_at(at);
+        self.origin = at;
+        self.samples = 0;
+    }
+
     /// Lets the time of packets pass that are too late to be sent.
     fn skip_to(&mut self, now: Instant) {
-        let late = now.since(self.clock).as_micros() / PACKET_TIME.as_micros();
-        let over = late.saturating_sub(u128::from(CATCH_UP));
+        let Some(sound) = &self.sound else { return };
+        let late = now.since(self.due()).as_micros();
+        let rate = u128::from(sound.sample_rate.max(1));
+        let each = u128::from(sound.samples.max(1)).saturating_mul(1_000_000);
+        let over = (late.saturating_mul(rate) / each).saturating_sub(u128::from(CATCH_UP));
         if over > 0 {
             let over = u32::try_from(over).unwrap_or(u32::MAX);
             self.advance(over);
@@ -170,22 +185,32 @@ impl Silence {
     }
 
     fn advance(&mut self, packets: u32) {
-        self.clock = self.clock + PACKET_TIME.saturating_mul(packets);
-        let ticks = packets.wrapping_mul(PACKET_SAMPLES as u32);
+        let Some(sound) = &self.sound else { return };
+        let rate = u64::from(sound.sample_rate.max(1));
+        let samples = u64::from(sound.samples)
+            .saturating_mul(u64::from(packets))
+            .saturating_add(u64::from(self.samples));
+        // Whole seconds go to the origin, so that nothing is ever rounded twice.
+        let seconds = samples / rate;
+        self.samples = (samples % rate) as u32;
+        self.origin = self.origin + Duration::from_secs(seconds);
+        let ticks = (seconds as u32).wrapping_mul(sound.clock_rate);
         self.header.timestamp = self.header.timestamp.wrapping_add(ticks);
     }
 
-    /// The RTP time at a moment: eight ticks a millisecond around the next packet's.
-    fn timestamp_at(&self, now: Instant) -> u32 {
-        let ticks = |span: Duration| (span.as_micros().saturating_mul(8) / 1_000) as u32;
-        if now >= self.clock {
-            self.header
-                .timestamp
-                .wrapping_add(ticks(now.since(self.clock)))
+    /// The RTP time at a moment.
+    fn timestamp_at(&self, at: Instant) -> u32 {
+        let rate = self.sound.as_ref().map_or(8_000, |sound| sound.clock_rate);
+        // To the nearest: times are whole microseconds, ticks may be shorter.
+        let ticks = |span: Duration| {
+            let micros = span.as_micros().saturating_mul(u128::from(rate));
+            (micros.saturating_add(500_000) / 1_000_000) as u32
+        };
+        let base = self.header.timestamp;
+        if at >= self.origin {
+            base.wrapping_add(ticks(at.since(self.origin)))
         } else {
-            self.header
-                .timestamp
-                .wrapping_sub(ticks(self.clock.since(now)))
+            base.wrapping_sub(ticks(self.origin.since(at)))
         }
     }
 }
@@ -193,6 +218,7 @@ impl Silence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rtp::stream::Codec;
 
     struct Sent {
         marker: bool,
@@ -200,8 +226,9 @@ mod tests {
         timestamp: u32,
     }
 
-    fn sender(law: Law, payload_type: u8) -> Silence {
-        Silence::new(law, payload_type, &mut Rng::from_number(3))
+    fn sender(codec: Codec, payload_type: u8) -> Silence {
+        let sound = Sound::of(&codec, 8_000);
+        Silence::new(sound, payload_type, &mut Rng::from_number(3))
     }
 
     fn drain(silence: &mut Silence, now: Instant) -> Vec<Sent> {
@@ -222,9 +249,12 @@ mod tests {
 
     #[test]
     fn packets_bear_the_codec_and_its_silence() {
-        for (law, payload_type, zero) in [(Law::A, 8, 0xd5), (Law::Mu, 0, 0xff), (Law::A, 97, 0xd5)]
-        {
-            let mut silence = sender(law, payload_type);
+        for (codec, payload_type, zero) in [
+            (Codec::Pcma, 8, 0xd5),
+            (Codec::Pcmu, 0, 0xff),
+            (Codec::Pcma, 97, 0xd5),
+        ] {
+            let mut silence = sender(codec, payload_type);
             silence.start(Instant::ZERO);
             let mut out = [0; PACKET_BYTES];
             assert_eq!(silence.poll_packet(Instant::ZERO, &mut out), Some(172));
@@ -235,7 +265,7 @@ mod tests {
 
     #[test]
     fn one_packet_leaves_every_20_ms() {
-        let mut silence = sender(Law::A, 8);
+        let mut silence = sender(Codec::Pcma, 8);
         assert_eq!(silence.poll_timeout(), None);
         silence.start(Instant::from_millis(100));
         let mut all = Vec::new();
@@ -256,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_stall_is_caught_up_in_part_and_its_time_passes() {
-        let mut silence = sender(Law::Mu, 0);
+        let mut silence = sender(Codec::Pcmu, 0);
         silence.start(Instant::ZERO);
         let first = drain(&mut silence, Instant::ZERO);
         let late = drain(&mut silence, Instant::from_millis(10_000));
@@ -271,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_pause_passes_on_the_rtp_clock() {
-        let mut silence = sender(Law::A, 8);
+        let mut silence = sender(Codec::Pcma, 8);
         silence.start(Instant::ZERO);
         let first = drain(&mut silence, Instant::ZERO);
         silence.stop();
@@ -286,7 +316,7 @@ mod tests {
 
     #[test]
     fn reports_tell_the_rtp_time_of_the_moment() {
-        let mut silence = sender(Law::A, 8);
+        let mut silence = sender(Codec::Pcma, 8);
         silence.start(Instant::ZERO);
         assert_eq!(silence.sender_info(Instant::ZERO, NtpTime(1)), None);
         let first = drain(&mut silence, Instant::ZERO);
@@ -299,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_buffer_too_short_takes_nothing() {
-        let mut silence = sender(Law::A, 8);
+        let mut silence = sender(Codec::Pcma, 8);
         silence.start(Instant::ZERO);
         assert_eq!(
             silence.poll_packet(Instant::ZERO, &mut [0; PACKET_BYTES - 1]),

@@ -17,25 +17,23 @@ mod config;
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::rc::Rc;
-
 use heapless::Deque;
 
-use crate::base::codec::{CodecConfig, Track};
+use crate::base::codec::Track;
 use crate::base::counter::count;
-use crate::base::frame_log::{Frame, FrameLog, Segment};
+use crate::base::frame_log::{Frame, FrameLog};
 use crate::base::packet_pool::Packet;
 use crate::base::time::Instant;
 use crate::limits::SESSION_EVENTS;
 use crate::rtp::call_clock::CallClock;
-use crate::rtp::depack_audio::{TelephoneEvent, TelephoneEvents};
+use crate::rtp::depack_audio::{AudioCounters, AudioDepacketizer};
 use crate::rtp::depack_h264::{AccessUnit, H264Counters, H264Depacketizer, Segments};
 use crate::rtp::depack_vp8::{Vp8Counters, Vp8Depacketizer};
 use crate::rtp::reception::Reception;
 use crate::rtp::reorder::{Before, InOrder, MIN_HOLD, Reorder, ReorderCounters};
 use crate::rtp::retransmission::{Missing, Retransmission, RetransmissionCounters};
 use crate::rtp::source::{Admission, Admitted, Arrival, SourceCounters, SourceLock};
-use crate::wire::aac::AacPacking;
+use crate::rtp::telephone_event::{TelephoneEvent, TelephoneEvents};
 use crate::wire::rtcp::SenderInfo;
 use crate::wire::rtp::RtpHeader;
 
@@ -54,8 +52,6 @@ pub struct StreamStats {
     pub wrong_payload_type: u64,
     /// Packets that came while the track was on hold.
     pub on_hold: u64,
-    /// Packets of audio without payload.
-    pub empty: u64,
     /// Frames put into the log.
     pub frames: u64,
     /// Telephone events told.
@@ -72,6 +68,8 @@ pub struct StreamStats {
     pub retransmission: RetransmissionCounters,
     /// What the VP8 depacketizer saw; zeros for audio.
     pub vp8: Vp8Counters,
+    /// What the audio depacketizer saw; zeros for video.
+    pub audio: AudioCounters,
     /// How long a gap is waited on now.
     pub hold: Duration,
     /// Interarrival jitter (RFC 3550, section 6.4.1).
@@ -87,10 +85,14 @@ pub struct Stream {
     /// The source whose packets went on last.
     ssrc: Option<u32>,
     reception: Option<Reception>,
+    /// The last report of a source that is not accepted yet.
+    early: Option<(u32, Instant, SenderInfo)>,
     reorder: Reorder,
     /// Asks for missing packets, where that was offered.
     retransmission: Option<Box<Retransmission>>,
     media: Media,
+    /// What the codec's payload type was before the last answer changed it.
+    former: Option<Former>,
     telephone: TelephoneEvents,
     events: Deque<TelephoneEvent, SESSION_EVENTS>,
     keyframe_came: bool,
@@ -103,8 +105,20 @@ pub struct Stream {
 enum Media {
     H264(Box<H264Depacketizer>),
     Vp8(Box<Vp8Depacketizer>),
-    Audio(Rc<CodecConfig>),
+    Audio(AudioDepacketizer),
+    /// A codec that nothing is made of.
+    None,
 }
+
+/// A payload type that the peer may still be using.
+#[derive(Clone, Copy, Debug)]
+struct Former {
+    payload_type: u8,
+    until: Instant,
+}
+
+/// How long packets that were on their way keep the payload type of the former answer.
+const FORMER_TIME: Duration = Duration::from_secs(1);
 
 impl Stream {
     /// A track that nothing was received of yet.
@@ -114,12 +128,14 @@ impl Stream {
             source: SourceLock::new(config.remote_rtp),
             ssrc: None,
             reception: None,
+            early: None,
             reorder: match track {
                 Track::Audio => Reorder::for_audio(),
                 Track::Video => Reorder::new(),
             },
             retransmission: config.nack.then(Box::default),
-            media: Media::new(&config.codec),
+            media: Media::new(&config),
+            former: None,
             telephone: TelephoneEvents::default(),
             events: Deque::new(),
             keyframe_came: false,
@@ -140,13 +156,18 @@ impl Stream {
     }
 
     /// Takes over a new offer and answer; what stays the same goes on without a break.
-    pub fn configure(&mut self, config: StreamConfig, clock: &mut CallClock) {
+    ///
+    /// Packets on their way with the codec's former payload type are taken for [`FORMER_TIME`] more.
+    /// Of another codec's packets none becomes a frame any more.
+    pub fn configure(&mut self, now: Instant, config: StreamConfig, clock: &mut CallClock) {
         let before = core::mem::replace(&mut self.config, config);
         self.source.renegotiated(self.config.remote_rtp);
         if self.config.nack != before.nack {
             self.retransmission = self.config.nack.then(Box::default);
             self.reorder.set_patience(MIN_HOLD);
         }
+        let (old, new) = (before.payload_type, self.config.payload_type);
+        let mut same = before.clock_rate == self.config.clock_rate;
         match (&mut self.media, &before.codec, &self.config.codec) {
             (Media::H264(depacketizer), Codec::H264 { sprop: old }, Codec::H264 { sprop }) => {
                 // The same sets once more may be older than those in band.
@@ -154,8 +175,24 @@ impl Stream {
                     depacketizer.take_sprop(sprop);
                 }
             }
-            (_, old, new) if old == new => {}
-            (_, _, new) => self.media = Media::new(new),
+            (_, old, new) if same && old == new => {}
+            _ => {
+                same = false;
+                self.media = Media::new(&self.config);
+            }
+        }
+        if !same {
+            self.former = None;
+            if old == new {
+                // What waits for its turn would be taken for the new codec.
+                self.reorder.restart();
+                self.before_passed = Before::Packet;
+            }
+        } else if old != new {
+            self.former = Some(Former {
+                payload_type: old,
+                until: now + FORMER_TIME,
+            });
         }
         if before.clock_rate != self.config.clock_rate {
             clock.source_changed(self.track);
@@ -181,7 +218,8 @@ impl Stream {
         let Ok(header) = RtpHeader::parse(&packet) else {
             return count(&mut self.stats.malformed);
         };
-        let is_ours = self.has_payload_type(header.payload_type);
+        let is_ours = self.is_media(header.payload_type, now)
+            || Some(header.payload_type) == self.config.telephone_event;
         if !is_ours && !self.source.is_accepted(from, header.ssrc) {
             return count(&mut self.stats.wrong_payload_type);
         }
@@ -204,8 +242,13 @@ impl Stream {
         }
         for arrival in admitted {
             let header = arrival.header;
+            let is_media = self.is_media(header.payload_type, arrival.received);
             if let Some(reception) = &mut self.reception {
-                reception.on_packet(arrival.received, header.sequence, header.timestamp);
+                if is_media {
+                    reception.on_packet(arrival.received, header.sequence, header.timestamp);
+                } else {
+                    reception.on_untimed_packet(header.sequence);
+                }
             }
             if self.reorder.is_fresh() && !self.media.can_begin_with(&arrival) {
                 self.reorder.expect_earlier(header.sequence);
@@ -233,7 +276,7 @@ impl Stream {
             _ if gap.is_some() => None,
             Media::H264(depacketizer) => depacketizer.poll_timeout(),
             Media::Vp8(depacketizer) => depacketizer.poll_timeout(),
-            Media::Audio(_) => None,
+            Media::Audio(_) | Media::None => None,
         };
         let asking = self.retransmission.as_ref();
         let missing = asking.and_then(|asking| asking.poll_timeout());
@@ -257,6 +300,10 @@ impl Stream {
         clock: &mut CallClock,
     ) {
         if self.ssrc != Some(ssrc) {
+            if self.ssrc.is_none() {
+                // Reports may come before the first packet of their source.
+                self.early = Some((ssrc, now, *info));
+            }
             return;
         }
         if let Some(reception) = &mut self.reception {
@@ -270,7 +317,8 @@ impl Stream {
         let unit = match &self.media {
             Media::H264(depacketizer) => depacketizer.held(),
             Media::Vp8(depacketizer) => depacketizer.held(),
-            Media::Audio(_) => 0,
+            Media::Audio(depacketizer) => depacketizer.held(),
+            Media::None => 0,
         };
         self.reorder.held().saturating_add(unit)
     }
@@ -296,7 +344,14 @@ impl Stream {
             Media::Vp8(depacketizer) => {
                 depacketizer.take_keyframe_wanted() && depacketizer.waits_for_keyframe()
             }
-            Media::Audio(_) => false,
+            Media::Audio(_) | Media::None => false,
+        }
+    }
+
+    /// The sender was asked for a keyframe once more.
+    pub fn keyframe_asked(&mut self) {
+        if let Media::H264(depacketizer) = &mut self.media {
+            depacketizer.keyframe_asked();
         }
     }
 
@@ -353,9 +408,13 @@ impl Stream {
         self.reorder.check_invariants();
     }
 
-    fn has_payload_type(&self, payload_type: u8) -> bool {
+    /// Whether a payload type is the codec's, for a packet that came at `received`.
+    fn is_media(&self, payload_type: u8, received: Instant) -> bool {
+        let former =
+            |former: Former| former.payload_type == payload_type && received < former.until;
         payload_type == self.config.payload_type
-            || Some(payload_type) == self.config.telephone_event
+            || (Some(payload_type) != self.config.telephone_event
+                && self.former.is_some_and(former))
     }
 
     /// The lock accepted another source, or the same one from another address.
@@ -372,6 +431,11 @@ impl Stream {
         self.reception = None;
         if let Some(ssrc) = ssrc {
             self.reception = Some(Reception::new(ssrc, self.config.clock_rate));
+        }
+        if let Some((source, at, info)) = self.early.take()
+            && Some(source) == ssrc
+        {
+            self.handle_sender_report(at, source, &info, clock);
         }
     }
 
@@ -397,7 +461,8 @@ impl Stream {
         match &mut self.media {
             Media::H264(depacketizer) => depacketizer.restart(),
             Media::Vp8(depacketizer) => depacketizer.restart(),
-            Media::Audio(_) => {}
+            Media::Audio(depacketizer) => depacketizer.restart(),
+            Media::None => {}
         }
     }
 
@@ -408,7 +473,7 @@ impl Stream {
                 packet.before = carried;
             }
             let payload_type = packet.arrival.header.payload_type;
-            if payload_type == self.config.payload_type {
+            if self.is_media(payload_type, packet.arrival.received) {
                 self.take_media(packet, clock, log);
             } else if Some(payload_type) == self.config.telephone_event {
                 self.take_telephone_event(&packet.arrival);
@@ -423,47 +488,36 @@ impl Stream {
 
     fn take_media(&mut self, packet: InOrder, clock: &mut CallClock, log: &mut FrameLog) {
         let rate = self.config.clock_rate;
-        let (track, frames) = (self.track, &mut self.stats.frames);
+        let (track, stats) = (self.track, &mut self.stats);
         let mut pictures = Pictures {
             rate,
             clock,
             log,
-            frames,
+            frames: &mut stats.frames,
             keyframe_came: &mut self.keyframe_came,
         };
         match &mut self.media {
             Media::H264(depacketizer) => depacketizer.push(packet, pictures.taker()),
             Media::Vp8(depacketizer) => depacketizer.push(packet, pictures.taker()),
-            Media::Audio(config) => {
-                let Arrival {
-                    header,
-                    packet,
-                    received,
-                } = packet.arrival;
-                let payload = packet
-                    .slice(header.payload())
-                    .filter(|payload| !payload.is_empty());
-                let Some(payload) = payload else {
-                    return count(&mut self.stats.empty);
-                };
+            Media::Audio(depacketizer) => {
                 let Pictures {
                     clock, log, frames, ..
                 } = pictures;
-                let time = clock.frame_time(track, header.timestamp, rate, received);
-                let config = config.clone();
-                let frame = Frame {
-                    track,
-                    time,
-                    composition: 0,
-                    keyframe: true,
-                    config,
-                    received,
-                };
-                let mut segments = heapless::Vec::<_, 1>::from_array([Segment::new(&[], payload)]);
-                if log.push(frame, &mut segments).is_ok() {
-                    count(frames);
-                }
+                depacketizer.push(packet, &mut stats.audio, |audio, segments| {
+                    let frame = Frame {
+                        track,
+                        time: clock.frame_time(track, audio.timestamp, rate, audio.ready),
+                        composition: 0,
+                        keyframe: true,
+                        config: audio.config,
+                        received: audio.received,
+                    };
+                    if log.push(frame, segments).is_ok() {
+                        count(frames);
+                    }
+                })
             }
+            Media::None => {}
         }
     }
 
@@ -483,7 +537,7 @@ impl Stream {
         match &mut self.media {
             Media::H264(depacketizer) => depacketizer.handle_timeout(now, pictures.taker()),
             Media::Vp8(depacketizer) => depacketizer.handle_timeout(now, pictures.taker()),
-            Media::Audio(_) => {}
+            Media::Audio(_) | Media::None => {}
         }
     }
 
@@ -492,7 +546,10 @@ impl Stream {
             .packet
             .get(arrival.header.payload())
             .unwrap_or_default();
-        let Some(event) = self.telephone.push(arrival.header.timestamp, payload) else {
+        let Some(event) =
+            self.telephone
+                .push(arrival.header.timestamp, arrival.header.marker, payload)
+        else {
             return;
         };
         count(&mut self.stats.telephone_events);
@@ -542,28 +599,17 @@ impl Pictures<'_> {
 }
 
 impl Media {
-    fn new(codec: &Codec) -> Self {
-        match codec {
+    fn new(config: &StreamConfig) -> Self {
+        match &config.codec {
             Codec::H264 { sprop } => {
                 let mut depacketizer = Box::new(H264Depacketizer::new());
                 depacketizer.take_sprop(sprop);
-                Self::H264(depacketizer)
+                return Self::H264(depacketizer);
             }
-            Codec::Vp8 => Self::Vp8(Box::default()),
-            Codec::Opus { channels } => Self::Audio(Rc::new(CodecConfig::Opus {
-                channels: *channels,
-            })),
-            Codec::Aac(AacPacking::Generic(generic)) => {
-                Self::Audio(Rc::new(CodecConfig::Aac(generic.config.clone())))
-            }
-            Codec::Aac(AacPacking::Latm(latm)) => Self::Audio(Rc::new(match &latm.config {
-                Some(mux) => CodecConfig::Aac(mux.config.clone()),
-                None => CodecConfig::Pcma,
-            })),
-            Codec::Speex => Self::Audio(Rc::new(CodecConfig::Speex)),
-            Codec::Pcma => Self::Audio(Rc::new(CodecConfig::Pcma)),
-            Codec::Pcmu => Self::Audio(Rc::new(CodecConfig::Pcmu)),
+            Codec::Vp8 => return Self::Vp8(Box::default()),
+            _ => {}
         }
+        AudioDepacketizer::new(&config.codec, config.clock_rate).map_or(Self::None, Self::Audio)
     }
 
     fn can_begin_with(&self, arrival: &Arrival) -> bool {
@@ -574,7 +620,7 @@ impl Media {
         match self {
             Self::H264(depacketizer) => depacketizer.can_begin_with(payload),
             Self::Vp8(depacketizer) => depacketizer.can_begin_with(payload),
-            Self::Audio(_) => true,
+            Self::Audio(_) | Self::None => true,
         }
     }
 }

@@ -5,10 +5,10 @@
 //! break (the jump policy):
 //!
 //! - backwards by more than [`BACKWARD`] (pictures that are reordered: more than their order
-//!   explains), ahead of arrival by more than [`AHEAD`] (no packet comes before it is sent), or
-//!   behind it by more than [`BEHIND`]: anchored anew at the running clock;
-//! - within the first second after an anchor, ahead by more than [`SETTLING_AHEAD`] already: the
-//!   frame that was the anchor had come late, as the first one out of an encoder often does;
+//!   explains), ahead of the earliest arrivals by more than [`AHEAD`] (no packet comes before it is
+//!   sent), or behind them by more than [`BEHIND`]: anchored anew at the running clock;
+//! - within the first second after an anchor, ahead of that by more than [`SETTLING_AHEAD`] already:
+//!   the frame had come late, as the first one out of an encoder often does;
 //! - a pause in arrival of which the timestamps know nothing (a phone whose clock stood during mute
 //!   or hold) and whose lateness stays for [`LATE_FOR`]: the lateness is taken in at once. When it
 //!   grows less, the network had stalled, and the timestamps are right;
@@ -219,7 +219,7 @@ impl Timeline {
         let step = i64::from(timestamp.wrapping_sub(self.last_timestamp) as i32);
         self.last_timestamp = timestamp;
         self.ticks = self.ticks.saturating_add(step);
-        let jumped = if self.breaks(arrival, lead, order) {
+        let jumped = if self.breaks(arrival, order) {
             self.anchor(timestamp, arrival, lead, received);
             true
         } else {
@@ -302,7 +302,7 @@ impl Timeline {
     }
 
     /// Whether the frame just widened does not continue the timeline.
-    fn breaks(&self, arrival: i64, lead: i64, order: Order) -> bool {
+    fn breaks(&self, arrival: i64, order: Order) -> bool {
         let rtp = self.rtp_micros(self.last_timestamp);
         let settling = arrival.saturating_sub(self.anchored_at) < SETTLING;
         let (back, most) = match order {
@@ -314,9 +314,14 @@ impl Timeline {
                 if settling { SETTLING_AHEAD } else { AHEAD },
             ),
         };
-        let ahead = rtp
-            .saturating_add(self.shift)
-            .saturating_sub(arrival.saturating_add(lead));
+        // Not by where frames are presented, which reports may be moving.
+        let transit = arrival.saturating_sub(rtp);
+        let earliest = if settling {
+            self.anchored_at
+        } else {
+            self.floor()
+        };
+        let ahead = earliest.saturating_sub(transit);
         back || ahead > most || ahead < -BEHIND
     }
 

@@ -155,7 +155,8 @@ impl Daemon {
                 config.limits.calls
             );
         }
-        let (mut sockets, waker) = Sockets::new(config.limits.calls)?;
+        let ca_file = config.rtmp_ca_file.as_ref().map(Into::into);
+        let (mut sockets, waker) = Sockets::new(config.limits.calls, ca_file)?;
         let (order, orders) = bounded(ORDERS);
         for (at, trunk) in config.trunks.iter().enumerate() {
             sockets.listen_sip(at, trunk.local_port).map_err(|error| {

@@ -1,8 +1,8 @@
 //! Floor 4: sockets, clock, signals and threads; the only floor that has them.
 //!
 //! One thread does all the work. Every socket is watched by one epoll descriptor, which is itself
-//! registered once with async-io's reactor; names are resolved on the executor's threads for
-//! blocking work. Unsafe code is in [`sys`] alone.
+//! registered once with async-io's reactor; names are resolved, and the system's certificate
+//! authorities read, on the executor's threads for blocking work. Unsafe code is in [`sys`] alone.
 
 pub mod clock;
 pub mod daemon;
@@ -17,5 +17,6 @@ pub mod signals;
 pub mod sockets;
 pub mod streams;
 pub mod sys;
+pub mod tls;
 pub mod token;
 pub mod waker;

@@ -1,10 +1,13 @@
-//! Host names to addresses, on the executor's threads for blocking work, bounded.
+//! Host names to addresses, on the executor's threads for blocking work, bounded. For a TLS
+//! connection the authorities are read there too.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 
 use heapless::Vec;
 use smol::channel::{Receiver, Sender, bounded};
 
+use super::tls::Trust;
 use super::waker::Waker;
 use crate::base::ids::ConnId;
 use crate::limits::{HOST_ADDRESSES, RESOLUTIONS};
@@ -56,16 +59,40 @@ impl Resolver {
 
     /// Begins to resolve a name; false when too many are under way.
     pub fn start(&mut self, purpose: Purpose, host: &str, port: u16) -> bool {
+        self.start_with(purpose, host, port, None)
+    }
+
+    /// The same for a connection with TLS: `trust` is ready with the answer.
+    pub fn start_tls(
+        &mut self,
+        purpose: Purpose,
+        host: &str,
+        port: u16,
+        trust: Arc<Trust>,
+    ) -> bool {
+        self.start_with(purpose, host, port, Some(trust))
+    }
+
+    fn start_with(
+        &mut self,
+        purpose: Purpose,
+        host: &str,
+        port: u16,
+        trust: Option<Arc<Trust>>,
+    ) -> bool {
         if self.under_way >= RESOLUTIONS {
             return false;
         }
         self.under_way += 1;
         let (host, answer, waker) = (host.to_owned(), self.answer.clone(), self.waker.clone());
         smol::unblock(move || {
-            let found = (host.as_str(), port)
+            let bare = host.trim_start_matches('[').trim_end_matches(']');
+            let found = (bare, port)
                 .to_socket_addrs()
                 .map(|all| all.take(HOST_ADDRESSES).collect::<Addresses>())
                 .map_err(|error| format!("cannot resolve {host}: {error}"));
+            let trusted = trust.map_or(Ok(()), |trust| trust.config().map(drop));
+            let found = trusted.and(found);
             // There is room for every name under way.
             let _ = answer.try_send((purpose, found));
             waker.wake();

@@ -4,6 +4,8 @@ use core::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use heapless::Deque;
 
@@ -13,11 +15,12 @@ use super::media::MediaSockets;
 use super::resolver::{Purpose, Resolver};
 use super::streams::{Progress, Streams};
 use super::sys::{Epoll, Interest};
+use super::tls::Trust;
 use super::token::Token;
 use super::waker::{Alarm, Waker};
 use crate::base::codec::Track;
 use crate::base::ids::ConnId;
-use crate::gateway::outlet::{CallIndex, Level, MediaPort, Origin, Outlet};
+use crate::gateway::outlet::{CallIndex, Level, MediaPort, Origin, Outlet, Security};
 use crate::limits::STREAMS;
 
 /// What a listener's connections are.
@@ -73,6 +76,7 @@ pub struct Sockets {
     pub alarm: Alarm,
     /// Names being resolved.
     pub resolver: Resolver,
+    trust: Arc<Trust>,
     /// What outlives a restart, where there is a place for it.
     pub journal: Option<JournalFile>,
     /// Losses.
@@ -82,8 +86,9 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// No sockets yet; media room for `calls`. With it the handle that wakes its wait.
-    pub fn new(calls: usize) -> io::Result<(Self, Waker)> {
+    /// No sockets yet; media room for `calls`, servers' certificates checked against `ca_file` or
+    /// the system's roots. With it the handle that wakes its wait.
+    pub fn new(calls: usize, ca_file: Option<PathBuf>) -> io::Result<(Self, Waker)> {
         let epoll = Epoll::new()?;
         let (alarm, waker) = Alarm::new()?;
         epoll.add(alarm.as_fd(), Token::Alarm.pack(), Interest::Readable)?;
@@ -95,6 +100,7 @@ impl Sockets {
             streams: Streams::default(),
             media: MediaSockets::new(calls),
             resolver: Resolver::new(waker.clone()),
+            trust: Arc::new(Trust::new(ca_file)),
             journal: None,
             counters: SocketCounters::default(),
             failures: Box::default(),
@@ -179,15 +185,29 @@ impl Outlet for Sockets {
         }
     }
 
-    fn connect(&mut self, host: &str, port: u16) -> Option<ConnId> {
-        let Some(conn) = self.streams.reserve() else {
+    fn connect(&mut self, host: &str, port: u16, security: Security) -> Option<ConnId> {
+        let reserved = match security {
+            Security::Plain => self.streams.reserve(),
+            Security::Tls => self.streams.reserve_tls(Arc::clone(&self.trust), host),
+        };
+        let Some(conn) = reserved else {
             self.counters.streams_full += 1;
             return None;
         };
-        match Resolver::literal(host, port) {
-            Some(addresses) => self.resolved(conn, Ok(addresses)),
-            None if self.resolver.start(Purpose::Connection(conn), host, port) => {}
-            None => self.fail(conn, "too many names are being resolved".to_owned()),
+        let purpose = Purpose::Connection(conn);
+        let started = match (security, Resolver::literal(host, port)) {
+            (Security::Plain, Some(addresses)) => {
+                self.resolved(conn, Ok(addresses));
+                true
+            }
+            (Security::Plain, None) => self.resolver.start(purpose, host, port),
+            (Security::Tls, _) => {
+                let trust = Arc::clone(&self.trust);
+                self.resolver.start_tls(purpose, host, port, trust)
+            }
+        };
+        if !started {
+            self.fail(conn, "too many names are being resolved".to_owned());
         }
         Some(conn)
     }

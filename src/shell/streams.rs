@@ -1,14 +1,16 @@
-//! The table of TCP connections, in and out.
+//! The table of TCP connections, in and out, with TLS over those that ask for it.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::resolver::Addresses;
 use super::sys::{Epoll, Interest};
+use super::tls::{TlsStream, Trust};
 use super::token::Token;
 use crate::base::ids::ConnId;
 use crate::limits::{STREAM_PENDING_BYTES, STREAM_UNSENT_BYTES, STREAMS};
@@ -29,12 +31,30 @@ pub enum Progress {
 
 enum State {
     Resolving,
-    Connecting { socket: TcpStream, rest: Addresses },
-    Open(TcpStream),
+    Connecting {
+        socket: TcpStream,
+        rest: Addresses,
+    },
+    /// Connected, and TLS is not agreed on yet.
+    Securing(Box<TlsStream>),
+    Open(Wire),
+}
+
+/// What bytes go in and out of.
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<TlsStream>),
+}
+
+/// TLS that a connection is to have.
+struct Wish {
+    trust: Arc<Trust>,
+    host: String,
 }
 
 struct Stream {
     state: State,
+    wish: Option<Wish>,
     /// Bytes that the socket has not taken yet, oldest first.
     pending: Vec<u8>,
 }
@@ -63,13 +83,19 @@ impl Default for Streams {
 impl Streams {
     /// A place for a connection whose host is being resolved; `None` when the table is full.
     pub fn reserve(&mut self) -> Option<ConnId> {
-        self.insert(State::Resolving)
+        self.insert(State::Resolving, None)
+    }
+
+    /// The same for a connection with TLS to a host of this name.
+    pub fn reserve_tls(&mut self, trust: Arc<Trust>, host: &str) -> Option<ConnId> {
+        let host = host.to_owned();
+        self.insert(State::Resolving, Some(Wish { trust, host }))
     }
 
     /// Takes an accepted connection in; `None` when the table is full or the socket fails.
     pub fn accept(&mut self, epoll: &Epoll, socket: TcpStream) -> Option<ConnId> {
         prepare(&socket).ok()?;
-        let conn = self.insert(State::Open(socket))?;
+        let conn = self.insert(State::Open(Wire::Plain(socket)), None)?;
         if self.watch(epoll, conn).is_err() {
             self.remove(conn);
             return None;
@@ -87,19 +113,14 @@ impl Streams {
         let Some(stream) = self.get_mut(conn) else {
             return Progress::Pending;
         };
+        if let State::Securing(_) = stream.state {
+            return stream.secure();
+        }
         let State::Connecting { socket, rest } = &mut stream.state else {
             return Progress::Pending;
         };
         let error = match socket.take_error() {
-            Ok(None) if socket.peer_addr().is_ok() => {
-                let State::Connecting { socket, .. } =
-                    std::mem::replace(&mut stream.state, State::Resolving)
-                else {
-                    return Progress::Pending;
-                };
-                stream.state = State::Open(socket);
-                return Progress::Connected;
-            }
+            Ok(None) if socket.peer_addr().is_ok() => return stream.connected(),
             Ok(None) => return Progress::Pending,
             Ok(Some(error)) | Err(error) => error,
         };
@@ -110,7 +131,7 @@ impl Streams {
     /// Whether a connection is still being made.
     pub fn is_connecting(&self, conn: ConnId) -> bool {
         self.get(conn)
-            .is_some_and(|s| matches!(s.state, State::Connecting { .. }))
+            .is_some_and(|s| matches!(s.state, State::Connecting { .. } | State::Securing(_)))
     }
 
     /// Whether the identifier still names a connection.
@@ -121,7 +142,7 @@ impl Streams {
     /// The socket of an open connection.
     pub fn read(&mut self, conn: ConnId, into: &mut [u8]) -> io::Result<usize> {
         match self.get_mut(conn).map(|stream| &mut stream.state) {
-            Some(State::Open(socket)) => socket.read(into),
+            Some(State::Open(wire)) => wire.read(into),
             _ => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
@@ -162,6 +183,11 @@ impl Streams {
         let Some(stream) = self.get_mut(conn) else {
             return Ok(false);
         };
+        if let State::Open(Wire::Tls(tls)) = &mut stream.state
+            && !tls.flush()?
+        {
+            return Ok(false);
+        }
         while !stream.pending.is_empty() {
             let pending = std::mem::take(&mut stream.pending);
             let taken = stream.write(&pending)?;
@@ -179,7 +205,11 @@ impl Streams {
     pub fn finish(&mut self, conn: ConnId) {
         // What fits the kernel's buffer goes out; nothing more can be done about the rest.
         let _ = self.flush(conn);
-        if let Some(State::Open(socket)) = self.get_mut(conn).map(|stream| &mut stream.state) {
+        if let Some(State::Open(wire)) = self.get_mut(conn).map(|stream| &mut stream.state) {
+            if let Wire::Tls(tls) = wire {
+                tls.close();
+            }
+            let mut socket = wire.socket();
             let _ = socket.shutdown(Shutdown::Write);
             let mut unread = [0; 4_096];
             for _ in 0..FINISH_READS {
@@ -243,21 +273,18 @@ impl Streams {
     }
 
     fn watch(&self, epoll: &Epoll, conn: ConnId) -> io::Result<()> {
-        match self.get(conn).map(|stream| &stream.state) {
-            Some(State::Connecting { socket, .. } | State::Open(socket)) => epoll.add(
-                socket.as_fd(),
-                Token::Stream(conn).pack(),
-                Interest::StreamEdges,
-            ),
-            _ => Ok(()),
-        }
+        let Some(socket) = self.get(conn).and_then(Stream::descriptor) else {
+            return Ok(());
+        };
+        epoll.add(socket, Token::Stream(conn).pack(), Interest::StreamEdges)
     }
 
-    fn insert(&mut self, state: State) -> Option<ConnId> {
+    fn insert(&mut self, state: State, wish: Option<Wish>) -> Option<ConnId> {
         let at = self.free.pop()?;
         let slot = self.slots.get_mut(usize::from(at))?;
         slot.stream = Some(Box::new(Stream {
             state,
+            wish,
             pending: Vec::new(),
         }));
         Some(ConnId(u32::from(slot.generation) << 16 | u32::from(at)))
@@ -280,12 +307,84 @@ impl Streams {
     }
 }
 
-impl Stream {
+impl Wire {
+    const fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(tls) => tls.socket(),
+        }
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(into),
+            Self::Tls(tls) => tls.read(into),
+        }
+    }
+
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let State::Open(socket) = &mut self.state else {
+        match self {
+            Self::Plain(socket) => socket.write(bytes),
+            Self::Tls(tls) => tls.write(bytes),
+        }
+    }
+}
+
+impl Stream {
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.state {
+            State::Resolving => None,
+            State::Connecting { socket, .. } => Some(socket.as_fd()),
+            State::Securing(tls) => Some(tls.socket().as_fd()),
+            State::Open(wire) => Some(wire.socket().as_fd()),
+        }
+    }
+
+    /// The socket is connected: opens the connection, or begins with TLS where that is wished.
+    fn connected(&mut self) -> Progress {
+        let State::Connecting { socket, .. } = std::mem::replace(&mut self.state, State::Resolving)
+        else {
+            return Progress::Pending;
+        };
+        let Some(Wish { trust, host }) = &self.wish else {
+            self.state = State::Open(Wire::Plain(socket));
+            return Progress::Connected;
+        };
+        let config = match trust.config() {
+            Ok(config) => config,
+            Err(words) => return Progress::Failed(words),
+        };
+        match TlsStream::new(socket, config, host) {
+            Ok(tls) => {
+                self.state = State::Securing(Box::new(tls));
+                self.secure()
+            }
+            Err(error) => Progress::Failed(error.to_string()),
+        }
+    }
+
+    /// Goes on with the handshake of TLS.
+    fn secure(&mut self) -> Progress {
+        let State::Securing(tls) = &mut self.state else {
+            return Progress::Pending;
+        };
+        match tls.handshake() {
+            Ok(false) => Progress::Pending,
+            Ok(true) => {
+                if let State::Securing(tls) = std::mem::replace(&mut self.state, State::Resolving) {
+                    self.state = State::Open(Wire::Tls(tls));
+                }
+                Progress::Connected
+            }
+            Err(error) => Progress::Failed(error.to_string()),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let State::Open(wire) = &mut self.state else {
             return Ok(0);
         };
-        match socket.write(bytes) {
+        match wire.write(bytes) {
             Ok(taken) => Ok(taken),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),

@@ -24,7 +24,7 @@ use heapless::Vec;
 
 use crate::base::codec::AacConfig;
 use crate::limits::AAC_CONFIG_BYTES;
-use crate::wire::bits::{Bits, Bytes};
+use crate::wire::bits::{BitWriter, Bits, Bytes};
 
 pub use crate::wire::latm::{StreamMux, stream_mux_config};
 
@@ -164,6 +164,26 @@ pub(super) fn read_specific<B: Bytes + ?Sized>(
     })
 }
 
+/// Writes an AudioSpecificConfig of AAC-LC alone, whatever is said of replication; `None` when there
+/// is no room.
+pub fn write_specific<const N: usize>(writer: &mut BitWriter<N>, config: &AacConfig) -> Option<()> {
+    writer.number(u32::from(OBJECT_TYPE_LC), 5)?;
+    let index = SAMPLE_RATES
+        .iter()
+        .position(|rate| *rate == config.sample_rate);
+    match index {
+        Some(index) => writer.number(index as u32, 4)?,
+        None => {
+            writer.number(EXPLICIT_RATE, 4)?;
+            writer.number(config.sample_rate, 24)?;
+        }
+    }
+    writer.number(u32::from(config.channels), 4)?;
+    writer.number(u32::from(config.frame_samples == 960), 1)?;
+    // Neither a core coder nor extensions.
+    writer.number(0, 2)
+}
+
 /// The next `count` bits as bytes, the last one filled up with zeros.
 pub(super) fn copy_bits<B: Bytes + ?Sized>(
     mut from: Bits<'_, B>,
@@ -197,6 +217,9 @@ const OBJECT_TYPE_LC: u8 = 2;
 const OBJECT_TYPE_SBR: u8 = 5;
 const OBJECT_TYPE_PS: u8 = 29;
 
+/// The `samplingFrequencyIndex` behind which the rate is written out.
+const EXPLICIT_RATE: u32 = 15;
+
 /// Samples a second by `samplingFrequencyIndex`.
 const SAMPLE_RATES: [u32; 13] = [
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,
@@ -214,9 +237,8 @@ fn object_type<B: Bytes + ?Sized>(bits: &mut Bits<'_, B>) -> Result<u8, AacError
 }
 
 fn sample_rate<B: Bytes + ?Sized>(bits: &mut Bits<'_, B>) -> Result<u32, AacError> {
-    const EXPLICIT: u32 = 15;
     let rate = match number(bits, 4)? {
-        EXPLICIT => Some(number(bits, 24)?),
+        EXPLICIT_RATE => Some(number(bits, 24)?),
         index => SAMPLE_RATES.get(index as usize).copied(),
     };
     rate.filter(|rate| *rate > 0).ok_or(AacError::SampleRate)
@@ -261,7 +283,7 @@ mod tests {
             (&[0xf9, 0x46, 0x20, 0], AacError::ObjectType(42), "type 42"),
             // ALS under SBR.
             (
-                &[0x2b, 0x11, 0xfc, 0x80, 0],
+                &[0x2b, 0x11, 0xfc, 0x40, 0],
                 AacError::ObjectType(36),
                 "only AAC-LC",
             ),

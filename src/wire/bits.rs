@@ -1,4 +1,4 @@
-//! Bits out of bytes, most significant first, of syntaxes that do not keep to bytes.
+//! Bits out of bytes and into bytes, most significant first, for syntaxes that do not keep to bytes.
 
 #![cfg_attr(
     not(test),
@@ -10,6 +10,8 @@
         clippy::arithmetic_side_effects
     )
 )]
+
+use heapless::Vec;
 
 /// Bytes that need not lie in one piece.
 pub trait Bytes {
@@ -75,6 +77,55 @@ impl<'a, B: Bytes + ?Sized> Bits<'a, B> {
     }
 }
 
+/// Writes bits in order into at most `N` bytes.
+#[derive(Clone, Debug, Default)]
+pub struct BitWriter<const N: usize> {
+    bytes: Vec<u8, N>,
+    /// Bits of the last byte that are still to be written.
+    free: u32,
+}
+
+impl<const N: usize> BitWriter<N> {
+    /// Nothing written yet.
+    pub const fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            free: 0,
+        }
+    }
+
+    /// Writes the last `count` bits of a number, of at most 32; `None` when there is no room.
+    pub fn number(&mut self, number: u32, count: u32) -> Option<()> {
+        for bit in (0..count).rev() {
+            if self.free == 0 {
+                self.bytes.push(0).ok()?;
+                self.free = 8;
+            }
+            self.free = self.free.saturating_sub(1);
+            let value = number.checked_shr(bit).unwrap_or(0) & 1;
+            *self.bytes.last_mut()? |= (value as u8) << (self.free & 7);
+        }
+        Some(())
+    }
+
+    /// Writes whole bytes, wherever they begin.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Option<()> {
+        bytes
+            .iter()
+            .try_for_each(|byte| self.number(u32::from(*byte), 8))
+    }
+
+    /// Fills the last byte up with zeros.
+    pub fn align(&mut self) -> Option<()> {
+        self.number(0, self.free)
+    }
+
+    /// What was written, the last byte filled up with zeros.
+    pub fn finish(self) -> Vec<u8, N> {
+        self.bytes
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,5 +142,24 @@ mod tests {
         assert_eq!(bits.number(4), Some(15));
         bits.skip(usize::MAX);
         assert_eq!(bits.flag(), None);
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let mut writer = BitWriter::<4>::new();
+        for (number, count) in [(1, 1), (0x1234, 13), (0, 0), (0xabc, 12)] {
+            writer.number(number, count).unwrap();
+        }
+        writer.align().unwrap();
+        assert_eq!(writer.number(1, 1), None);
+        let bytes = writer.finish();
+        let mut bits = Bits::new(&bytes[..]);
+        assert_eq!(bits.number(1), Some(1));
+        assert_eq!(bits.number(13), Some(0x1234));
+        assert_eq!(bits.number(12), Some(0xabc));
+        assert_eq!(bits.number(6), Some(0));
+        let mut writer = BitWriter::<2>::new();
+        writer.number(1, 4).unwrap();
+        assert_eq!(writer.bytes(&[0xff, 0xff]), None);
     }
 }

@@ -136,7 +136,7 @@ fn composition_bytes(millis: i32) -> [u8; 3] {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::base::codec::{AacConfig, H264Config, Vp8Config};
+    use crate::base::codec::{AacConfig, H264Config, ParameterSet, Vp8Config};
     use crate::limits::PARAMETER_SET_BYTES;
 
     /// 320x240, Constrained Baseline 1.3, from x264.
@@ -156,9 +156,9 @@ pub(crate) mod tests {
 
     pub(crate) fn h264(sps: &[u8]) -> CodecConfig {
         let mut pps = heapless::Vec::new();
-        pps.push(heapless::Vec::from_slice(&PPS).unwrap()).unwrap();
+        pps.push(ParameterSet::from_slice(&PPS).unwrap()).unwrap();
         CodecConfig::H264(H264Config {
-            sps: heapless::Vec::from_slice(sps).unwrap(),
+            sps: ParameterSet::from_slice(sps).unwrap(),
             pps,
             width: 320,
             height: 240,
@@ -319,7 +319,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_longest_sequence_header_fits_its_limit() {
-        let full = heapless::Vec::from_slice(&[0x67; PARAMETER_SET_BYTES]).unwrap();
+        let full = ParameterSet::from_slice(&[0x67; PARAMETER_SET_BYTES]).unwrap();
         let mut pps = heapless::Vec::new();
         while pps.push(full.clone()).is_ok() {}
         let config = CodecConfig::H264(H264Config {

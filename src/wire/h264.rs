@@ -1,7 +1,8 @@
 //! H.264 as it travels in RTP (RFC 6184): NAL unit headers, aggregation and fragmentation units,
 //! and what parameter sets say of the picture (ITU-T H.264, section 7.3.2).
 //!
-//! Slices are not decoded; of their headers only the first macroblock's number is looked at.
+//! Slices are not decoded; of their headers [`h264_slice`](crate::wire::h264_slice) reads the first
+//! fields.
 
 #![cfg_attr(
     not(test),
@@ -29,17 +30,24 @@ impl NalHeader {
         self.0 & 0x80 != 0
     }
 
+    /// Whether other pictures may depend on the unit's (`nal_ref_idc` is not 0).
+    pub const fn is_reference(self) -> bool {
+        self.0 & 0x60 != 0
+    }
+
     /// The kind of unit.
     pub const fn kind(self) -> NalKind {
         match self.0 & 0x1f {
-            1..=4 => NalKind::Slice,
+            1 | 2 => NalKind::Slice,
+            3 | 4 => NalKind::Partition,
             5 => NalKind::IdrSlice,
             6 => NalKind::Sei,
             7 => NalKind::Sps,
             8 => NalKind::Pps,
             9 => NalKind::Delimiter,
             12 => NalKind::Filler,
-            10 | 11 | 13..=23 => NalKind::Other,
+            14 | 15 | 20 | 21 => NalKind::Extension,
+            10 | 11 | 13 | 16..=19 | 22 | 23 => NalKind::Other,
             24 => NalKind::StapA,
             28 => NalKind::FuA,
             25..=27 | 29 => NalKind::Interleaved,
@@ -51,8 +59,10 @@ impl NalHeader {
 /// Kinds of NAL unit and of RTP payload structure that the relay tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NalKind {
-    /// A slice, or a partition of one, of a picture that depends on others (types 1 to 4).
+    /// A slice, or the first partition of one, of a picture that depends on others (types 1, 2).
     Slice,
+    /// A further partition of a slice (3 and 4).
+    Partition,
     /// A slice of a picture that needs no other (type 5).
     IdrSlice,
     /// Supplemental enhancement information (6).
@@ -65,6 +75,9 @@ pub enum NalKind {
     Delimiter,
     /// Filler data (12).
     Filler,
+    /// A unit for scalable or multiview layers, which decoders of the base layer pass over (14, 15,
+    /// 20 and 21).
+    Extension,
     /// Any other unit of the H.264 specification.
     Other,
     /// Several units in one packet (24).
@@ -161,7 +174,7 @@ pub fn start_code(bytes: &[u8]) -> usize {
     }
 }
 
-/// The NAL units of a byte stream that begins with a start code, as ranges of it.
+/// The NAL units of a byte stream, as ranges of it; there may be a start code before the first.
 ///
 /// Some senders put Annex B into RTP by mistake. Start codes cannot occur inside a unit.
 #[derive(Clone, Debug)]
@@ -185,7 +198,7 @@ impl Iterator for AnnexBUnits<'_> {
             let rest = self.bytes.get(self.at..)?;
             let start = self.at.saturating_add(start_code(rest));
             let body = self.bytes.get(start..).filter(|body| !body.is_empty())?;
-            let length = body.windows(3).position(|bytes| bytes == [0, 0, 1]);
+            let length = find_start_code(body);
             let mut end = start.saturating_add(length.unwrap_or(body.len()));
             self.at = end;
             // A zero byte before the three of a start code belongs to the start code.
@@ -199,26 +212,37 @@ impl Iterator for AnnexBUnits<'_> {
     }
 }
 
+/// Where the three bytes of a start code lie.
+fn find_start_code(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0_usize;
+    loop {
+        // Most bytes are no part of one, which lets two more be passed over.
+        let third = at.saturating_add(2);
+        match bytes.get(third)? {
+            0 => at = at.saturating_add(1),
+            1 if bytes.get(at..third) == Some(&[0, 0]) => return Some(at),
+            _ => at = at.saturating_add(3),
+        }
+    }
+}
+
 /// Whether a slice is its picture's first in scan order: its first macroblock is number 0, which
 /// is a single 1 bit after the NAL unit header.
 pub fn starts_picture(after_header: &[u8]) -> bool {
     after_header.first().is_some_and(|byte| byte & 0x80 != 0)
 }
 
-/// The identifier of a picture parameter set, 0 to 255, from the unit with its header byte.
-pub fn pps_id(nal: &[u8]) -> Option<u8> {
-    let mut bytes = [0; 4];
-    for (to, from) in bytes.iter_mut().zip(nal.get(1..)?) {
-        *to = *from;
-    }
-    let bits = u32::from_be_bytes(bytes);
-    let zeros = bits.leading_zeros();
-    if zeros > 8 {
-        return None;
-    }
-    // Exp-Golomb: `zeros` zero bits, then a number of `zeros + 1` bits that is one too large.
-    let number = bits.checked_shr(31_u32.checked_sub(zeros.checked_mul(2)?)?)?;
-    u8::try_from(number.checked_sub(1)?).ok()
+/// What a sequence parameter set says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpsHead {
+    /// Its identifier, 0 to 31.
+    pub id: u8,
+    /// The picture's size.
+    pub size: PictureSize,
+    /// Bits of picture numbers in slices.
+    pub frame_number_bits: u32,
+    /// Bits of slices between the picture parameter set's identifier and the picture number.
+    pub colour_plane_bits: u32,
 }
 
 /// What a sequence parameter set says of the picture.
@@ -230,10 +254,10 @@ pub struct PictureSize {
     pub height: u16,
 }
 
-impl PictureSize {
+impl SpsHead {
     /// Reads a sequence parameter set, its header byte included; `None` when it cannot be read or
     /// its picture is empty or larger than 16,384 pixels either way.
-    pub fn of_sps(nal: &[u8]) -> Option<Self> {
+    pub fn parse(nal: &[u8]) -> Option<Self> {
         let sps = read_sps(nal)?;
         // Checked here: the size is added to without a check there.
         let most = u32::from(Self::MAX_PIXELS) / 16;
@@ -248,9 +272,15 @@ impl PictureSize {
         if !in_range.contains(&width) || !in_range.contains(&height) {
             return None;
         }
-        Some(Self {
+        let size = PictureSize {
             width: u16::try_from(width).ok()?,
             height: u16::try_from(height).ok()?,
+        };
+        Some(Self {
+            id: sps.id().id(),
+            size,
+            frame_number_bits: u32::from(sps.log2_max_frame_num_minus4).saturating_add(4),
+            colour_plane_bits: u32::from(sps.chroma_info.separate_colour_plane_flag) << 1,
         })
     }
 
@@ -302,17 +332,21 @@ mod tests {
         0x00, 0x40, 0x00, 0x00, 0x0f, 0x03, 0xc5, 0x8b, 0x92,
     ];
 
+    fn size_of(sps: &[u8]) -> Option<PictureSize> {
+        SpsHead::parse(sps).map(|head| head.size)
+    }
+
     #[test]
     fn picture_sizes_are_read_with_cropping() {
         assert_eq!(
-            PictureSize::of_sps(SPS_720),
+            size_of(SPS_720),
             Some(PictureSize {
                 width: 1280,
                 height: 720
             })
         );
         assert_eq!(
-            PictureSize::of_sps(SPS_ODD),
+            size_of(SPS_ODD),
             Some(PictureSize {
                 width: 572,
                 height: 468
@@ -331,7 +365,7 @@ mod tests {
     fn zero_bytes_after_a_set_do_no_harm() {
         let mut sps = SPS_720.to_vec();
         sps.extend([0, 0, 0]);
-        assert_eq!(PictureSize::of_sps(&sps), PictureSize::of_sps(SPS_720));
+        assert_eq!(size_of(&sps), size_of(SPS_720));
     }
 
     #[test]
@@ -339,7 +373,7 @@ mod tests {
         let mut rng = Rng::from_number(11);
         for sps in [SPS_720, SPS_ODD] {
             for length in 0..sps.len() {
-                let _ = PictureSize::of_sps(&sps[..length]);
+                let _ = size_of(&sps[..length]);
                 let _ = reorder_depth(&sps[..length]);
             }
             for _ in 0..20_000 {
@@ -349,7 +383,7 @@ mod tests {
                     bytes[at] = rng.u32() as u8;
                 }
                 assert!(reorder_depth(&bytes).is_none_or(|depth| depth <= MAX_REORDER_DEPTH));
-                if let Some(size) = PictureSize::of_sps(&bytes) {
+                if let Some(size) = size_of(&bytes) {
                     assert!(size.width <= 16_384 && size.height <= 16_384);
                 }
             }
@@ -358,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_height_at_the_end_of_its_range_is_refused() {
-        let size = |height| PictureSize::of_sps(&baseline_sps(height));
+        let size = |height| size_of(&baseline_sps(height));
         assert_eq!(
             size(8),
             Some(PictureSize {
@@ -398,18 +432,6 @@ mod tests {
     fn golomb(value: u64) -> String {
         let digits = format!("{:b}", value + 1);
         "0".repeat(digits.len() - 1) + &digits
-    }
-
-    #[test]
-    fn picture_parameter_set_identifiers_are_read() {
-        assert_eq!(pps_id(&[0x68, 0b1000_0000]), Some(0));
-        assert_eq!(pps_id(&[0x68, 0b0100_0000]), Some(1));
-        assert_eq!(pps_id(&[0x68, 0b0111_0000]), Some(2));
-        assert_eq!(pps_id(&[0x68, 0x00, 0x80, 0x00]), Some(255));
-        assert_eq!(pps_id(&[0x68, 0x00, 0x80, 0x80]), None);
-        assert_eq!(pps_id(&[0x68, 0x00, 0x00, 0xff]), None);
-        assert_eq!(pps_id(&[0x68]), None);
-        assert_eq!(pps_id(&[]), None);
     }
 
     #[test]

@@ -18,8 +18,8 @@
 )]
 
 use crate::base::codec::AacConfig;
-use crate::wire::aac::{AacError, copy_bits, flag, number, read_specific};
-use crate::wire::bits::{Bits, Bytes};
+use crate::wire::aac::{AacError, copy_bits, flag, number, read_specific, write_specific};
+use crate::wire::bits::{BitWriter, Bits, Bytes};
 
 /// What a StreamMuxConfig says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +79,23 @@ pub fn read_stream_mux<B: Bytes + ?Sized>(bits: &mut Bits<'_, B>) -> Result<Stre
     Ok(StreamMux { config, units })
 }
 
+/// Writes a StreamMuxConfig of version 0 for one access unit of AAC-LC in each element; `None` when
+/// there is no room.
+pub fn write_stream_mux<const N: usize>(
+    writer: &mut BitWriter<N>,
+    config: &AacConfig,
+) -> Option<()> {
+    // audioMuxVersion; allStreamsSameTimeFraming; numSubFrames, numProgram and numLayer.
+    writer.number(0, 1)?;
+    writer.number(1, 1)?;
+    writer.number(0, 6 + 4 + 3)?;
+    write_specific(writer, config)?;
+    // frameLengthType; latmBufferFullness of a variable rate; neither other data nor checksum.
+    writer.number(0, 3)?;
+    writer.number(0xff, 8)?;
+    writer.number(0, 2)
+}
+
 /// Reads PayloadLengthInfo: bytes of the payload that follows; `None` when it is cut short.
 pub fn payload_length<B: Bytes + ?Sized>(bits: &mut Bits<'_, B>) -> Option<usize> {
     let mut length = 0_usize;
@@ -111,4 +128,150 @@ fn skip_other_data_length<B: Bytes + ?Sized>(
     }
     number(bits, 8)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+
+    /// What stands before the AudioSpecificConfig in version 0, for `units` access units.
+    fn head(writer: &mut BitWriter<64>, units: u32) {
+        writer.number(0b01, 2).unwrap();
+        writer.number(units - 1, 6).unwrap();
+        writer.number(0, 7).unwrap();
+    }
+
+    #[test]
+    fn the_example_of_the_payload_format_is_read() {
+        // RFC 6416, section 7.4.2.2: AAC-LC, 24 kHz, stereo, with the configuration in SDP.
+        let mux = stream_mux_config(&[0x40, 0x00, 0x26, 0x20, 0x3f, 0xc0]).unwrap();
+        assert_eq!((mux.units, mux.config.channels), (1, 2));
+        assert_eq!(mux.config.sample_rate, 24_000);
+        assert_eq!(mux.config.specific, [0x13, 0x10]);
+    }
+
+    #[test]
+    fn both_versions_with_all_that_may_stand_behind() {
+        let specific = [0x12, 0x10];
+        let mut old = BitWriter::<64>::new();
+        head(&mut old, 4);
+        old.bytes(&specific).unwrap();
+        // Variable length; fullness; other data of 0x102 bits; a checksum.
+        for (number, bits) in [
+            (0, 3),
+            (255, 8),
+            (1, 1),
+            (1, 1),
+            (1, 8),
+            (0, 1),
+            (2, 8),
+            (1, 1),
+        ] {
+            old.number(number, bits).unwrap();
+        }
+        old.number(77, 8).unwrap();
+        let mux = stream_mux_config(&old.finish()).unwrap();
+        assert_eq!(
+            (mux.units, mux.config.specific.as_slice()),
+            (4, &specific[..])
+        );
+
+        let mut new = BitWriter::<64>::new();
+        // Version 1, 1A 0, fullness in two bytes, one time, two units, one program, one layer.
+        for (number, bits) in [(0b10, 2), (1, 2), (0x1234, 16), (1, 1), (1, 6), (0, 7)] {
+            new.number(number, bits).unwrap();
+        }
+        // 37 bits: SBR in the way that old decoders pass over.
+        new.number(0, 2).unwrap();
+        new.number(37, 8).unwrap();
+        let with_sbr = [0x13, 0x10, 0x56, 0xe5, 0x98];
+        let mut rest = Bits::new(&with_sbr[..]);
+        for _ in 0..37 {
+            new.number(rest.number(1).unwrap(), 1).unwrap();
+        }
+        for (number, bits) in [(0, 3), (255, 8), (1, 1), (0, 2), (9, 8), (0, 1)] {
+            new.number(number, bits).unwrap();
+        }
+        let mux = stream_mux_config(&new.finish()).unwrap();
+        assert_eq!(
+            (mux.units, mux.config.specific.as_slice()),
+            (2, &with_sbr[..])
+        );
+        assert_eq!(mux.config.sample_rate, 24_000);
+    }
+
+    #[test]
+    fn multiplexes_of_other_kinds_are_refused() {
+        let refused = |parts: &[(u32, u32)]| {
+            let mut writer = BitWriter::<64>::new();
+            for (number, bits) in parts {
+                writer.number(*number, *bits).unwrap();
+            }
+            stream_mux_config(&writer.finish()).unwrap_err()
+        };
+        // Version 1A; streams of different times; two programs; two layers.
+        assert_eq!(refused(&[(0b11, 2), (0, 32)]), AacError::PayloadKind);
+        assert_eq!(refused(&[(0b00, 2), (0, 32)]), AacError::SeveralStreams);
+        assert_eq!(
+            refused(&[(0b01, 2), (0, 6), (1, 4), (0, 32)]),
+            AacError::SeveralStreams
+        );
+        assert_eq!(
+            refused(&[(0b01, 2), (0, 10), (1, 3), (0, 32)]),
+            AacError::SeveralStreams
+        );
+        // Payloads of a constant length; six channels.
+        let start = [(0b01, 2), (0, 13)];
+        assert_eq!(
+            refused(&[start[0], start[1], (0x1210, 16), (1, 3), (0, 32)]),
+            AacError::PayloadKind
+        );
+        assert_eq!(
+            refused(&[start[0], start[1], (0x1230, 16), (0, 32)]),
+            AacError::Channels(6)
+        );
+    }
+
+    #[test]
+    fn every_truncation_is_noticed_and_any_bytes_are_taken_or_refused() {
+        let config = crate::wire::aac::audio_specific_config(&[0x11, 0x88]).unwrap();
+        let mut writer = BitWriter::<64>::new();
+        write_stream_mux(&mut writer, &config).unwrap();
+        let whole = writer.finish();
+        assert_eq!(
+            stream_mux_config(&whole),
+            Ok(StreamMux { config, units: 1 })
+        );
+        for length in 0..whole.len() {
+            assert_eq!(
+                stream_mux_config(&whole[..length]),
+                Err(AacError::Truncated)
+            );
+        }
+        let mut rng = Rng::from_number(11);
+        let mut taken = 0;
+        for _ in 0..20_000 {
+            let mut bytes = whole.clone();
+            for _ in 0..3 {
+                let at = rng.below(bytes.len() as u32) as usize;
+                bytes[at] ^= 1 << rng.below(8);
+            }
+            if let Ok(mux) = stream_mux_config(&bytes) {
+                taken += 1;
+                assert!((1..=64).contains(&mux.units) && mux.config.sample_rate > 0);
+            }
+        }
+        assert!(taken > 100, "{taken}");
+    }
+
+    #[test]
+    fn lengths_go_on_after_255() {
+        let read = |bytes: &[u8]| payload_length(&mut Bits::new(bytes));
+        assert_eq!(read(&[0]), Some(0));
+        assert_eq!(read(&[254]), Some(254));
+        assert_eq!(read(&[255, 0]), Some(255));
+        assert_eq!(read(&[255, 255, 3]), Some(513));
+        assert_eq!(read(&[255, 255]), None);
+    }
 }

@@ -14,7 +14,7 @@
 )]
 
 use crate::base::codec::ParameterSet;
-use crate::limits::SDP_SPROP_SETS;
+use crate::limits::{PARAMETER_SET_BYTES, SDP_SPROP_SETS};
 
 /// Payload type of PCMU (RFC 3551, section 6).
 pub const PCMU_PAYLOAD_TYPE: u8 = 0;
@@ -178,7 +178,7 @@ const fn is_parameter_set(header: u8) -> bool {
 
 /// Base64 (RFC 4648, section 4), padding optional; `None` when illegible or longer than a set may be.
 fn base64(text: &str) -> Option<ParameterSet> {
-    let mut bytes = ParameterSet::new();
+    let mut bytes = heapless::Vec::<u8, PARAMETER_SET_BYTES>::new();
     let mut bits = 0_u32;
     let mut held = 0_u8;
     for digit in text.trim_end_matches('=').bytes() {
@@ -198,7 +198,10 @@ fn base64(text: &str) -> Option<ParameterSet> {
         }
     }
     // A single digit left over is no byte.
-    (held < 6).then_some(bytes)
+    if held >= 6 {
+        return None;
+    }
+    ParameterSet::from_slice(&bytes).ok()
 }
 
 #[cfg(test)]
@@ -267,7 +270,7 @@ mod tests {
     fn sprop_sets_are_bounded_in_number_and_length() {
         let many = format!("sprop-parameter-sets={}", ["Z0IAHpWoKA9k"; 40].join(","));
         assert_eq!(format(&many).sprop.len(), SDP_SPROP_SETS);
-        let long = format!("sprop-parameter-sets=Z{},aM48gA==", "A".repeat(400));
+        let long = format!("sprop-parameter-sets=Z{},aM48gA==", "A".repeat(1_400));
         assert_eq!(format(&long).sprop.len(), 1);
     }
 }

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use trunkcast::base::codec::Track;
 use trunkcast::base::ids::ConnId;
-use trunkcast::gateway::outlet::{CallIndex, Level, MediaPort, Origin, Outlet};
+use trunkcast::gateway::outlet::{CallIndex, Level, MediaPort, Origin, Outlet, Security};
 use trunkcast::limits::STREAMS;
 
 thread_local! {
@@ -71,6 +71,8 @@ pub struct FakeOutlet {
     /// Bytes written to connections, in all.
     pub written: u64,
     connecting: Vec<(ConnId, String, u16)>,
+    /// How each connection asked for so far is to be protected.
+    pub asked_security: Vec<Security>,
     conns: Vec<Conn>,
     /// Closed by the gateway, with bytes that the far end has not read.
     closed: Vec<Conn>,
@@ -187,13 +189,14 @@ impl Outlet for FakeOutlet {
         self.sip.push_back((trunk, to, bytes.to_vec()));
     }
 
-    fn connect(&mut self, host: &str, port: u16) -> Option<ConnId> {
+    fn connect(&mut self, host: &str, port: u16, security: Security) -> Option<ConnId> {
         let _outside = Uncounted::new();
         if self.no_connections || self.conns.len() >= STREAMS {
             return None;
         }
         let id = self.insert();
         self.connecting.push((id, host.to_owned(), port));
+        self.asked_security.push(security);
         Some(id)
     }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use trunkcast::base::codec::{CodecConfig, H264Config, Track};
+use trunkcast::base::codec::{CodecConfig, H264Config, ParameterSet, Track};
 use trunkcast::base::frame_log::{Frame, FrameLog, Segment};
 use trunkcast::base::packet_pool::PacketPool;
 use trunkcast::base::rng::Rng;
@@ -34,8 +34,8 @@ pub fn millis(millis: u64) -> Instant {
 
 pub fn video_config(width: u16, height: u16) -> Rc<CodecConfig> {
     let mut pps = heapless::Vec::new();
-    pps.push(heapless::Vec::from_slice(&PPS).unwrap()).unwrap();
-    let sps = heapless::Vec::from_slice(&SPS).unwrap();
+    pps.push(ParameterSet::from_slice(&PPS).unwrap()).unwrap();
+    let sps = ParameterSet::from_slice(&SPS).unwrap();
     Rc::new(CodecConfig::H264(H264Config {
         sps,
         pps,

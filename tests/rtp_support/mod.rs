@@ -94,7 +94,9 @@ impl VideoSender {
                 600
             };
             let length = 40 + self.rng.below(room) as usize;
-            let mut nal = vec![header, if at == 0 { 0x88 } else { 0x48 }];
+            // First macroblock 0 or 1, an intra slice, picture parameter set 0.
+            let mut nal = vec![header];
+            nal.extend(if at == 0 { [0x88, 0x80] } else { [0x42, 0x20] });
             nal.extend((0..length).map(|_| self.rng.below(255) as u8 + 1));
             nals.push(nal);
         }
@@ -183,6 +185,8 @@ enum Track2 {
 pub struct Out {
     pub track: Track,
     pub time: MediaTime,
+    /// Microseconds from decoding to presentation.
+    pub composition: u32,
     pub keyframe: bool,
     pub bytes: Vec<u8>,
     pub config: CodecConfig,
@@ -339,6 +343,7 @@ impl World {
             self.out.push(Out {
                 track: frame.track,
                 time: frame.time,
+                composition: frame.composition,
                 keyframe: frame.keyframe,
                 bytes: view
                     .segments()

@@ -25,6 +25,33 @@ pub struct Source {
     pub jitter: u32,
     /// Every how many microseconds a sender report leaves.
     pub reports: Option<i64>,
+    /// What is wrong with them.
+    pub fault: Fault,
+}
+
+/// How a sender's reports are wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// They are right.
+    None,
+    /// No wall-clock time.
+    ZeroWall,
+    /// The wall clock is so many microseconds off.
+    Off(i64),
+    /// RTP time that is any.
+    RandomRtp,
+    /// RTP time so many microseconds off.
+    RtpOff(i64),
+    /// The RTP time of the first report in all.
+    StaleRtp,
+    /// Wall-clock time that is anything within so many microseconds.
+    Noise(u32),
+    /// Wall-clock time that runs backwards.
+    Backwards,
+    /// Wall-clock time that stands.
+    Stands,
+    /// Wall-clock time of a middlebox: that of the report's arrival.
+    Arrival,
 }
 
 pub fn audio() -> Source {
@@ -38,6 +65,7 @@ pub fn audio() -> Source {
         delay: 30_000,
         jitter: 0,
         reports: None,
+        fault: Fault::None,
     }
 }
 
@@ -56,6 +84,23 @@ impl Source {
         let ticks = i128::from(at) * i128::from(self.rate) * i128::from(1_000_000 + self.ppm)
             / 1_000_000_000_000;
         self.base.wrapping_add(ticks as u32)
+    }
+
+    /// What a report that leaves at a moment says.
+    pub fn report(&self, at: i64, arrival: i64, rng: &mut Rng) -> (NtpTime, u32) {
+        let (wall, rtp) = (ntp(at), self.rtp(at));
+        match self.fault {
+            Fault::None => (wall, rtp),
+            Fault::ZeroWall => (NtpTime(0), rtp),
+            Fault::Off(by) => (ntp(at + by), rtp),
+            Fault::RandomRtp => (wall, rng.u32()),
+            Fault::RtpOff(by) => (wall, self.rtp(at + by)),
+            Fault::StaleRtp => (wall, self.rtp(self.starts)),
+            Fault::Noise(most) => (ntp(at + i64::from(rng.below(most))), rtp),
+            Fault::Backwards => (ntp(-at), rtp),
+            Fault::Stands => (ntp(0), rtp),
+            Fault::Arrival => (ntp(arrival), rtp),
+        }
     }
 }
 
@@ -130,7 +175,8 @@ pub fn run(clock: &mut CallClock, sources: &[Source], from: i64, to: i64, seed: 
     for (arrival, source, at, report) in arrivals {
         let rtp = source.rtp(at);
         if report {
-            clock.handle_sender_report(source.track, instant(arrival), ntp(at), rtp);
+            let (wall, rtp) = source.report(at, arrival, &mut rng);
+            clock.handle_sender_report(source.track, instant(arrival), wall, rtp);
             continue;
         }
         let time = clock.frame_time(source.track, rtp, source.rate, instant(arrival));

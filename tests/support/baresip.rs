@@ -8,14 +8,43 @@
 //! - `-e '/dial …'` needs `menu.so`; `-t N` ends the call with BYE and the program after N
 //!   seconds; both need an account, here with `regint=0`, which means without registration.
 //! - It takes the SIP port + 1 for TLS.
+//! - VP8 comes from `vp8.so` and Opus from `opus.so`, both in `baresip-core`; the sound of the file
+//!   is resampled.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::Duration;
 
 use super::scratch::{Scratch, tests_folder};
-use super::{Clip, Ports, Program};
+use super::{Clip, Namespace, Ports, Program};
+
+/// Seconds that the clip takes.
+const CLIP_SECONDS: u32 = 10;
+
+/// What a baresip is to do.
+#[derive(Clone, Copy)]
+pub struct Plan<'a> {
+    /// Audio codecs to offer, as in its accounts: `PCMA`, `opus/48000/2`.
+    pub audio: &'a str,
+    /// Video codecs to offer: `H264`, `VP8`.
+    pub video: &'a str,
+    /// Length of the call.
+    pub seconds: u32,
+    /// Where it lives; on loopback beside the gateway if nowhere else.
+    pub namespace: Option<&'a Namespace>,
+}
+
+impl Default for Plan<'_> {
+    fn default() -> Self {
+        Self {
+            audio: "PCMA",
+            video: "H264",
+            seconds: 8,
+            namespace: None,
+        }
+    }
+}
 
 /// A baresip that calls, shows the clip for some seconds, and hangs up.
 pub struct Baresip {
@@ -43,6 +72,16 @@ impl Baresip {
         codec: &str,
         seconds: u32,
     ) -> Self {
+        let plan = Plan {
+            audio: codec,
+            seconds,
+            ..Plan::default()
+        };
+        Self::start(ports, gateway, number, &plan)
+    }
+
+    /// Calls `number` at the gateway as planned.
+    pub fn start(ports: &mut Ports, gateway: SocketAddr, number: &str, plan: &Plan) -> Self {
         let folder = Scratch::new("baresip");
         let sip = ports.pair();
         let first = ports.pair();
@@ -50,24 +89,36 @@ impl Baresip {
             ports.pair();
         }
         let last = ports.pair();
+        let home = plan
+            .namespace
+            .map_or(Ipv4Addr::LOCALHOST, |namespace| namespace.theirs());
+        let rounds = plan.seconds / CLIP_SECONDS + 1;
+        let video = Clip::as_mp4_rounds(&folder, rounds);
+        let audio = Clip::as_wav_rounds(&folder, rounds);
         let text = fs::read_to_string(tests_folder().join("data/peers/baresip.conf"))
             .expect("baresip.conf is part of the project")
+            .replace("@ADDRESS@", &home.to_string())
             .replace("@SIP_PORT@", &sip.to_string())
             .replace("@RTP_PORTS@", &format!("{first}-{last}"))
-            .replace("@VIDEO@", &Clip::as_mp4(&folder).to_string_lossy())
-            .replace("@AUDIO@", &Clip::as_wav(&folder).to_string_lossy())
+            .replace("@VIDEO@", &video.to_string_lossy())
+            .replace("@AUDIO@", &audio.to_string_lossy())
             .replace("@FOLDER@", &folder.path().to_string_lossy());
         folder.write("config", text);
         folder.write("contacts", "");
         let account = format!(
-            "<sip:caller@127.0.0.1:{sip}>;regint=0;audio_codecs={codec};video_codecs=H264\n"
+            "<sip:caller@{home}:{sip}>;regint=0;audio_codecs={};video_codecs={}\n",
+            plan.audio, plan.video
         );
         folder.write("accounts", account);
+        let mut command = match plan.namespace {
+            Some(namespace) => namespace.command("baresip"),
+            None => Command::new("baresip"),
+        };
         let program = Program::start(
-            Command::new("baresip")
+            command
                 .arg("-f")
                 .arg(folder.path())
-                .args(["-t", &seconds.to_string(), "-v", "-e"])
+                .args(["-t", &plan.seconds.to_string(), "-v", "-e"])
                 .arg(format!("/dial sip:{number}@{gateway}")),
         );
         Self { program, folder }

@@ -75,10 +75,17 @@ impl Clip {
 
     /// The picture alone in an MP4 file, as baresip can play it.
     pub fn as_mp4(folder: &Scratch) -> PathBuf {
+        Self::as_mp4_rounds(folder, 1)
+    }
+
+    /// The same with the clip repeated.
+    pub fn as_mp4_rounds(folder: &Scratch, rounds: u32) -> PathBuf {
         let path = folder.join("clip.mp4");
+        let clip = fs::read(Self::video_path()).expect("the clip is part of the project");
+        let stream = folder.write("clip.h264", clip.repeat(rounds as usize));
         run(Command::new("ffmpeg")
             .args(["-v", "error", "-y", "-framerate", "25", "-f", "h264", "-i"])
-            .arg(Self::video_path())
+            .arg(stream)
             .args(["-c", "copy"])
             .arg(&path));
         path
@@ -86,12 +93,19 @@ impl Clip {
 
     /// The sound alone as a WAV file.
     pub fn as_wav(folder: &Scratch) -> PathBuf {
+        Self::as_wav_rounds(folder, 1)
+    }
+
+    /// The same with the clip repeated.
+    pub fn as_wav_rounds(folder: &Scratch, rounds: u32) -> PathBuf {
         let path = folder.join("clip.wav");
+        let clip = fs::read(Self::audio_path()).expect("the clip is part of the project");
+        let samples = folder.write("clip.alaw", clip.repeat(rounds as usize));
         run(Command::new("ffmpeg")
             .args([
                 "-v", "error", "-y", "-f", "alaw", "-ar", "8000", "-ac", "1", "-i",
             ])
-            .arg(Self::audio_path())
+            .arg(samples)
             .args(["-c:a", "pcm_s16le"])
             .arg(&path));
         path

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::scratch::Scratch;
-use super::{Ports, Program};
+use super::{Namespace, Ports, Program};
 
 /// What a test sets; the rest of the configuration is chosen for it.
 #[derive(Default)]
@@ -18,6 +18,8 @@ pub struct Settings {
     pub trunk: Vec<String>,
     /// Further lines at the top level.
     pub top: Vec<String>,
+    /// Address for SDP; loopback if empty.
+    pub media: String,
 }
 
 /// A running gateway with one trunk on a port of its own.
@@ -40,6 +42,22 @@ impl Daemon {
         )
     }
 
+    /// The same for callers in a namespace: their addresses may call, and the gateway finds out
+    /// by itself which of its own to name to them.
+    pub fn reached_from(ports: &mut Ports, namespace: &Namespace, url: &str) -> Self {
+        let mut gateway = Self::start(
+            ports,
+            Settings {
+                url: Some(url.to_owned()),
+                trunk: vec![format!("allow: [{}]", namespace.theirs())],
+                media: "auto".to_owned(),
+                ..Settings::default()
+            },
+        );
+        gateway.sip.set_ip(namespace.ours().into());
+        gateway
+    }
+
     /// Starts a gateway and waits until it listens.
     pub fn start(ports: &mut Ports, settings: Settings) -> Self {
         let sip = ports.address();
@@ -56,7 +74,11 @@ impl Daemon {
         }
         let _ = writeln!(yaml, "rtmp: {{listen: \"{rtmp}\"}}");
         let _ = writeln!(yaml, "rest: {{listen: \"{rest}\"}}");
-        let _ = writeln!(yaml, "media: {{address: 127.0.0.1, ports: {first}-{last}}}");
+        let media = match &settings.media[..] {
+            "" => "127.0.0.1",
+            media => media,
+        };
+        let _ = writeln!(yaml, "media: {{address: {media}, ports: {first}-{last}}}");
         for line in &settings.top {
             let _ = writeln!(yaml, "{line}");
         }

@@ -11,6 +11,8 @@ pub struct Picture {
     pub time: u32,
     /// Whether the tag is marked as a keyframe.
     pub keyframe: bool,
+    /// Presentation after decoding, in milliseconds.
+    pub composition: i32,
     /// Its NAL units.
     pub nals: Vec<Vec<u8>>,
 }
@@ -134,9 +136,11 @@ impl Flv {
                 self.sequence_headers
                     .push((self.pictures.len(), header.to_vec()));
             }
-            (9, [first, 1, _, _, _, data @ ..]) => self.pictures.push(Picture {
+            (9, [first, 1, high, middle, low, data @ ..]) => self.pictures.push(Picture {
                 time,
                 keyframe: first >> 4 == 1,
+                // 24 bits with a sign, in the upper three bytes.
+                composition: i32::from_be_bytes([*high, *middle, *low, 0]) >> 8,
                 nals: length_prefixed(data),
             }),
             (18, data) => self.scripts.push(data.to_vec()),

@@ -19,10 +19,21 @@ const PAIR: f64 = 400.0;
 pub fn skews(recording: &Path) -> Vec<f64> {
     let flashes = flashes(recording);
     let beeps = beeps(&Flv::read(recording));
+    pairs(recording, &flashes, &beeps)
+}
+
+/// The same for sound that only ffmpeg can decode.
+pub fn decoded_skews(recording: &Path) -> Vec<f64> {
+    let flashes = flashes(recording);
+    let beeps = decoded_beeps(recording);
+    pairs(recording, &flashes, &beeps)
+}
+
+fn pairs(recording: &Path, flashes: &[f64], beeps: &[f64]) -> Vec<f64> {
     assert!(!flashes.is_empty(), "no flash in {}", recording.display());
     assert!(!beeps.is_empty(), "no beep in {}", recording.display());
     let mut skews = Vec::new();
-    for flash in flashes {
+    for &flash in flashes {
         let nearest = beeps
             .iter()
             .map(|beep| flash - beep)
@@ -70,6 +81,30 @@ fn beeps(flv: &Flv) -> Vec<f64> {
                 }
                 quiet_since = time;
             }
+        }
+    }
+    beeps
+}
+
+/// Times at which a beep begins in what ffmpeg decodes, its samples laid out by their times.
+fn decoded_beeps(recording: &Path) -> Vec<f64> {
+    let output = Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-copyts", "-i"])
+        .arg(recording)
+        .args(["-map", "0:a", "-af", "aresample=8000:async=1:first_pts=0"])
+        .args(["-ac", "1", "-f", "s16le", "-"])
+        .output()
+        .expect("ffmpeg is installed by tests/run");
+    assert!(output.status.success(), "{}", recording.display());
+    let mut beeps = Vec::new();
+    let mut quiet_since = f64::NEG_INFINITY;
+    for (index, sample) in output.stdout.chunks_exact(2).enumerate() {
+        let time = index as f64 / 8.0;
+        if i32::from(i16::from_le_bytes([sample[0], sample[1]])).abs() > BEEP_LEVEL {
+            if time - quiet_since > SILENCE {
+                beeps.push(time);
+            }
+            quiet_since = time;
         }
     }
     beeps

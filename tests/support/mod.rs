@@ -8,9 +8,16 @@
 
 pub mod baresip;
 pub mod clip;
+pub mod compare;
 pub mod daemon;
+pub mod dialogue;
+pub mod enhanced;
 pub mod flv;
+pub mod gstreamer;
+pub mod impaired;
+pub mod linphone;
 pub mod lipsync;
+pub mod namespace;
 pub mod nginx;
 pub mod opus_vp8;
 pub mod phone;
@@ -25,6 +32,9 @@ pub mod sipp;
 
 pub use clip::Clip;
 pub use daemon::Daemon;
+pub use dialogue::Dialogue;
+pub use enhanced::Enhanced;
+pub use namespace::Namespace;
 pub use nginx::Nginx;
 pub use phone::Phone;
 pub use ports::Ports;

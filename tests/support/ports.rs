@@ -49,6 +49,18 @@ impl Ports {
         }
     }
 
+    /// The port that [`Self::pair`] will give next.
+    pub fn peek(&mut self) -> u16 {
+        let port = self.pair();
+        self.next = port;
+        port
+    }
+
+    /// Number of the block, below 32: for what a test must name as its own besides ports.
+    pub fn block(&self) -> u16 {
+        (self.base - FIRST) / BLOCK
+    }
+
     /// An address of this host at another port.
     pub fn address(&mut self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.pair()))

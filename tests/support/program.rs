@@ -1,6 +1,6 @@
 //! A program started by a test.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -24,6 +24,22 @@ impl Program {
     /// Starts `command`, keeping both of its outputs, line by line. It dies with the thread that
     /// started it, so that a test that is killed leaves nothing behind.
     pub fn start(command: &mut Command) -> Self {
+        Self::start_with(command, Stdio::null())
+    }
+
+    /// The same for a program that takes orders on its standard input; see [`Self::say`].
+    pub fn start_listening(command: &mut Command) -> Self {
+        Self::start_with(command, Stdio::piped())
+    }
+
+    /// Writes a line to the program's standard input.
+    pub fn say(&mut self, line: &str) {
+        let input = self.child.stdin.as_mut();
+        let input = input.expect("the program was started to take orders");
+        writeln!(input, "{line}").unwrap_or_else(|error| panic!("{} is gone: {error}", self.name));
+    }
+
+    fn start_with(command: &mut Command, input: Stdio) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut mortal = Command::new("setpriv");
         mortal.args(["--pdeathsig", "KILL", "--"]);
@@ -31,8 +47,11 @@ impl Program {
         if let Some(folder) = command.get_current_dir() {
             mortal.current_dir(folder);
         }
+        for (key, value) in command.get_envs() {
+            mortal.env(key, value.unwrap_or_default());
+        }
         let mut child = mortal
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -297,11 +297,6 @@ pub fn rtmp_url(text: &str) -> Result<RtmpUrl, Expected> {
             Expected::new("user:password before the @, percent-encoded where they hold %, / or @")
         }
     })?;
-    if url.is_tls() {
-        return Err(Expected::new(
-            "rtmp://, as rtmps:// (TLS) is not supported yet",
-        ));
-    }
     // An address with a mistake, such as 192.0.2.256, is no host name.
     url.host().parse::<Host>()?;
     Ok(url)
@@ -462,7 +457,6 @@ mod tests {
         ] {
             assert!(rtmp_url(text).is_err(), "{text}");
         }
-        let refused = rtmp_url("rtmps://server/live").unwrap_err();
-        assert!(refused.to_string().contains("not supported yet"));
+        assert!(rtmp_url("rtmps://server/live").unwrap().is_tls());
     }
 }

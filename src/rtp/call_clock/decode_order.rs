@@ -135,7 +135,7 @@ impl DecodeOrder {
             && let Some(depth) = reorder_depth(&h264.sps)
         {
             self.depth = usize::from(depth);
-            self.needed = self.depth;
+            self.needed = 0;
             self.looked = 0;
         }
         self.config = Some(config.clone());

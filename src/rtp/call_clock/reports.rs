@@ -4,8 +4,9 @@
 //! The first report is believed. A later one is when it goes on from the last one believed: its
 //! wall clock went forward, within a second as fast as ours, and so did the RTP time beside it. One
 //! that does not is doubted, and believed when the next one goes on from it (the sender's clock
-//! was set). When [`DISTRUST`] in a row say nothing that holds, the relation is void, and two that
-//! agree are needed to have one again.
+//! was set). When too many are not believed ([`DISTRUST`]), the relation is void. Each time that a
+//! relation was given up, one more that agrees is needed for the next one, so that a sender whose
+//! reports are anything is soon not listened to.
 
 #![cfg_attr(
     not(test),
@@ -29,8 +30,12 @@ const STEP: i64 = 100_000;
 /// Drift of a sender's RTP clock against its wall clock: one microsecond in so many.
 const DRIFT_DIVISOR: i64 = 1_000;
 
-/// Reports in a row that are not believed after which the former ones are not any more.
-const DISTRUST: u8 = 6;
+/// One that is not believed counts two, one that is takes one away: at so many the former ones are
+/// not believed any more.
+const DISTRUST: u8 = 12;
+
+/// The most that have to agree in a row.
+const MOST_TO_AGREE: u8 = 8;
 
 /// What one report said, and when it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +67,11 @@ pub struct Reports {
     believed: Option<Report>,
     /// The last one not believed, in case that the next one bears it out.
     doubted: Option<Report>,
-    ignored_in_a_row: u8,
+    /// How many have gone on from one another up to that one.
+    agreeing: u8,
+    doubts: u8,
+    /// Relations given up.
+    given_up: u8,
     distrusted: bool,
 }
 
@@ -80,9 +89,11 @@ impl Reports {
 
     /// Judges a report and takes it in.
     pub fn take(&mut self, report: Report) -> Verdict {
-        let borne_out = self
+        let agrees = self
             .doubted
             .is_some_and(|doubted| doubted.leads_to(&report));
+        let to_agree = self.given_up.saturating_add(1).min(MOST_TO_AGREE);
+        let borne_out = agrees && self.agreeing >= to_agree;
         let verdict = match self.believed {
             Some(last) if last.leads_to(&report) => {
                 // Half-way: the moment of a report is not exact at every sender.
@@ -92,10 +103,18 @@ impl Reports {
             }
             // The network repeated it.
             Some(last) if last.ntp == report.ntp => return Verdict::Ignored,
-            Some(_) if borne_out => Verdict::Moved,
+            Some(_) if borne_out => {
+                self.given_up = self.given_up.saturating_add(1);
+                Verdict::Moved
+            }
             None if borne_out || !self.distrusted => Verdict::Believed,
             _ => {
                 self.doubted = Some(report);
+                self.agreeing = if agrees {
+                    self.agreeing.saturating_add(1)
+                } else {
+                    1
+                };
                 return self.ignore();
             }
         };
@@ -104,11 +123,12 @@ impl Reports {
 
     /// A report came that cannot be right whatever the others say.
     pub fn ignore(&mut self) -> Verdict {
-        self.ignored_in_a_row = self.ignored_in_a_row.saturating_add(1);
-        if self.ignored_in_a_row < DISTRUST || self.distrusted {
+        self.doubts = self.doubts.saturating_add(2).min(DISTRUST);
+        if self.doubts < DISTRUST || self.distrusted {
             return Verdict::Ignored;
         }
         self.distrusted = true;
+        self.given_up = self.given_up.saturating_add(1);
         self.believed = None;
         Verdict::Distrusted
     }
@@ -116,7 +136,11 @@ impl Reports {
     fn believe(&mut self, report: Report, verdict: Verdict) -> Verdict {
         self.believed = Some(report);
         self.doubted = None;
-        self.ignored_in_a_row = 0;
+        self.doubts = if verdict == Verdict::Believed && !self.distrusted {
+            self.doubts.saturating_sub(1)
+        } else {
+            0
+        };
         self.distrusted = false;
         verdict
     }
@@ -191,9 +215,14 @@ mod tests {
             assert_eq!(reports.take(odd(at * 5)), Verdict::Ignored);
             assert_eq!(reports.wall(), None);
         }
-        assert_eq!(reports.take(report(200 * SECOND, 7, 9)), Verdict::Ignored);
-        let next = report(205 * SECOND, 5 * SECOND + 7, 9);
-        assert_eq!(reports.take(next), Verdict::Believed);
+        // Two were enough before, three are needed now.
+        for (at, verdict) in [
+            (200, Verdict::Ignored),
+            (205, Verdict::Ignored),
+            (210, Verdict::Believed),
+        ] {
+            assert_eq!(reports.take(report(at * SECOND, at * SECOND, 9)), verdict);
+        }
         assert_eq!(reports.wall(), Some(9));
     }
 }

@@ -16,13 +16,14 @@
 
 use core::ops::Range;
 
-use crate::base::codec::ParameterSet;
 use crate::base::counter::count;
 use crate::base::frame_log::Segment;
 use crate::base::packet_pool::Packet;
-use crate::rtp::depack_h264::H264Depacketizer;
+use crate::limits::PARAMETER_SET_BYTES;
 use crate::rtp::depack_h264::open_unit::OpenUnit;
+use crate::rtp::depack_h264::{AccessUnit, H264Depacketizer, Segments};
 use crate::wire::h264::{AnnexBUnits, FragmentHeader, NalHeader, NalKind, StapUnits, start_code};
+use crate::wire::h264_slice::{SliceHead, recovery_point};
 
 /// A NAL unit of which not all fragments have come.
 #[derive(Debug)]
@@ -34,73 +35,104 @@ pub(super) struct Fragmented {
 
 impl H264Depacketizer {
     /// Takes the NAL units of a payload into the open access unit.
-    pub(super) fn take_payload(&mut self, payload: &Packet) {
+    pub(super) fn take_payload(
+        &mut self,
+        payload: &Packet,
+        out: &mut impl FnMut(AccessUnit, &mut Segments),
+    ) {
         let Some(first) = payload.first() else { return };
         let header = NalHeader(*first);
         if header.is_forbidden() {
             return self.malformed();
         }
         match header.kind() {
-            NalKind::FuA => self.take_fragment(payload),
+            NalKind::FuA => self.take_fragment(payload, out),
             NalKind::StapA => {
                 for unit in StapUnits::new(payload) {
                     match unit {
-                        Ok(range) => self.take_nal(payload, range),
+                        Ok(range) => self.take_nals(payload, range, out),
                         Err(_) => self.malformed(),
                     }
                 }
             }
             NalKind::Interleaved => self.unsupported(),
-            NalKind::Reserved if start_code(payload) > 0 => {
-                for range in AnnexBUnits::new(payload) {
-                    self.take_nal(payload, range);
-                }
-            }
             // Receivers ignore these (RFC 6184, section 5.2).
-            NalKind::Reserved => {
+            NalKind::Reserved if start_code(payload) == 0 => {
                 count(&mut self.counters.unsupported);
             }
-            _ => self.take_nal(payload, 0..payload.len()),
+            _ => self.take_nals(payload, 0..payload.len(), out),
+        }
+    }
+
+    /// Takes what should be one NAL unit and may be several with start codes.
+    fn take_nals(
+        &mut self,
+        payload: &Packet,
+        range: Range<usize>,
+        out: &mut impl FnMut(AccessUnit, &mut Segments),
+    ) {
+        let Some(bytes) = payload.get(range.clone()) else {
+            return;
+        };
+        for unit in AnnexBUnits::new(bytes) {
+            let start = range.start.saturating_add(unit.start);
+            let end = range.start.saturating_add(unit.end);
+            if let Some(nal) = payload.slice(start..end) {
+                self.take_nal(nal, out);
+            }
         }
     }
 
     /// Takes a whole NAL unit that lies in one packet.
-    fn take_nal(&mut self, payload: &Packet, range: Range<usize>) {
-        let Some(bytes) = payload.get(range.clone()) else {
-            return;
-        };
-        let start = range.start.saturating_add(start_code(bytes));
-        let Some(nal) = payload.slice(start..range.end) else {
-            return;
-        };
+    fn take_nal(&mut self, nal: Packet, out: &mut impl FnMut(AccessUnit, &mut Segments)) {
         let Some(first) = nal.first() else { return };
         let header = NalHeader(*first);
         if header.is_forbidden() {
             return self.malformed();
         }
         self.close_fragmented();
-        self.begin_nal(header.kind(), nal.get(1..).unwrap_or_default());
+        let after_header = nal.get(1..).unwrap_or_default();
+        let is_slice = matches!(header.kind(), NalKind::Slice | NalKind::IdrSlice);
+        if is_slice && SliceHead::parse(after_header).is_none() {
+            return self.malformed();
+        }
+        self.begin_nal(header, after_header, out);
         match header.kind() {
             NalKind::Delimiter | NalKind::Filler => {}
+            NalKind::Extension => count(&mut self.counters.extensions),
             NalKind::Sps | NalKind::Pps => {
                 self.take_set(&nal);
                 self.keep_nal(nal);
             }
-            NalKind::Slice | NalKind::IdrSlice | NalKind::Sei | NalKind::Other => {
+            NalKind::Sei => {
+                if let Some(unit) = &mut self.unit
+                    && let Some(pictures) = recovery_point(after_header)
+                {
+                    unit.recovery = Some(pictures);
+                }
                 self.keep_nal(nal);
             }
+            NalKind::Slice | NalKind::IdrSlice | NalKind::Partition => {
+                self.keep_nal(nal);
+                self.slice_ends();
+            }
+            NalKind::Other => self.keep_nal(nal),
             NalKind::StapA | NalKind::FuA => self.malformed(),
             NalKind::Interleaved | NalKind::Reserved => self.unsupported(),
         }
     }
 
-    fn take_fragment(&mut self, payload: &Packet) {
+    fn take_fragment(&mut self, payload: &Packet, out: &mut impl FnMut(AccessUnit, &mut Segments)) {
         let Some(header) = FragmentHeader::parse(payload) else {
             return self.malformed();
         };
         let Some(part) = payload.slice(FragmentHeader::BYTES..payload.len()) else {
             return;
         };
+        if header.start && header.end {
+            // One fragment is no fragmentation (RFC 6184, section 5.8).
+            return self.malformed();
+        }
         if header.start {
             self.close_fragmented();
             if matches!(
@@ -109,7 +141,7 @@ impl H264Depacketizer {
             ) {
                 return self.malformed();
             }
-            self.begin_nal(header.nal.kind(), &part);
+            self.begin_nal(header.nal, &part, out);
             let first_segment = self.segments.len();
             self.fragmented = Some(Fragmented {
                 nal: header.nal,
@@ -150,7 +182,13 @@ impl H264Depacketizer {
             return;
         }
         let kind = open.nal.kind();
-        if matches!(kind, NalKind::Delimiter | NalKind::Filler) {
+        if kind == NalKind::Extension {
+            count(&mut self.counters.extensions);
+        }
+        if matches!(
+            kind,
+            NalKind::Delimiter | NalKind::Filler | NalKind::Extension
+        ) {
             self.segments.truncate(open.first_segment);
             return;
         }
@@ -164,13 +202,28 @@ impl H264Depacketizer {
             *to = from;
         }
         if matches!(kind, NalKind::Sps | NalKind::Pps) {
-            let mut set = ParameterSet::new();
+            // Fragments do not lie in one piece.
+            let mut set = heapless::Vec::<u8, PARAMETER_SET_BYTES>::new();
             let mut whole = set.push(open.nal.0).is_ok();
             whole &= set.extend_from_slice(first.payload()).is_ok();
             for segment in rest {
                 whole &= set.extend_from_slice(segment.payload()).is_ok();
             }
             self.take_set(if whole { &set } else { &[] });
+        }
+        if matches!(
+            kind,
+            NalKind::Slice | NalKind::IdrSlice | NalKind::Partition
+        ) {
+            self.slice_ends();
+        }
+    }
+
+    /// What was kept so far belongs to the open unit, if that has slices.
+    fn slice_ends(&mut self) {
+        let end = self.segments.len();
+        if let Some(unit) = &mut self.unit {
+            unit.slices_end = end;
         }
     }
 

@@ -26,8 +26,8 @@ use crate::rtp::call_clock::CallClock;
 use crate::rtp::keyframe::{Ask, KeyframeRequester};
 use crate::rtp::report::{Content, Reporter, Requests};
 use crate::rtp::session::{RtcpCounters, SessionEvent, SessionTransmit};
-use crate::rtp::silence::{Law, Silence};
-use crate::rtp::stream::{Codec, Stream, StreamConfig};
+use crate::rtp::silence::{Silence, Sound};
+use crate::rtp::stream::{Stream, StreamConfig};
 use crate::wire::rtcp::{self, RtcpPacket};
 
 /// One track with everything that goes back to its sender.
@@ -57,8 +57,10 @@ impl Side {
         cname: &str,
         rng: &mut Rng,
     ) -> Self {
-        let silence =
-            law(&config.codec).map(|law| Silence::new(law, config.send_payload_type, rng));
+        let silence = (track == Track::Audio).then(|| {
+            let sound = Sound::of(&config.codec, config.clock_rate);
+            Silence::new(sound, config.send_payload_type, rng)
+        });
         let ssrc = silence.as_ref().map_or_else(|| rng.u32(), Silence::ssrc);
         let mut side = Self {
             reporter: Reporter::new(ssrc, cname, rng.fork()),
@@ -81,11 +83,12 @@ impl Side {
     /// Takes over what a new offer and answer say.
     pub fn configure(&mut self, now: Instant, config: StreamConfig, clock: &mut CallClock) {
         self.keyframe.set_feedback(config.feedback);
-        if let (Some(silence), Some(law)) = (&mut self.silence, law(&config.codec)) {
-            silence.set_codec(law, config.send_payload_type);
+        if let Some(silence) = &mut self.silence {
+            let sound = Sound::of(&config.codec, config.clock_rate);
+            silence.set_codec(sound, config.send_payload_type);
         }
         self.rtcp_source = None;
-        self.stream.configure(config, clock);
+        self.stream.configure(now, config, clock);
         self.reporter.start(now);
         self.settle_bitrate(now);
         self.settle_sending(now);
@@ -283,6 +286,7 @@ impl Side {
             return;
         }
         if let Some(ask) = self.keyframe.handle_timeout(now) {
+            self.stream.keyframe_asked();
             self.keyframe_by_info |= ask.info;
             self.ask = Some(ask);
         }
@@ -396,13 +400,5 @@ impl Side {
         config
             .remote_rtcp
             .or_else(|| source.remote().and_then(after))
-    }
-}
-
-fn law(codec: &Codec) -> Option<Law> {
-    match codec {
-        Codec::Pcma => Some(Law::A),
-        Codec::Pcmu => Some(Law::Mu),
-        Codec::Opus { .. } | Codec::Aac(_) | Codec::Speex | Codec::H264 { .. } | Codec::Vp8 => None,
     }
 }
