@@ -1,9 +1,9 @@
 //! The reorder buffer: packets in sequence, held by time and not by count.
 //!
 //! What comes in order passes at once, and so does a source's first packet, unless its owner says
-//! that something belongs before it ([`Reorder::expect_earlier`]). Behind a gap packets wait until the missing one comes or
-//! the gap's deadline passes; then the missing packets count as lost and the rest goes on. The
-//! hold lies between [`MIN_HOLD`] and [`MAX_HOLD`] and follows the reordering seen: twice the
+//! that something belongs before it ([`Reorder::expect_earlier`]). Behind a gap packets wait until
+//! the missing one comes or the gap's deadline passes; then the missing packets count as lost and
+//! the rest goes on. The hold lies between [`MIN_HOLD`] and [`MAX_HOLD`] and follows the reordering seen: twice the
 //! lateness of packets that closed a gap, at once upwards and slowly downwards; where missing packets
 //! are asked for again, it is long enough for the answer ([`Reorder::set_patience`]).
 //!
@@ -470,7 +470,7 @@ impl Reorder {
             wanted
         } else {
             self.hold
-                .saturating_sub(self.hold.saturating_sub(wanted) / 16)
+                .saturating_sub(self.hold.saturating_sub(wanted) / 64)
         };
     }
 }
@@ -612,7 +612,7 @@ mod tests {
         rig.push(190, 3);
         assert_eq!(rig.reorder.hold(), MAX_HOLD);
         let (mut at, mut sequence) = (1_000, 5);
-        for _ in 0..100 {
+        for _ in 0..400 {
             rig.push(at, sequence + 1);
             rig.push(at + 1, sequence);
             at += 40;

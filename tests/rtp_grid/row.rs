@@ -17,6 +17,16 @@ use crate::path::{Cell, ONE_WAY, Path};
 use crate::rtp_support::{PEER, audio_config, video_config};
 use crate::sender::{AUDIO_TYPE, Audio, Sender, VIDEO_TYPE, Video};
 
+/// What one row is about.
+#[derive(Clone, Copy)]
+pub struct Row {
+    pub video: Video,
+    pub audio: Audio,
+    pub cell: Cell,
+    /// What is missing may be asked for once more.
+    pub nack: bool,
+}
+
 /// Length of the call in microseconds.
 const CALL: i64 = 20_000_000;
 
@@ -73,6 +83,8 @@ enum Event {
     Rtcp(Track2, Vec<u8>),
     /// A request for a keyframe is back at the phone.
     Asked,
+    /// Packets are asked for once more.
+    Missing(Track2, Vec<u16>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,8 +113,14 @@ struct Out {
     at: i64,
 }
 
-/// Runs one call.
-pub fn run(video: Video, audio: Audio, cell: Cell, seed: u64, seen: &mut Seen) {
+/// Runs one call. With `nack` the phone sends what is missing once more.
+pub fn run(row: Row, seed: u64, seen: &mut Seen) {
+    let Row {
+        video,
+        audio,
+        cell,
+        nack,
+    } = row;
     let mut rng = Rng::from_number(seed);
     let config = SessionConfig {
         cname: "box@test".into(),
@@ -113,6 +131,7 @@ pub fn run(video: Video, audio: Audio, cell: Cell, seed: u64, seen: &mut Seen) {
         codec: video.codec(),
         payload_type: VIDEO_TYPE,
         send: false,
+        nack,
         ..video_config()
     };
     let audio_config = StreamConfig {
@@ -120,6 +139,7 @@ pub fn run(video: Video, audio: Audio, cell: Cell, seed: u64, seen: &mut Seen) {
         payload_type: AUDIO_TYPE,
         clock_rate: audio.clock_rate(),
         telephone_event: None,
+        nack,
         ..audio_config()
     };
     session.configure(instant(0), Track::Video, Some(video_config));
@@ -212,11 +232,15 @@ impl Call {
             }
             Event::Rtp(track, number, bytes) => {
                 let frame = &mut self.senders[track as usize].frames[number];
-                frame.arrived = frame.arrived.max(now);
+                // What is sent once more may come twice.
+                if !frame.came.contains(&sequence(&bytes)) {
+                    frame.came.push(sequence(&bytes));
+                    frame.arrived = now;
+                }
                 if let Some(packet) = self.pool.copy_from(&bytes) {
                     let (now, track) = (instant(now), track.of());
-                    self.session
-                        .handle_rtp(now, track, from, packet, &mut self.log);
+                    let log = &mut self.log;
+                    self.session.handle_rtp(now, track, from, packet, log);
                 }
             }
             Event::Rtcp(track, bytes) => {
@@ -224,6 +248,19 @@ impl Call {
                     .handle_rtcp(instant(now), track.of(), from, &bytes);
             }
             Event::Asked => self.wanted = true,
+            Event::Missing(track, numbers) => {
+                let sent = &self.senders[track as usize].packets;
+                let again: Vec<(usize, Vec<u8>)> = sent
+                    .iter()
+                    .filter(|(_, bytes)| numbers.contains(&sequence(bytes)))
+                    .cloned()
+                    .collect();
+                for (number, bytes) in again {
+                    if let Some(arrival) = self.path.carry(now) {
+                        self.plan(arrival, Event::Rtp(track, number, bytes));
+                    }
+                }
+            }
         }
     }
 
@@ -239,6 +276,14 @@ impl Call {
                 });
             if asks && !self.path.is_lost() {
                 self.plan(now + ONE_WAY, Event::Asked);
+            }
+            let missing = missing(&buffer[..transmit.len]);
+            if !missing.is_empty() && !self.path.is_lost() {
+                let track = match transmit.track {
+                    Track::Video => Track2::Video,
+                    Track::Audio => Track2::Audio,
+                };
+                self.plan(now + ONE_WAY, Event::Missing(track, missing));
             }
         }
         while self.session.poll_event().is_some() {}
@@ -334,6 +379,32 @@ impl Track2 {
             Self::Audio => Track::Audio,
         }
     }
+}
+
+fn sequence(packet: &[u8]) -> u16 {
+    u16::from_be_bytes([packet[2], packet[3]])
+}
+
+/// The packets that generic NACKs of a compound ask for (RFC 4585, section 6.2.1).
+fn missing(compound: &[u8]) -> Vec<u16> {
+    let mut missing = Vec::new();
+    let mut rest = compound;
+    while let [first, kind, high, low, ..] = *rest {
+        let length = 4 * (usize::from(u16::from_be_bytes([high, low])) + 1);
+        let (packet, after) = rest.split_at(length.min(rest.len()));
+        rest = after;
+        if kind != 205 || first & 0x1f != 1 {
+            continue;
+        }
+        for entry in packet.get(12..).unwrap_or_default().chunks_exact(4) {
+            let pid = u16::from_be_bytes([entry[0], entry[1]]);
+            let mask = u16::from_be_bytes([entry[2], entry[3]]);
+            missing.push(pid);
+            let behind = (0..16).filter(|bit| mask >> bit & 1 == 1);
+            missing.extend(behind.map(|bit| pid.wrapping_add(bit + 1)));
+        }
+    }
+    missing
 }
 
 /// The process had been running for a second.

@@ -1,5 +1,7 @@
 //! A phone: a camera and a microphone whose every frame is known, on clocks of their own.
 
+use std::collections::VecDeque;
+
 use trunkcast::base::codec::{AacConfig, Track};
 use trunkcast::rtp::stream::Codec;
 use trunkcast::wire::aac::{AacPacking, Mpeg4Generic};
@@ -11,6 +13,9 @@ pub const AUDIO_TYPE: u8 = 97;
 
 /// Bytes of an RTP payload.
 const MTU: usize = 1_200;
+
+/// Packets kept to be sent once more.
+const KEPT: usize = 64;
 
 /// Pictures a second.
 const PICTURES: i64 = 15;
@@ -37,6 +42,8 @@ pub struct Sent {
     pub captured: i64,
     /// When the last of its packets arrived.
     pub arrived: i64,
+    /// The numbers of its packets that arrived.
+    pub came: Vec<u16>,
 }
 
 /// One track of the phone.
@@ -44,6 +51,8 @@ pub struct Sender {
     pub track: Track,
     pub clock_rate: u32,
     pub frames: Vec<Sent>,
+    /// The last packets sent and the numbers of their frames.
+    pub packets: VecDeque<(usize, Vec<u8>)>,
     /// Microseconds from frame to frame.
     spacing: (i64, i64),
     /// What the encoder needs: capture to sending.
@@ -104,6 +113,7 @@ impl Sender {
             track: Track::Video,
             clock_rate: 90_000,
             frames: Vec::new(),
+            packets: VecDeque::new(),
             spacing: (1_000_000, PICTURES),
             latency: 15_000,
             kind: Kind::Video(video),
@@ -123,6 +133,7 @@ impl Sender {
             track: Track::Audio,
             clock_rate: audio.clock_rate(),
             frames: Vec::new(),
+            packets: VecDeque::new(),
             spacing,
             latency,
             kind: Kind::Audio(audio),
@@ -175,12 +186,18 @@ impl Sender {
                 payload,
             )
         });
-        let packets = packets.collect();
+        let packets: Vec<Vec<u8>> = packets.collect();
+        for packet in &packets {
+            self.packets.push_back((self.frames.len(), packet.clone()));
+        }
+        let old = self.packets.len().saturating_sub(KEPT);
+        self.packets.drain(..old);
         self.frames.push(Sent {
             bytes,
             keyframe,
             captured,
             arrived: i64::MIN,
+            came: Vec::new(),
         });
         packets
     }
