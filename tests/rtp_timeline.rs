@@ -8,7 +8,7 @@ mod sources;
 use std::rc::Rc;
 
 use sources::*;
-use trunkcast::base::codec::{CodecConfig, H264Config, Track};
+use trunkcast::base::codec::{CodecConfig, H264Config, ParameterSet, Track};
 use trunkcast::base::rng::Rng;
 use trunkcast::base::time::{Instant, MediaTime, NtpTime};
 use trunkcast::rtp::call_clock::{CallClock, ClockCounters};
@@ -458,7 +458,7 @@ fn a_new_clock_rate_is_another_source() {
 fn whatever_comes_times_rise_and_nothing_panics() {
     let h264 = |sps: &[u8]| {
         Rc::new(CodecConfig::H264(H264Config {
-            sps: heapless::Vec::from_slice(sps).unwrap(),
+            sps: ParameterSet::from_slice(sps).unwrap(),
             pps: heapless::Vec::new(),
             width: 16,
             height: 16,

@@ -109,7 +109,7 @@ fn without_restrictions(sps: &[u8]) -> Vec<u8> {
             .map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | bit))
             .collect();
         let depth = trunkcast::wire::h264::reorder_depth(&bytes);
-        let size = trunkcast::wire::h264::PictureSize::of_sps(&bytes);
+        let size = trunkcast::wire::h264::SpsHead::parse(&bytes);
         if depth.is_none() && size.is_some() {
             return bytes;
         }
