@@ -315,6 +315,9 @@ pub const TLS_BUFFER_BYTES: usize = 65_536;
 /// Bytes of one TLS connection: its keys, and its buffers in both directions. An upper estimate.
 pub const TLS_STATE_BYTES: usize = 128 * 1_024;
 
+/// Bytes that the kernel takes for a TCP connection beyond those that are on their way.
+pub const STREAM_UNSENT_BYTES: u32 = 32_768;
+
 /// Bytes read from a TCP connection at once.
 pub const STREAM_READ_BYTES: usize = 65_536;
 

@@ -377,7 +377,7 @@ fn unknown_keys_name_the_nearest_known_one() {
         ),
         (
             "rtmp: {zzzzzzz: 1}\n",
-            "f.yml:5: rtmp.zzzzzzz: unknown key; expected one of listen",
+            "f.yml:5: rtmp.zzzzzzz: unknown key; expected one of listen, caFile",
         ),
     ] {
         assert_eq!(problem_after_trunk(more), expected);

@@ -77,6 +77,10 @@ fn relay(sound: Option<(Track, &str)>, picture: Track, rounds: u32) -> Relayed {
 impl Relayed {
     /// Demands that all of it came as sent, in sync, and decodes.
     fn check(&self, frames: usize) {
+        self.check_sounds(frames, &compare::sounds(&self.sent));
+    }
+
+    fn check_sounds(&self, frames: usize, sounds: &[(i64, &[u8])]) {
         probe::decode_strictly(&self.recording);
         let (sent, got) = (compare::pictures(&self.sent), compare::pictures(&self.got));
         let video = Match::of(
@@ -84,11 +88,7 @@ impl Relayed {
             &compare::borrowed(&sent),
             &compare::borrowed(&got),
         );
-        let audio = Match::of(
-            "sounds",
-            &compare::sounds(&self.sent),
-            &compare::sounds(&self.got),
-        );
+        let audio = Match::of("sounds", sounds, &compare::sounds(&self.got));
         assert!(audio.frames >= frames, "{audio:?}");
         assert_eq!(
             (video.missing_at_start, video.missing_at_end),
@@ -159,7 +159,13 @@ fn speex_is_relayed_untouched() {
     let relayed = relay(Some((track, sdp)), clip_video(0), 1);
     let streams = probe::streams(&relayed.recording);
     assert_eq!(streams.audio, Some(("speex".into(), 16_000, 1)));
-    relayed.check(480);
+    // GStreamer's FLV begins with the headers of Speex in Ogg and puts no times on the rest.
+    let sounds = compare::sounds(&relayed.sent).into_iter().skip(2);
+    let sounds: Vec<_> = (0..)
+        .map(|number| 20 * number)
+        .zip(sounds.map(|sound| sound.1))
+        .collect();
+    relayed.check_sounds(480, &sounds);
 }
 
 #[test]

@@ -534,6 +534,21 @@ fn a_move_waits_no_longer_than_two_seconds_for_a_keyframe_and_sound_alone_not_at
 }
 
 #[test]
+fn a_stream_that_is_stopped_moves_nowhere_any_more() {
+    let mut guest = Guest::of(nothing);
+    guest.live(500, never);
+    ask_to_move(&mut guest.server, Some("rtmp://b/live"));
+    guest.live(600, never);
+    guest.source.picture(600, true, 100);
+    guest.publisher.stop(millis(600));
+    guest.settle();
+    assert!(guest.publisher.is_stopped());
+    assert_eq!(guest.connects(), 1);
+    let said = guest.server.commands();
+    assert_eq!(said.last().map(String::as_str), Some("deleteStream"));
+}
+
+#[test]
 fn a_server_that_asks_to_move_without_end_is_left_to_the_waits() {
     let mut guest = Guest::of(|server, name, _| {
         if name == "createStream" {

@@ -16,6 +16,10 @@ use trunkcast::base::packet_pool::PacketPool;
 use trunkcast::base::rng::Rng;
 use trunkcast::base::time::{Instant, NtpTime};
 use trunkcast::rtp::session::{Session, SessionConfig};
+use trunkcast::rtp::stream::Codec;
+use trunkcast::wire::aac::{AacPacking, Latm, Mpeg4Generic, audio_specific_config};
+use trunkcast::wire::bits::BitWriter;
+use trunkcast::wire::latm::write_stream_mux;
 
 struct Counting;
 
@@ -39,6 +43,113 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
+
+/// One codec and the payloads of two successive packets, which may be parts of one frame.
+fn audio_codecs() -> Vec<(Codec, u32, [Vec<u8>; 2])> {
+    let stereo = audio_specific_config(&[0x11, 0x90]).unwrap();
+    let generic = Mpeg4Generic {
+        config: stereo.clone(),
+        size_length: 13,
+        index_length: 3,
+        index_delta_length: 3,
+        constant_size: None,
+    };
+    // An AudioMuxElement with its configuration, in two packets and at odd bits.
+    let mut element = BitWriter::<300>::new();
+    element.number(0, 1).unwrap();
+    write_stream_mux(&mut element, &stereo).unwrap();
+    element.number(200, 8).unwrap();
+    element.bytes(&[7; 200]).unwrap();
+    let element = element.finish();
+    let latm = Latm {
+        config: None,
+        in_band: true,
+        clock_rate: 48_000,
+    };
+    let mut fragment = vec![0, 16];
+    fragment.extend((200_u16 << 3).to_be_bytes());
+    fragment.extend([1; 100]);
+    let mut speex = BitWriter::<8>::new();
+    for _ in 0..3 {
+        speex.number(0b0_0000_1000, 9).unwrap();
+    }
+    let speex = speex.finish().to_vec();
+    let opus = vec![0xf8, 1, 2, 3];
+    vec![
+        (Codec::Pcma, 8_000, [vec![1; 160], vec![2; 160]]),
+        (Codec::Opus { channels: 2 }, 48_000, [opus.clone(), opus]),
+        (Codec::Speex, 16_000, [vec![0x04, 0x3f], speex]),
+        (
+            Codec::Aac(AacPacking::Generic(generic)),
+            48_000,
+            [fragment.clone(), fragment],
+        ),
+        (
+            Codec::Aac(AacPacking::Latm(latm)),
+            48_000,
+            [element[..100].to_vec(), element[100..].to_vec()],
+        ),
+    ]
+}
+
+#[test]
+fn no_packet_of_any_audio_codec_touches_the_heap() {
+    for (codec, clock_rate, payloads) in audio_codecs() {
+        let words = format!("{codec:?}");
+        let pool = PacketPool::new(64);
+        let mut log = Box::new(FrameLog::new());
+        let config = SessionConfig {
+            cname: "box".into(),
+            epoch: NtpTime(0),
+        };
+        let mut session = Session::new(config, Rng::from_number(2));
+        let audio = trunkcast::rtp::stream::StreamConfig {
+            codec,
+            clock_rate,
+            send: true,
+            ..audio_config()
+        };
+        let mut now = Instant::from_millis(1_000);
+        session.configure(now, Track::Audio, Some(audio));
+        let from = PEER.parse().unwrap();
+        let mut buffer = [0; 256];
+        let (mut frames, mut sent, mut allocations) = (0, 0, 0);
+        for at in 0..400_u32 {
+            let last = at % 2 == 1;
+            let payload = &payloads[usize::from(last)];
+            let mut bytes = [0; 1_500];
+            let head = packet(
+                AUDIO_TYPE,
+                last,
+                at as u16,
+                at / 2 * clock_rate / 25,
+                5,
+                &[],
+            );
+            bytes[..12].copy_from_slice(&head);
+            bytes[12..12 + payload.len()].copy_from_slice(payload);
+            let before = ALLOCATIONS.with(Cell::get);
+            // One in thirty is lost.
+            if at % 30 < 28 {
+                let received = pool.copy_from(&bytes[..12 + payload.len()]).unwrap();
+                session.handle_rtp(now, Track::Audio, from, received, &mut log);
+            }
+            session.handle_timeout(now, &mut log);
+            while session.poll_transmit(now, &mut buffer).is_some() {
+                sent += 1;
+            }
+            if at >= 100 {
+                // The configuration has been made by now.
+                allocations += ALLOCATIONS.with(Cell::get) - before;
+            }
+            frames += log.end() - log.start();
+            log.release_before(log.end());
+            now = now + Duration::from_millis(20);
+        }
+        assert_eq!(allocations, 0, "{words}");
+        assert!(frames > 150 && sent > 300, "{words}: {frames}, {sent}");
+    }
+}
 
 #[test]
 fn no_packet_touches_the_heap() {

@@ -659,14 +659,12 @@ fn our_offer_has_what_the_sink_takes_first_and_nothing_that_it_refuses() {
         (of("audio"), of("video"))
     };
     let owned = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    // AAC is long, and left out where the trunk does not name it and G.711 is there.
     assert_eq!(
         m_lines(TAKES_ALL),
-        owned("mpeg4-generic PCMA PCMU speex opus", "H264 H264 VP8")
+        owned("PCMA PCMU speex opus", "H264 H264 VP8")
     );
-    assert_eq!(
-        m_lines(LEGACY),
-        owned("mpeg4-generic PCMA PCMU speex", "H264 H264")
-    );
+    assert_eq!(m_lines(LEGACY), owned("PCMA PCMU speex", "H264 H264"));
     assert_eq!(
         m_lines(REFUSES_G711),
         owned("mpeg4-generic speex opus", "H264 H264 VP8")
@@ -772,7 +770,8 @@ fn video_declined_at_first_may_come_later() {
 
 #[test]
 fn offers_of_ours_keep_their_numbers_however_many_there_are() {
-    let mut call = call(CodecPlan::default(), SinkView::UNKNOWN);
+    let all = ["aac", "pcma", "pcmu", "speex", "opus", "h264", "vp8"];
+    let mut call = call(plan(&all), SinkView::UNKNOWN);
     let first = call.offer(&local()).unwrap();
     let m_lines = |sdp: &str| {
         let lines = sdp.lines().filter(|line| line.starts_with("m="));

@@ -2,12 +2,14 @@
 //!
 //! `tests/data/sdp/<name>.offer.sdp` is an offer; beside it stands `<name>.answer.sdp`, or
 //! `<name>.refusal` with status, warning code and text. With `UPDATE_SDP_ANSWERS` set the test
-//! writes them anew: read the difference before keeping it.
+//! writes them anew: read the difference before keeping it. Where `<name>.later-offer.sdp` is found,
+//! it comes in the same call, and `<name>.later-answer.sdp` is its answer.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use trunkcast::base::codec::{Codec, CodecSet};
 use trunkcast::base::rng::Rng;
 use trunkcast::base::sink::SinkView;
 use trunkcast::sdp::{Answer, CodecPlan, LocalMedia, OfferAnswer, PlannedCodec, Refusal, wanted};
@@ -46,17 +48,54 @@ fn local(ipv6: bool) -> LocalMedia {
 }
 
 fn answer(body: &[u8]) -> Result<Answer, Refusal> {
+    begin(body, SinkView::UNKNOWN).map(|(_, _, answer)| answer)
+}
+
+/// A call whose first offer was answered.
+fn begin(body: &[u8], sink: SinkView) -> Result<(OfferAnswer, LocalMedia, Answer), Refusal> {
     let offer = SessionDescription::parse(body)?;
     let plan = Rc::new(CodecPlan::default());
-    let local = local(wanted(&offer, &plan, SinkView::UNKNOWN).ipv6);
+    let local = local(wanted(&offer, &plan, sink).ipv6);
     let mut call = OfferAnswer::new(plan, 4_711);
+    call.set_sink(sink);
     let answer = call.answer(&offer, &local)?;
-    check(&offer, &answer);
+    check(&offer, &answer, sink);
+    Ok((call, local, answer))
+}
+
+/// The answer to a later offer in the same call.
+fn go_on(
+    call: &mut OfferAnswer,
+    body: &[u8],
+    local: &LocalMedia,
+    sink: SinkView,
+) -> Result<Answer, Refusal> {
+    let offer = SessionDescription::parse(body)?;
+    call.set_sink(sink);
+    let answer = call.answer(&offer, local)?;
+    check(&offer, &answer, sink);
     Ok(answer)
 }
 
+/// Sinks of all sorts.
+fn sinks() -> [SinkView; 4] {
+    let view = |takes: &[Codec], refuses: &[Codec]| SinkView {
+        takes: CodecSet::of(takes),
+        refuses: CodecSet::of(refuses),
+    };
+    [
+        SinkView::UNKNOWN,
+        view(&Codec::ALL, &[]),
+        view(&[], &[Codec::Pcma, Codec::Pcmu, Codec::H264]),
+        view(
+            &[Codec::Speex],
+            &[Codec::Opus, Codec::Vp8, Codec::Aac, Codec::Pcmu],
+        ),
+    ]
+}
+
 /// What holds for every answer.
-fn check(offer: &SessionDescription, answer: &Answer) {
+fn check(offer: &SessionDescription, answer: &Answer, sink: SinkView) {
     assert!(answer.sdp.ends_with("\r\n") && !answer.sdp.replace("\r\n", "").contains(['\r', '\n']));
     let read = SessionDescription::parse(answer.sdp.as_bytes()).unwrap();
     assert_eq!(
@@ -71,6 +110,25 @@ fn check(offer: &SessionDescription, answer: &Answer) {
             theirs.port() != 0 || mine.port() == 0,
             "a line out of use stays out of use"
         );
+    }
+    for plan in [&answer.negotiated.audio, &answer.negotiated.video]
+        .into_iter()
+        .flatten()
+    {
+        let codec = plan.codec.codec();
+        assert!(!sink.refuses.contains(codec), "{codec} was refused");
+        let (mine, theirs) = (
+            read.media().nth(plan.line).unwrap(),
+            offer.media().nth(plan.line).unwrap(),
+        );
+        // One codec, of those offered, and telephone-event beside it.
+        let numbers: Vec<_> = mine.payload_types().collect();
+        assert_eq!(numbers[0], plan.payload_type);
+        assert_eq!(numbers.get(1).copied(), plan.telephone_event);
+        assert!(numbers.len() <= 2);
+        for number in numbers {
+            assert!(theirs.payload_types().any(|other| other == number));
+        }
     }
     let live = read.media().filter(|line| line.port() != 0).count();
     let plans = [&answer.negotiated.audio, &answer.negotiated.video];
@@ -93,13 +151,53 @@ fn every_offer_gets_its_answer() {
                 ),
             ),
         };
-        let path = folder().join(&file);
-        if update {
-            fs::write(&path, &got).unwrap();
+        let compare = |file: &str, got: &str| {
+            let path = folder().join(file);
+            if update {
+                fs::write(&path, got).unwrap();
+            }
+            let expected = fs::read_to_string(&path).unwrap_or_default();
+            assert_eq!(got, expected, "{file}");
+        };
+        compare(&file, &got);
+        if let Ok(later) = fs::read(folder().join(format!("{name}.later-offer.sdp"))) {
+            let (mut call, local, _) = begin(&body, SinkView::UNKNOWN).unwrap();
+            let got = go_on(&mut call, &later, &local, SinkView::UNKNOWN).unwrap();
+            compare(&format!("{name}.later-answer.sdp"), &got.sdp);
         }
-        let expected = fs::read_to_string(&path).unwrap_or_default();
-        assert_eq!(got, expected, "{file}");
     }
+}
+
+#[test]
+fn a_later_offer_of_a_pbx_keeps_the_codecs_in_use() {
+    let later = |name: &str, sink: SinkView| {
+        let body = |of: &str| fs::read(folder().join(format!("{name}.{of}.sdp"))).unwrap();
+        let (mut call, local, first) = begin(&body("offer"), SinkView::UNKNOWN).unwrap();
+        let second = go_on(&mut call, &body("later-offer"), &local, sink).unwrap();
+        let codecs = |answer: &Answer| {
+            let plans = [&answer.negotiated.audio, &answer.negotiated.video];
+            plans.map(|plan| {
+                plan.as_ref()
+                    .map(|plan| (plan.codec.codec(), plan.payload_type))
+            })
+        };
+        (codecs(&first), codecs(&second), second)
+    };
+    // Media goes to the phone itself now, and its order is another: nothing else changes, whatever
+    // was learned of the sink meanwhile.
+    let (first, second, answer) = later("asterisk-video", sinks()[1]);
+    assert_eq!(first, [Some((Codec::Pcma, 8)), Some((Codec::H264, 99))]);
+    assert_eq!(second, first);
+    let moved = answer.negotiated.audio.unwrap().remote_rtp;
+    assert_eq!(moved, Some("203.0.113.77:20014".parse().unwrap()));
+    // On hold, with one codec left in each line and another number.
+    let (_, second, answer) = later("freeswitch", SinkView::UNKNOWN);
+    assert_eq!(second, [Some((Codec::Pcmu, 0)), Some((Codec::H264, 96))]);
+    assert!(answer.sdp.contains("a=recvonly\r\n"), "{}", answer.sdp);
+    // Another codec, and no picture any more.
+    let (first, second, _) = later("linphone-vp8-only", SinkView::UNKNOWN);
+    assert_eq!(first, [Some((Codec::Opus, 96)), Some((Codec::Vp8, 96))]);
+    assert_eq!(second, [Some((Codec::Speex, 98)), None]);
 }
 
 #[test]
@@ -162,7 +260,7 @@ fn offers_cut_at_any_byte_are_answered_or_refused() {
 fn mutated_offers_are_answered_or_refused() {
     let offers = offers();
     let mut rng = Rng::from_number(0x5d9);
-    let mut taken = 0;
+    let (mut taken, mut accepted) = (0, 0);
     for round in 0..3_000 {
         let (_, body) = &offers[round % offers.len()];
         let mut body = body.clone();
@@ -187,10 +285,23 @@ fn mutated_offers_are_answered_or_refused() {
                 body.push(b'v');
             }
         }
-        taken += usize::from(answer(&body).is_ok());
+        let sinks = sinks();
+        let Ok((mut call, local, _)) = begin(&body, sinks[round % 4]) else {
+            continue;
+        };
+        taken += 1;
+        // The call goes on with an offer of another, with one of ours, and with an answer to it.
+        let (_, other) = &offers[(round / 7) % offers.len()];
+        let _ = go_on(&mut call, other, &local, sinks[(round + 1) % 4]);
+        if let Ok(ours) = call.offer(&local) {
+            assert!(ours.len() < 8_192 && SessionDescription::parse(ours.as_bytes()).is_ok());
+            let theirs = SessionDescription::parse(&body).unwrap();
+            accepted += usize::from(call.accept_answer(&theirs).is_ok());
+        }
     }
     // The mutations have to leave enough alive for the later stages to be reached.
     assert!(taken > 1_000, "{taken} answered");
+    assert!(accepted > 500, "{accepted} answers to ours accepted");
 }
 
 #[test]

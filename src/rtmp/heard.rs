@@ -20,7 +20,6 @@ use crate::wire::rtmp_message::{Command, StatusInfo};
 
 /// A server's message, as far as it matters.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "one at a time, never in a table")]
 pub(super) enum Heard {
     /// `_result` of a transaction: the number in it, if any, and what the server can do.
     Result {

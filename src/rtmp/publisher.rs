@@ -27,12 +27,13 @@ mod state;
 mod status;
 mod suspicion;
 mod target;
+mod telling;
 
 use core::time::Duration;
 
 use heapless::Deque;
 
-use crate::base::codec::{Codec, Track};
+use crate::base::codec::Codec;
 use crate::base::counter::count;
 use crate::base::frame_log::FrameLog;
 use crate::base::rng::Rng;
@@ -243,6 +244,7 @@ impl Publisher {
     pub fn stop(&mut self, now: Instant) {
         match self.state {
             State::Active { .. } => {
+                self.moving = None;
                 self.media.finish();
                 self.state = State::Stopping {
                     until: now + STOP_PATIENCE,
@@ -399,28 +401,6 @@ impl Publisher {
         self.target.url(&self.config.url)
     }
 
-    /// What the caller sends in this track and the server is not sent, and why. Known once a frame of
-    /// it was there, and the server's answer where that decides.
-    pub fn left_out(&self, track: Track) -> Option<LeftOut> {
-        let codec = if self.media.is_started() {
-            self.media.left_out(track)?
-        } else {
-            let [audio, video] = self.told_left_out;
-            let told = if track == Track::Audio { audio } else { video };
-            told?.codec
-        };
-        let why = if self.suspicion.left_out().contains(codec) {
-            WhyLeftOut::Refused
-        } else if !self.config.abilities.contains(codec) {
-            WhyLeftOut::Profile
-        } else if self.takes().codecs().contains(codec) {
-            return None;
-        } else {
-            WhyLeftOut::NotListed
-        };
-        Some(LeftOut { codec, why })
-    }
-
     /// How long the oldest frame of the log has waited to be sent.
     pub fn backlog(&self, now: Instant, log: &FrameLog) -> Duration {
         self.media.backlog(now, log)
@@ -527,30 +507,6 @@ impl Publisher {
         self.attempt(now);
     }
 
-    /// Says what is left out, when that changes.
-    fn tell_left_out(&mut self) {
-        let now = [Track::Audio, Track::Video].map(|track| self.left_out(track));
-        if self.status == RtmpStatus::Active
-            && matches!(self.state, State::Active { .. })
-            && now != self.told_left_out
-        {
-            self.tell_active();
-        }
-    }
-
-    /// Says that media flows, and what does not.
-    fn tell_active(&mut self) {
-        let [audio, video] = [Track::Audio, Track::Video].map(|track| self.left_out(track));
-        self.told_left_out = [audio, video];
-        let said = "the server accepted the stream";
-        let why = match (audio, video) {
-            (None, None) => reason(format_args!("{said}")),
-            (Some(out), None) | (None, Some(out)) => reason(format_args!("{said}; {out}")),
-            (Some(audio), Some(video)) => reason(format_args!("{said}; {audio}; {video}")),
-        };
-        self.set_status(RtmpStatus::Active, why);
-    }
-
     fn end(&mut self) {
         self.drop_link();
         self.state = State::Stopped;
@@ -565,18 +521,6 @@ impl Publisher {
             self.counters.unread_messages = self.counters.unread_messages.saturating_add(unread);
         }
         self.media.stop();
-    }
-
-    fn set_status(&mut self, status: RtmpStatus, why: Reason) {
-        if (status, &why) == (self.status, &self.reason) {
-            return;
-        }
-        self.status = status;
-        self.reason = why.clone();
-        self.push(PublisherEvent::Status {
-            status,
-            reason: why,
-        });
     }
 
     fn push(&mut self, event: PublisherEvent) {

@@ -127,7 +127,11 @@ impl AudioDepacketizer {
             Packing::Aac(aac) => {
                 return aac.push(&packet, &payload, counters, &mut emit);
             }
-            Packing::Latm(latm) => return latm.push(packet, counters, &mut emit),
+            Packing::Latm(latm) => {
+                // It may write to the packet, once no other view is left.
+                drop(payload);
+                return latm.push(packet, counters, &mut emit);
+            }
             Packing::Plain(config) => config,
             Packing::Opus(config) => {
                 if OpusPacket::parse(&payload).is_none() {

@@ -8,8 +8,7 @@
         clippy::unwrap_used,
         clippy::expect_used,
         clippy::indexing_slicing,
-        clippy::panic,
-        clippy::arithmetic_side_effects
+        clippy::panic
     )
 )]
 
@@ -64,12 +63,12 @@ pub struct StreamStats {
     pub reorder: ReorderCounters,
     /// What the H.264 depacketizer saw; zeros for audio.
     pub h264: H264Counters,
+    /// What the audio depacketizer saw; zeros for video.
+    pub audio: AudioCounters,
     /// What came of asking for missing packets.
     pub retransmission: RetransmissionCounters,
     /// What the VP8 depacketizer saw; zeros for audio.
     pub vp8: Vp8Counters,
-    /// What the audio depacketizer saw; zeros for video.
-    pub audio: AudioCounters,
     /// How long a gap is waited on now.
     pub hold: Duration,
     /// Interarrival jitter (RFC 3550, section 6.4.1).
@@ -114,7 +113,8 @@ enum Media {
 #[derive(Clone, Copy, Debug)]
 struct Former {
     payload_type: u8,
-    until: Instant,
+    /// When it was replaced.
+    since: Instant,
 }
 
 /// How long packets that were on their way keep the payload type of the former answer.
@@ -191,12 +191,13 @@ impl Stream {
         } else if old != new {
             self.former = Some(Former {
                 payload_type: old,
-                until: now + FORMER_TIME,
+                since: now,
             });
         }
         if before.clock_rate != self.config.clock_rate {
             clock.source_changed(self.track);
-            self.reception = None;
+            let rate = self.config.clock_rate;
+            self.reception = self.ssrc.map(|ssrc| Reception::new(ssrc, rate));
         }
         if self.config.receive && !before.receive {
             // Whatever came meanwhile was not looked at.
@@ -410,8 +411,9 @@ impl Stream {
 
     /// Whether a payload type is the codec's, for a packet that came at `received`.
     fn is_media(&self, payload_type: u8, received: Instant) -> bool {
-        let former =
-            |former: Former| former.payload_type == payload_type && received < former.until;
+        let former = |former: Former| {
+            former.payload_type == payload_type && received.since(former.since) < FORMER_TIME
+        };
         payload_type == self.config.payload_type
             || (Some(payload_type) != self.config.telephone_event
                 && self.former.is_some_and(former))
@@ -488,12 +490,12 @@ impl Stream {
 
     fn take_media(&mut self, packet: InOrder, clock: &mut CallClock, log: &mut FrameLog) {
         let rate = self.config.clock_rate;
-        let (track, stats) = (self.track, &mut self.stats);
+        let track = self.track;
         let mut pictures = Pictures {
             rate,
             clock,
             log,
-            frames: &mut stats.frames,
+            frames: &mut self.stats.frames,
             keyframe_came: &mut self.keyframe_came,
         };
         match &mut self.media {
@@ -503,7 +505,7 @@ impl Stream {
                 let Pictures {
                     clock, log, frames, ..
                 } = pictures;
-                depacketizer.push(packet, &mut stats.audio, |audio, segments| {
+                depacketizer.push(packet, &mut self.stats.audio, |audio, segments| {
                     let frame = Frame {
                         track,
                         time: clock.frame_time(track, audio.timestamp, rate, audio.ready),
@@ -512,10 +514,11 @@ impl Stream {
                         config: audio.config,
                         received: audio.received,
                     };
+                    // A frame of audio never has more segments than the log.
                     if log.push(frame, segments).is_ok() {
                         count(frames);
                     }
-                })
+                });
             }
             Media::None => {}
         }
@@ -604,12 +607,13 @@ impl Media {
             Codec::H264 { sprop } => {
                 let mut depacketizer = Box::new(H264Depacketizer::new());
                 depacketizer.take_sprop(sprop);
-                return Self::H264(depacketizer);
+                Self::H264(depacketizer)
             }
-            Codec::Vp8 => return Self::Vp8(Box::default()),
-            _ => {}
+            Codec::Vp8 => Self::Vp8(Box::default()),
+            audio => {
+                AudioDepacketizer::new(audio, config.clock_rate).map_or(Self::None, Self::Audio)
+            }
         }
-        AudioDepacketizer::new(&config.codec, config.clock_rate).map_or(Self::None, Self::Audio)
     }
 
     fn can_begin_with(&self, arrival: &Arrival) -> bool {

@@ -3,7 +3,7 @@
 //! Where the wishes meet:
 //!
 //! - What the sink refuses is never negotiated, and what it takes for certain comes before the rest
-//!   ([`SinkView`](crate::base::sink::SinkView)); the wishes below order codecs that the sink suits
+//!   ([`SinkView`]); the wishes below order codecs that the sink suits
 //!   equally well.
 //! - `codecs` orders and limits. Names that nothing here relays are passed over, so a list without
 //!   an audio codec refuses audio, and one without a video codec refuses video.
@@ -113,13 +113,19 @@ impl CodecPlan {
     }
 
     /// The codecs of a kind that an offer of ours has for a sink, best first.
+    ///
+    /// The description of AAC is long and few phones have it. It is left out where the trunk does not
+    /// name it and G.711 is there to be had, so that our 200 fits one datagram.
     pub(super) fn codecs(&self, kind: MediaKind, sink: SinkView) -> Codecs {
+        let offers = |codec: Codec| self.wants_codec(codec) && sink.suits(codec) != Suits::Never;
+        let has_g711 = offers(Codec::Pcma) || offers(Codec::Pcmu);
+        let is_idle =
+            |codec: Codec| codec == Codec::Aac && has_g711 && !self.named.contains(&codec);
         let mut codecs: Codecs = OFFER_ORDER
             .into_iter()
-            .filter(|codec| kind_of(*codec) == kind && self.wants_codec(*codec))
-            .filter(|codec| sink.suits(*codec) != Suits::Never)
+            .filter(|codec| kind_of(*codec) == kind && offers(*codec) && !is_idle(*codec))
             .collect();
-        // Insertion keeps the order of equals.
+        // The sort keeps the order of equals.
         codecs.sort_by_key(|codec| (sink.suits(*codec), self.rank(*codec)));
         codecs
     }
@@ -301,26 +307,14 @@ mod tests {
     #[test]
     fn the_reference_template_prefers_opus_among_equals_and_limits_nothing() {
         let plan = CodecPlan::new(None, Some(REFERENCE), &[]).unwrap();
-        let all = [
-            Codec::Aac,
-            Codec::Pcma,
-            Codec::Pcmu,
-            Codec::Speex,
-            Codec::Opus,
-        ];
+        let all = [Codec::Pcma, Codec::Pcmu, Codec::Speex, Codec::Opus];
         assert_eq!(audio(&plan), all);
         let takes_all = SinkView {
             takes: CodecSet::ALL,
             refuses: CodecSet::NONE,
         };
         let codecs = plan.codecs(MediaKind::Audio, takes_all);
-        let opus_first = [
-            Codec::Opus,
-            Codec::Aac,
-            Codec::Pcma,
-            Codec::Pcmu,
-            Codec::Speex,
-        ];
+        let opus_first = [Codec::Opus, Codec::Pcma, Codec::Pcmu, Codec::Speex];
         assert_eq!(codecs, opus_first);
         assert!(plan.wants(MediaKind::Video));
         assert_eq!(plan.wish(MediaKind::Audio), Direction::RecvOnly);

@@ -135,7 +135,7 @@ pub(super) fn accepted(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum OfferedFormat {
     /// A codec and the text of its `a=fmtp`, where it has one.
-    Codec(Format, Option<String>),
+    Codec(Box<Format>, Option<String>),
     /// telephone-event at this clock rate.
     Events(u32),
 }

@@ -17,7 +17,7 @@ use heapless::Vec as FixedVec;
 use sdp_types::Media;
 
 use crate::base::codec::Codec;
-use crate::base::sink::SinkView;
+use crate::base::sink::{SinkView, Suits};
 use crate::limits::SDP_MEDIA;
 use crate::sdp::choose::{self, Choice, Events};
 use crate::sdp::codec_plan::CodecPlan;
@@ -106,8 +106,11 @@ impl LineOffer<'_> {
         let mut formats = Formats::new();
         let current = self.current.map(|current| current.codec.codec());
         let mut codecs = plan.codecs(self.kind, sink);
-        // A stable order: the one in use is put first.
-        codecs.sort_by_key(|codec| Some(*codec) != current);
+        codecs.retain(|codec| Some(*codec) != current);
+        if let Some(codec) = current.filter(|codec| sink.suits(*codec) != Suits::Never) {
+            // There is room for each codec once.
+            let _ = codecs.insert(0, codec);
+        }
         for codec in codecs {
             // There is room for every codec and every rate.
             match codec {
@@ -160,7 +163,7 @@ impl LineOffer<'_> {
                 .earlier(&format.rtpmap(), None)
                 .unwrap_or_else(|| numbers.free(usual)),
         };
-        (number, OfferedFormat::Codec(format, fmtp))
+        (number, OfferedFormat::Codec(Box::new(format), fmtp))
     }
 
     /// The AAC in use as we described it last, else the one form that we offer.
@@ -216,10 +219,13 @@ impl LineOffer<'_> {
                     .earlier(&format.rtpmap(), Some(packetization_mode))
                     .unwrap_or_else(|| numbers.free(usual)),
             };
-            let text =
-                format!("profile-level-id={profile};packetization-mode={packetization_mode}");
+            // Mode 0 is what nothing said means.
+            let text = match packetization_mode {
+                0 => format!("profile-level-id={profile}"),
+                mode => format!("profile-level-id={profile};packetization-mode={mode}"),
+            };
             // There is room for every codec.
-            let _ = formats.push((number, OfferedFormat::Codec(format, Some(text))));
+            let _ = formats.push((number, OfferedFormat::Codec(Box::new(format), Some(text))));
         }
     }
 
@@ -315,7 +321,7 @@ impl OfferedLine {
             .formats
             .iter()
             .filter_map(|(own, format)| match format {
-                OfferedFormat::Codec(format, _) => Some((*own, format)),
+                OfferedFormat::Codec(format, _) => Some((*own, format.as_ref())),
                 OfferedFormat::Events(_) => None,
             });
         let by_number = codecs.clone().find(|(own, _)| *own == number);

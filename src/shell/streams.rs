@@ -13,7 +13,7 @@ use super::sys::{Epoll, Interest};
 use super::tls::{TlsStream, Trust};
 use super::token::Token;
 use crate::base::ids::ConnId;
-use crate::limits::{STREAM_PENDING_BYTES, STREAMS};
+use crate::limits::{STREAM_PENDING_BYTES, STREAM_UNSENT_BYTES, STREAMS};
 
 /// Reads of leftover input before a connection is closed.
 const FINISH_READS: usize = 16;
@@ -414,7 +414,9 @@ fn dial(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(socket)
 }
 
-/// What every connection gets: no delay for small writes, and probes that find a dead peer.
+/// What every connection gets: no delay for small writes, probes that find a dead peer, and a short
+/// queue in the kernel. What a slow RTMP server has not taken is to wait in the frame log, where it
+/// can be dropped; the kernel would keep megabytes.
 fn prepare(socket: &TcpStream) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     socket.set_nodelay(true)?;
@@ -422,5 +424,42 @@ fn prepare(socket: &TcpStream) -> io::Result<()> {
         .with_time(Duration::from_secs(20))
         .with_interval(Duration::from_secs(5))
         .with_retries(3);
-    SockRef::from(socket).set_tcp_keepalive(&probes)
+    let socket = SockRef::from(socket);
+    // A kernel without it keeps more: no reason to go without the connection.
+    let _ = socket.set_tcp_notsent_lowat(STREAM_UNSENT_BYTES);
+    socket.set_tcp_keepalive(&probes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_peer_that_reads_nothing_has_little_waiting_in_the_kernel() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut socket = dial(listener.local_addr().unwrap()).unwrap();
+        let (peer, _) = listener.accept().unwrap();
+        let (mut taken, mut quiet) = (0_usize, 0);
+        while quiet < 50 {
+            match socket.write(&[0; 65_536]) {
+                Ok(count) => taken += count,
+                Err(error) => {
+                    assert!(
+                        matches!(
+                            error.kind(),
+                            io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected
+                        ),
+                        "{error}"
+                    );
+                    quiet += 1;
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            }
+        }
+        // What the peer's own buffer holds comes on top; left to itself, the kernel takes 4 MB.
+        let received = SockRef::from(&peer).recv_buffer_size().unwrap();
+        let most = received + 4 * STREAM_UNSENT_BYTES as usize;
+        assert!((1..most).contains(&taken), "{taken} bytes");
+    }
 }

@@ -155,10 +155,10 @@ mod tests {
         for (value, count) in parts {
             text.push_str(&format!("{value:0count$b}"));
         }
-        if text.len() % 8 > 0 {
+        if !text.len().is_multiple_of(8) {
             text.push('0');
         }
-        while text.len() % 8 > 0 {
+        while !text.len().is_multiple_of(8) {
             text.push('1');
         }
         text.as_bytes()

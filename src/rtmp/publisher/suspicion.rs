@@ -2,8 +2,9 @@
 //!
 //! Some servers end the connection when the first frame of a codec comes that they cannot take, and
 //! say nothing of it. A stream that was accepted, was sent a codec that is not known to be taken, and
-//! ended within [`SOON`] of its first frame is suspicious; after two in a row with the same codecs
-//! the next one is tried without that codec, audio first. A trial that lasts [`TRIAL`] while media
+//! ended within [`SOON`] of its first frame is suspicious; after two in a row with such a codec in
+//! common the next one is tried without that codec, audio first. What else was sent does not matter:
+//! where a stream ends at its first sound, chance decides whether a picture came before. A trial that lasts [`TRIAL`] while media
 //! flows proves it; one that ends before acquits it, and the other track is looked at if it is
 //! suspicious too. What was acquitted is suspected again only after many more ends, and what was
 //! once sent for as long as a trial never.
@@ -17,8 +18,7 @@
         clippy::unwrap_used,
         clippy::expect_used,
         clippy::indexing_slicing,
-        clippy::panic,
-        clippy::arithmetic_side_effects
+        clippy::panic
     )
 )]
 
@@ -61,9 +61,11 @@ pub(super) struct Suspicion {
     acquitted: CodecSet,
     trial: Option<Codec>,
     stream: Option<Stream>,
-    /// Codecs of the streams that ended soon, and how many did in a row.
+    /// Suspicious codecs that the streams that ended soon have in common, and how many did in a row.
     pattern: CodecSet,
     ends: u8,
+    /// None of those streams was sent anything else.
+    alone: bool,
 }
 
 impl Suspicion {
@@ -77,6 +79,7 @@ impl Suspicion {
             stream: None,
             pattern: CodecSet::NONE,
             ends: 0,
+            alone: true,
         }
     }
 
@@ -126,14 +129,19 @@ impl Suspicion {
             self.ends = 0;
             return;
         }
-        if self.pattern != stream.sent {
-            self.pattern = stream.sent;
+        let common = self.pattern.intersection(suspects);
+        if self.ends == 0 || common.is_empty() {
+            self.pattern = suspects;
             self.ends = 0;
+            self.alone = true;
+        } else {
+            self.pattern = common;
         }
+        self.alone &= is_one(stream.sent);
         self.ends = self.ends.saturating_add(1);
-        let fresh = suspects.without(self.acquitted);
-        let (suspects, wanted) = match (fresh.is_empty(), is_one(stream.sent)) {
-            (true, _) => (suspects, ENDS_AGAIN),
+        let fresh = self.pattern.without(self.acquitted);
+        let (suspects, wanted) = match (fresh.is_empty(), self.alone) {
+            (true, _) => (self.pattern, ENDS_AGAIN),
             (false, true) => (fresh, ENDS_ALONE),
             (false, false) => (fresh, ENDS),
         };
@@ -191,7 +199,7 @@ impl Suspicion {
             return is_open.then_some(stream.newest_at + TRIAL);
         }
         let flows = !stream.sent.is_empty() && stream.last_at + FLOWING >= lasted;
-        (flows || is_one(self.pattern)).then_some(lasted)
+        (flows || self.alone).then_some(lasted)
     }
 }
 
@@ -228,6 +236,15 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_ends_before_its_first_picture_counts_with_the_others() {
+        let mut learned = suspicion();
+        stream(&mut learned, 0, CodecSet::of(&[Codec::Pcma]), 20);
+        assert!(learned.left_out().is_empty());
+        stream(&mut learned, 1_000, BOTH, 20);
+        assert_eq!(learned.left_out(), CodecSet::of(&[Codec::Pcma]));
+    }
+
+    #[test]
     fn two_early_ends_lead_to_a_trial_that_proves_the_refusal() {
         let mut learned = suspicion();
         stream(&mut learned, 0, BOTH, 20);
@@ -242,6 +259,15 @@ mod tests {
         assert_eq!(learned.poll_timeout(), Some(millis(12_000)));
         assert_eq!(learned.handle_timeout(millis(12_000)), Some(Codec::Pcma));
         learned.ended(millis(12_500));
+        assert_eq!(learned.left_out(), CodecSet::of(&[Codec::Pcma]));
+    }
+
+    #[test]
+    fn it_does_not_matter_whether_a_picture_got_through_before_the_end() {
+        let mut learned = suspicion();
+        stream(&mut learned, 0, CodecSet::of(&[Codec::Pcma]), 20);
+        assert!(learned.left_out().is_empty());
+        stream(&mut learned, 1_000, BOTH, 20);
         assert_eq!(learned.left_out(), CodecSet::of(&[Codec::Pcma]));
     }
 

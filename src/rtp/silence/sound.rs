@@ -48,9 +48,12 @@ const MULAW_ZERO: u8 = 0xff;
 /// Fullband CELT of 20 ms in mono, and a range coder's beginning that reads as silence.
 const OPUS: [u8; 3] = [0xf8, 0xff, 0xfe];
 
-/// What an encoder makes of zeros at its lowest rate. Submode 0, which is shorter, is no silence:
-/// libspeex puts noise in its place.
-const SPEEX: [u8; 10] = [0x0e, 0x9d, 0x66, 0, 0, 0x12, 0x76, 0xc0, 0, 0];
+/// What an encoder makes of zeros at 8 kbit/s. Submode 0 and the lowest rate, which are shorter, are
+/// no silence: libspeex puts a faint noise in their place.
+const SPEEX: [u8; 20] = [
+    0x16, 0x9d, 0x66, 0, 0, 0xee, 0xee, 0x07, 0x77, 0x70, 0x3b, 0xbb, 0x81, 0xdd, 0xdd, 0x27, 0x6c,
+    0, 0, 0x0f,
+];
 
 /// A single channel element without bands, and the end.
 const AAC_MONO: [u8; 4] = [0, 0, 0, 0x07];
