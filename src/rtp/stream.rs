@@ -157,7 +157,7 @@ impl Stream {
 
     /// Takes over a new offer and answer; what stays the same goes on without a break.
     ///
-    /// Packets on their way with the codec's former payload type are taken for [`FORMER_TIME`] more.
+    /// Packets on their way with the codec's former payload type are taken for a second more.
     /// Of another codec's packets none becomes a frame any more.
     pub fn configure(&mut self, now: Instant, config: StreamConfig, clock: &mut CallClock) {
         let before = core::mem::replace(&mut self.config, config);
