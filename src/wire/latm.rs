@@ -31,12 +31,30 @@ pub struct StreamMux {
 }
 
 /// Reads a StreamMuxConfig, such as `config` of MP4A-LATM is one.
+///
+/// GStreamer ends it with the AudioSpecificConfig, its sync extension included, although that has no
+/// length in version 0: the extension is passed over, and what is missing behind counts as zero.
 pub fn stream_mux_config(bytes: &[u8]) -> Result<StreamMux, AacError> {
-    read_stream_mux(&mut Bits::new(bytes))
+    let bits = &mut Bits::new(bytes);
+    let (mux, version_1) = read_streams(bits)?;
+    if !version_1 {
+        pass_sync_extension(bits);
+    }
+    match read_payload_kind(bits, version_1) {
+        Ok(()) | Err(AacError::Truncated) => Ok(mux),
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads a StreamMuxConfig at any bit, up to its end.
 pub fn read_stream_mux<B: Bytes + ?Sized>(bits: &mut Bits<'_, B>) -> Result<StreamMux, AacError> {
+    let (mux, version_1) = read_streams(bits)?;
+    read_payload_kind(bits, version_1)?;
+    Ok(mux)
+}
+
+/// The part up to the AudioSpecificConfig, and whether it is of version 1.
+fn read_streams<B: Bytes + ?Sized>(bits: &mut Bits<'_, B>) -> Result<(StreamMux, bool), AacError> {
     let version_1 = flag(bits)?;
     if version_1 {
         if flag(bits)? {
@@ -66,6 +84,28 @@ pub fn read_stream_mux<B: Bytes + ?Sized>(bits: &mut Bits<'_, B>) -> Result<Stre
     } else {
         read_specific(bits)?
     };
+    Ok((StreamMux { config, units }, version_1))
+}
+
+/// Passes over what tells of SBR behind an AudioSpecificConfig (`syncExtensionType` 0x2b7). It
+/// begins with a reserved value of `frameLengthType`, so that the two cannot be mistaken.
+fn pass_sync_extension<B: Bytes + ?Sized>(bits: &mut Bits<'_, B>) {
+    let begin = *bits;
+    if bits.number(11) != Some(0x2b7) || bits.number(5) != Some(5) {
+        *bits = begin;
+        return;
+    }
+    // A rate of 15 is written out.
+    if bits.flag() == Some(true) && bits.number(4) == Some(15) {
+        bits.skip(24);
+    }
+}
+
+/// The part behind the AudioSpecificConfig.
+fn read_payload_kind<B: Bytes + ?Sized>(
+    bits: &mut Bits<'_, B>,
+    version_1: bool,
+) -> Result<(), AacError> {
     if number(bits, 3)? != 0 {
         return Err(AacError::PayloadKind);
     }
@@ -76,7 +116,7 @@ pub fn read_stream_mux<B: Bytes + ?Sized>(bits: &mut Bits<'_, B>) -> Result<Stre
     if flag(bits)? {
         let _checksum = number(bits, 8)?;
     }
-    Ok(StreamMux { config, units })
+    Ok(())
 }
 
 /// Writes a StreamMuxConfig of version 0 for one access unit of AAC-LC in each element; `None` when
@@ -202,6 +242,36 @@ mod tests {
     }
 
     #[test]
+    fn what_gstreamer_writes_into_sdp_is_taken() {
+        // rtpmp4apay of 1.22 behind voaacenc, and behind avenc_aac, which tells of no SBR.
+        let plain = stream_mux_config(&[0x40, 0x00, 0x23, 0x10]).unwrap();
+        assert_eq!((plain.units, plain.config.sample_rate), (1, 48_000));
+        assert_eq!(plain.config.specific, [0x11, 0x88]);
+        let extended = [0x40, 0x00, 0x24, 0x20, 0xad, 0xca, 0x00];
+        let extended = stream_mux_config(&extended).unwrap();
+        assert_eq!((extended.units, extended.config.sample_rate), (1, 44_100));
+        assert_eq!(extended.config.specific, [0x12, 0x10]);
+        // With SBR of 44,100 Hz above a core of 22,050: 0x2b7, 5, 1, 4; then no other kind.
+        let mut sbr = BitWriter::<64>::new();
+        for (number, bits) in [(0b01, 2), (0, 13), (0x1390, 16)] {
+            sbr.number(number, bits).unwrap();
+        }
+        for (number, bits) in [
+            (0x2b7, 11),
+            (5, 5),
+            (1, 1),
+            (4, 4),
+            (0, 3),
+            (255, 8),
+            (0, 2),
+        ] {
+            sbr.number(number, bits).unwrap();
+        }
+        let sbr = stream_mux_config(&sbr.finish()).unwrap();
+        assert_eq!(sbr.config.specific, [0x13, 0x90]);
+    }
+
+    #[test]
     fn multiplexes_of_other_kinds_are_refused() {
         let refused = |parts: &[(u32, u32)]| {
             let mut writer = BitWriter::<64>::new();
@@ -244,10 +314,11 @@ mod tests {
             Ok(StreamMux { config, units: 1 })
         );
         for length in 0..whole.len() {
-            assert_eq!(
-                stream_mux_config(&whole[..length]),
-                Err(AacError::Truncated)
-            );
+            let cut = &whole[..length];
+            let read = read_stream_mux(&mut Bits::new(cut));
+            assert_eq!(read, Err(AacError::Truncated));
+            // All of the AudioSpecificConfig is in the first 31 bits.
+            assert_eq!(stream_mux_config(cut).is_ok(), length >= 4, "{length}");
         }
         let mut rng = Rng::from_number(11);
         let mut taken = 0;

@@ -89,7 +89,11 @@ impl Sender {
             };
             let _ = write!(text, "{} ! tee name=t{index} ", track.encoder);
             if keep {
-                let _ = write!(text, "t{index}. ! queue ! m.{} ", track.kind);
+                let _ = write!(
+                    text,
+                    "t{index}. ! queue max-size-time=0 max-size-buffers=0 ! m.{} ",
+                    track.kind
+                );
             }
             let to = call.port(track.kind);
             assert_ne!(to, 0, "{} was refused:\n{}", track.kind, call.answer);
