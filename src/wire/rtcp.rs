@@ -487,10 +487,10 @@ mod tests {
         octets: 1_120,
     };
 
-    /// Everything that we write, in one datagram.
-    fn everything() -> Vec<u8> {
-        let mut out = [0; RTCP_COMPOUND_BYTES];
-        let mut compound = CompoundWriter::new(&mut out);
+    /// Packets of [`everything`].
+    const PACKETS: usize = 9;
+
+    fn write_everything(compound: &mut CompoundWriter) {
         compound.sender_report(1, &INFO, Some(&BLOCK));
         compound.receiver_report(1, None);
         compound.cname(1, "someone@192.0.2.1");
@@ -500,6 +500,13 @@ mod tests {
         compound.bitrate_request(1, 2, 2_000_000, 40);
         compound.bitrate_estimate(1, 2, 2_000_000);
         compound.bye(1);
+    }
+
+    /// Everything that we write, in one datagram.
+    fn everything() -> Vec<u8> {
+        let mut out = [0; RTCP_COMPOUND_BYTES];
+        let mut compound = CompoundWriter::new(&mut out);
+        write_everything(&mut compound);
         let len = compound.finish().unwrap();
         out[..len].to_vec()
     }
@@ -542,7 +549,7 @@ mod tests {
     fn a_strict_reader_takes_the_whole_compound() {
         let bytes = everything();
         let compound = types::Compound::parse(&bytes).unwrap();
-        assert_eq!(compound.map(Result::unwrap).count(), 9);
+        assert_eq!(compound.map(Result::unwrap).count(), PACKETS);
     }
 
     fn written(write: impl FnOnce(&mut CompoundWriter)) -> Vec<u8> {
@@ -634,12 +641,7 @@ mod tests {
         for len in 0..whole {
             let mut out = vec![0; len];
             let mut compound = CompoundWriter::new(&mut out);
-            compound.sender_report(1, &INFO, Some(&BLOCK));
-            compound.receiver_report(1, None);
-            compound.cname(1, "someone@192.0.2.1");
-            compound.picture_loss(1, 2);
-            compound.full_intra(1, 2, 200);
-            compound.bye(1);
+            write_everything(&mut compound);
             assert_eq!(compound.finish(), None, "{len} bytes");
         }
     }
@@ -729,7 +731,7 @@ mod tests {
     fn no_truncation_and_no_mutation_panics() {
         let whole = everything();
         for len in 0..=whole.len() {
-            assert!(packets(&whole[..len]).count() <= 6);
+            assert!(packets(&whole[..len]).count() <= PACKETS);
         }
         let mut rng = Rng::from_number(5);
         for _ in 0..50_000 {

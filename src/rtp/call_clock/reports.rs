@@ -4,7 +4,7 @@
 //! The first report is believed. A later one is when it goes on from the last one believed: its
 //! wall clock went forward, within a second as fast as ours, and so did the RTP time beside it. One
 //! that does not is doubted, and believed when the next one goes on from it (the sender's clock
-//! was set). When too many are not believed ([`DISTRUST`]), the relation is void. Each time that a
+//! was set). When too many are not believed, the relation is void. Each time that a
 //! relation was given up, one more that agrees is needed for the next one, so that a sender whose
 //! reports are anything is soon not listened to.
 
