@@ -5,7 +5,6 @@ use std::time::Duration;
 
 mod support;
 
-use support::daemon::Settings;
 use support::flv::Flv;
 use support::linphone::Linphone;
 use support::scratch::Scratch;
