@@ -13,6 +13,15 @@ use trunkcast::base::rng::Rng;
 use trunkcast::base::time::{Instant, MediaTime, NtpTime};
 use trunkcast::rtp::call_clock::{CallClock, ClockCounters};
 
+fn h264(sps: &[u8]) -> Rc<CodecConfig> {
+    Rc::new(CodecConfig::H264(H264Config {
+        sps: ParameterSet::from_slice(sps).unwrap(),
+        pps: heapless::Vec::new(),
+        width: 16,
+        height: 16,
+    }))
+}
+
 /// In microseconds.
 const HOUR: i64 = 3_600_000_000;
 
@@ -456,14 +465,6 @@ fn a_new_clock_rate_is_another_source() {
 
 #[test]
 fn whatever_comes_times_rise_and_nothing_panics() {
-    let h264 = |sps: &[u8]| {
-        Rc::new(CodecConfig::H264(H264Config {
-            sps: ParameterSet::from_slice(sps).unwrap(),
-            pps: heapless::Vec::new(),
-            width: 16,
-            height: 16,
-        }))
-    };
     let configs = [h264(rtp_support::SPS), h264(&[])];
     for seed in 0..20 {
         let mut rng = Rng::from_number(seed);
@@ -836,4 +837,38 @@ fn skew_is_measured_for_every_picture() {
     assert!(stats.reported > stats.pictures * 8 / 10);
     assert!(stats.now.is_some_and(|now| now.abs() <= 1_000));
     assert_eq!(stats.to_string(), format!("; skew p99 {} ms", stats.p99));
+}
+
+#[test]
+fn pictures_sent_as_they_are_decoded_stay_beside_their_voice_without_reports() {
+    let (config, interval) = (h264(&[]), 40_000_i64);
+    let mut clock = CallClock::new();
+    let (mut shown, mut heard) = (Vec::new(), Vec::new());
+    // I0 P3 B1 B2 P6 B4 B5 and so on: each is sent at its place, B1 when it is to be shown.
+    for place in 0..1_500_i64 {
+        let sent = place * interval;
+        let group = place % 49;
+        let number = match (group, group % 3) {
+            (0, _) => place,
+            (_, 1) => place + 2,
+            _ => place - 1,
+        };
+        for part in 0..2_i64 {
+            let at = sent + part * 20_000;
+            let time = clock.frame_time(Track::Audio, (at * 8 / 1_000) as u32, 8_000, instant(at));
+            heard.push(time.as_micros() - at);
+        }
+        // The picture's own time is that of its place among those that are shown.
+        let stamp = ((number + 1) * interval * 9 / 100) as u32;
+        let key = group == 0;
+        let times = clock.picture_times(stamp, 90_000, instant(sent), key, &config);
+        let shown_at = times.time.as_micros() + i64::from(times.composition);
+        shown.push(shown_at - (number + 1) * interval);
+    }
+    let apart = shown.last().unwrap() - heard.last().unwrap();
+    assert!(apart.abs() <= interval, "{apart} microseconds apart");
+    let moved = shown.last().unwrap() - shown[10];
+    assert!(moved.abs() <= interval, "moved by {moved} microseconds");
+    let skew = clock.skew_stats();
+    assert!(skew.p99 <= 40, "{skew:?}");
 }

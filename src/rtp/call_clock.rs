@@ -281,6 +281,7 @@ impl CallClock {
         }
         if track == Track::Video
             && let Some(skew) = self.skew_micros()
+            && (self.is_reported() || !self.pictures.is_open())
         {
             self.skew.observe(skew, self.is_reported());
         }
@@ -347,7 +348,7 @@ impl CallClock {
             return false;
         };
         let beside = target.saturating_sub(self.audio.timeline.lead());
-        self.video_lead = beside.saturating_sub(self.video.timeline.floor());
+        self.video_lead = beside.saturating_sub(self.video_floor());
         true
     }
 
@@ -367,12 +368,26 @@ impl CallClock {
     /// they said last, and what the other one has still to slew.
     fn lead(&self, track: Track) -> i64 {
         match track {
-            Track::Video => self.video_lead.saturating_add(self.audio.timeline.lead()),
+            Track::Video => self
+                .pictures
+                .delay()
+                .saturating_add(self.video_lead)
+                .saturating_add(self.audio.timeline.lead()),
             Track::Audio if self.video.timeline.has_begun() => {
-                self.video.timeline.lead().saturating_sub(self.video_lead)
+                let shift = self.video.timeline.shift();
+                let lead = shift.saturating_sub(self.video_floor());
+                lead.saturating_sub(self.video_lead)
             }
             Track::Audio => 0,
         }
+    }
+
+    /// The shift of video at which the earliest pictures are presented as they come. Pictures that
+    /// come in another order are sent when it is time to decode them: those that others wait for
+    /// come before their time, which is no shorter way.
+    fn video_floor(&self) -> i64 {
+        let floor = self.video.timeline.floor();
+        floor.saturating_add(self.pictures.delay())
     }
 
     /// How far above its arrival the first frame of a track is placed beside the other one.

@@ -99,6 +99,10 @@ pub struct DecodeOrder {
     /// The last decoding time before it was lifted.
     last: Option<i64>,
     interval: i64,
+    /// The longest time from decoding to presentation since it was last looked at, and in the look
+    /// before.
+    longest: i64,
+    before: i64,
 }
 
 impl Default for DecodeOrder {
@@ -112,6 +116,8 @@ impl Default for DecodeOrder {
             latest: Vec::new(),
             last: None,
             interval: INTERVAL,
+            longest: 0,
+            before: 0,
         }
     }
 }
@@ -120,6 +126,20 @@ impl DecodeOrder {
     /// Whether pictures are decoded earlier than presented.
     pub fn is_reordered(&self) -> bool {
         self.depth > 0
+    }
+
+    /// How many microseconds earlier than its presentation a picture is sent at most, when pictures
+    /// are sent as they are decoded; 0 as long as none was seen to be presented before an earlier
+    /// one, whatever the parameter sets allow.
+    pub fn delay(&self) -> i64 {
+        let settled = self.needed > 0 && self.needed == self.depth;
+        let longest = if settled { self.longest } else { 0 };
+        self.before.max(longest)
+    }
+
+    /// Whether it is open if pictures will come in another order than that of presentation.
+    pub fn is_open(&self) -> bool {
+        self.depth > 0 && self.delay() == 0
     }
 
     /// Looks what the parameter sets say, at a keyframe that may have new ones.
@@ -137,6 +157,8 @@ impl DecodeOrder {
             self.depth = usize::from(depth);
             self.needed = 0;
             self.looked = 0;
+            self.longest = 0;
+            self.before = 0;
         }
         self.config = Some(config.clone());
     }
@@ -180,6 +202,7 @@ impl DecodeOrder {
         self.last = due.or(self.last);
         let time = rising.lift(due.unwrap_or(i64::MIN));
         let composition = presentation.saturating_sub(time);
+        self.longest = self.longest.max(composition.min(REACH));
         FrameTimes {
             time: MediaTime::from_micros(time),
             composition: u32::try_from(composition).unwrap_or(0),
@@ -190,6 +213,8 @@ impl DecodeOrder {
     /// A picture from which on nothing refers to what was before it, nor is presented before it.
     fn begin_group(&mut self, presentation: i64) {
         if self.looked >= NEEDLESS {
+            self.before = if self.needed > 0 { self.longest } else { 0 };
+            self.longest = 0;
             self.depth = self.needed;
             self.needed = 0;
             self.looked = 0;
