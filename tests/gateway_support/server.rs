@@ -25,6 +25,8 @@ pub enum Policy {
     RefusesG711,
     /// Lists Opus in its answer to `connect` (Enhanced RTMP).
     ListsOpus,
+    /// Lists Opus and VP8.
+    ListsOpusAndVp8,
 }
 
 /// What was read from the publisher.
@@ -57,6 +59,8 @@ pub struct RtmpServer {
     pub heard: Vec<Heard>,
     pub forgetful: bool,
     pub heard_count: u64,
+    /// Sound and pictures whole, since [`Self::keep_bodies`]: kind of message, time, body.
+    pub bodies: Option<Vec<(u8, u32, Vec<u8>)>>,
     /// Everything that was sent to the gateway.
     pub said: Vec<u8>,
     /// It wants the connection to end.
@@ -65,6 +69,7 @@ pub struct RtmpServer {
     greeting: Vec<u8>,
     greeted: usize,
     dechunker: Box<Dechunker>,
+    body: Vec<u8>,
 }
 
 impl RtmpServer {
@@ -76,6 +81,8 @@ impl RtmpServer {
             heard: Vec::new(),
             forgetful: false,
             heard_count: 0,
+            bodies: None,
+            body: Vec::new(),
             said: Vec::new(),
             closes: false,
             publishing: false,
@@ -83,6 +90,11 @@ impl RtmpServer {
             greeted: 0,
             dechunker: Box::default(),
         }
+    }
+
+    /// Keeps what is published from now on, byte by byte.
+    pub fn keep_bodies(&mut self) {
+        self.bodies = Some(Vec::new());
     }
 
     pub fn is_publishing(&self) -> bool {
@@ -142,6 +154,20 @@ impl RtmpServer {
             let (used, incoming) = self.dechunker.next(rest).expect("the publisher's chunks");
             rest = &rest[used..];
             let Some(incoming) = incoming else { break };
+            if let Some(bodies) = &mut self.bodies {
+                match &incoming {
+                    Incoming::Part { offset, bytes, .. } => {
+                        // Messages of the two kinds do not interleave here.
+                        assert_eq!(*offset as usize, self.body.len());
+                        self.body.extend_from_slice(bytes);
+                    }
+                    Incoming::End { head, .. } => {
+                        let body = std::mem::take(&mut self.body);
+                        bodies.push((head.kind, head.timestamp, body));
+                    }
+                    Incoming::Message { .. } => {}
+                }
+            }
             let (heard, answer) = read(&incoming, self.policy);
             if let Some(Heard::Command(name)) = &heard {
                 self.publishing |= name == "publish" && self.policy != Policy::BadName;
@@ -179,7 +205,8 @@ fn read(incoming: &Incoming<'_>, policy: Policy) -> (Option<Heard>, Vec<u8>) {
                         let mut body = string("_result");
                         body.extend(float(number));
                         body.extend(match policy {
-                            Policy::ListsOpus => listing("Opus"),
+                            Policy::ListsOpus => listing(&["Opus"]),
+                            Policy::ListsOpusAndVp8 => listing(&["Opus", "vp08"]),
                             _ => vec![3, 0, 0, 9],
                         });
                         body.extend(status("status", "NetConnection.Connect.Success"));
@@ -255,12 +282,15 @@ fn raw(chunk_stream: u8, stream: u32, kind: u8, body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Properties of a server that lists one codec.
-fn listing(codec: &str) -> Vec<u8> {
+/// Properties of a server that lists codecs.
+fn listing(codecs: &[&str]) -> Vec<u8> {
     let mut out = vec![3, 0, 10];
     out.extend(b"fourCcList");
-    out.extend([10, 0, 0, 0, 1]);
-    out.extend(string(codec));
+    out.push(10);
+    out.extend((codecs.len() as u32).to_be_bytes());
+    for codec in codecs {
+        out.extend(string(codec));
+    }
     out.extend([0, 0, 9]);
     out
 }
