@@ -30,8 +30,7 @@ use crate::limits::AUDIO_FRAGMENTS;
 use crate::rtp::depack_aac::AacDepacketizer;
 use crate::rtp::depack_latm::LatmDepacketizer;
 use crate::rtp::reorder::InOrder;
-use crate::rtp::stream::Codec;
-use crate::wire::aac::AacPacking;
+use crate::wire::aac::{Latm, Mpeg4Generic};
 use crate::wire::opus::OpusPacket;
 use crate::wire::speex::{self, SpeexFrames};
 
@@ -88,24 +87,30 @@ enum Packing {
 }
 
 impl AudioDepacketizer {
-    /// For a codec whose RTP clock runs at `clock_rate`; `None` when it is none of audio.
-    pub fn new(codec: &Codec, clock_rate: u32) -> Option<Self> {
-        let packing = match codec {
-            Codec::H264 { .. } | Codec::Vp8 => return None,
-            Codec::Opus { channels } => Packing::Opus(Rc::new(CodecConfig::Opus {
-                channels: *channels,
-            })),
-            Codec::Aac(AacPacking::Generic(generic)) => {
-                Packing::Aac(Box::new(AacDepacketizer::new(generic, clock_rate)))
-            }
-            Codec::Aac(AacPacking::Latm(latm)) => {
-                Packing::Latm(Box::new(LatmDepacketizer::new(latm)))
-            }
-            Codec::Speex => Packing::Speex(Rc::new(CodecConfig::Speex)),
-            Codec::Pcma => Packing::Plain(Rc::new(CodecConfig::Pcma)),
-            Codec::Pcmu => Packing::Plain(Rc::new(CodecConfig::Pcmu)),
-        };
-        Some(Self(packing))
+    /// For a codec of which a packet is a frame, whatever it bears: G.711.
+    pub fn plain(config: CodecConfig) -> Self {
+        Self(Packing::Plain(Rc::new(config)))
+    }
+
+    /// For Opus of 1 or 2 channels.
+    pub fn opus(channels: u8) -> Self {
+        Self(Packing::Opus(Rc::new(CodecConfig::Opus { channels })))
+    }
+
+    /// For Speex at 16 kHz.
+    pub fn speex() -> Self {
+        Self(Packing::Speex(Rc::new(CodecConfig::Speex)))
+    }
+
+    /// For AAC in mpeg4-generic whose RTP clock runs at `clock_rate`.
+    pub fn aac(format: &Mpeg4Generic, clock_rate: u32) -> Self {
+        let depacketizer = AacDepacketizer::new(format, clock_rate);
+        Self(Packing::Aac(Box::new(depacketizer)))
+    }
+
+    /// For AAC in MP4A-LATM.
+    pub fn latm(format: &Latm) -> Self {
+        Self(Packing::Latm(Box::new(LatmDepacketizer::new(format))))
     }
 
     /// Takes the next packet; `emit` gets each whole frame with its bytes.

@@ -26,6 +26,7 @@
     )
 )]
 
+mod counters;
 mod open_unit;
 mod payload;
 
@@ -47,6 +48,8 @@ use crate::rtp::reorder::{Before, InOrder};
 use crate::wire::h264::{FragmentHeader, NalHeader, NalKind, starts_picture};
 use crate::wire::h264_slice::SliceHead;
 
+pub use counters::H264Counters;
+
 /// Requests without an IDR picture after which any recovery point is a place to begin.
 pub const REFUSALS: u8 = 3;
 
@@ -66,33 +69,6 @@ pub struct AccessUnit {
     pub first_received: Instant,
     /// When its last packet was received.
     pub received: Instant,
-}
-
-/// What the depacketizer saw.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct H264Counters {
-    /// Access units handed over.
-    pub frames: u64,
-    /// Keyframes among them.
-    pub keyframes: u64,
-    /// Access units dropped because part of them is missing or malformed.
-    pub damaged: u64,
-    /// Whole access units dropped because what they depend on is missing.
-    pub withheld: u64,
-    /// Payloads and units whose form is broken.
-    pub malformed: u64,
-    /// Payloads of a form that was not negotiated.
-    pub unsupported: u64,
-    /// Access units of more pieces than fit.
-    pub too_large: u64,
-    /// Parameter sets that could not be taken.
-    pub sets_refused: u64,
-    /// Whole access units among the withheld whose parameter sets are not known.
-    pub without_sets: u64,
-    /// Units of scalable and multiview layers left out.
-    pub extensions: u64,
-    /// Packets without payload.
-    pub empty: u64,
 }
 
 /// Puts access units together. About 11 KiB: keep it boxed.

@@ -1,6 +1,7 @@
+use super::writer::exponent_and_mantissa;
 use super::*;
 use crate::base::rng::Rng;
-use crate::limits::RTCP_COMPOUND_BYTES;
+use crate::limits::{RTCP_CNAME_BYTES, RTCP_COMPOUND_BYTES, RTCP_NACK_ENTRIES};
 
 const BLOCK: ReportBlock = ReportBlock {
     ssrc: 0x0102_0304,
