@@ -240,12 +240,16 @@ impl Stream {
         self.end_picture(now, clock, log);
     }
 
-    /// When to call [`Self::handle_timeout`] and [`Self::poll_missing`].
+    /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         let gap = self.reorder.poll_timeout();
+        gap.or_else(|| self.media.poll_timeout())
+    }
+
+    /// When to call [`Self::poll_missing`], where the sender can be asked.
+    pub fn poll_missing_timeout(&self) -> Option<Instant> {
         let asking = self.retransmission.as_ref();
-        let missing = asking.and_then(|asking| asking.poll_timeout());
-        Instant::earliest(gap.or_else(|| self.media.poll_timeout()), missing)
+        asking.and_then(|asking| asking.poll_timeout())
     }
 
     /// The packets to ask the sender for now; none when nothing is due.
@@ -422,12 +426,14 @@ impl Stream {
             let payload_type = packet.arrival.header.payload_type;
             if self.is_media(payload_type, packet.arrival.received) {
                 self.take_media(packet, clock, log);
-            } else if Some(payload_type) == self.config.telephone_event {
+                continue;
+            }
+            // Events, and comfort noise and the like (RFC 3389), have their place in the sequence:
+            // left out earlier they would be a loss, reported and waited for.
+            self.before_passed = packet.before;
+            if Some(payload_type) == self.config.telephone_event {
                 self.take_telephone_event(&packet.arrival);
             } else {
-                // Comfort noise and the like (RFC 3389) has its place in the sequence: left out
-                // earlier it would be a loss, reported and waited for.
-                self.before_passed = packet.before;
                 count(&mut self.counts.wrong_payload_type);
             }
         }

@@ -241,6 +241,7 @@ impl Side {
             next = Instant::earliest(next, self.keyframe.poll_timeout());
             if self.stream.ssrc().is_some() && self.rtcp_remote().is_some() {
                 next = Instant::earliest(next, self.bitrate.poll_timeout());
+                next = Instant::earliest(next, self.stream.poll_missing_timeout());
             }
         }
         if self.rtcp_remote().is_some() {

@@ -495,3 +495,53 @@ fn the_bit_rate_is_asked_for_until_the_sender_keeps_it() {
         "once more, and then seldom"
     );
 }
+
+#[test]
+fn no_deadline_stands_still_while_nothing_missing_can_be_asked_for() {
+    let hold = |config: &mut StreamConfig| config.receive = false;
+    let nowhere = |config: &mut StreamConfig| config.remote_rtp = None;
+    let changes: [fn(&mut StreamConfig); 2] = [hold, nowhere];
+    for change in changes {
+        let mut config = video();
+        config.nack = true;
+        let mut rig = Rig::new(None, Some(config.clone()));
+        for sequence in [1, 3] {
+            rig.rtp(Track::Video, PEER, 96, sequence, &[0x67, 0x42, 0xc0, 0x0d]);
+        }
+        change(&mut config);
+        rig.session.configure(rig.now, Track::Video, Some(config));
+        let until = rig.now + Duration::from_secs(1);
+        let mut steps = 0;
+        while let Some(next) = rig.session.poll_timeout().filter(|next| *next <= until) {
+            rig.now = rig.now.max(next);
+            rig.session.handle_timeout(rig.now, &mut rig.log);
+            rig.sent();
+            steps += 1;
+            assert!(steps < 100, "awake without end at {:?}", rig.now);
+        }
+    }
+}
+
+#[test]
+fn requests_for_missing_packets_are_paced_whatever_the_pattern_of_loss() {
+    let mut config = video();
+    config.nack = true;
+    let mut rig = Rig::new(None, Some(config));
+    rig.rtp(Track::Video, PEER, 96, 1, &[0x67, 0x42, 0xc0, 0x0d]);
+    let (mut sent, begin) = (Vec::new(), rig.now);
+    for sequence in (3..203_u16).step_by(2) {
+        // Each is a gap of its own, noticed at a time of its own.
+        rig.now = begin + Duration::from_millis(u64::from(sequence));
+        let mut bytes = vec![0x80, 96, 0, sequence as u8];
+        bytes.extend(u32::from(sequence).to_be_bytes());
+        bytes.extend([0, 0, 0, 7, 0x41, 0x9a]);
+        let packet = rig.pool.copy_from(&bytes).unwrap();
+        let from = PEER.parse().unwrap();
+        let track = Track::Video;
+        rig.session
+            .handle_rtp(rig.now, track, from, packet, &mut rig.log);
+        sent.extend(rig.run(Duration::from_millis(2)));
+    }
+    let asked = feedback_of(&sent, 205, 1).len();
+    assert!((10..=42).contains(&asked), "{asked} requests in 200 ms");
+}
