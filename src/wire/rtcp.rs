@@ -5,7 +5,7 @@
 //! Reading: each packet of a compound is bounded here first and then read by `rtcp-types`. A packet
 //! that does not parse is reported and stepped over; a length beyond the datagram ends the walk.
 //! Neither the leading report nor the padding rules of a compound are insisted on, since phones and
-//! reduced-size senders (RFC 5506) keep neither. SDES, APP, XR and NACK are seen as
+//! reduced-size senders (RFC 5506) keep neither. SDES, APP and XR are seen as
 //! [`RtcpPacket::Other`].
 //!
 //! Writing: SR, RR, SDES with a CNAME, BYE, PLI, FIR, generic NACK, TMMBR and REMB into the caller's
@@ -94,6 +94,13 @@ pub enum RtcpPacket {
         media: u32,
         /// The command's number; a repetition bears the same.
         sequence: u8,
+    },
+    /// `sender` misses packets of `media` (generic NACK); which ones is not read.
+    Missing {
+        /// Who asks.
+        sender: u32,
+        /// Whose packets they are.
+        media: u32,
     },
     /// `sender` tells the bit rate limits that it keeps (TMMBN); one with none keeps no limit.
     BitrateNotification {
@@ -251,6 +258,14 @@ fn read_packet(packet: &[u8]) -> Result<RtcpPacket, RtcpError> {
                 sender: feedback.sender_ssrc(),
                 media: entry.ssrc(),
                 sequence: entry.sequence(),
+            }
+        }
+        TRANSPORT_FEEDBACK if format == FORMAT_NACK => {
+            let word_at = |at: usize| packet.get(at..).and_then(word);
+            let malformed = RtcpError::Malformed;
+            RtcpPacket::Missing {
+                sender: word_at(4).ok_or(malformed)?,
+                media: word_at(8).ok_or(malformed)?,
             }
         }
         TRANSPORT_FEEDBACK if format == FORMAT_TMMBN => {
