@@ -249,6 +249,40 @@ fn what_a_peer_misses_of_ours_is_counted_and_not_sent_again() {
 }
 
 #[test]
+fn a_limit_asked_of_us_is_said_to_be_kept_once() {
+    let mut rig = Rig::new(None, Some(video(H264)));
+    let ours = ssrc(&rig.run(700), Track::Video);
+    for media in [ours, ours.wrapping_add(1)] {
+        rig.rtcp(Track::Video, "192.0.2.1:4001", |compound| {
+            compound.bitrate_request(7, media, 2_000_000, 40);
+        });
+        let sent = rig.sent();
+        if media != ours {
+            assert!(sent.is_empty());
+            continue;
+        }
+        let [told] = &sent[..] else {
+            panic!("{} packets", sent.len());
+        };
+        let reports = told.reports();
+        let owners = [7].into_iter().collect();
+        let sender = ours;
+        assert!(matches!(reports[0], RtcpPacket::SenderReport { .. }));
+        assert_eq!(
+            reports[2],
+            RtcpPacket::BitrateNotification { sender, owners }
+        );
+        // 2,000,000 = 125,000 * 2^4, and the overhead, as they were asked for.
+        let entry = 4 << 26 | 125_000 << 9 | 40_u32;
+        assert!(told.bytes.ends_with(&entry.to_be_bytes()));
+    }
+    let bytes = [0x83, 205, 0, 3, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 1];
+    rig.session
+        .handle_rtcp(rig.now, Track::Video, peer(), &bytes);
+    assert_eq!(rig.session.rtcp_counters().malformed, 1);
+}
+
+#[test]
 fn a_held_line_gets_no_picture_and_goes_on_where_it_was() {
     let mut rig = Rig::new(None, Some(video(H264)));
     let before = rig.run(3_000);

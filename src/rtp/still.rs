@@ -10,8 +10,7 @@
         clippy::unwrap_used,
         clippy::expect_used,
         clippy::indexing_slicing,
-        clippy::panic,
-        clippy::arithmetic_side_effects
+        clippy::panic
     )
 )]
 
@@ -316,7 +315,7 @@ mod tests {
                 let ticks = header.timestamp.wrapping_sub(before.timestamp);
                 assert_eq!(ticks, 97 * 90_000);
             }
-            before = Some(header.clone());
+            before = Some(*header);
         }
     }
 

@@ -8,8 +8,8 @@
 //! reduced-size senders (RFC 5506) keep neither. SDES, APP and XR are seen as
 //! [`RtcpPacket::Other`].
 //!
-//! Writing: SR, RR, SDES with a CNAME, BYE, PLI, FIR, generic NACK, TMMBR and REMB into the caller's
-//! buffer, without allocation.
+//! Writing: SR, RR, SDES with a CNAME, BYE, PLI, FIR, generic NACK, TMMBR, TMMBN and REMB into the
+//! caller's buffer, without allocation.
 
 #![cfg_attr(
     not(test),
@@ -102,6 +102,8 @@ pub enum RtcpPacket {
         /// Whose packets they are.
         media: u32,
     },
+    /// A bit rate limit is asked for (TMMBR); of several limits in one packet the first.
+    BitrateRequest(BitrateLimit),
     /// `sender` tells the bit rate limits that it keeps (TMMBN); one with none keeps no limit.
     BitrateNotification {
         /// Who keeps them.
@@ -111,6 +113,17 @@ pub enum RtcpPacket {
     },
     /// Another type, passed over.
     Other(u8),
+}
+
+/// A limit as TMMBR asks for it (RFC 5104, section 4.2.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BitrateLimit {
+    /// Who asks.
+    pub owner: u32,
+    /// Whose bit rate is meant.
+    pub media: u32,
+    /// Bit rate and overhead as they stand in the packet.
+    pub entry: u32,
 }
 
 /// The report blocks of one report; those beyond [`RTCP_BLOCKS`] are passed over.
@@ -267,6 +280,15 @@ fn read_packet(packet: &[u8]) -> Result<RtcpPacket, RtcpError> {
                 sender: word_at(4).ok_or(malformed)?,
                 media: word_at(8).ok_or(malformed)?,
             }
+        }
+        TRANSPORT_FEEDBACK if format == FORMAT_TMMBR => {
+            let word_at = |at: usize| packet.get(at..).and_then(word);
+            let malformed = RtcpError::Malformed;
+            RtcpPacket::BitrateRequest(BitrateLimit {
+                owner: word_at(4).ok_or(malformed)?,
+                media: word_at(12).ok_or(malformed)?,
+                entry: word_at(16).ok_or(malformed)?,
+            })
         }
         TRANSPORT_FEEDBACK if format == FORMAT_TMMBN => {
             let (head, entries) = packet.split_at_checked(12).ok_or(RtcpError::Malformed)?;
@@ -428,6 +450,15 @@ impl<'a> CompoundWriter<'a> {
         self.put(&entry.to_be_bytes());
     }
 
+    /// The notification that `sender` keeps a limit (TMMBN, RFC 5104, section 4.2.2).
+    pub fn bitrate_notification(&mut self, sender: u32, limit: &BitrateLimit) {
+        self.header(FORMAT_TMMBN, TRANSPORT_FEEDBACK, 4);
+        self.put(&sender.to_be_bytes());
+        self.put(&[0; 4]);
+        self.put(&limit.owner.to_be_bytes());
+        self.put(&limit.entry.to_be_bytes());
+    }
+
     /// The estimate that at most `bits` a second of `media` can be received (REMB).
     pub fn bitrate_estimate(&mut self, sender: u32, media: u32, bits: u64) {
         let (exponent, mantissa) = exponent_and_mantissa(bits, 18);
@@ -502,8 +533,15 @@ mod tests {
         octets: 1_120,
     };
 
+    /// What a request for 2 Mbit/s with 40 bytes of overhead says: 125,000 * 2^4.
+    const LIMIT: BitrateLimit = BitrateLimit {
+        owner: 1,
+        media: 2,
+        entry: 4 << 26 | 125_000 << 9 | 40,
+    };
+
     /// Packets of [`everything`].
-    const PACKETS: usize = 9;
+    const PACKETS: usize = 10;
 
     fn write_everything(compound: &mut CompoundWriter) {
         compound.sender_report(1, &INFO, Some(&BLOCK));
@@ -513,6 +551,7 @@ mod tests {
         compound.full_intra(1, 2, 200);
         compound.missing(1, 2, &[65_530, 65_531, 10, 11, 27]);
         compound.bitrate_request(1, 2, 2_000_000, 40);
+        compound.bitrate_notification(1, &LIMIT);
         compound.bitrate_estimate(1, 2, 2_000_000);
         compound.bye(1);
     }
@@ -552,8 +591,15 @@ mod tests {
                     media: 2,
                     sequence: 200
                 },
-                RtcpPacket::Other(TRANSPORT_FEEDBACK),
-                RtcpPacket::Other(TRANSPORT_FEEDBACK),
+                RtcpPacket::Missing {
+                    sender: 1,
+                    media: 2
+                },
+                RtcpPacket::BitrateRequest(LIMIT),
+                RtcpPacket::BitrateNotification {
+                    sender: 1,
+                    owners: [1].into_iter().collect()
+                },
                 RtcpPacket::Other(PAYLOAD_FEEDBACK),
                 RtcpPacket::Bye([1].into_iter().collect()),
             ]

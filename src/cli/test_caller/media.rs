@@ -195,6 +195,7 @@ impl MediaStream {
             RtcpPacket::FullIntra { .. } => stats.full_intra += 1,
             RtcpPacket::Bye(_) => stats.goodbyes += 1,
             RtcpPacket::Missing { .. }
+            | RtcpPacket::BitrateRequest(_)
             | RtcpPacket::BitrateNotification { .. }
             | RtcpPacket::Other(_) => {}
         }

@@ -28,7 +28,7 @@ use crate::rtp::report::{Content, Reporter, Requests};
 use crate::rtp::sending::Sending;
 use crate::rtp::session::{RtcpCounters, SessionEvent, SessionTransmit};
 use crate::rtp::stream::{Stream, StreamConfig};
-use crate::wire::rtcp::{self, RtcpPacket};
+use crate::wire::rtcp::{self, BitrateLimit, RtcpPacket};
 
 /// One track with everything that goes back to its sender.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub(super) struct Side {
     /// Where the peer's RTCP comes from, if not from where it was negotiated.
     rtcp_source: Option<SocketAddr>,
     ask: Option<Ask>,
+    /// The peer asked us to keep a limit and does not know yet that we do.
+    limit: Option<BitrateLimit>,
     keyframe_by_info: bool,
     /// The peer left, and the owner does not know yet.
     left: bool,
@@ -64,6 +66,7 @@ impl Side {
             sending,
             rtcp_source: None,
             ask: None,
+            limit: None,
             keyframe_by_info: false,
             left: false,
             bye: false,
@@ -319,6 +322,12 @@ impl Side {
                     self.sending.keyframe_wanted(now);
                 }
             }
+            // What we send is less than any limit.
+            RtcpPacket::BitrateRequest(limit) => {
+                if limit.media == self.sending.ssrc() {
+                    self.limit = Some(*limit);
+                }
+            }
             // The next packet of silence, or the next picture, makes good what was lost.
             RtcpPacket::Missing { media, .. } => {
                 if *media == self.sending.ssrc() {
@@ -362,6 +371,9 @@ impl Side {
             sent,
             reception: self.stream.reception_mut(),
         };
+        if let Some(limit) = self.limit.take() {
+            return self.reporter.write_limit_kept(now, content, &limit, out);
+        }
         self.reporter.poll_report(now, content, out)
     }
 
