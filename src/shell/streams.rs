@@ -207,6 +207,8 @@ impl Streams {
         let _ = self.flush(conn);
         if let Some(State::Open(wire)) = self.get_mut(conn).map(|stream| &mut stream.state) {
             if let Wire::Tls(tls) = wire {
+                // The last record waits here and not in the kernel, which is to take it now.
+                let _ = SockRef::from(tls.socket()).set_tcp_notsent_lowat(u32::MAX);
                 tls.close();
             }
             let mut socket = wire.socket();
