@@ -4,9 +4,9 @@
 //! the name or address that was asked for. Revocation lists are not looked at, client certificates
 //! not sent.
 //!
-//! Each record that is sent or received costs rustls a few allocations of its length, so the rule
-//! that a media packet costs none ends here. What was encrypted and not taken by the socket is one
-//! record at most, beyond what the backlog of the stream knows of. Handshakes are computed where all
+//! Each write costs rustls an allocation of its length and each record that is read a few, so the
+//! rule that a media packet costs none ends here. What was encrypted and not taken by the socket is
+//! one record at most, beyond what the backlog of the stream knows of. Handshakes are computed where all
 //! else is: a millisecond or so each. Under TLS 1.2 with AES-GCM rustls ends a connection after 2^24
 //! records, some two days of a call, and the stream is published again; TLS 1.3 changes its keys.
 
@@ -251,6 +251,11 @@ fn certificate_words(error: &CertificateError) -> String {
         }
         Bad::UnknownIssuer => {
             "is signed by an authority that this box does not know; name its file in rtmp.caFile"
+        }
+        // The name of a known authority and not its key.
+        Bad::BadSignature => {
+            "is signed by another authority of a known name; if that was made anew, rtmp.caFile \
+             needs its new file"
         }
         Bad::NotValidForNameContext { presented, .. } if presented.is_empty() => {
             "names no host in subjectAltName; have it made with the name that is in the address"

@@ -50,8 +50,13 @@ distinguished_name = name
 ";
 
 impl Authority {
-    /// A new authority with a key of its own.
+    /// A new authority with a key of its own; all have the same name.
     pub fn new() -> Self {
+        Self::named("authority of a test")
+    }
+
+    /// The same with another name.
+    pub fn named(name: &str) -> Self {
         let authority = Self {
             folder: Scratch::new("authority"),
         };
@@ -60,7 +65,7 @@ impl Authority {
         authority.folder.write("openssl.cnf", config);
         authority.folder.write("index.txt", "");
         authority.folder.write("serial", "01\n");
-        authority.sign_itself("ca", "basicConstraints=critical,CA:TRUE");
+        authority.sign_itself("ca", name, "basicConstraints=critical,CA:TRUE");
         authority
     }
 
@@ -113,7 +118,7 @@ impl Authority {
             true => "basicConstraints=critical,CA:TRUE",
             false => "basicConstraints=CA:FALSE",
         };
-        self.sign_itself("alone", constraint);
+        self.sign_itself("alone", "server", constraint);
         self.certificate("alone")
     }
 
@@ -124,10 +129,10 @@ impl Authority {
         }
     }
 
-    fn sign_itself(&self, name: &str, constraint: &str) {
+    fn sign_itself(&self, file: &str, name: &str, constraint: &str) {
         self.openssl(&[
             &["req", "-x509", "-config", "openssl.cnf", "-days", "3650"],
-            &["-subj", "/CN=authority of a test"],
+            &["-subj", &format!("/CN={name}")],
             &KEY[..],
             &[
                 "-addext",
@@ -135,8 +140,8 @@ impl Authority {
                 "-addext",
                 "subjectAltName=IP:127.0.0.1",
             ],
-            &["-keyout", &format!("{name}.key")],
-            &["-out", &format!("{name}.pem")],
+            &["-keyout", &format!("{file}.key")],
+            &["-out", &format!("{file}.pem")],
         ]);
     }
 
