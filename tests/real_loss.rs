@@ -54,8 +54,8 @@ fn a_call_over_a_bad_line_shows_no_damaged_picture() {
         .windows(2)
         .map(|pair| pair[1].saturating_sub(pair[0]))
         .max();
-    // Six askings in ten seconds are the most that the gateway makes.
-    assert!(gap <= Some(10_000), "no picture for {gap:?} ms");
+    // Askings are at most three seconds apart, and one in ten may get lost itself.
+    assert!(gap <= Some(6_500), "no picture for {gap:?} ms");
     // Sound is lost packet by packet and nothing beside.
     let sounds = flv.sounds.len();
     assert!(

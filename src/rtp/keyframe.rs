@@ -31,6 +31,11 @@ pub const WINDOW: Duration = Duration::from_secs(10);
 /// Askings within one [`WINDOW`].
 pub const WINDOW_ASKS: usize = 6;
 
+/// Askings within one [`WINDOW`] that may follow each other at [`MIN_GAP`]. The others are spread over
+/// the rest of it: on a line that loses packets all the time they would else be used up in its first
+/// seconds, and the picture would stand still until its end.
+const QUICK_ASKS: usize = 4;
+
 /// Waits after the first askings of one want; the last one repeats.
 const GAPS: [Duration; 5] = [
     MIN_GAP,
@@ -171,15 +176,25 @@ impl KeyframeRequester {
     /// The first moment from `wish` on that keeps the pace.
     fn allowed_from(&self, wish: Instant) -> Instant {
         let mut from = wish;
-        if let Some(last) = self.asked.back() {
-            from = from.max(*last + MIN_GAP);
-        }
         if self.asked.is_full()
             && let Some(first) = self.asked.front()
         {
             from = from.max(*first + WINDOW);
         }
-        from
+        let Some(last) = self.asked.back() else {
+            return from;
+        };
+        let mut recent = self.asked.iter().filter(|asked| **asked + WINDOW > from);
+        let oldest = recent.next().copied().unwrap_or(from);
+        let asked = recent.count().saturating_add(1);
+        let gap = match WINDOW_ASKS.checked_sub(asked) {
+            Some(left) if asked >= QUICK_ASKS => {
+                let rest = (oldest + WINDOW).since(*last);
+                rest / (left as u32).saturating_add(1)
+            }
+            _ => MIN_GAP,
+        };
+        from.max(*last + gap.max(MIN_GAP))
     }
 }
 
@@ -336,6 +351,10 @@ mod tests {
             "{times:?}"
         );
         assert!(times.len() >= 30, "{times:?}");
+        assert!(
+            times.windows(2).all(|pair| pair[1] - pair[0] <= 3_000),
+            "the picture stands still for long: {times:?}"
+        );
         assert_eq!(requester.count(), times.len() as u64);
     }
 

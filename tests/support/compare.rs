@@ -86,18 +86,11 @@ impl Match {
     }
 }
 
-/// Sound as times and bytes, sequence headers left out.
+/// Sound as times and bytes.
 pub fn sounds(flv: &Flv) -> Vec<(i64, &[u8])> {
     let sounds = flv.sounds.iter();
     sounds
-        .filter_map(|sound| {
-            let data = match (sound.format >> 4, &sound.data[..]) {
-                (10, [1, data @ ..]) => data,
-                (10, _) => return None,
-                (_, data) => data,
-            };
-            Some((i64::from(sound.time), data))
-        })
+        .map(|sound| (i64::from(sound.time), &sound.data[..]))
         .collect()
 }
 

@@ -143,6 +143,18 @@ impl Program {
         let _ = self.child.wait();
     }
 
+    /// Waits a while for the program to end by itself, and says whether it did.
+    pub fn ended_within(&mut self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            if self.child.try_wait().expect("the child is ours").is_some() {
+                return true;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        false
+    }
+
     /// Waits for the program to end by itself.
     pub fn wait(&mut self, patience: Duration) -> ExitStatus {
         let deadline = Instant::now() + patience;
