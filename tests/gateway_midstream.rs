@@ -171,7 +171,10 @@ fn a_call_held_for_an_hour_goes_on_in_the_same_connection() {
 
         let hold = studio.offer(Some(sound), Some(&picture), how);
         let hold = hold.replace("c=IN IP4 192.0.2.10", &format!("c=IN IP4 {address}"));
-        assert_eq!(status(&studio.world.reinvite(&mut studio.phone, &hold)), 200);
+        assert_eq!(
+            status(&studio.world.reinvite(&mut studio.phone, &hold)),
+            200
+        );
         (studio.with_audio, studio.with_video) = (false, false);
         studio.film(10 * SECOND);
         studio.world.advance(3_590 * SECOND);
@@ -188,7 +191,10 @@ fn a_call_held_for_an_hour_goes_on_in_the_same_connection() {
         let first = *first.expect("video comes back");
         assert!(first <= sent + 2, "{how}: the picture comes at once");
         if how == "inactive" {
-            assert!(studio.sent[first].keyframe, "what came meanwhile is unknown");
+            assert!(
+                studio.sent[first].keyframe,
+                "what came meanwhile is unknown"
+            );
             assert_eq!(studio.keyframes_asked(), asked + 1, "{how}");
         }
         for track in [Track::Audio, Track::Video] {
@@ -220,7 +226,11 @@ fn video_comes_after_ten_minutes_goes_and_comes_again() {
         assert!(steps.iter().all(|step| (19..=21).contains(step)));
         mark = studio.mark();
     }
-    assert_eq!(studio.check().len(), studio.sent.len(), "every picture went out");
+    assert_eq!(
+        studio.check().len(),
+        studio.sent.len(),
+        "every picture went out"
+    );
     studio.check_player(0);
 }
 
@@ -230,7 +240,10 @@ fn start_of_sound(studio: &mut Studio) -> u128 {
     let begin = studio.world.now;
     while studio.world.server().sounds() == 0 {
         studio.film(Duration::from_millis(20));
-        assert!(studio.world.now.since(begin) < 5 * SECOND, "no sound at all");
+        assert!(
+            studio.world.now.since(begin) < 5 * SECOND,
+            "no sound at all"
+        );
     }
     let waited = studio.world.now.since(begin).as_millis() - 20;
     let sounds = studio.world.server().sounds() as u128;
@@ -260,7 +273,10 @@ fn an_offer_with_video_answered_or_sent_without_is_a_good_stream_of_sound() {
     let waited = start_of_sound(&mut studio);
     assert!(waited <= 1_000, "{waited} ms");
     studio.film(60 * SECOND);
-    assert_eq!(studio.world.server().sounds(), (60_000 + waited as usize) / 20 + 1);
+    assert_eq!(
+        studio.world.server().sounds(),
+        (60_000 + waited as usize) / 20 + 1
+    );
     assert!(!studio.heard().iter().any(promises_video));
     // A caller who says so before the first packet is not waited for.
     let mut studio = Studio::call(Some(sound), Some(picture.clone()));
@@ -275,10 +291,75 @@ fn an_offer_with_video_answered_or_sent_without_is_a_good_stream_of_sound() {
         studio.film(2 * SECOND);
         assert_eq!(studio.check().len(), 50, "every picture is there");
         let steps = studio.steps(Track::Video, 0);
-        assert!(steps.iter().all(|step| (39..=41).contains(step)), "{steps:?}");
+        assert!(
+            steps.iter().all(|step| (39..=41).contains(step)),
+            "{steps:?}"
+        );
     }
 }
 
 fn promises_video(heard: &Heard) -> bool {
     matches!(heard, Heard::Metadata(metadata) if metadata.video_codec.is_some())
+}
+
+/// Packets of the former codec that are on their way when an answer gives their number to another
+/// one (against RFC 3264, section 8.3.2) are not taken for the new one's.
+#[test]
+fn a_number_given_to_another_codec_makes_no_garbage_of_what_was_under_way() {
+    let h264 = Picture::h264(640, 480).numbered(96);
+    let vp8 = Picture::vp8(640, 480).numbered(96);
+    let mut studio = Studio::call(Some(Sound::new(Codec::Opus, 97)), Some(h264.clone()));
+    studio.world.play("rtmp_4711");
+    studio.film(2 * SECOND);
+    for (round, (codec, picture)) in [
+        (Codec::Aac, vp8.clone()),
+        (Codec::Opus, h264.clone()),
+        (Codec::Pcmu, vp8),
+        (Codec::Aac, h264),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let what = format!("{codec} and {}", picture.codec);
+        let sounds = sounds_of(&mut studio, codec).len();
+        studio.agree(Some(Sound::new(codec, 97)), Some(picture), "sendrecv");
+        // Three more pictures and six more sounds of what was before.
+        let under_way = studio.under_way(120);
+        assert_eq!(
+            sounds_of(&mut studio, codec).len(),
+            sounds,
+            "{what}: garbage"
+        );
+        if round % 2 == 1 {
+            // A sender that makes a new source of it.
+            studio.other_microphone();
+            studio.other_camera();
+        }
+        let sent = studio.sent.len();
+        studio.film(2 * SECOND);
+        let published = studio.check();
+        let garbage = under_way.iter().find(|number| published.contains(number));
+        assert_eq!(garbage, None, "{what}: a picture of the former codec");
+        let first = published.iter().find(|number| **number >= sent);
+        assert_eq!(
+            first,
+            Some(&sent),
+            "{what}: the first picture of the new codec is there"
+        );
+        let came = sounds_of(&mut studio, codec).len() - sounds;
+        assert!(came >= 90, "{what}: {came} sounds came");
+    }
+    studio.check_player(0);
+}
+
+/// Times of the sounds that were published in a codec.
+fn sounds_of(studio: &mut Studio, wanted: Codec) -> Vec<u32> {
+    let heard = studio.heard();
+    let times = heard.iter().filter_map(|heard| match heard {
+        Heard::Audio {
+            codec, timestamp, ..
+        } if *codec == Some(wanted) => Some(*timestamp),
+        _ => None,
+    });
+    times.collect()
 }

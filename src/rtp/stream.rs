@@ -13,6 +13,7 @@
 )]
 
 mod config;
+mod pace;
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -35,6 +36,8 @@ use crate::rtp::source::{Admission, Admitted, Arrival, SourceCounters, SourceLoc
 use crate::rtp::telephone_event::{TelephoneEvent, TelephoneEvents};
 use crate::wire::rtcp::SenderInfo;
 use crate::wire::rtp::RtpHeader;
+
+use pace::Pace;
 
 pub use config::{Codec, StreamConfig};
 
@@ -92,6 +95,10 @@ pub struct Stream {
     media: Media,
     /// What the codec's payload type was before the last answer changed it.
     former: Option<Former>,
+    /// How the sound's timestamps step.
+    pace: Pace,
+    /// The pace of the former codec, and since when another one has its payload type.
+    stale: Option<(Pace, Instant)>,
     telephone: TelephoneEvents,
     events: Deque<TelephoneEvent, SESSION_EVENTS>,
     keyframe_came: bool,
@@ -150,6 +157,8 @@ impl Stream {
             retransmission: config.nack.then(Box::default),
             media: Media::new(&config),
             former: None,
+            pace: Pace::default(),
+            stale: None,
             telephone: TelephoneEvents::default(),
             events: Deque::new(),
             keyframe_came: false,
@@ -172,7 +181,8 @@ impl Stream {
     /// Takes over a new offer and answer; what stays the same goes on without a break.
     ///
     /// Packets on their way with the codec's former payload type are taken for a second more.
-    /// Of another codec's packets none becomes a frame any more.
+    /// Of another codec's packets none becomes a frame any more: where its payload type is now the
+    /// new codec's, pictures are told apart by what they are, and sound by its pace, for a second.
     pub fn configure(&mut self, now: Instant, config: StreamConfig, clock: &mut CallClock) {
         let before = core::mem::replace(&mut self.config, config);
         self.source.renegotiated(self.config.remote_rtp);
@@ -197,6 +207,8 @@ impl Stream {
         }
         if !same {
             self.former = None;
+            let pace = core::mem::take(&mut self.pace);
+            self.stale = (old == new && self.track == Track::Audio).then_some((pace, now));
             if old == new {
                 // What waits for its turn would be taken for the new codec.
                 self.reorder.restart();
@@ -264,6 +276,13 @@ impl Stream {
                 } else {
                     reception.on_untimed_packet(header.sequence);
                 }
+            }
+            if is_media && self.track == Track::Audio {
+                if self.is_stale(&arrival) {
+                    count(&mut self.counts.wrong_payload_type);
+                    continue;
+                }
+                self.pace.follow(&header);
             }
             if self.reorder.is_fresh() && !self.media.can_begin_with(&arrival) {
                 self.reorder.expect_earlier(header.sequence);
@@ -439,6 +458,13 @@ impl Stream {
         payload_type == self.config.payload_type
             || (Some(payload_type) != self.config.telephone_event
                 && self.former.is_some_and(former))
+    }
+
+    /// Whether a packet is the former codec's, whose payload type is the new one's.
+    fn is_stale(&self, arrival: &Arrival) -> bool {
+        self.stale.is_some_and(|(pace, since)| {
+            arrival.received.since(since) < FORMER_TIME && pace.fits(&arrival.header)
+        })
     }
 
     /// The lock accepted another source, or the same one from another address.

@@ -194,6 +194,8 @@ pub struct Studio {
     pub video: VideoSender,
     /// The next picture is a keyframe.
     pub keyframe_due: bool,
+    /// What was sent before the last offer.
+    before: (Sound, Picture),
     sequence: u16,
     timestamp: u32,
     sound_due: Instant,
@@ -220,6 +222,7 @@ impl Studio {
             phone: Phone::new("4711"),
             with_audio: sound.is_some(),
             with_video: picture.is_some(),
+            before: (Sound::PCMA, Picture::h264(1_280, 720)),
             sound: sound.unwrap_or(Sound::PCMA),
             picture: picture.clone().unwrap_or(Picture::h264(1_280, 720)),
             sent: Vec::new(),
@@ -261,11 +264,33 @@ impl Studio {
         let offer = self.offer(sound, picture.as_ref(), how);
         let answer = self.world.reinvite(&mut self.phone, &offer);
         assert_eq!(super::status(&answer), 200, "{answer}");
+        self.before = (self.sound, self.picture.clone());
         self.with_audio = sound.is_some();
         self.with_video = picture.is_some();
         self.sound = sound.unwrap_or(self.sound);
         self.picture = picture.unwrap_or_else(|| self.picture.clone());
         self.sound_due = self.world.now;
+    }
+
+    /// What was under way when the last offer was agreed on arrives: for a time packets of what was
+    /// sent before it, with the numbers of now. The numbers of the pictures.
+    pub fn under_way(&mut self, millis: u64) -> Vec<usize> {
+        let (sound, picture) = (self.sound, self.picture.clone());
+        let (sound_before, picture_before) = self.before.clone();
+        self.sound = Sound::new(sound_before.codec, sound.payload_type);
+        self.picture = picture_before.numbered(picture.payload_type);
+        let from = self.sent.len();
+        // The camera is in the midst of its pictures.
+        self.sent.push(SentPicture {
+            kind: self.picture.clone(),
+            keyframe: false,
+            size: 0,
+            at: self.world.now,
+        });
+        self.film(Duration::from_millis(millis));
+        (self.sound, self.picture) = (sound, picture);
+        self.sound_due = self.world.now;
+        (from..self.sent.len()).collect()
     }
 
     /// Another camera: another source with numbers of its own.
