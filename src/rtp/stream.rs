@@ -141,6 +141,10 @@ struct Former {
 /// How long packets that were on their way keep the payload type of the former answer.
 const FORMER_TIME: Duration = Duration::from_secs(1);
 
+/// How long they are looked for where the number is another codec's. It may have the same pace, and
+/// is then not heard for so long.
+const STALE_TIME: Duration = Duration::from_millis(300);
+
 impl Stream {
     /// A track that nothing was received of yet.
     pub fn new(track: Track, config: StreamConfig) -> Self {
@@ -182,7 +186,7 @@ impl Stream {
     ///
     /// Packets on their way with the codec's former payload type are taken for a second more.
     /// Of another codec's packets none becomes a frame any more: where its payload type is now the
-    /// new codec's, pictures are told apart by what they are, and sound by its pace, for a second.
+    /// new codec's, pictures are told apart by what they are, and sound by its pace for a moment.
     pub fn configure(&mut self, now: Instant, config: StreamConfig, clock: &mut CallClock) {
         let before = core::mem::replace(&mut self.config, config);
         self.source.renegotiated(self.config.remote_rtp);
@@ -463,7 +467,7 @@ impl Stream {
     /// Whether a packet is the former codec's, whose payload type is the new one's.
     fn is_stale(&self, arrival: &Arrival) -> bool {
         self.stale.is_some_and(|(pace, since)| {
-            arrival.received.since(since) < FORMER_TIME && pace.fits(&arrival.header)
+            arrival.received.since(since) < STALE_TIME && pace.fits(&arrival.header)
         })
     }
 

@@ -3,7 +3,8 @@
 //!
 //! No payload number may be given another meaning within a session (RFC 3264, section 8.3.2), but
 //! some peers do so. Packets of the former codec that are still on their way then bear the number of
-//! the new one, and with sound nothing in them says so. They do go on in the former codec's step.
+//! the new one, and with sound nothing in them says so. They do go on in the former codec's step; so does
+//! only the first packet of the new codec.
 
 #![cfg_attr(
     not(test),
