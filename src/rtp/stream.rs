@@ -119,6 +119,9 @@ struct Counts {
     telephone_events: u64,
     telephone_events_missed: u64,
     audio: AudioCounters,
+    /// Up to the last change of codec.
+    h264: H264Counters,
+    vp8: Vp8Counters,
 }
 
 #[derive(Debug)]
@@ -206,7 +209,14 @@ impl Stream {
             (_, old, new) if same && old == new => {}
             _ => {
                 same = false;
+                let stats = self.stats();
+                (self.counts.h264, self.counts.vp8) = (stats.h264, stats.vp8);
                 self.media = Media::new(&self.config);
+                match &mut self.media {
+                    Media::H264(depacketizer) => depacketizer.resume_counters(stats.h264),
+                    Media::Vp8(depacketizer) => depacketizer.resume_counters(stats.vp8),
+                    Media::Audio(_) | Media::None => {}
+                }
             }
         }
         if !same {
@@ -420,11 +430,11 @@ impl Stream {
             reorder: *self.reorder.counters(),
             h264: match &self.media {
                 Media::H264(depacketizer) => *depacketizer.counters(),
-                _ => H264Counters::default(),
+                _ => self.counts.h264,
             },
             vp8: match &self.media {
                 Media::Vp8(depacketizer) => *depacketizer.counters(),
-                _ => Vp8Counters::default(),
+                _ => self.counts.vp8,
             },
             retransmission: self
                 .retransmission
