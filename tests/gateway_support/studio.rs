@@ -194,6 +194,8 @@ pub struct Studio {
     pub video: VideoSender,
     /// The next picture is a keyframe.
     pub keyframe_due: bool,
+    /// Every tenth picture loses its last packet on the way.
+    pub lossy: bool,
     /// What was sent before the last offer.
     before: (Sound, Picture),
     sequence: u16,
@@ -229,6 +231,7 @@ impl Studio {
             audio_ssrc: 5,
             video: VideoSender::new(Form::Fragments, 3),
             keyframe_due: true,
+            lossy: false,
             sequence: 65_500,
             timestamp: u32::MAX - 100_000,
             ticks: 0,
@@ -318,7 +321,8 @@ impl Studio {
         }
     }
 
-    fn tick(&mut self) {
+    /// Sends what is due now; a turn lasts 20 ms.
+    pub fn tick(&mut self) {
         if self.ticks.is_multiple_of(2) {
             let asked = self.asked();
             if self.with_video {
@@ -402,7 +406,11 @@ impl Studio {
     }
 
     fn send_picture(&mut self, keyframe: bool) {
-        for bytes in self.picture_packets(keyframe) {
+        let mut packets = self.picture_packets(keyframe);
+        if self.lossy && self.sent.len().is_multiple_of(10) {
+            packets.pop();
+        }
+        for bytes in packets {
             self.world.media(&self.phone, Track::Video, &bytes);
         }
     }
