@@ -150,13 +150,14 @@ fn no_packet_touches_the_heap_on_its_way_to_a_server_and_two_players() {
         .iter()
         .filter(|sent| sent.port == MediaPort::Rtcp)
         .count();
-    let silence = sent
-        .iter()
-        .filter(|sent| sent.port == MediaPort::Rtp)
-        .count();
+    let media = |track| {
+        let media = sent.iter().filter(|sent| sent.port == MediaPort::Rtp);
+        media.filter(|sent| sent.track == track).count()
+    };
+    let (silence, still) = (media(Track::Audio), media(Track::Video));
     assert!(
-        reports >= 8 && silence >= 1_400,
-        "{reports} reports, {silence} of silence"
+        reports >= 8 && silence >= 1_400 && still >= 3 * 29,
+        "{reports} reports, {silence} of silence, {still} of a picture"
     );
 }
 

@@ -870,3 +870,33 @@ fn altered_packets_of_every_codec_are_survived_and_bounded() {
         }
     }
 }
+
+#[test]
+fn a_loss_is_not_forgotten_over_packets_that_bear_no_audio() {
+    for empty in [true, false] {
+        let mut call = Call::new(latm(Some(&[0x40, 0x00, 0x23, 0x20, 0x3f, 0xc0]), false));
+        for at in 0..3_u8 {
+            call.send(
+                97,
+                true,
+                u32::from(at) * 1_024,
+                &[&[20][..], &[at; 20]].concat(),
+            );
+        }
+        assert_eq!(call.frames().len(), 3);
+        // The first packet of an element.
+        call.lose();
+        if empty {
+            call.send(97, false, 10_000, &[]);
+        } else {
+            call.send(101, false, 10_000, &[5, 0x0a, 0, 160]);
+        }
+        // The element's rest looks like a whole element: a length of 3 and as many bytes.
+        call.send(97, true, 10_000, &[3, 1, 2, 3, 9, 9]);
+        call.wait(300_000);
+        assert_eq!(call.frames().len(), 3, "empty: {empty}");
+        call.send(97, true, 20_000, &[&[20][..], &[7; 20]].concat());
+        call.wait(300_000);
+        assert_eq!(call.frames().len(), 4, "and it goes on");
+    }
+}

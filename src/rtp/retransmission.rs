@@ -4,7 +4,7 @@
 //! A packet is asked for a moment after its gap was noticed, since most gaps close by themselves,
 //! and again after every round trip, at most [`TRIES`] times and only as long as the gap is waited
 //! on. How long an answer takes is measured; the reorder buffer then waits for it, up to its own
-//! longest hold. A sender that never answers is not waited for any more: its promise was empty.
+//! longest hold. Requests are [`PACE`] apart at least, however the losses lie. A sender that never answers is not waited for any more: its promise was empty.
 //! Retransmissions come in the stream itself; a stream of their own (RFC 4588) is not negotiated.
 
 #![cfg_attr(
@@ -31,6 +31,9 @@ pub const FIRST_WAIT: Duration = Duration::from_millis(5);
 
 /// The shortest time between two askings for the same packet.
 pub const MIN_RETRY: Duration = Duration::from_millis(20);
+
+/// The shortest time between two requests.
+pub const PACE: Duration = Duration::from_millis(5);
 
 /// Askings for one packet.
 pub const TRIES: u8 = 3;
@@ -68,6 +71,8 @@ struct Wanted {
 #[derive(Clone, Debug, Default)]
 pub struct Retransmission {
     wanted: Vec<Wanted, NACK_PACKETS>,
+    /// Requests may be made from then on.
+    open_from: Instant,
     round_trip: Option<Duration>,
     /// Packets asked for in vain since the last one that came.
     in_vain: u32,
@@ -134,7 +139,7 @@ impl Retransmission {
     /// The packets to be asked for now, by rising number; none when nothing is due.
     pub fn poll_missing(&mut self, now: Instant) -> Missing {
         let mut missing = Missing::new();
-        if !self.is_answered() {
+        if !self.is_answered() || now < self.open_from {
             return missing;
         }
         let retry = self.expected().max(MIN_RETRY);
@@ -152,6 +157,7 @@ impl Retransmission {
             let _ = missing.push(wanted.sequence);
         }
         if let Some(&first) = missing.first() {
+            self.open_from = now + PACE;
             missing.sort_unstable_by_key(|sequence| sequence.wrapping_sub(first).cast_signed());
         }
         missing
@@ -163,7 +169,8 @@ impl Retransmission {
             return None;
         }
         let open = self.wanted.iter().filter(|wanted| wanted.tries < TRIES);
-        open.map(|wanted| wanted.due).min()
+        let due = open.map(|wanted| wanted.due).min();
+        due.map(|due| due.max(self.open_from))
     }
 
     /// How long a gap is worth waiting on, so that an answer can come.
