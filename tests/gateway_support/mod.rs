@@ -8,6 +8,7 @@ mod outlet;
 mod phone;
 mod player;
 mod server;
+mod studio;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub use outlet::{COUNTED, Defect, FakeOutlet, SentMedia};
 pub use phone::{Phone, headers, status};
 pub use player::PlayerPeer;
 pub use server::{Heard, Policy, RtmpServer};
+pub use studio::{Picture, SentPicture, Sound, Studio};
 
 /// Calls the gateway, with its allocations counted if they are to be.
 macro_rules! within {
