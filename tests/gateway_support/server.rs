@@ -25,6 +25,10 @@ pub enum Policy {
     RefusesG711,
     /// Lists Opus in its answer to `connect` (Enhanced RTMP).
     ListsOpus,
+    /// Lists VP8 and Opus.
+    ListsAll,
+    /// Sends whoever connects on to another server, which lists VP8 and Opus.
+    Redirects,
 }
 
 /// What was read from the publisher.
@@ -57,6 +61,10 @@ pub struct RtmpServer {
     pub heard: Vec<Heard>,
     pub forgetful: bool,
     pub heard_count: u64,
+    /// Whether the bodies of audio and video messages are kept whole.
+    pub collects: bool,
+    /// Those bodies, each with its type.
+    pub bodies: Vec<(u8, Vec<u8>)>,
     /// Everything that was sent to the gateway.
     pub said: Vec<u8>,
     /// It wants the connection to end.
@@ -76,6 +84,8 @@ impl RtmpServer {
             heard: Vec::new(),
             forgetful: false,
             heard_count: 0,
+            collects: false,
+            bodies: Vec::new(),
             said: Vec::new(),
             closes: false,
             publishing: false,
@@ -142,6 +152,22 @@ impl RtmpServer {
             let (used, incoming) = self.dechunker.next(rest).expect("the publisher's chunks");
             rest = &rest[used..];
             let Some(incoming) = incoming else { break };
+            if let (
+                true,
+                Incoming::Part {
+                    head,
+                    offset,
+                    bytes,
+                },
+            ) = (self.collects, &incoming)
+            {
+                if *offset == 0 {
+                    self.bodies.push((head.kind, Vec::new()));
+                }
+                let kinds = self.bodies.iter_mut().rev();
+                let mut open = kinds.filter(|(kind, _)| *kind == head.kind);
+                open.next().unwrap().1.extend_from_slice(bytes);
+            }
             let (heard, answer) = read(&incoming, self.policy);
             if let Some(Heard::Command(name)) = &heard {
                 self.publishing |= name == "publish" && self.policy != Policy::BadName;
@@ -174,12 +200,14 @@ fn read(incoming: &Incoming<'_>, policy: Policy) -> (Option<Heard>, Vec<u8>) {
             };
             let number = command.transaction;
             let answer = match command.name {
+                "connect" if policy == Policy::Redirects => redirection(number),
                 "connect" => [
                     chunk(0, kind::COMMAND, &{
                         let mut body = string("_result");
                         body.extend(float(number));
                         body.extend(match policy {
-                            Policy::ListsOpus => listing("Opus"),
+                            Policy::ListsOpus => listing(&["Opus"]),
+                            Policy::ListsAll => listing(&["vp08", "Opus"]),
                             _ => vec![3, 0, 0, 9],
                         });
                         body.extend(status("status", "NetConnection.Connect.Success"));
@@ -255,12 +283,35 @@ fn raw(chunk_stream: u8, stream: u32, kind: u8, body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Properties of a server that lists one codec.
-fn listing(codec: &str) -> Vec<u8> {
+/// The refusal of `connect` with another address in it.
+fn redirection(number: f64) -> Vec<u8> {
+    let mut body = string("_error");
+    body.extend(float(number));
+    body.extend([5, 3]);
+    let property = |name: &str| [&(name.len() as u16).to_be_bytes(), name.as_bytes()].concat();
+    for (name, value) in [
+        ("level", "error"),
+        ("code", "NetConnection.Connect.Rejected"),
+    ] {
+        body.extend(property(name));
+        body.extend(string(value));
+    }
+    body.extend(property("ex"));
+    body.push(3);
+    body.extend(property("code"));
+    body.extend(float(302.0));
+    body.extend(property("redirect"));
+    body.extend(string("rtmp://198.51.100.6/live"));
+    body.extend([0, 0, 9, 0, 0, 9]);
+    chunk(0, kind::COMMAND, &body)
+}
+
+/// Properties of a server that lists codecs.
+fn listing(codecs: &[&str]) -> Vec<u8> {
     let mut out = vec![3, 0, 10];
     out.extend(b"fourCcList");
-    out.extend([10, 0, 0, 0, 1]);
-    out.extend(string(codec));
+    out.extend([10, 0, 0, 0, codecs.len() as u8]);
+    codecs.iter().for_each(|codec| out.extend(string(codec)));
     out.extend([0, 0, 9]);
     out
 }
