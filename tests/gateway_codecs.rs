@@ -275,7 +275,7 @@ fn reconnect_request() -> Vec<u8> {
 #[test]
 fn whatever_a_listing_or_redirecting_server_says_is_survived() {
     let listed = server_bytes(Policy::ListsAll);
-    let redirected = server_bytes(Policy::Redirects);
+    let redirected = server_bytes(Policy::Redirects(ELSEWHERE));
     let moved = [&listed[..], &reconnect_request()].concat();
     let mut rng = Rng::from_number(7);
     let mut world = listing_world(2);

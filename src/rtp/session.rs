@@ -1,5 +1,5 @@
 //! All media of one call: at most one audio and one video track on one clock, their RTCP, the
-//! asking for keyframes, and the silence that we send.
+//! asking for keyframes, and what we send.
 //!
 //! RTCP goes out whenever the peer's address is known, whether or not we send media. Where media
 //! comes from an address that was latched, ours goes there too.
@@ -77,6 +77,10 @@ pub struct RtcpCounters {
     pub strangers: u64,
     /// Packets that could not be read.
     pub malformed: u64,
+    /// Requests for a keyframe of ours.
+    pub keyframes_asked: u64,
+    /// Requests to send packets of ours once more, which nothing answers.
+    pub missing_asked: u64,
 }
 
 /// The media of one call.

@@ -5,11 +5,11 @@
 //! Reading: each packet of a compound is bounded here first and then read by `rtcp-types`. A packet
 //! that does not parse is reported and stepped over; a length beyond the datagram ends the walk.
 //! Neither the leading report nor the padding rules of a compound are insisted on, since phones and
-//! reduced-size senders (RFC 5506) keep neither. SDES, APP, XR and NACK are seen as
+//! reduced-size senders (RFC 5506) keep neither. SDES, APP and XR are seen as
 //! [`RtcpPacket::Other`].
 //!
-//! Writing: SR, RR, SDES with a CNAME, BYE, PLI, FIR, generic NACK, TMMBR and REMB into the caller's
-//! buffer, without allocation.
+//! Writing: SR, RR, SDES with a CNAME, BYE, PLI, FIR, generic NACK, TMMBR, TMMBN and REMB into the
+//! caller's buffer, without allocation.
 
 #![cfg_attr(
     not(test),
@@ -99,6 +99,15 @@ pub enum RtcpPacket {
         /// The command's number; a repetition bears the same.
         sequence: u8,
     },
+    /// `sender` misses packets of `media` (generic NACK); which ones is not read.
+    Missing {
+        /// Who asks.
+        sender: u32,
+        /// Whose packets they are.
+        media: u32,
+    },
+    /// A bit rate limit is asked for (TMMBR); of several limits in one packet the first.
+    BitrateRequest(BitrateLimit),
     /// `sender` tells the bit rate limits that it keeps (TMMBN); one with none keeps no limit.
     BitrateNotification {
         /// Who keeps them.
@@ -108,6 +117,17 @@ pub enum RtcpPacket {
     },
     /// Another type, passed over.
     Other(u8),
+}
+
+/// A limit as TMMBR asks for it (RFC 5104, section 4.2.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BitrateLimit {
+    /// Who asks.
+    pub owner: u32,
+    /// Whose bit rate is meant.
+    pub media: u32,
+    /// Bit rate and overhead as they stand in the packet.
+    pub entry: u32,
 }
 
 /// The report blocks of one report; those beyond [`RTCP_BLOCKS`] are passed over.
@@ -256,6 +276,23 @@ fn read_packet(packet: &[u8]) -> Result<RtcpPacket, RtcpError> {
                 media: entry.ssrc(),
                 sequence: entry.sequence(),
             }
+        }
+        TRANSPORT_FEEDBACK if format == FORMAT_NACK => {
+            let word_at = |at: usize| packet.get(at..).and_then(word);
+            let malformed = RtcpError::Malformed;
+            RtcpPacket::Missing {
+                sender: word_at(4).ok_or(malformed)?,
+                media: word_at(8).ok_or(malformed)?,
+            }
+        }
+        TRANSPORT_FEEDBACK if format == FORMAT_TMMBR => {
+            let word_at = |at: usize| packet.get(at..).and_then(word);
+            let malformed = RtcpError::Malformed;
+            RtcpPacket::BitrateRequest(BitrateLimit {
+                owner: word_at(4).ok_or(malformed)?,
+                media: word_at(12).ok_or(malformed)?,
+                entry: word_at(16).ok_or(malformed)?,
+            })
         }
         TRANSPORT_FEEDBACK if format == FORMAT_TMMBN => {
             let (head, entries) = packet.split_at_checked(12).ok_or(RtcpError::Malformed)?;

@@ -121,6 +121,10 @@ pub struct Handset {
     pub rng: Rng,
     /// Every frame that was sent, as its codec has it.
     pub frames: HashSet<Vec<u8>>,
+    /// Bytes that a picture's size varies by.
+    pub room: u32,
+    /// The next picture is a keyframe.
+    pub asked: bool,
     camera: VideoSender,
     elapsed: u64,
     pictures: u64,
@@ -135,6 +139,8 @@ impl Handset {
             sound,
             rng: Rng::from_number(seed),
             frames: HashSet::new(),
+            room: 5_000,
+            asked: false,
             camera: VideoSender::new(Form::Fragments, seed),
             elapsed: 0,
             pictures: 0,
@@ -163,7 +169,8 @@ impl Handset {
     pub fn tick(&mut self) -> Vec<(Track, Vec<u8>)> {
         let mut packets = Vec::new();
         if self.elapsed.is_multiple_of(40_000) {
-            let bytes = self.film(self.pictures.is_multiple_of(25));
+            let asked = std::mem::take(&mut self.asked);
+            let bytes = self.film(asked || self.pictures.is_multiple_of(25));
             packets.extend(bytes.into_iter().map(|bytes| (Track::Video, bytes)));
             self.pictures += 1;
         }
@@ -180,6 +187,7 @@ impl Handset {
 
     fn film(&mut self, keyframe: bool) -> Vec<Vec<u8>> {
         if self.picture == Picture::H264 {
+            self.camera.room = self.room;
             let packets = self.camera.picture(keyframe);
             let sent = self.camera.pictures.pop().unwrap();
             self.frames.insert(sent.bytes);
@@ -193,8 +201,7 @@ impl Handset {
         if keyframe {
             frame.extend([0x9d, 0x01, 0x2a, 0x80, 0x02, 0xe0, 0x01]);
         }
-        let more = if keyframe { 5_000 } else { 2_500 };
-        let size = 200 + self.rng.below(more) as usize;
+        let size = 200 + self.rng.below(self.room) as usize;
         self.noise(&mut frame, size);
         let number = 0x8000 | (self.pictures as u16).wrapping_add(32_700) & 0x7fff;
         let chunks: Vec<&[u8]> = frame.chunks(1_196).collect();

@@ -46,6 +46,9 @@ macro_rules! within {
 /// The server that [`World::publishing`] publishes to.
 pub const HOME: &str = "198.51.100.5";
 
+/// Where it may send publishers on to; that server lists VP8 and Opus.
+pub const ELSEWHERE: &str = "rtmp://198.51.100.6/live";
+
 /// Where test phones call from.
 pub const PHONE: &str = "192.0.2.10:5060";
 
@@ -398,7 +401,7 @@ impl World {
                 Policy::Silent => self.outlet.hold_connecting(conn),
                 policy => {
                     let policy = match policy {
-                        Policy::Redirects if host != HOME => Policy::ListsAll,
+                        Policy::Redirects(_) if host != HOME => Policy::ListsAll,
                         policy => policy,
                     };
                     self.outlet.connected(conn);

@@ -27,8 +27,8 @@ pub enum Policy {
     ListsOpus,
     /// Lists VP8 and Opus.
     ListsAll,
-    /// Sends whoever connects on to another server, which lists VP8 and Opus.
-    Redirects,
+    /// Names another address instead of taking `connect`.
+    Redirects(&'static str),
 }
 
 /// What was read from the publisher.
@@ -199,9 +199,11 @@ fn read(incoming: &Incoming<'_>, policy: Policy) -> (Option<Heard>, Vec<u8>) {
                 return (None, Vec::new());
             };
             let number = command.transaction;
-            let answer = match command.name {
-                "connect" if policy == Policy::Redirects => redirection(number),
-                "connect" => [
+            let answer = match (command.name, policy) {
+                ("connect", Policy::Redirects(to)) => {
+                    chunk(0, kind::COMMAND, &redirection(number, to))
+                }
+                ("connect", _) => [
                     chunk(0, kind::COMMAND, &{
                         let mut body = string("_result");
                         body.extend(float(number));
@@ -218,14 +220,14 @@ fn read(incoming: &Incoming<'_>, policy: Policy) -> (Option<Heard>, Vec<u8>) {
                     raw(2, 0, 4, &[0, 6, 0, 0, 0, 9]),
                 ]
                 .concat(),
-                "createStream" => chunk(0, kind::COMMAND, &{
+                ("createStream", _) => chunk(0, kind::COMMAND, &{
                     let mut body = string("_result");
                     body.extend(float(number));
                     body.push(5);
                     body.extend(float(1.0));
                     body
                 }),
-                "publish" => chunk(1, kind::COMMAND, &{
+                ("publish", _) => chunk(1, kind::COMMAND, &{
                     let mut body = string("onStatus");
                     body.extend(float(0.0));
                     body.push(5);
@@ -264,7 +266,7 @@ fn read(incoming: &Incoming<'_>, policy: Policy) -> (Option<Heard>, Vec<u8>) {
     }
 }
 
-fn chunk(stream: u32, kind: u8, body: &[u8]) -> Vec<u8> {
+pub fn chunk(stream: u32, kind: u8, body: &[u8]) -> Vec<u8> {
     raw(3, stream, kind, body)
 }
 
@@ -283,29 +285,6 @@ fn raw(chunk_stream: u8, stream: u32, kind: u8, body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The refusal of `connect` with another address in it.
-fn redirection(number: f64) -> Vec<u8> {
-    let mut body = string("_error");
-    body.extend(float(number));
-    body.extend([5, 3]);
-    let property = |name: &str| [&(name.len() as u16).to_be_bytes(), name.as_bytes()].concat();
-    for (name, value) in [
-        ("level", "error"),
-        ("code", "NetConnection.Connect.Rejected"),
-    ] {
-        body.extend(property(name));
-        body.extend(string(value));
-    }
-    body.extend(property("ex"));
-    body.push(3);
-    body.extend(property("code"));
-    body.extend(float(302.0));
-    body.extend(property("redirect"));
-    body.extend(string("rtmp://198.51.100.6/live"));
-    body.extend([0, 0, 9, 0, 0, 9]);
-    chunk(0, kind::COMMAND, &body)
-}
-
 /// Properties of a server that lists codecs.
 fn listing(codecs: &[&str]) -> Vec<u8> {
     let mut out = vec![3, 0, 10];
@@ -316,7 +295,27 @@ fn listing(codecs: &[&str]) -> Vec<u8> {
     out
 }
 
-fn status(level: &str, code: &str) -> Vec<u8> {
+/// The refusal of `connect` with another address, as Wowza sends it.
+fn redirection(number: f64, to: &str) -> Vec<u8> {
+    let mut out = string("_error");
+    out.extend(float(number));
+    out.push(5);
+    let mut info = status("error", "NetConnection.Connect.Rejected");
+    info.truncate(info.len() - 3);
+    info.extend([0, 2]);
+    info.extend(b"ex");
+    info.extend([3, 0, 4]);
+    info.extend(b"code");
+    info.extend(float(302.0));
+    info.extend([0, 8]);
+    info.extend(b"redirect");
+    info.extend(string(to));
+    info.extend([0, 0, 9, 0, 0, 9]);
+    out.extend(info);
+    out
+}
+
+pub fn status(level: &str, code: &str) -> Vec<u8> {
     let mut out = vec![3];
     for (name, value) in [
         ("level", level),
@@ -331,14 +330,14 @@ fn status(level: &str, code: &str) -> Vec<u8> {
     out
 }
 
-fn string(text: &str) -> Vec<u8> {
+pub fn string(text: &str) -> Vec<u8> {
     let mut out = vec![2];
     out.extend((text.len() as u16).to_be_bytes());
     out.extend(text.as_bytes());
     out
 }
 
-fn float(number: f64) -> Vec<u8> {
+pub fn float(number: f64) -> Vec<u8> {
     let mut out = vec![0];
     out.extend(number.to_be_bytes());
     out

@@ -20,8 +20,15 @@ const INFO: SenderInfo = SenderInfo {
     octets: 1_120,
 };
 
+/// What a request for 2 Mbit/s with 40 bytes of overhead says: 125,000 * 2^4.
+const LIMIT: BitrateLimit = BitrateLimit {
+    owner: 1,
+    media: 2,
+    entry: 4 << 26 | 125_000 << 9 | 40,
+};
+
 /// Packets of [`everything`].
-const PACKETS: usize = 9;
+const PACKETS: usize = 10;
 
 fn write_everything(compound: &mut CompoundWriter) {
     compound.sender_report(1, &INFO, Some(&BLOCK));
@@ -31,6 +38,7 @@ fn write_everything(compound: &mut CompoundWriter) {
     compound.full_intra(1, 2, 200);
     compound.missing(1, 2, &[65_530, 65_531, 10, 11, 27]);
     compound.bitrate_request(1, 2, 2_000_000, 40);
+    compound.bitrate_notification(1, &LIMIT);
     compound.bitrate_estimate(1, 2, 2_000_000);
     compound.bye(1);
 }
@@ -70,8 +78,15 @@ fn what_is_written_is_read_back() {
                 media: 2,
                 sequence: 200
             },
-            RtcpPacket::Other(TRANSPORT_FEEDBACK),
-            RtcpPacket::Other(TRANSPORT_FEEDBACK),
+            RtcpPacket::Missing {
+                sender: 1,
+                media: 2
+            },
+            RtcpPacket::BitrateRequest(LIMIT),
+            RtcpPacket::BitrateNotification {
+                sender: 1,
+                owners: [1].into_iter().collect()
+            },
             RtcpPacket::Other(PAYLOAD_FEEDBACK),
             RtcpPacket::Bye([1].into_iter().collect()),
         ]

@@ -12,8 +12,9 @@
 
 use crate::limits::{RTCP_CNAME_BYTES, RTCP_NACK_ENTRIES};
 use crate::wire::rtcp::{
-    BYE, FORMAT_APPLICATION, FORMAT_FIR, FORMAT_NACK, FORMAT_PLI, FORMAT_TMMBR, PAYLOAD_FEEDBACK,
-    RECEIVER_REPORT, ReportBlock, SDES, SDES_CNAME, SENDER_REPORT, SenderInfo, TRANSPORT_FEEDBACK,
+    BYE, BitrateLimit, FORMAT_APPLICATION, FORMAT_FIR, FORMAT_NACK, FORMAT_PLI, FORMAT_TMMBN,
+    FORMAT_TMMBR, PAYLOAD_FEEDBACK, RECEIVER_REPORT, ReportBlock, SDES, SDES_CNAME, SENDER_REPORT,
+    SenderInfo, TRANSPORT_FEEDBACK,
 };
 
 /// Writes a compound into a buffer, packet after packet.
@@ -134,6 +135,15 @@ impl<'a> CompoundWriter<'a> {
         self.put(&[0; 4]);
         self.put(&media.to_be_bytes());
         self.put(&entry.to_be_bytes());
+    }
+
+    /// The notification that `sender` keeps a limit (TMMBN, RFC 5104, section 4.2.2).
+    pub fn bitrate_notification(&mut self, sender: u32, limit: &BitrateLimit) {
+        self.header(FORMAT_TMMBN, TRANSPORT_FEEDBACK, 4);
+        self.put(&sender.to_be_bytes());
+        self.put(&[0; 4]);
+        self.put(&limit.owner.to_be_bytes());
+        self.put(&limit.entry.to_be_bytes());
     }
 
     /// The estimate that at most `bits` a second of `media` can be received (REMB).
