@@ -128,7 +128,7 @@ pub const RTCP_SOURCES: usize = 4;
 pub const RTCP_NACK_ENTRIES: usize = 8;
 
 /// Missing packets of one track that are asked for at the same time.
-pub const NACK_PACKETS: usize = 64;
+pub const NACK_PACKETS: usize = 32;
 
 /// Bytes of our RTCP canonical name; a longer one is cut.
 pub const RTCP_CNAME_BYTES: usize = 64;

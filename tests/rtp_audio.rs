@@ -903,3 +903,44 @@ fn a_loss_is_not_forgotten_over_packets_that_bear_no_audio() {
         assert_eq!(call.frames().len(), 4, "and it goes on");
     }
 }
+
+#[test]
+fn the_rest_of_a_spread_element_is_none_even_when_its_lengths_fit() {
+    let mut call = Call::new(latm(Some(&[0x40, 0x00, 0x23, 0x20, 0x3f, 0xc0]), false));
+    let element = |call: &mut Call, at: u32, lost: bool, marked: bool| {
+        if lost {
+            call.lose();
+        } else {
+            call.send(97, false, at * 1_024, &[&[40][..], &[9; 20]].concat());
+        }
+        // The rest of the unit begins with what may be a length.
+        call.send(97, marked, at * 1_024, &[&[19][..], &[8; 19]].concat());
+    };
+    element(&mut call, 0, false, true);
+    element(&mut call, 1, true, true);
+    element(&mut call, 2, false, true);
+    call.wait(300_000);
+    let whole = [&[9; 20][..], &[19], &[8; 19]].concat();
+    assert_eq!(call.frames(), [whole.clone(), whole]);
+    assert_eq!(call.stats().audio.incomplete, 1);
+    // It goes on where a sender sets no markers, too.
+    for at in 3..8 {
+        element(&mut call, at, at == 4, false);
+    }
+    call.wait(300_000);
+    assert_eq!(call.frames().len(), 4, "without the one before the loss");
+}
+
+#[test]
+fn an_element_of_too_many_packets_costs_only_itself_without_markers_too() {
+    let mut call = Call::new(latm(Some(&[0x40, 0x00, 0x23, 0x20, 0x3f, 0xc0]), false));
+    for at in 0..6_u32 {
+        let packets = if at == 2 { 12 } else { 1 };
+        for _ in 0..packets {
+            call.send(TYPE, false, at * 1_024, &[&[20][..], &[9; 20]].concat());
+        }
+    }
+    call.wait(300_000);
+    assert_eq!(call.frames().len(), 4, "without the long one and the last");
+    assert_eq!(call.stats().audio.too_large, 1);
+}

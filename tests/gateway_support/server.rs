@@ -73,6 +73,10 @@ pub struct RtmpServer {
     pub heard: Vec<Heard>,
     pub forgetful: bool,
     pub heard_count: u64,
+    /// Whether the bodies of audio and video messages are kept whole.
+    pub collects: bool,
+    /// Those bodies, each with its type.
+    pub bodies: Vec<(u8, Vec<u8>)>,
     /// Everything that was sent to the gateway.
     pub said: Vec<u8>,
     /// It wants the connection to end.
@@ -93,6 +97,8 @@ impl RtmpServer {
             heard: Vec::new(),
             forgetful: false,
             heard_count: 0,
+            collects: false,
+            bodies: Vec::new(),
             said: Vec::new(),
             closes: false,
             publishing: false,
@@ -160,6 +166,22 @@ impl RtmpServer {
             let (used, incoming) = self.dechunker.next(rest).expect("the publisher's chunks");
             rest = &rest[used..];
             let Some(incoming) = incoming else { break };
+            if let (
+                true,
+                Incoming::Part {
+                    head,
+                    offset,
+                    bytes,
+                },
+            ) = (self.collects, &incoming)
+            {
+                if *offset == 0 {
+                    self.bodies.push((head.kind, Vec::new()));
+                }
+                let kinds = self.bodies.iter_mut().rev();
+                let mut open = kinds.filter(|(kind, _)| *kind == head.kind);
+                open.next().unwrap().1.extend_from_slice(bytes);
+            }
             let (heard, answer) = read(&incoming, self.policy, &mut self.starts);
             if let Some(Heard::Command(name)) = &heard {
                 self.publishing |= name == "publish" && self.policy != Policy::BadName;
