@@ -128,7 +128,7 @@ pub const RTCP_SOURCES: usize = 4;
 pub const RTCP_NACK_ENTRIES: usize = 8;
 
 /// Missing packets of one track that are asked for at the same time.
-pub const NACK_PACKETS: usize = 64;
+pub const NACK_PACKETS: usize = 32;
 
 /// Bytes of our RTCP canonical name; a longer one is cut.
 pub const RTCP_CNAME_BYTES: usize = 64;
@@ -312,11 +312,13 @@ pub const STREAM_PENDING_BYTES: usize = SIP_MESSAGE_BYTES;
 /// Bytes that the kernel takes for a TCP connection beyond those that are on their way.
 pub const STREAM_UNSENT_BYTES: u32 = 32_768;
 
-/// Bytes that TLS keeps of what one connection was given and its socket has not taken.
-pub const TLS_BUFFER_BYTES: usize = 65_536;
+/// Bytes that TLS keeps of what one connection was given and its socket has not taken: one record,
+/// an eighth of a second at 1 Mbit/s.
+pub const TLS_BUFFER_BYTES: usize = 16_384;
 
-/// Bytes of one TLS connection: its keys, and its buffers in both directions. An upper estimate.
-pub const TLS_STATE_BYTES: usize = 128 * 1_024;
+/// Bytes of one TLS connection at its worst, while the server sends records of the largest size and
+/// does not read what is sent to it. Otherwise 11 KiB, or 27 KiB towards a server that does not read.
+pub const TLS_STATE_BYTES: usize = 80 * 1_024;
 
 /// Bytes read from a TCP connection at once.
 pub const STREAM_READ_BYTES: usize = 65_536;

@@ -105,6 +105,62 @@ fn a_named_file_that_cannot_be_read_is_a_problem() {
 }
 
 #[test]
+fn a_file_of_authorities_without_any_is_a_problem() {
+    let folder = std::env::temp_dir().join(format!("trunkcast-ca-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+    write("empty.pem", "no certificate\n");
+    let broken = "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n";
+    write("broken.pem", broken);
+    let other = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+    write("other.pem", other);
+    let good = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tls/server.pem");
+    std::fs::copy(good, folder.join("good.pem")).unwrap();
+    for (file, expected) in [
+        ("missing.pem", Some("I/O error: No such file or directory")),
+        ("empty.pem", Some("no certificate in it")),
+        ("broken.pem", Some("")),
+        ("other.pem", Some("")),
+        ("good.pem", None),
+    ] {
+        let ca_file = folder.join(file);
+        let shown = ca_file.display();
+        let trunk = "trunks:\n  t:\n    localPort: 40000\n    proxyIp: 127.0.0.1\n";
+        let rtmp = format!("# caFile: of the trunk below\nrtmp:\n  caFile: {shown}\n");
+        write(
+            "t.yml",
+            &format!("{rtmp}{trunk}    url: rtmps://server/live\n"),
+        );
+        let config = folder.join("t.yml");
+        let config = config.to_str().unwrap();
+        for command in ["check", "run"] {
+            if expected.is_none() && command == "run" {
+                continue;
+            }
+            let (out, err, code) = texts(&trunkcast(&[command, "--config", config]));
+            let Some(expected) = expected else {
+                assert_eq!((err.as_str(), code), ("", 0));
+                let trusted = format!("rtmps: servers trusted by {shown}\n");
+                assert!(out.contains(&trusted), "{out}");
+                assert!(out.contains("TLS of calls"), "{out}");
+                continue;
+            };
+            let start = format!(
+                "{config}:3: rtmp.caFile: expected a PEM file of certificates: rtmp.caFile \
+                 {shown}: {expected}"
+            );
+            assert!(err.starts_with(&start), "{err}");
+            assert_eq!(
+                (out.as_str(), code, err.lines().count()),
+                ("", 1, 1),
+                "{err}"
+            );
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
 fn wrong_usage_exits_2_with_the_nearest_name() {
     let (out, err, code) = texts(&trunkcast(&["chekc"]));
     assert_eq!((out.as_str(), code), ("", 2));

@@ -14,29 +14,6 @@ use trunkcast::gateway::outlet::MediaPort;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A copy with a few bytes changed, cut out, doubled or put in.
-fn mutate(bytes: &[u8], rng: &mut Rng) -> Vec<u8> {
-    let mut bytes = bytes.to_vec();
-    for _ in 0..=rng.below(6) {
-        if bytes.is_empty() {
-            break;
-        }
-        let at = rng.below(bytes.len() as u32) as usize;
-        match rng.below(5) {
-            0 => bytes[at] = rng.below(256) as u8,
-            1 => bytes[at] ^= 1 << rng.below(8),
-            2 => drop(bytes.remove(at)),
-            3 => bytes.insert(at, rng.below(256) as u8),
-            _ => {
-                let to = (at + 1 + rng.below(20) as usize).min(bytes.len());
-                let piece = bytes[at..to].to_vec();
-                bytes.splice(at..at, piece);
-            }
-        }
-    }
-    bytes
-}
-
 /// The gateway is whole and answers a fresh call with a stream.
 fn assert_alive(mut world: World) {
     world.gateway.check_invariants();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gateway_support::*;
 use trunkcast::base::codec::Track;
+use trunkcast::gateway::outlet::MediaPort;
 use trunkcast::gateway::status::CallStatus;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -302,5 +303,50 @@ fn media_goes_over_ipv6_as_well() {
     assert_eq!(filmed.film(), (25, 50));
     let sent = &filmed.world.outlet.sent_media;
     assert!(sent.len() > 40 && sent.iter().all(|sent| sent.to.is_ipv6()));
+    filmed.end();
+}
+
+/// Whether a picture of ours has come to a phone as a whole.
+fn saw_picture(world: &World, phone: &Phone) -> bool {
+    let to = phone.media_source(Track::Video);
+    world.outlet.sent_media.iter().any(|sent| {
+        let ends_picture = sent.bytes.get(1).is_some_and(|byte| byte & 0x80 != 0);
+        sent.port == MediaPort::Rtp && sent.to == to && ends_picture
+    })
+}
+
+#[test]
+fn a_phone_that_waits_for_video_before_it_sends_its_own_is_not_kept_waiting() {
+    for (direction, comes) in [("sendrecv", true), ("sendonly", false)] {
+        let mut world = World::publishing(4);
+        let mut phone = Phone::new("4711");
+        phone.sdp = phone.offer(direction, true);
+        world.call(&mut phone);
+        let mut camera = Camera::new(1);
+        camera.with_video = false;
+        for _ in 0..100 {
+            camera.with_video |= saw_picture(&world, &phone);
+            camera.tick(&mut world, &phone);
+            world.advance(Duration::from_millis(20));
+        }
+        assert_eq!(world.server().pictures(), if comes { 50 } else { 0 });
+    }
+}
+
+#[test]
+fn our_picture_stops_on_hold_and_comes_at_once_on_resume() {
+    let mut filmed = Filmed::new(Phone::new("4711"));
+    filmed.world.advance(SECOND);
+    assert!(saw_picture(&filmed.world, &filmed.phone));
+    for hold in ["sendonly", "inactive"] {
+        let hold = filmed.phone.offer(hold, true);
+        assert_eq!(filmed.reinvite(&hold), 200);
+        filmed.world.outlet.sent_media.clear();
+        filmed.world.advance(10 * SECOND);
+        assert!(!saw_picture(&filmed.world, &filmed.phone));
+        let resume = filmed.phone.offer("sendrecv", true);
+        assert_eq!(filmed.reinvite(&resume), 200);
+        assert!(saw_picture(&filmed.world, &filmed.phone));
+    }
     filmed.end();
 }

@@ -949,3 +949,47 @@ fn mutated_words_of_servers_never_panic() {
         guest.publisher.check_invariants();
     }
 }
+
+/// A guest whose server has asked for user and password in Adobe's way, and had them.
+fn known_guest() -> Guest {
+    fn challenges(server: &mut Scripted, name: &str, number: f64) -> bool {
+        let app = server.messages.iter().find_map(|(head, body)| {
+            let command = Command::parse(head.kind, body)?;
+            command.object()?.get_str("app").map(str::to_owned)
+        });
+        let app = app.unwrap_or_default();
+        let is_home = tc_url(server).contains("//a/");
+        let words = if app.contains("response=") || !is_home || name != "connect" {
+            return false;
+        } else if app.contains("user=") {
+            "[ authmod=adobe ] : ?reason=needauth&user=m3&salt=s&challenge=c&opaque=o"
+        } else {
+            "[ code=403 need auth; authmod=adobe ] : "
+        };
+        server.command(|body| {
+            body.string(&["_error"]).number(number).null().object();
+            body.name("code")
+                .string(&["NetConnection.Connect.Rejected"]);
+            body.name("description").string(&[words]).end();
+        });
+        true
+    }
+    let mut guest = Guest::of(challenges);
+    guest.live(500, never);
+    assert_eq!(guest.publisher.status(), RtmpStatus::Active);
+    assert_eq!(guest.connects(), 3);
+    guest
+}
+
+#[test]
+fn an_answer_to_one_servers_challenge_goes_to_no_other() {
+    let mut guest = known_guest();
+    ask_to_move(&mut guest.server, Some("rtmp://b/live"));
+    guest.live(2_500, never);
+    assert_eq!(tc_url(&guest.server), "rtmp://b/live");
+    let (_, body) = &guest.server.messages[0];
+    let said = String::from_utf8_lossy(body);
+    for word in ["m3", "authmod", "response", "opaque"] {
+        assert!(!said.contains(word), "{word} goes to another server");
+    }
+}

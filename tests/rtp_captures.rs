@@ -56,11 +56,11 @@ fn replay(name: &str, codecs: &[Codec]) -> Replay {
     let mut config = config(1, Some("rtmp://198.51.100.5/live"));
     config.trunks[0].codecs = Some(codecs.to_vec());
     let mut world = World::new(config);
-    world.policy = Policy::ListsOpusAndVp8;
+    world.policy = Policy::ListsAll;
     let mut phone = Phone::new("4711");
     phone.sdp = capture.offer.replace('\n', "\r\n").replace("\r\r", "\r");
     world.call(&mut phone);
-    world.server().keep_bodies();
+    world.server().collects = true;
     let start = world.now;
     for datagram in &capture.datagrams {
         let due = start + Duration::from_micros(datagram.micros);
@@ -98,7 +98,7 @@ fn replay(name: &str, codecs: &[Codec]) -> Replay {
         presses,
         asked,
     };
-    for (what, time, body) in server.bodies.take().unwrap() {
+    for (what, time, body) in std::mem::take(&mut server.bodies) {
         replay.take(what, i64::from(time), &body, codecs[0] == Codec::H264);
     }
     replay

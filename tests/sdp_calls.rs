@@ -69,31 +69,60 @@ fn flow(plan: &Option<MediaPlan>) -> (bool, bool) {
 #[test]
 fn hold_is_answered_by_the_table() {
     use Direction::{Inactive, RecvOnly, SendOnly, SendRecv};
-    // What is offered, where to, and what audio and video are answered.
+    // What is offered, where to, and what it is answered.
     let table = [
-        ("sendrecv", "198.51.100.9", SendRecv, RecvOnly),
-        ("sendonly", "198.51.100.9", RecvOnly, RecvOnly),
-        ("recvonly", "198.51.100.9", SendOnly, Inactive),
-        ("inactive", "198.51.100.9", Inactive, Inactive),
-        ("sendrecv", "0.0.0.0", RecvOnly, RecvOnly),
-        ("sendonly", "0.0.0.0", RecvOnly, RecvOnly),
-        ("recvonly", "0.0.0.0", Inactive, Inactive),
-        ("inactive", "0.0.0.0", Inactive, Inactive),
+        ("sendrecv", "198.51.100.9", SendRecv),
+        ("sendonly", "198.51.100.9", RecvOnly),
+        ("recvonly", "198.51.100.9", SendOnly),
+        ("inactive", "198.51.100.9", Inactive),
+        ("sendrecv", "0.0.0.0", RecvOnly),
+        ("sendonly", "0.0.0.0", RecvOnly),
+        ("recvonly", "0.0.0.0", Inactive),
+        ("inactive", "0.0.0.0", Inactive),
     ];
-    for (offered, address, audio, video) in table {
+    for (offered, address, ours) in table {
         let of_media = format!("a={offered}\n");
         let head = format!("v=0\nc=IN IP4 {address}\n");
         let by_media = format!("{head}{AUDIO}{of_media}{VIDEO}{of_media}");
         let by_session = format!("{head}{of_media}{AUDIO}{VIDEO}");
         for text in [by_media, by_session] {
             let Answer { sdp, negotiated } = call().answer(&read(&text), &local()).unwrap();
-            assert_eq!(lines(&sdp), [(31_000, audio), (31_002, video)], "{text}");
-            assert_eq!(flow(&negotiated.audio), (audio.sends(), audio.receives()));
-            assert_eq!(flow(&negotiated.video), (video.sends(), video.receives()));
+            assert_eq!(lines(&sdp), [(31_000, ours), (31_002, ours)], "{text}");
+            assert_eq!(flow(&negotiated.audio), (ours.sends(), ours.receives()));
+            assert_eq!(flow(&negotiated.video), (ours.sends(), ours.receives()));
             let remote = negotiated.audio.unwrap().remote_rtp;
             assert_eq!(remote.is_some(), address != "0.0.0.0");
         }
     }
+}
+
+#[test]
+fn a_template_that_only_receives_pictures_sends_none() {
+    let template =
+        "m=audio 1 RTP/AVP 8\nm=video 1 RTP/AVP 96\na=rtpmap:96 H264/90000\na=recvonly\n";
+    let plan = || Rc::new(CodecPlan::new(None, Some(template), &[]).unwrap());
+    for (offered, directions) in [
+        ("sendrecv", [Direction::SendRecv, Direction::RecvOnly]),
+        ("sendonly", [Direction::RecvOnly, Direction::RecvOnly]),
+        ("recvonly", [Direction::SendOnly, Direction::Inactive]),
+    ] {
+        let offer = read(&format!(
+            "v=0\nc=IN IP4 198.51.100.9\na={offered}\n{AUDIO}{VIDEO}"
+        ));
+        let answer = OfferAnswer::new(plan(), 1)
+            .answer(&offer, &local())
+            .unwrap();
+        let got = lines(&answer.sdp)
+            .into_iter()
+            .map(|(_, direction)| direction);
+        assert_eq!(got.collect::<Vec<_>>(), directions);
+    }
+    let sdp = OfferAnswer::new(plan(), 1).offer(&local()).unwrap();
+    let offered: Vec<_> = lines(&sdp)
+        .into_iter()
+        .map(|(_, direction)| direction)
+        .collect();
+    assert_eq!(offered, [Direction::SendRecv, Direction::RecvOnly]);
 }
 
 #[test]
@@ -407,7 +436,7 @@ fn names_bandwidths_and_other_lines_of_a_template_stand_in_their_places() {
         b=CT:900\nt=0 0\na=tool:box\na=x-note:1\nm=audio 31000 RTP/AVP 8 101\nb=TIAS:64000\n\
         a=rtpmap:8 PCMA/8000\na=rtpmap:101 telephone-event/8000\na=fmtp:101 0-15\na=ptime:20\n\
         a=label:voice\na=sendrecv\nm=video 31002 RTP/AVP 97\nb=AS:1500\na=rtpmap:97 H264/90000\n\
-        a=fmtp:97 profile-level-id=42e01f;packetization-mode=1\na=content:main\na=recvonly\n";
+        a=fmtp:97 profile-level-id=42e01f;packetization-mode=1\na=content:main\na=sendrecv\n";
     assert_eq!(sdp, expected.replace('\n', "\r\n"));
 }
 
@@ -486,7 +515,7 @@ fn a_late_offer_names_both_modes_and_is_small() {
         a=fmtp:97 profile-level-id=42e01f;packetization-mode=1\na=rtpmap:96 H264/90000\n\
         a=fmtp:96 profile-level-id=42e01f\na=rtpmap:98 VP8/90000\n\
         a=rtcp-fb:* nack pli\na=rtcp-fb:* ccm fir\na=rtcp-fb:* nack\na=rtcp-fb:* ccm tmmbr\n\
-        a=recvonly\n";
+        a=sendrecv\n";
     assert_eq!(sdp, expected.replace('\n', "\r\n"));
     // With the longest numbers and addresses of IPv4 too.
     let longest = LocalMedia {

@@ -207,7 +207,7 @@ fn a_room_is_taken_with_its_main_picture_and_its_parameter_sets() {
     let video = negotiated.video.unwrap();
     assert_eq!((video.line, video.payload_type), (1, 98));
     assert!(video.feedback.pli && video.feedback.fir && !video.feedback.nack);
-    assert!(video.receive && !video.send);
+    assert!(video.receive && video.send);
     let PlannedCodec::H264 {
         packetization_mode,
         profile_level_id,

@@ -74,7 +74,11 @@ fn unreadable_authorities(config: &Config, text: &str, name: &str) -> Option<Pro
     let words = Trust::new(Some(file.into())).config().err()?;
     let line = text
         .lines()
-        .position(|line| line.contains(KEY))
+        .position(|line| {
+            line.split('#')
+                .next()
+                .is_some_and(|line| line.contains(KEY))
+        })
         .map_or(0, |at| at.saturating_add(1));
     Some(Problem {
         file: name.to_owned(),

@@ -235,7 +235,7 @@ impl Publisher {
                 transaction: PUBLISH,
                 ..
             } if self.half_started => self.begin(now),
-            state => self.fail(now, state.overdue(), true),
+            state => self.fail(now, state.overdue(self.target().is_tls()), true),
         }
     }
 

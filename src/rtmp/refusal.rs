@@ -104,7 +104,7 @@ pub(super) struct Refusal {
 impl Refusal {
     /// The refusal that a command brings; `secrets` are never in its words.
     pub fn new(command: &str, status: Option<&StatusInfo<'_>>, secrets: &[&str]) -> Self {
-        let hidden = |text: &str| secrets.iter().any(|s| !s.is_empty() && text.contains(s));
+        let hidden = |text: &str| secrets.iter().any(|secret| tells(text, secret));
         let Some(status) = status else {
             return Self {
                 words: reason(format_args!(
@@ -160,6 +160,20 @@ impl Refusal {
         })
     }
 }
+
+/// Whether words hold a secret, or what a server may make of one whose parameters it has read: its
+/// name alone, or one value.
+fn tells(words: &str, secret: &str) -> bool {
+    let parts = secret.split(['?', '&']).map(|part| {
+        let value = part.split_once('=');
+        value.map_or(part, |(_, value)| value)
+    });
+    let mut parts = parts.filter(|part| part.len() >= SECRET_PART);
+    !secret.is_empty() && (words.contains(secret) || parts.any(|part| words.contains(part)))
+}
+
+/// Bytes from which on a part of a secret is looked for: shorter ones are in many a word.
+const SECRET_PART: usize = 4;
 
 /// What servers call a codec.
 const fn names(codec: Codec) -> &'static [&'static str] {
@@ -228,6 +242,22 @@ mod tests {
             assert_eq!(blamed(words, &sent), blame, "{words}");
         }
         assert_eq!(blamed("unsupported codec PCMA", &[Codec::Vp8]), None);
+    }
+
+    #[test]
+    fn parts_of_a_name_with_parameters_are_as_secret_as_the_whole() {
+        let key = "studio?token=abcd&n=1";
+        for words in [
+            "studio?token=abcd&n=1",
+            "studio is in use",
+            "bad token abcd",
+        ] {
+            assert!(tells(words, key), "{words}");
+        }
+        for words in ["the token has expired", "1 publisher is enough", ""] {
+            assert!(!tells(words, key), "{words}");
+        }
+        assert!(!tells("anything", ""));
     }
 
     #[test]

@@ -29,9 +29,8 @@ use crate::base::time::Instant;
 use crate::limits::AUDIO_FRAGMENTS;
 use crate::rtp::depack_aac::AacDepacketizer;
 use crate::rtp::depack_latm::LatmDepacketizer;
-use crate::rtp::reorder::InOrder;
-use crate::rtp::stream::Codec;
-use crate::wire::aac::AacPacking;
+use crate::rtp::reorder::{Before, InOrder};
+use crate::wire::aac::{Latm, Mpeg4Generic};
 use crate::wire::opus::OpusPacket;
 use crate::wire::speex::{self, SpeexFrames};
 
@@ -75,7 +74,11 @@ pub struct AudioCounters {
 
 /// Makes frames of one codec out of packets in sequence.
 #[derive(Debug)]
-pub struct AudioDepacketizer(Packing);
+pub struct AudioDepacketizer {
+    packing: Packing,
+    /// What came before the packets without payload that came last.
+    before_empty: Before,
+}
 
 #[derive(Debug)]
 enum Packing {
@@ -88,42 +91,60 @@ enum Packing {
 }
 
 impl AudioDepacketizer {
-    /// For a codec whose RTP clock runs at `clock_rate`; `None` when it is none of audio.
-    pub fn new(codec: &Codec, clock_rate: u32) -> Option<Self> {
-        let packing = match codec {
-            Codec::H264 { .. } | Codec::Vp8 => return None,
-            Codec::Opus { channels } => Packing::Opus(Rc::new(CodecConfig::Opus {
-                channels: *channels,
-            })),
-            Codec::Aac(AacPacking::Generic(generic)) => {
-                Packing::Aac(Box::new(AacDepacketizer::new(generic, clock_rate)))
-            }
-            Codec::Aac(AacPacking::Latm(latm)) => {
-                Packing::Latm(Box::new(LatmDepacketizer::new(latm)))
-            }
-            Codec::Speex => Packing::Speex(Rc::new(CodecConfig::Speex)),
-            Codec::Pcma => Packing::Plain(Rc::new(CodecConfig::Pcma)),
-            Codec::Pcmu => Packing::Plain(Rc::new(CodecConfig::Pcmu)),
-        };
-        Some(Self(packing))
+    /// For a codec of which a packet is a frame, whatever it bears: G.711.
+    pub fn plain(config: CodecConfig) -> Self {
+        Self::of(Packing::Plain(Rc::new(config)))
+    }
+
+    /// For Opus of 1 or 2 channels.
+    pub fn opus(channels: u8) -> Self {
+        Self::of(Packing::Opus(Rc::new(CodecConfig::Opus { channels })))
+    }
+
+    /// For Speex at 16 kHz.
+    pub fn speex() -> Self {
+        Self::of(Packing::Speex(Rc::new(CodecConfig::Speex)))
+    }
+
+    /// For AAC in mpeg4-generic whose RTP clock runs at `clock_rate`.
+    pub fn aac(format: &Mpeg4Generic, clock_rate: u32) -> Self {
+        let depacketizer = AacDepacketizer::new(format, clock_rate);
+        Self::of(Packing::Aac(Box::new(depacketizer)))
+    }
+
+    /// For AAC in MP4A-LATM.
+    pub fn latm(format: &Latm) -> Self {
+        Self::of(Packing::Latm(Box::new(LatmDepacketizer::new(format))))
+    }
+
+    fn of(packing: Packing) -> Self {
+        Self {
+            packing,
+            before_empty: Before::Packet,
+        }
     }
 
     /// Takes the next packet; `emit` gets each whole frame with its bytes.
     pub fn push(
         &mut self,
-        packet: InOrder,
+        mut packet: InOrder,
         counters: &mut AudioCounters,
         mut emit: impl FnMut(AudioFrame, &mut AudioSegments),
     ) {
+        let carried = core::mem::take(&mut self.before_empty);
+        if packet.before == Before::Packet {
+            packet.before = carried;
+        }
         let arrival = &packet.arrival;
         let payload = arrival
             .packet
             .slice(arrival.header.payload())
             .filter(|payload| !payload.is_empty());
         let Some(payload) = payload else {
+            self.before_empty = packet.before;
             return count(&mut counters.empty);
         };
-        let config = match &mut self.0 {
+        let config = match &mut self.packing {
             Packing::Aac(aac) => {
                 return aac.push(&packet, &payload, counters, &mut emit);
             }
@@ -159,7 +180,8 @@ impl AudioDepacketizer {
 
     /// Lets go of fragments; another source follows, or a hold is over.
     pub fn restart(&mut self) {
-        match &mut self.0 {
+        self.before_empty = Before::Packet;
+        match &mut self.packing {
             Packing::Plain(_) | Packing::Opus(_) | Packing::Speex(_) => {}
             Packing::Aac(aac) => aac.restart(),
             Packing::Latm(latm) => latm.restart(),
@@ -168,7 +190,7 @@ impl AudioDepacketizer {
 
     /// Packet slots held for what is no whole frame yet.
     pub fn held(&self) -> usize {
-        match &self.0 {
+        match &self.packing {
             Packing::Plain(_) | Packing::Opus(_) | Packing::Speex(_) => 0,
             Packing::Aac(aac) => aac.held(),
             Packing::Latm(latm) => latm.held(),

@@ -7,7 +7,8 @@
 //!
 //! After a gap, and for the first packet of a source, a packet may be in the middle of an element.
 //! It is taken for a beginning only when the timestamps say that each missing packet was an element,
-//! or when its lengths fill it to the last byte; else everything is dropped up to a marker.
+//! or when its lengths fill it to the last byte, which a short one of a sender that spreads elements
+//! over packets may do by chance; else it is dropped.
 
 #![cfg_attr(
     not(test),
@@ -44,8 +45,10 @@ pub struct LatmDepacketizer {
     in_band: bool,
     clock_rate: u32,
     open: Option<Element>,
-    /// Packets are dropped until one with the marker bit has passed.
-    skipping: bool,
+    /// The timestamp of an element whose packets are dropped.
+    skipping: Option<u32>,
+    /// This sender spreads elements over packets.
+    spreads: bool,
     /// Sequence number and timestamp of the packet before, where it ended an element.
     last_end: Option<(u16, u32)>,
 }
@@ -66,8 +69,14 @@ struct Element {
     received: Instant,
     /// It is an element only if its lengths fill it.
     doubtful: bool,
+    /// Elements before it were spread over packets.
+    after_spread: bool,
     parts: Parts,
 }
+
+/// An element that is filled by so many bits has three bytes of length or more: nothing that was
+/// meant otherwise looks like that.
+const PROOF_BITS: usize = (2 * 255 + 3) * 8;
 
 /// The payloads of an element's packets.
 #[derive(Debug, Default)]
@@ -95,7 +104,8 @@ impl LatmDepacketizer {
             in_band: format.in_band,
             clock_rate: format.clock_rate,
             open: None,
-            skipping: false,
+            skipping: None,
+            spreads: false,
             last_end: None,
         }
     }
@@ -120,18 +130,16 @@ impl LatmDepacketizer {
                 self.open = None;
                 count(&mut counters.incomplete);
             }
-            self.skipping = false;
         }
-        let begins = self.open.is_none();
+        let goes_on = |skipped: u32| follows && skipped == header.timestamp;
+        self.skipping = self.skipping.filter(|skipped| goes_on(*skipped));
+        let begins = self.open.is_none() && self.skipping.is_none();
         let doubtful =
             begins && !follows && !self.is_next_element(before, header.sequence, header.timestamp);
-        if doubtful {
-            self.skipping = false;
-        }
         let ends = header.marker;
         self.last_end = ends.then_some((header.sequence, header.timestamp));
-        if self.skipping {
-            self.skipping = !ends;
+        if self.skipping.is_some() {
+            self.skipping = self.skipping.filter(|_| !ends);
             return;
         }
         let payload = arrival
@@ -145,14 +153,16 @@ impl LatmDepacketizer {
             first_received: arrival.received,
             received: arrival.received,
             doubtful,
+            after_spread: self.spreads,
             parts: Parts::default(),
         });
         open.received = arrival.received;
         if open.parts.0.push(payload).is_err() {
             self.open = None;
-            self.skipping = !ends;
+            self.skipping = (!ends).then_some(header.timestamp);
             return count(&mut counters.too_large);
         }
+        self.spreads |= open.parts.0.len() > 1;
         if ends {
             self.finish(counters, emit);
         }
@@ -161,7 +171,8 @@ impl LatmDepacketizer {
     /// Lets go of fragments.
     pub(super) fn restart(&mut self) {
         self.open = None;
-        self.skipping = false;
+        self.skipping = None;
+        self.spreads = false;
         self.last_end = None;
     }
 
@@ -228,7 +239,9 @@ impl LatmDepacketizer {
         if used > total {
             return refuse(&mut counters.malformed);
         }
-        if element.doubtful && total.saturating_sub(used) >= 8 {
+        let is_filled = total.saturating_sub(used) < 8;
+        let is_proven = !element.after_spread || total >= PROOF_BITS;
+        if element.doubtful && !(is_filled && is_proven) {
             return refuse(&mut counters.incomplete);
         }
         let by = (used & 7) as u32;

@@ -26,7 +26,7 @@ use crate::rtp::bitrate::BitrateAsk;
 use crate::rtp::keyframe::Ask;
 use crate::rtp::reception::Reception;
 use crate::rtp::retransmission::Missing;
-use crate::wire::rtcp::{CompoundWriter, ReportBlock, SenderInfo};
+use crate::wire::rtcp::{BitrateLimit, CompoundWriter, ReportBlock, SenderInfo};
 
 /// The mean interval between reports.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -166,6 +166,21 @@ impl Reporter {
                 compound.bitrate_estimate(ssrc, media, bits);
             }
         }
+        compound.finish()
+    }
+
+    /// Writes a compound that tells the peer that we keep the limit it asked for, outside the
+    /// schedule.
+    pub fn write_limit_kept(
+        &mut self,
+        now: Instant,
+        content: Content<'_>,
+        limit: &BitrateLimit,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let ssrc = self.ssrc;
+        let mut compound = self.begin_compound(now, content, out);
+        compound.bitrate_notification(ssrc, limit);
         compound.finish()
     }
 

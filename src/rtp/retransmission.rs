@@ -4,7 +4,7 @@
 //! A packet is asked for a moment after its gap was noticed, since most gaps close by themselves,
 //! and again after every round trip, at most [`TRIES`] times and only as long as the gap is waited
 //! on. How long an answer takes is measured; the reorder buffer then waits for it, up to its own
-//! longest hold. A sender that never answers is not waited for any more: its promise was empty.
+//! longest hold. Requests are [`PACE`] apart at least, however the losses lie. A sender that never answers is not waited for any more: its promise was empty.
 //! Retransmissions come in the stream itself; a stream of their own (RFC 4588) is not negotiated.
 
 #![cfg_attr(
@@ -32,6 +32,9 @@ pub const FIRST_WAIT: Duration = Duration::from_millis(5);
 /// The shortest time between two askings for the same packet.
 pub const MIN_RETRY: Duration = Duration::from_millis(20);
 
+/// The shortest time between two requests.
+pub const PACE: Duration = Duration::from_millis(5);
+
 /// Askings for one packet.
 pub const TRIES: u8 = 3;
 
@@ -58,16 +61,27 @@ pub struct RetransmissionCounters {
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
     sequence: u16,
-    /// When it was asked for first.
-    asked: Option<Instant>,
-    due: Instant,
     tries: u8,
+    /// When it was noticed or, once it was, asked for last.
+    since: Instant,
 }
 
-/// Asks for the missing packets of one source. About 2 KiB: boxed, for the few that offer it.
+impl Wanted {
+    /// When it is to be asked for next, again after `retry`; `None` when it was often enough.
+    fn due(&self, retry: Duration) -> Option<Instant> {
+        match self.tries {
+            0 => Some(self.since + FIRST_WAIT),
+            tries => (tries < TRIES).then(|| self.since + retry),
+        }
+    }
+}
+
+/// Asks for the missing packets of one source. About half a KiB: boxed, for the few that offer it.
 #[derive(Clone, Debug, Default)]
 pub struct Retransmission {
     wanted: Vec<Wanted, NACK_PACKETS>,
+    /// Requests may be made from then on.
+    open_from: Instant,
     round_trip: Option<Duration>,
     /// Packets asked for in vain since the last one that came.
     in_vain: u32,
@@ -87,12 +101,14 @@ impl Retransmission {
             return;
         };
         let wanted = self.wanted.swap_remove(at);
-        let Some(asked) = wanted.asked else { return };
+        if wanted.tries == 0 {
+            return;
+        }
         count(&mut self.counters.came);
         self.in_vain = 0;
         // An answer to a second asking cannot be told from a late one to the first.
         if wanted.tries == 1 {
-            let took = now.since(asked);
+            let took = now.since(wanted.since);
             let before = self.round_trip.unwrap_or(took);
             self.round_trip = Some(before.saturating_mul(7).saturating_add(took) / 8);
         }
@@ -120,9 +136,8 @@ impl Retransmission {
             }
             let new = Wanted {
                 sequence,
-                asked: None,
-                due: now + FIRST_WAIT,
                 tries: 0,
+                since: now,
             };
             // More than this in one gap is an outage, which a keyframe mends sooner.
             if wanted.push(new).is_err() {
@@ -134,24 +149,24 @@ impl Retransmission {
     /// The packets to be asked for now, by rising number; none when nothing is due.
     pub fn poll_missing(&mut self, now: Instant) -> Missing {
         let mut missing = Missing::new();
-        if !self.is_answered() {
+        if !self.is_answered() || now < self.open_from {
             return missing;
         }
-        let retry = self.expected().max(MIN_RETRY);
+        let retry = self.retry();
         for wanted in &mut self.wanted {
-            if wanted.tries >= TRIES || now < wanted.due {
+            if wanted.due(retry).is_none_or(|due| now < due) {
                 continue;
             }
             if wanted.tries == 0 {
-                wanted.asked = Some(now);
                 count(&mut self.counters.asked);
             }
             wanted.tries = wanted.tries.saturating_add(1);
-            wanted.due = now + retry;
+            wanted.since = now;
             // As many places as there are wanted packets.
             let _ = missing.push(wanted.sequence);
         }
         if let Some(&first) = missing.first() {
+            self.open_from = now + PACE;
             missing.sort_unstable_by_key(|sequence| sequence.wrapping_sub(first).cast_signed());
         }
         missing
@@ -162,8 +177,9 @@ impl Retransmission {
         if !self.is_answered() {
             return None;
         }
-        let open = self.wanted.iter().filter(|wanted| wanted.tries < TRIES);
-        open.map(|wanted| wanted.due).min()
+        let retry = self.retry();
+        let due = self.wanted.iter().filter_map(|wanted| wanted.due(retry));
+        due.min().map(|due| due.max(self.open_from))
     }
 
     /// How long a gap is worth waiting on, so that an answer can come.
@@ -187,6 +203,10 @@ impl Retransmission {
 
     fn is_answered(&self) -> bool {
         self.in_vain < IN_VAIN
+    }
+
+    fn retry(&self) -> Duration {
+        self.expected().max(MIN_RETRY)
     }
 
     fn expected(&self) -> Duration {
@@ -232,7 +252,7 @@ mod tests {
             times.push(next);
             assert_eq!(asking.poll_missing(next), [65_535, 3]);
         }
-        assert_eq!(times, [at(55), at(85)]);
+        assert_eq!(times, [at(35), at(65)]);
         let counters = asking.counters();
         assert_eq!((counters.asked, counters.came), (3, 1));
     }

@@ -1,7 +1,7 @@
 //! The silence that we send, so that phones, NATs and PBXs keep a call in which we only listen.
 //!
 //! One packet of [`Sound`] after another, in the codec that was agreed on: 20 ms each, or as long as
-//! the access units of AAC. The header is that of the `rtp` crate.
+//! the access units of AAC.
 
 #![cfg_attr(
     not(test),
@@ -17,18 +17,13 @@ mod sound;
 
 use core::time::Duration;
 
-use rtp::header::Header;
-use webrtc_util::marshal::Marshal;
-
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, NtpTime};
 use crate::limits::SILENCE_BYTES;
+use crate::rtp::own_source::{HEADER_BYTES, OwnSource};
 use crate::wire::rtcp::SenderInfo;
 
 pub use sound::Sound;
-
-/// Bytes of an RTP packet's header.
-const HEADER_BYTES: usize = 12;
 
 /// Bytes of the longest RTP packet of silence.
 pub const PACKET_BYTES: usize = HEADER_BYTES + SILENCE_BYTES;
@@ -41,37 +36,28 @@ pub const CATCH_UP: u32 = 5;
 pub struct Silence {
     /// `None` for a codec in which no silence is made: nothing is sent.
     sound: Option<Sound>,
-    /// Header of the next packet; its timestamp is that of `origin`.
-    header: Header,
-    /// A moment of the sender's own clock; it stands while stopped.
+    source: OwnSource,
+    /// A moment from which packets are counted; it stands while stopped.
     origin: Instant,
     /// Samples from `origin` to the next packet, less than a second's.
     samples: u32,
     running: bool,
-    packets: u32,
-    octets: u32,
+    /// The next packet is the first after a pause.
+    begins: bool,
     skipped: u64,
 }
 
 impl Silence {
     /// A stopped sender with random SSRC, sequence number and timestamp.
     pub fn new(sound: Option<Sound>, payload_type: u8, rng: &mut Rng) -> Self {
-        let header = Header {
-            version: 2,
-            payload_type: payload_type & 0x7f,
-            sequence_number: (rng.u32() >> 16) as u16,
-            timestamp: rng.u32(),
-            ssrc: rng.u32(),
-            ..Header::default()
-        };
+        let clock_rate = sound.as_ref().map_or(8_000, |sound| sound.clock_rate);
         Self {
+            source: OwnSource::new(clock_rate, payload_type, rng),
             sound,
-            header,
             origin: Instant::ZERO,
             samples: 0,
             running: false,
-            packets: 0,
-            octets: 0,
+            begins: false,
             skipped: 0,
         }
     }
@@ -82,13 +68,16 @@ impl Silence {
             self.set_origin(self.due());
             self.sound = sound;
             self.running &= self.sound.is_some();
+            if let Some(sound) = &self.sound {
+                self.source.set_clock_rate(self.origin, sound.clock_rate);
+            }
         }
-        self.header.payload_type = payload_type & 0x7f;
+        self.source.set_payload_type(payload_type);
     }
 
     /// Our synchronisation source.
     pub fn ssrc(&self) -> u32 {
-        self.header.ssrc
+        self.source.ssrc()
     }
 
     /// Starts sending; the first packet is due at once. The time of a pause passes on the RTP clock.
@@ -96,7 +85,7 @@ impl Silence {
         if !self.running && self.sound.is_some() {
             self.running = true;
             self.set_origin(now);
-            self.header.marker = true;
+            self.begins = true;
         }
     }
 
@@ -118,36 +107,22 @@ impl Silence {
         if !self.running || now < self.due() {
             return None;
         }
-        let length = self.sound.as_ref()?.payload.len();
-        let packet = out.get_mut(..HEADER_BYTES.saturating_add(length))?;
+        if out.len() < HEADER_BYTES.saturating_add(self.sound.as_ref()?.payload.len()) {
+            return None;
+        }
         self.skip_to(now);
-        let sound = self.sound.as_ref()?;
-        let mut header = self.header.clone();
-        header.timestamp = self.timestamp_at(self.due());
-        let written = header.marshal_to(packet).ok()?;
-        packet.get_mut(written..)?.copy_from_slice(&sound.payload);
-        self.header.marker = false;
-        self.header.sequence_number = self.header.sequence_number.wrapping_add(1);
-        self.packets = self.packets.wrapping_add(1);
-        self.octets = self.octets.wrapping_add(length as u32);
+        let at = self.due();
+        let payload = &self.sound.as_ref()?.payload;
+        let length = self.source.write(now, at, self.begins, payload, out)?;
+        self.begins = false;
         self.advance(1);
-        Some(HEADER_BYTES.saturating_add(length))
+        Some(length)
     }
 
-    /// What a sender report says of us at `now`, whose wall time is `ntp`; `None` before the first
-    /// packet.
+    /// What a sender report says of us at `now`, whose wall time is `ntp`; `None` while we are no
+    /// sender.
     pub fn sender_info(&self, now: Instant, ntp: NtpTime) -> Option<SenderInfo> {
-        (self.packets > 0).then(|| SenderInfo {
-            ntp,
-            rtp_timestamp: self.timestamp_at(now),
-            packets: self.packets,
-            octets: self.octets,
-        })
-    }
-
-    /// Whether packets are being sent.
-    pub fn is_running(&self) -> bool {
-        self.running
+        self.source.sender_info(now, ntp)
     }
 
     /// Packets left out after stalls.
@@ -164,7 +139,7 @@ impl Silence {
 
     /// Makes the next packet due at a moment.
     fn set_origin(&mut self, at: Instant) {
-        self.header.timestamp = self.timestamp_at(at);
+        self.source.anchor(at);
         self.origin = at;
         self.samples = 0;
     }
@@ -180,7 +155,7 @@ impl Silence {
             let over = u32::try_from(over).unwrap_or(u32::MAX);
             self.advance(over);
             self.skipped = self.skipped.saturating_add(u64::from(over));
-            self.header.marker = true;
+            self.begins = true;
         }
     }
 
@@ -194,24 +169,6 @@ impl Silence {
         let seconds = samples / rate;
         self.samples = (samples % rate) as u32;
         self.origin = self.origin + Duration::from_secs(seconds);
-        let ticks = (seconds as u32).wrapping_mul(sound.clock_rate);
-        self.header.timestamp = self.header.timestamp.wrapping_add(ticks);
-    }
-
-    /// The RTP time at a moment.
-    fn timestamp_at(&self, at: Instant) -> u32 {
-        let rate = self.sound.as_ref().map_or(8_000, |sound| sound.clock_rate);
-        // To the nearest: times are whole microseconds, ticks may be shorter.
-        let ticks = |span: Duration| {
-            let micros = span.as_micros().saturating_mul(u128::from(rate));
-            (micros.saturating_add(500_000) / 1_000_000) as u32
-        };
-        let base = self.header.timestamp;
-        if at >= self.origin {
-            base.wrapping_add(ticks(at.since(self.origin)))
-        } else {
-            base.wrapping_sub(ticks(self.origin.since(at)))
-        }
     }
 }
 

@@ -13,6 +13,9 @@
 )]
 
 mod config;
+mod media;
+mod pace;
+mod stats;
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -20,60 +23,27 @@ use heapless::Deque;
 
 use crate::base::codec::Track;
 use crate::base::counter::count;
-use crate::base::frame_log::{Frame, FrameLog};
+use crate::base::frame_log::FrameLog;
 use crate::base::packet_pool::Packet;
 use crate::base::time::Instant;
 use crate::limits::SESSION_EVENTS;
 use crate::rtp::call_clock::CallClock;
-use crate::rtp::depack_audio::{AudioCounters, AudioDepacketizer};
-use crate::rtp::depack_h264::{AccessUnit, H264Counters, H264Depacketizer, Segments};
-use crate::rtp::depack_vp8::{Vp8Counters, Vp8Depacketizer};
+use crate::rtp::depack_audio::AudioCounters;
+use crate::rtp::depack_h264::H264Counters;
+use crate::rtp::depack_vp8::Vp8Counters;
 use crate::rtp::reception::Reception;
-use crate::rtp::reorder::{Before, InOrder, MIN_HOLD, Reorder, ReorderCounters};
-use crate::rtp::retransmission::{Missing, Retransmission, RetransmissionCounters};
-use crate::rtp::source::{Admission, Admitted, Arrival, SourceCounters, SourceLock};
+use crate::rtp::reorder::{Before, InOrder, MIN_HOLD, Reorder};
+use crate::rtp::retransmission::{Missing, Retransmission};
+use crate::rtp::source::{Admission, Admitted, Arrival, SourceLock};
+use crate::rtp::stream::media::{Media, Outlet};
 use crate::rtp::telephone_event::{TelephoneEvent, TelephoneEvents};
 use crate::wire::rtcp::SenderInfo;
 use crate::wire::rtp::RtpHeader;
 
-pub use config::{Codec, StreamConfig};
+use pace::Pace;
 
-/// Everything counted about one received track.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StreamStats {
-    /// Datagrams received, whatever they were.
-    pub packets: u64,
-    /// Their bytes.
-    pub octets: u64,
-    /// Datagrams that are no RTP.
-    pub malformed: u64,
-    /// Packets of a payload type that was not negotiated.
-    pub wrong_payload_type: u64,
-    /// Packets that came while the track was on hold.
-    pub on_hold: u64,
-    /// Frames put into the log.
-    pub frames: u64,
-    /// Telephone events told.
-    pub telephone_events: u64,
-    /// Telephone events that nobody took in time.
-    pub telephone_events_missed: u64,
-    /// What the source lock dropped.
-    pub source: SourceCounters,
-    /// What the reorder buffer saw.
-    pub reorder: ReorderCounters,
-    /// What the H.264 depacketizer saw; zeros for audio.
-    pub h264: H264Counters,
-    /// What the audio depacketizer saw; zeros for video.
-    pub audio: AudioCounters,
-    /// What came of asking for missing packets.
-    pub retransmission: RetransmissionCounters,
-    /// What the VP8 depacketizer saw; zeros for audio.
-    pub vp8: Vp8Counters,
-    /// How long a gap is waited on now.
-    pub hold: Duration,
-    /// Interarrival jitter (RFC 3550, section 6.4.1).
-    pub jitter: Duration,
-}
+pub use config::{Codec, StreamConfig};
+pub use stats::StreamStats;
 
 /// One received track. About 20 KiB: keep it boxed.
 #[derive(Debug)]
@@ -92,6 +62,10 @@ pub struct Stream {
     media: Media,
     /// What the codec's payload type was before the last answer changed it.
     former: Option<Former>,
+    /// How the sound's timestamps step.
+    pace: Pace,
+    /// The pace of the former codec, and since when another one has its payload type.
+    stale: Option<(Pace, Instant)>,
     telephone: TelephoneEvents,
     events: Deque<TelephoneEvent, SESSION_EVENTS>,
     keyframe_came: bool,
@@ -112,15 +86,9 @@ struct Counts {
     telephone_events: u64,
     telephone_events_missed: u64,
     audio: AudioCounters,
-}
-
-#[derive(Debug)]
-enum Media {
-    H264(Box<H264Depacketizer>),
-    Vp8(Box<Vp8Depacketizer>),
-    Audio(AudioDepacketizer),
-    /// A codec that nothing is made of.
-    None,
+    /// Up to the last change of codec.
+    h264: H264Counters,
+    vp8: Vp8Counters,
 }
 
 /// A payload type that the peer may still be using.
@@ -133,6 +101,10 @@ struct Former {
 
 /// How long packets that were on their way keep the payload type of the former answer.
 const FORMER_TIME: Duration = Duration::from_secs(1);
+
+/// How long they are looked for where the number is another codec's. It may have the same pace, and
+/// is then not heard for so long.
+const STALE_TIME: Duration = Duration::from_millis(300);
 
 impl Stream {
     /// A track that nothing was received of yet.
@@ -150,6 +122,8 @@ impl Stream {
             retransmission: config.nack.then(Box::default),
             media: Media::new(&config),
             former: None,
+            pace: Pace::default(),
+            stale: None,
             telephone: TelephoneEvents::default(),
             events: Deque::new(),
             keyframe_came: false,
@@ -172,7 +146,8 @@ impl Stream {
     /// Takes over a new offer and answer; what stays the same goes on without a break.
     ///
     /// Packets on their way with the codec's former payload type are taken for a second more.
-    /// Of another codec's packets none becomes a frame any more.
+    /// Of another codec's packets none becomes a frame any more: where its payload type is now the
+    /// new codec's, pictures are told apart by what they are, and sound by its pace for a moment.
     pub fn configure(&mut self, now: Instant, config: StreamConfig, clock: &mut CallClock) {
         let before = core::mem::replace(&mut self.config, config);
         self.source.renegotiated(self.config.remote_rtp);
@@ -192,11 +167,16 @@ impl Stream {
             (_, old, new) if same && old == new => {}
             _ => {
                 same = false;
+                let stats = self.stats();
+                (self.counts.h264, self.counts.vp8) = (stats.h264, stats.vp8);
                 self.media = Media::new(&self.config);
+                self.media.resume_counters(stats.h264, stats.vp8);
             }
         }
         if !same {
             self.former = None;
+            let pace = core::mem::take(&mut self.pace);
+            self.stale = (old == new && self.track == Track::Audio).then_some((pace, now));
             if old == new {
                 // What waits for its turn would be taken for the new codec.
                 self.reorder.restart();
@@ -265,6 +245,13 @@ impl Stream {
                     reception.on_untimed_packet(header.sequence);
                 }
             }
+            if is_media && self.track == Track::Audio {
+                if self.is_stale(&arrival) {
+                    count(&mut self.counts.wrong_payload_type);
+                    continue;
+                }
+                self.pace.follow(&header);
+            }
             if self.reorder.is_fresh() && !self.media.can_begin_with(&arrival) {
                 self.reorder.expect_earlier(header.sequence);
             }
@@ -284,18 +271,16 @@ impl Stream {
         self.end_picture(now, clock, log);
     }
 
-    /// When to call [`Self::handle_timeout`] and [`Self::poll_missing`].
+    /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
         let gap = self.reorder.poll_timeout();
-        let ending = match &self.media {
-            _ if gap.is_some() => None,
-            Media::H264(depacketizer) => depacketizer.poll_timeout(),
-            Media::Vp8(depacketizer) => depacketizer.poll_timeout(),
-            Media::Audio(_) | Media::None => None,
-        };
+        gap.or_else(|| self.media.poll_timeout())
+    }
+
+    /// When to call [`Self::poll_missing`], where the sender can be asked.
+    pub fn poll_missing_timeout(&self) -> Option<Instant> {
         let asking = self.retransmission.as_ref();
-        let missing = asking.and_then(|asking| asking.poll_timeout());
-        Instant::earliest(gap.or(ending), missing)
+        asking.and_then(|asking| asking.poll_timeout())
     }
 
     /// The packets to ask the sender for now; none when nothing is due.
@@ -329,13 +314,7 @@ impl Stream {
 
     /// Packet slots held for what is no whole frame yet, or fewer.
     pub fn held(&self) -> usize {
-        let unit = match &self.media {
-            Media::H264(depacketizer) => depacketizer.held(),
-            Media::Vp8(depacketizer) => depacketizer.held(),
-            Media::Audio(depacketizer) => depacketizer.held(),
-            Media::None => 0,
-        };
-        self.reorder.held().saturating_add(unit)
+        self.reorder.held().saturating_add(self.media.held())
     }
 
     /// Lets go of what is no whole frame yet; video goes on at the next keyframe.
@@ -352,22 +331,12 @@ impl Stream {
 
     /// Whether a keyframe has become wanted since the last call, and has not come.
     pub fn take_keyframe_wanted(&mut self) -> bool {
-        match &mut self.media {
-            Media::H264(depacketizer) => {
-                depacketizer.take_keyframe_wanted() && depacketizer.waits_for_keyframe()
-            }
-            Media::Vp8(depacketizer) => {
-                depacketizer.take_keyframe_wanted() && depacketizer.waits_for_keyframe()
-            }
-            Media::Audio(_) | Media::None => false,
-        }
+        self.media.take_keyframe_wanted()
     }
 
     /// The sender was asked for a keyframe once more.
     pub fn keyframe_asked(&mut self) {
-        if let Media::H264(depacketizer) = &mut self.media {
-            depacketizer.keyframe_asked();
-        }
+        self.media.keyframe_asked();
     }
 
     /// Whether a keyframe has come since the last call.
@@ -395,14 +364,8 @@ impl Stream {
         StreamStats {
             source: *self.source.counters(),
             reorder: *self.reorder.counters(),
-            h264: match &self.media {
-                Media::H264(depacketizer) => *depacketizer.counters(),
-                _ => H264Counters::default(),
-            },
-            vp8: match &self.media {
-                Media::Vp8(depacketizer) => *depacketizer.counters(),
-                _ => Vp8Counters::default(),
-            },
+            h264: self.media.h264_counters().unwrap_or(self.counts.h264),
+            vp8: self.media.vp8_counters().unwrap_or(self.counts.vp8),
             retransmission: self
                 .retransmission
                 .as_ref()
@@ -439,6 +402,13 @@ impl Stream {
         payload_type == self.config.payload_type
             || (Some(payload_type) != self.config.telephone_event
                 && self.former.is_some_and(former))
+    }
+
+    /// Whether a packet is the former codec's, whose payload type is the new one's.
+    fn is_stale(&self, arrival: &Arrival) -> bool {
+        self.stale.is_some_and(|(pace, since)| {
+            arrival.received.since(since) < STALE_TIME && pace.fits(&arrival.header)
+        })
     }
 
     /// The lock accepted another source, or the same one from another address.
@@ -482,12 +452,7 @@ impl Stream {
         }
         self.before_passed = Before::Packet;
         self.telephone.restart();
-        match &mut self.media {
-            Media::H264(depacketizer) => depacketizer.restart(),
-            Media::Vp8(depacketizer) => depacketizer.restart(),
-            Media::Audio(depacketizer) => depacketizer.restart(),
-            Media::None => {}
-        }
+        self.media.restart();
     }
 
     fn drain(&mut self, now: Instant, clock: &mut CallClock, log: &mut FrameLog) {
@@ -499,51 +464,29 @@ impl Stream {
             let payload_type = packet.arrival.header.payload_type;
             if self.is_media(payload_type, packet.arrival.received) {
                 self.take_media(packet, clock, log);
-            } else if Some(payload_type) == self.config.telephone_event {
+                continue;
+            }
+            // Events, and comfort noise and the like (RFC 3389), have their place in the sequence:
+            // left out earlier they would be a loss, reported and waited for.
+            self.before_passed = packet.before;
+            if Some(payload_type) == self.config.telephone_event {
                 self.take_telephone_event(&packet.arrival);
             } else {
-                // Comfort noise and the like (RFC 3389) has its place in the sequence: left out
-                // earlier it would be a loss, reported and waited for.
-                self.before_passed = packet.before;
                 count(&mut self.counts.wrong_payload_type);
             }
         }
     }
 
     fn take_media(&mut self, packet: InOrder, clock: &mut CallClock, log: &mut FrameLog) {
-        let rate = self.config.clock_rate;
-        let track = self.track;
-        let mut pictures = Pictures {
-            rate,
+        let out = Outlet {
+            track: self.track,
+            rate: self.config.clock_rate,
             clock,
             log,
             frames: &mut self.counts.frames,
             keyframe_came: &mut self.keyframe_came,
         };
-        match &mut self.media {
-            Media::H264(depacketizer) => depacketizer.push(packet, pictures.taker()),
-            Media::Vp8(depacketizer) => depacketizer.push(packet, pictures.taker()),
-            Media::Audio(depacketizer) => {
-                let Pictures {
-                    clock, log, frames, ..
-                } = pictures;
-                depacketizer.push(packet, &mut self.counts.audio, |audio, segments| {
-                    let frame = Frame {
-                        track,
-                        time: clock.frame_time(track, audio.timestamp, rate, audio.ready),
-                        composition: 0,
-                        keyframe: true,
-                        config: audio.config,
-                        received: audio.received,
-                    };
-                    // A frame of audio never has more segments than the log.
-                    if log.push(frame, segments).is_ok() {
-                        count(frames);
-                    }
-                });
-            }
-            Media::None => {}
-        }
+        self.media.push(packet, &mut self.counts.audio, out);
     }
 
     /// Takes a picture for whole that nothing ended, when nothing more comes.
@@ -552,18 +495,15 @@ impl Stream {
             // Something of it is missing.
             return;
         }
-        let mut pictures = Pictures {
+        let out = Outlet {
+            track: self.track,
             rate: self.config.clock_rate,
             clock,
             log,
             frames: &mut self.counts.frames,
             keyframe_came: &mut self.keyframe_came,
         };
-        match &mut self.media {
-            Media::H264(depacketizer) => depacketizer.handle_timeout(now, pictures.taker()),
-            Media::Vp8(depacketizer) => depacketizer.handle_timeout(now, pictures.taker()),
-            Media::Audio(_) | Media::None => {}
-        }
+        self.media.handle_timeout(now, out);
     }
 
     fn take_telephone_event(&mut self, arrival: &Arrival) {
@@ -580,73 +520,6 @@ impl Stream {
         count(&mut self.counts.telephone_events);
         if self.events.push_back(event).is_err() {
             count(&mut self.counts.telephone_events_missed);
-        }
-    }
-}
-
-/// Where whole pictures go.
-struct Pictures<'a> {
-    rate: u32,
-    clock: &'a mut CallClock,
-    log: &'a mut FrameLog,
-    frames: &'a mut u64,
-    keyframe_came: &'a mut bool,
-}
-
-impl Pictures<'_> {
-    fn taker(&mut self) -> impl FnMut(AccessUnit, &mut Segments) {
-        |unit, segments| {
-            let track = Track::Video;
-            let AccessUnit {
-                timestamp,
-                keyframe,
-                config,
-                first_received,
-                received,
-            } = unit;
-            let (clock, rate) = (&mut *self.clock, self.rate);
-            let times = clock.picture_times(timestamp, rate, first_received, keyframe, &config);
-            *self.keyframe_came |= keyframe;
-            let frame = Frame {
-                track,
-                time: times.time,
-                composition: times.composition,
-                keyframe,
-                config,
-                received,
-            };
-            // A picture never has more segments than the log.
-            if self.log.push(frame, segments).is_ok() {
-                count(self.frames);
-            }
-        }
-    }
-}
-
-impl Media {
-    fn new(config: &StreamConfig) -> Self {
-        match &config.codec {
-            Codec::H264 { sprop } => {
-                let mut depacketizer = Box::new(H264Depacketizer::new());
-                depacketizer.take_sprop(sprop);
-                Self::H264(depacketizer)
-            }
-            Codec::Vp8 => Self::Vp8(Box::default()),
-            audio => {
-                AudioDepacketizer::new(audio, config.clock_rate).map_or(Self::None, Self::Audio)
-            }
-        }
-    }
-
-    fn can_begin_with(&self, arrival: &Arrival) -> bool {
-        let payload = arrival
-            .packet
-            .get(arrival.header.payload())
-            .unwrap_or_default();
-        match self {
-            Self::H264(depacketizer) => depacketizer.can_begin_with(payload),
-            Self::Vp8(depacketizer) => depacketizer.can_begin_with(payload),
-            Self::Audio(_) | Self::None => true,
         }
     }
 }

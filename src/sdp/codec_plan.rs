@@ -141,12 +141,14 @@ impl CodecPlan {
             })
     }
 
-    /// What we would do with media of a kind: always receive; send audio, unless the template
-    /// does not.
+    /// What we would do with media of a kind: always receive; and send, unless the template does not.
+    ///
+    /// The same holds for answers and for our own offers: phones, MCUs and PBXs that wait for the
+    /// video of the other side before they send theirs wait in both, and some refuse a line that
+    /// says `recvonly`. Who wants nothing of ours answers `sendonly`.
     pub(super) fn wish(&self, kind: MediaKind) -> Direction {
         let template = self.template.of(kind).map(|of| of.direction);
-        let sends = kind == MediaKind::Audio && template.is_none_or(Direction::sends);
-        Direction::new(sends, true)
+        Direction::new(template.is_none_or(Direction::sends), true)
     }
 
     /// The template's section for a kind.
@@ -330,6 +332,8 @@ mod tests {
         assert_eq!(plan.rank(Codec::Speex), plan.rank(Codec::Opus));
         assert!(!plan.wants(MediaKind::Video));
         assert_eq!(plan.wish(MediaKind::Audio), Direction::SendRecv);
+        let plan = CodecPlan::new(None, None, &[]).unwrap();
+        assert_eq!(plan.wish(MediaKind::Video), Direction::SendRecv);
     }
 
     #[test]

@@ -3,11 +3,17 @@
 //! Certificates are checked against the system's roots or the authorities of one file, and against
 //! the name or address that was asked for. Revocation lists are not looked at, client certificates
 //! not sent.
+//!
+//! Each write costs rustls an allocation of its length and each record that is read a few, so the
+//! rule that a media packet costs none ends here. What was encrypted and not taken by the socket is
+//! one record at most, beyond what the backlog of the stream knows of. Handshakes are computed where all
+//! else is: a millisecond or so each. Under TLS 1.2 with AES-GCM rustls ends a connection after 2^24
+//! records, some two days of a call, and the stream is published again; TLS 1.3 changes its keys.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -15,10 +21,10 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection,
 
 use crate::limits::TLS_BUFFER_BYTES;
 
-/// Who is trusted; read when the first connection needs it.
+/// Who is trusted; read when the first connection needs it, and then kept.
 pub struct Trust {
     ca_file: Option<PathBuf>,
-    config: OnceLock<Result<Arc<ClientConfig>, String>>,
+    config: Mutex<Option<Arc<ClientConfig>>>,
 }
 
 impl Trust {
@@ -26,7 +32,7 @@ impl Trust {
     pub fn new(ca_file: Option<PathBuf>) -> Self {
         Self {
             ca_file,
-            config: OnceLock::new(),
+            config: Mutex::new(None),
         }
     }
 
@@ -34,10 +40,15 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// There are none, in words.
+    /// There are none, in words; the next connection looks again.
     pub fn config(&self) -> Result<Arc<ClientConfig>, String> {
-        let read = || client_config(self.ca_file.as_deref());
-        self.config.get_or_init(read).clone()
+        let mut kept = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(config) = &*kept {
+            return Ok(Arc::clone(config));
+        }
+        let config = client_config(self.ca_file.as_deref())?;
+        *kept = Some(Arc::clone(&config));
+        Ok(config)
     }
 }
 
@@ -148,14 +159,17 @@ impl TlsStream {
     }
 
     /// Takes bytes as long as the socket takes them; how many. Fewer than given means that the
-    /// socket is full.
+    /// socket is full and will tell when it no longer is.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut taken = 0;
         while self.flush()? && taken < bytes.len() {
             let rest = bytes.get(taken..).unwrap_or_default();
             match self.session.writer().write(rest)? {
-                0 => break,
-                count => taken += count,
+                // Something of TLS itself, such as a change of keys, goes first.
+                0 if self.session.wants_write() => {}
+                // The socket has room and would never tell of more.
+                0 => return Err(io::Error::other("TLS takes nothing any more")),
+                count => taken = count.saturating_add(taken),
             }
         }
         Ok(taken)
@@ -183,7 +197,12 @@ impl TlsStream {
 
     /// Takes bytes from the socket; 0 at its end.
     fn fill(&mut self) -> io::Result<usize> {
-        let count = self.session.read_tls(&mut self.socket)?;
+        let count = loop {
+            match self.session.read_tls(&mut self.socket) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                count => break count?,
+            }
+        };
         if let Err(error) = self.session.process_new_packets() {
             // The alert tells the server why.
             let _ = self.flush();
@@ -195,33 +214,60 @@ impl TlsStream {
 
 /// What failed, and what can be done about it.
 fn words(error: &rustls::Error, host: &str) -> String {
-    use CertificateError as Bad;
+    use AlertDescription as Alert;
     use rustls::Error as Tls;
-    let certificate = |what: &str| format!("TLS: the certificate of {host} {what}");
     match error {
-        Tls::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
-            certificate("has expired, or the clock of this box is wrong")
+        Tls::InvalidCertificate(bad) => {
+            format!("TLS: the certificate of {host} {}", certificate_words(bad))
         }
-        Tls::InvalidCertificate(Bad::NotValidYet | Bad::NotValidYetContext { .. }) => {
-            certificate("is not valid yet: is the clock of this box set?")
-        }
-        Tls::InvalidCertificate(Bad::UnknownIssuer) => certificate(
-            "is signed by an authority that this box does not know; name its file in rtmp.caFile",
-        ),
-        Tls::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
-            certificate("is for another name; use the name that it was made for")
-        }
-        Tls::InvalidCertificate(Bad::Revoked) => certificate("was revoked"),
-        Tls::InvalidCertificate(other) => certificate(&format!("is not accepted: {other:?}")),
         Tls::NoCertificatesPresented => format!("TLS: {host} has no certificate"),
         Tls::InvalidMessage(_) => {
             format!("{host} does not speak TLS on this port: is it rtmp:// and not rtmps://?")
         }
         Tls::PeerIncompatible(_)
-        | Tls::AlertReceived(
-            AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion,
-        ) => format!("TLS: {host} offers no version or cipher that is safe (TLS 1.2 or 1.3)"),
+        | Tls::AlertReceived(Alert::HandshakeFailure | Alert::ProtocolVersion) => {
+            format!("TLS: {host} offers no version or cipher that is safe (TLS 1.2 or 1.3)")
+        }
+        Tls::AlertReceived(Alert::UnrecognisedName) => {
+            format!("TLS: {host} is a name that the server there does not know")
+        }
+        Tls::AlertReceived(Alert::CertificateRequired) => {
+            format!("TLS: {host} demands a certificate of its clients: there is none to send")
+        }
         Tls::AlertReceived(alert) => format!("TLS: {host} refused the connection: {alert:?}"),
         other => format!("TLS: {host}: {other}"),
     }
+}
+
+/// What is wrong with a certificate, and what can be done about it.
+fn certificate_words(error: &CertificateError) -> String {
+    use CertificateError as Bad;
+    let words = match error {
+        Bad::Expired | Bad::ExpiredContext { .. } => {
+            "has expired, or the clock of this box is wrong"
+        }
+        Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
+            "is not valid yet: is the clock of this box set?"
+        }
+        Bad::UnknownIssuer => {
+            "is signed by an authority that this box does not know; name its file in rtmp.caFile"
+        }
+        // The name of a known authority and not its key.
+        Bad::BadSignature => {
+            "is signed by another authority of a known name; if that was made anew, rtmp.caFile \
+             needs its new file"
+        }
+        Bad::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            "names no host in subjectAltName; have it made with the name that is in the address"
+        }
+        Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
+            "is for another name; use the name that it was made for"
+        }
+        Bad::Revoked => "was revoked",
+        Bad::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "is that of an authority; one signed by itself needs basicConstraints=CA:FALSE"
+        }
+        other => return format!("is not accepted: {other:?}"),
+    };
+    words.to_owned()
 }

@@ -4,10 +4,12 @@
 #![allow(dead_code, unused_imports)]
 
 mod camera;
+mod handset;
 mod outlet;
 mod phone;
 mod player;
 mod server;
+mod studio;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,10 +28,12 @@ use trunkcast::limits::Limits;
 use trunkcast::wire::rtmp_url::DEFAULT_PORT;
 
 pub use camera::{Camera, reports_of, sender_report};
+pub use handset::{Handset, HandsetPicture, HandsetSound, offer_of, phone_of};
 pub use outlet::{COUNTED, Defect, FakeOutlet, SentMedia};
 pub use phone::{Phone, headers, status};
 pub use player::PlayerPeer;
 pub use server::{Heard, Policy, RtmpServer};
+pub use studio::{Picture, SentPicture, Sound, Studio};
 
 /// Calls the gateway, with its allocations counted if they are to be.
 macro_rules! within {
@@ -40,6 +44,12 @@ macro_rules! within {
         result
     }};
 }
+
+/// The server that [`World::publishing`] publishes to.
+pub const HOME: &str = "198.51.100.5";
+
+/// Where it may send publishers on to; that server lists VP8 and Opus.
+pub const ELSEWHERE: &str = "rtmp://198.51.100.6/live";
 
 /// Where test phones call from.
 pub const PHONE: &str = "192.0.2.10:5060";
@@ -392,6 +402,10 @@ impl World {
                 }
                 Policy::Silent => self.outlet.hold_connecting(conn),
                 policy => {
+                    let policy = match policy {
+                        Policy::Redirects(_) if host != HOME => Policy::ListsAll,
+                        policy => policy,
+                    };
                     self.outlet.connected(conn);
                     self.servers.push(RtmpServer::new(conn, self.now, policy));
                     within!(self, self.gateway.handle_connected(self.now, conn));
@@ -477,4 +491,27 @@ impl World {
         let notes = self.outlet.notes.iter();
         notes.filter(|(level, _)| *level == Level::Error).count()
     }
+}
+
+/// A copy with a few bytes changed, cut out, doubled or put in.
+pub fn mutate(bytes: &[u8], rng: &mut Rng) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for _ in 0..=rng.below(6) {
+        if bytes.is_empty() {
+            break;
+        }
+        let at = rng.below(bytes.len() as u32) as usize;
+        match rng.below(5) {
+            0 => bytes[at] = rng.below(256) as u8,
+            1 => bytes[at] ^= 1 << rng.below(8),
+            2 => drop(bytes.remove(at)),
+            3 => bytes.insert(at, rng.below(256) as u8),
+            _ => {
+                let to = (at + 1 + rng.below(20) as usize).min(bytes.len());
+                let piece = bytes[at..to].to_vec();
+                bytes.splice(at..at, piece);
+            }
+        }
+    }
+    bytes
 }

@@ -1,9 +1,10 @@
 //! An RTMP server that takes what is published, written from the specification's side: its
 //! handshake, its answers byte by byte; only the chunk reader is the library's.
 
+use trunkcast::base::codec::Codec;
 use trunkcast::base::ids::ConnId;
 use trunkcast::base::time::Instant;
-use trunkcast::wire::flv::{Metadata, Part, VideoHead};
+use trunkcast::wire::flv::{AudioHead, Metadata, Part, VideoHead};
 use trunkcast::wire::rtmp_chunk::{Dechunker, Incoming};
 use trunkcast::wire::rtmp_message::{Command, kind};
 
@@ -25,8 +26,10 @@ pub enum Policy {
     RefusesG711,
     /// Lists Opus in its answer to `connect` (Enhanced RTMP).
     ListsOpus,
-    /// Lists Opus and VP8.
-    ListsOpusAndVp8,
+    /// Names another address instead of taking `connect`.
+    Redirects(&'static str),
+    /// Lists every codec that has a FourCC.
+    ListsAll,
 }
 
 /// What was read from the publisher.
@@ -36,20 +39,31 @@ pub enum Heard {
     Metadata(Metadata),
     SequenceHeader {
         timestamp: u32,
+        codec: Option<Codec>,
+        /// The message's first bytes.
+        start: Vec<u8>,
     },
     Video {
         timestamp: u32,
         size: u32,
         keyframe: bool,
+        codec: Option<Codec>,
     },
     Audio {
         timestamp: u32,
         size: u32,
         format: u8,
+        codec: Option<Codec>,
     },
 }
 
 const HANDSHAKE_BYTES: usize = 1_536;
+
+/// How much is kept of a message of media.
+const START_BYTES: usize = 128;
+
+/// The first bytes of the messages of media that are coming, by chunk stream.
+type Starts = Vec<(u32, Vec<u8>)>;
 
 /// One connection of a publisher.
 pub struct RtmpServer {
@@ -59,8 +73,10 @@ pub struct RtmpServer {
     pub heard: Vec<Heard>,
     pub forgetful: bool,
     pub heard_count: u64,
-    /// Sound and pictures whole, since [`Self::keep_bodies`]: kind of message, time, body.
-    pub bodies: Option<Vec<(u8, u32, Vec<u8>)>>,
+    /// Whether the bodies of audio and video messages are kept whole.
+    pub collects: bool,
+    /// Those bodies, each with its type and time.
+    pub bodies: Vec<(u8, u32, Vec<u8>)>,
     /// Everything that was sent to the gateway.
     pub said: Vec<u8>,
     /// It wants the connection to end.
@@ -68,8 +84,8 @@ pub struct RtmpServer {
     publishing: bool,
     greeting: Vec<u8>,
     greeted: usize,
+    starts: Starts,
     dechunker: Box<Dechunker>,
-    body: Vec<u8>,
 }
 
 impl RtmpServer {
@@ -81,20 +97,16 @@ impl RtmpServer {
             heard: Vec::new(),
             forgetful: false,
             heard_count: 0,
-            bodies: None,
-            body: Vec::new(),
+            collects: false,
+            bodies: Vec::new(),
             said: Vec::new(),
             closes: false,
             publishing: false,
             greeting: Vec::new(),
             greeted: 0,
+            starts: Vec::new(),
             dechunker: Box::default(),
         }
-    }
-
-    /// Keeps what is published from now on, byte by byte.
-    pub fn keep_bodies(&mut self) {
-        self.bodies = Some(Vec::new());
     }
 
     pub fn is_publishing(&self) -> bool {
@@ -154,21 +166,23 @@ impl RtmpServer {
             let (used, incoming) = self.dechunker.next(rest).expect("the publisher's chunks");
             rest = &rest[used..];
             let Some(incoming) = incoming else { break };
-            if let Some(bodies) = &mut self.bodies {
-                match &incoming {
-                    Incoming::Part { offset, bytes, .. } => {
-                        // Messages of the two kinds do not interleave here.
-                        assert_eq!(*offset as usize, self.body.len());
-                        self.body.extend_from_slice(bytes);
-                    }
-                    Incoming::End { head, .. } => {
-                        let body = std::mem::take(&mut self.body);
-                        bodies.push((head.kind, head.timestamp, body));
-                    }
-                    Incoming::Message { .. } => {}
+            if let (
+                true,
+                Incoming::Part {
+                    head,
+                    offset,
+                    bytes,
+                },
+            ) = (self.collects, &incoming)
+            {
+                if *offset == 0 {
+                    self.bodies.push((head.kind, head.timestamp, Vec::new()));
                 }
+                let kinds = self.bodies.iter_mut().rev();
+                let mut open = kinds.filter(|(kind, ..)| *kind == head.kind);
+                open.next().unwrap().2.extend_from_slice(bytes);
             }
-            let (heard, answer) = read(&incoming, self.policy);
+            let (heard, answer) = read(&incoming, self.policy, &mut self.starts);
             if let Some(Heard::Command(name)) = &heard {
                 self.publishing |= name == "publish" && self.policy != Policy::BadName;
             }
@@ -188,8 +202,14 @@ impl RtmpServer {
     }
 }
 
-fn read(incoming: &Incoming<'_>, policy: Policy) -> (Option<Heard>, Vec<u8>) {
+fn read(incoming: &Incoming<'_>, policy: Policy, starts: &mut Starts) -> (Option<Heard>, Vec<u8>) {
     match incoming {
+        Incoming::Part { head, bytes, .. } => {
+            let start = start_of(starts, head.chunk_stream);
+            let room = START_BYTES - start.len();
+            start.extend(bytes.iter().take(room));
+            (None, Vec::new())
+        }
         Incoming::Message { head, body } if head.kind == kind::DATA => {
             let metadata = Metadata::parse(body).ok().flatten();
             (metadata.map(Heard::Metadata), Vec::new())
@@ -199,14 +219,17 @@ fn read(incoming: &Incoming<'_>, policy: Policy) -> (Option<Heard>, Vec<u8>) {
                 return (None, Vec::new());
             };
             let number = command.transaction;
-            let answer = match command.name {
-                "connect" => [
+            let answer = match (command.name, policy) {
+                ("connect", Policy::Redirects(to)) => {
+                    chunk(0, kind::COMMAND, &redirection(number, to))
+                }
+                ("connect", _) => [
                     chunk(0, kind::COMMAND, &{
                         let mut body = string("_result");
                         body.extend(float(number));
                         body.extend(match policy {
                             Policy::ListsOpus => listing(&["Opus"]),
-                            Policy::ListsOpusAndVp8 => listing(&["Opus", "vp08"]),
+                            Policy::ListsAll => listing(&["avc1", "vp08", "Opus", "mp4a"]),
                             _ => vec![3, 0, 0, 9],
                         });
                         body.extend(status("status", "NetConnection.Connect.Success"));
@@ -217,14 +240,14 @@ fn read(incoming: &Incoming<'_>, policy: Policy) -> (Option<Heard>, Vec<u8>) {
                     raw(2, 0, 4, &[0, 6, 0, 0, 0, 9]),
                 ]
                 .concat(),
-                "createStream" => chunk(0, kind::COMMAND, &{
+                ("createStream", _) => chunk(0, kind::COMMAND, &{
                     let mut body = string("_result");
                     body.extend(float(number));
                     body.push(5);
                     body.extend(float(1.0));
                     body
                 }),
-                "publish" => chunk(1, kind::COMMAND, &{
+                ("publish", _) => chunk(1, kind::COMMAND, &{
                     let mut body = string("onStatus");
                     body.extend(float(0.0));
                     body.push(5);
@@ -238,32 +261,65 @@ fn read(incoming: &Incoming<'_>, policy: Policy) -> (Option<Heard>, Vec<u8>) {
             };
             (Some(Heard::Command(command.name.to_owned())), answer)
         }
-        Incoming::End { head, start } if head.kind == kind::VIDEO => {
-            let video = VideoHead::parse(start).expect("a video head");
-            let (timestamp, size, keyframe) = (head.timestamp, head.length, video.keyframe);
-            let heard = match video.part {
-                Part::SequenceHeader => Heard::SequenceHeader { timestamp },
-                _ => Heard::Video {
-                    timestamp,
-                    size,
-                    keyframe,
-                },
+        Incoming::End { head, .. } => {
+            let start = std::mem::take(start_of(starts, head.chunk_stream));
+            let (timestamp, size) = (head.timestamp, head.length);
+            let heard = match head.kind {
+                kind::VIDEO => video(timestamp, size, start),
+                kind::AUDIO => audio(timestamp, size, start),
+                _ => return (None, Vec::new()),
             };
             (Some(heard), Vec::new())
         }
-        Incoming::End { head, start } if head.kind == kind::AUDIO => {
-            let heard = Heard::Audio {
-                timestamp: head.timestamp,
-                size: head.length,
-                format: start[0] >> 4,
-            };
-            (Some(heard), Vec::new())
-        }
-        _ => (None, Vec::new()),
     }
 }
 
-fn chunk(stream: u32, kind: u8, body: &[u8]) -> Vec<u8> {
+fn start_of(starts: &mut Starts, chunk_stream: u32) -> &mut Vec<u8> {
+    let known = starts.iter().position(|(of, _)| *of == chunk_stream);
+    let at = known.unwrap_or_else(|| {
+        starts.push((chunk_stream, Vec::new()));
+        starts.len() - 1
+    });
+    &mut starts[at].1
+}
+
+fn video(timestamp: u32, size: u32, start: Vec<u8>) -> Heard {
+    let head = VideoHead::parse(&start).expect("a video head");
+    let codec = head.codec;
+    match head.part {
+        Part::SequenceHeader => Heard::SequenceHeader {
+            timestamp,
+            codec,
+            start,
+        },
+        _ => Heard::Video {
+            timestamp,
+            size,
+            keyframe: head.keyframe,
+            codec,
+        },
+    }
+}
+
+fn audio(timestamp: u32, size: u32, start: Vec<u8>) -> Heard {
+    let head = AudioHead::parse(&start).expect("an audio head");
+    let codec = head.codec;
+    match head.part {
+        Part::SequenceHeader => Heard::SequenceHeader {
+            timestamp,
+            codec,
+            start,
+        },
+        _ => Heard::Audio {
+            timestamp,
+            size,
+            format: start[0] >> 4,
+            codec,
+        },
+    }
+}
+
+pub fn chunk(stream: u32, kind: u8, body: &[u8]) -> Vec<u8> {
     raw(3, stream, kind, body)
 }
 
@@ -286,16 +342,33 @@ fn raw(chunk_stream: u8, stream: u32, kind: u8, body: &[u8]) -> Vec<u8> {
 fn listing(codecs: &[&str]) -> Vec<u8> {
     let mut out = vec![3, 0, 10];
     out.extend(b"fourCcList");
-    out.push(10);
-    out.extend((codecs.len() as u32).to_be_bytes());
-    for codec in codecs {
-        out.extend(string(codec));
-    }
+    out.extend([10, 0, 0, 0, codecs.len() as u8]);
+    codecs.iter().for_each(|codec| out.extend(string(codec)));
     out.extend([0, 0, 9]);
     out
 }
 
-fn status(level: &str, code: &str) -> Vec<u8> {
+/// The refusal of `connect` with another address, as Wowza sends it.
+fn redirection(number: f64, to: &str) -> Vec<u8> {
+    let mut out = string("_error");
+    out.extend(float(number));
+    out.push(5);
+    let mut info = status("error", "NetConnection.Connect.Rejected");
+    info.truncate(info.len() - 3);
+    info.extend([0, 2]);
+    info.extend(b"ex");
+    info.extend([3, 0, 4]);
+    info.extend(b"code");
+    info.extend(float(302.0));
+    info.extend([0, 8]);
+    info.extend(b"redirect");
+    info.extend(string(to));
+    info.extend([0, 0, 9, 0, 0, 9]);
+    out.extend(info);
+    out
+}
+
+pub fn status(level: &str, code: &str) -> Vec<u8> {
     let mut out = vec![3];
     for (name, value) in [
         ("level", level),
@@ -310,14 +383,14 @@ fn status(level: &str, code: &str) -> Vec<u8> {
     out
 }
 
-fn string(text: &str) -> Vec<u8> {
+pub fn string(text: &str) -> Vec<u8> {
     let mut out = vec![2];
     out.extend((text.len() as u16).to_be_bytes());
     out.extend(text.as_bytes());
     out
 }
 
-fn float(number: f64) -> Vec<u8> {
+pub fn float(number: f64) -> Vec<u8> {
     let mut out = vec![0];
     out.extend(number.to_be_bytes());
     out

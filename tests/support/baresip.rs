@@ -129,10 +129,15 @@ impl Baresip {
         &self.program
     }
 
+    /// Waits for the end of the call and returns all that it printed.
+    pub fn end(&mut self, patience: Duration) -> String {
+        self.program.wait(patience);
+        self.program.text()
+    }
+
     /// Waits for the end of the call and returns what it says to have sent.
     pub fn finish(mut self, patience: Duration) -> Sent {
-        self.program.wait(patience);
-        let text = self.program.text();
+        let text = self.end(patience);
         let encoded = |kind: &str| {
             let line = text
                 .lines()

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -20,6 +20,12 @@ pub struct Settings {
     pub top: Vec<String>,
     /// Address for SDP; loopback if empty.
     pub media: String,
+    /// Inside of the section `rtmp`, after its first entry.
+    pub rtmp: String,
+    /// A second trunk: its SIP port and its `url`.
+    pub second: Option<(u16, String)>,
+    /// File of certificate authorities that the daemon is to take for the system's.
+    pub system_roots: Option<PathBuf>,
 }
 
 /// A running gateway with one trunk on a port of its own.
@@ -28,6 +34,7 @@ pub struct Daemon {
     sip: SocketAddr,
     rtmp: SocketAddr,
     folder: Scratch,
+    system_roots: Option<PathBuf>,
 }
 
 impl Daemon {
@@ -72,7 +79,11 @@ impl Daemon {
         for line in &settings.trunk {
             let _ = writeln!(yaml, "    {line}");
         }
-        let _ = writeln!(yaml, "rtmp: {{listen: \"{rtmp}\"}}");
+        if let Some((port, url)) = &settings.second {
+            let _ = writeln!(yaml, "  second:\n    localPort: {port}");
+            let _ = writeln!(yaml, "    proxyIp: 127.0.0.1\n    url: {url}");
+        }
+        let _ = writeln!(yaml, "rtmp: {{listen: \"{rtmp}\"{}}}", settings.rtmp);
         let _ = writeln!(yaml, "rest: {{listen: \"{rest}\"}}");
         let media = match &settings.media[..] {
             "" => "127.0.0.1",
@@ -86,17 +97,19 @@ impl Daemon {
         let _ = writeln!(yaml, "state: {{directory: {}}}", folder.path().display());
         let file = folder.write("trunkcast.yml", yaml);
         Self {
-            program: run(&file),
+            program: run(&file, settings.system_roots.as_deref()),
             sip,
             rtmp,
             folder,
+            system_roots: settings.system_roots,
         }
     }
 
     /// Cuts it off as a power failure does, and starts it again with the same file.
     pub fn restart(&mut self) {
         self.program.kill();
-        self.program = run(&self.folder.join("trunkcast.yml"));
+        let roots = self.system_roots.as_deref();
+        self.program = run(&self.folder.join("trunkcast.yml"), roots);
     }
 
     /// Where the trunk takes SIP, over UDP and TCP.
@@ -140,12 +153,12 @@ impl Daemon {
 }
 
 /// Starts the gateway with a file and waits until it listens.
-fn run(file: &Path) -> Program {
-    let program = Program::start(
-        Command::new(env!("CARGO_BIN_EXE_trunkcast"))
-            .args(["run", "--config"])
-            .arg(file),
-    );
+fn run(file: &Path, system_roots: Option<&Path>) -> Program {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trunkcast"));
+    if let Some(roots) = system_roots {
+        command.env("SSL_CERT_FILE", roots);
+    }
+    let program = Program::start(command.args(["run", "--config"]).arg(file));
     program.wait_for("ready", Duration::from_secs(5));
     program
 }

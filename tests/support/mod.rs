@@ -6,6 +6,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each test uses a part of it")]
 
+pub mod authority;
 pub mod baresip;
 pub mod clip;
 pub mod compare;
@@ -29,7 +30,9 @@ pub mod rtp;
 pub mod scratch;
 pub mod signalling;
 pub mod sipp;
+pub mod tls_front;
 
+pub use authority::{Authority, Validity};
 pub use clip::Clip;
 pub use daemon::Daemon;
 pub use dialogue::Dialogue;
@@ -40,3 +43,4 @@ pub use phone::Phone;
 pub use ports::Ports;
 pub use program::Program;
 pub use scratch::Scratch;
+pub use tls_front::TlsFront;

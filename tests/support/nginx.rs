@@ -92,6 +92,11 @@ impl Nginx {
         }
     }
 
+    /// The recording of a stream that may still be growing.
+    pub fn recording_so_far(&self, stream: &str) -> PathBuf {
+        self.folder.join(&format!("{stream}.flv"))
+    }
+
     /// Bytes recorded so far of a stream, none if it never came.
     pub fn recorded(&self, stream: &str) -> u64 {
         let path = self.folder.join(&format!("{stream}.flv"));

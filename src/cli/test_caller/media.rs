@@ -194,7 +194,10 @@ impl MediaStream {
             RtcpPacket::PictureLoss { .. } => stats.picture_loss += 1,
             RtcpPacket::FullIntra { .. } => stats.full_intra += 1,
             RtcpPacket::Bye(_) => stats.goodbyes += 1,
-            RtcpPacket::BitrateNotification { .. } | RtcpPacket::Other(_) => {}
+            RtcpPacket::Missing { .. }
+            | RtcpPacket::BitrateRequest(_)
+            | RtcpPacket::BitrateNotification { .. }
+            | RtcpPacket::Other(_) => {}
         }
     }
 

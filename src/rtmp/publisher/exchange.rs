@@ -176,15 +176,16 @@ impl Publisher {
             _ => return,
         }
         match self.target.follow(&self.config.url, key, to) {
-            Ok(()) if self.media.sends_video() => {
-                self.moving = Some(now + MOVE_PATIENCE);
-                self.media.ask_keyframe();
-            }
             Ok(()) => {
-                // Another server has challenges of its own.
+                // Another server has challenges of its own, and no business with these answers.
                 self.auth = None;
                 self.auth_steps = 0;
-                self.depart(now);
+                if self.media.sends_video() {
+                    self.moving = Some(now + MOVE_PATIENCE);
+                    self.media.ask_keyframe();
+                } else {
+                    self.depart(now);
+                }
             }
             Err(why) => {
                 self.suspicion.abandoned();

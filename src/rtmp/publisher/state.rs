@@ -68,9 +68,13 @@ impl State {
         )
     }
 
-    /// What the wait was for, when it has ended in vain.
-    pub fn overdue(&self) -> Reason {
+    /// What the wait was for, when it has ended in vain; `tls` tells whether the connection was to
+    /// be one of TLS.
+    pub fn overdue(&self, tls: bool) -> Reason {
         match self {
+            Self::Connecting { .. } if tls => reason(format_args!(
+                "no connection with TLS within 10 s: is there a server of rtmps:// on this port?"
+            )),
             Self::Connecting { .. } => reason(format_args!("no connection within 10 s")),
             Self::Handshaking { .. } => reason(format_args!("no RTMP handshake within 10 s")),
             Self::Asking { transaction, .. } => {

@@ -3,7 +3,8 @@
 //! A server may refuse `connect` and name another address (`ex.redirect` with the code 302), or ask
 //! a running stream to move (Enhanced RTMP, version 2, "Reconnect Request"), also by a relative
 //! address. Followed at most [`RTMP_HOPS`] times before a stream has lasted, and only to RTMP
-//! servers; from TLS never to plain RTMP. User and password go along only to the same host, and
+//! servers; from TLS never to plain RTMP, and to this machine only from this machine: what listens there
+//! alone is no server's matter. User and password go along only to the same host, and
 //! nothing of our own address's query does. An address that has not taken the stream is forgotten
 //! at the next failure.
 
@@ -19,6 +20,7 @@
 )]
 
 use core::fmt;
+use core::net::IpAddr;
 
 use heapless::String;
 
@@ -34,6 +36,8 @@ pub(super) enum NotFollowed {
     Address(RtmpUrlError),
     /// It leads from TLS to plain RTMP.
     Downgrade,
+    /// It is one of this machine or of its link, where the server sees nothing.
+    ThisMachine,
 }
 
 impl fmt::Display for NotFollowed {
@@ -46,6 +50,9 @@ impl fmt::Display for NotFollowed {
             Self::Address(error) => write!(f, "the server sent the stream on, but {error}"),
             Self::Downgrade => f.write_str(
                 "the server sent the stream on from TLS to plain RTMP, which is not followed",
+            ),
+            Self::ThisMachine => f.write_str(
+                "the server sent the stream on to this machine itself, which is not followed",
             ),
         }
     }
@@ -85,6 +92,9 @@ impl Target {
         let mut url = RtmpUrl::parse(without_name(&text, key)).map_err(NotFollowed::Address)?;
         if here.is_tls() && !url.is_tls() {
             return Err(NotFollowed::Downgrade);
+        }
+        if is_this_machine(url.host()) && !is_this_machine(home.host()) {
+            return Err(NotFollowed::ThisMachine);
         }
         if url.credentials().is_none() && url.host().eq_ignore_ascii_case(home.host()) {
             url.set_credentials(home.credentials().cloned());
@@ -133,6 +143,27 @@ fn absolute(here: &RtmpUrl, to: &str) -> Option<String<RTMP_URL_BYTES>> {
         put(&[scheme, "://", authority, "/", folder, join, to])?;
     }
     Some(text)
+}
+
+/// Whether a host is this machine, as far as its name tells, or an address that means nothing to
+/// anybody else: of the link, of a group, of no host. Old forms of IPv4 addresses (`127.1`, `0x7f.1`)
+/// count too, since resolvers take them.
+fn is_this_machine(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or(host);
+    match host.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(IpAddr::V4(ip)) => {
+            let is_wide = ip.is_multicast() || ip.is_broadcast();
+            ip.is_loopback() || ip.is_link_local() || ip.octets().starts_with(&[0]) || is_wide
+        }
+        Ok(IpAddr::V6(ip)) => {
+            let is_narrow = ip.is_loopback() || ip.is_unicast_link_local();
+            is_narrow || ip.is_unspecified() || ip.is_multicast()
+        }
+        Err(_) => {
+            last.eq_ignore_ascii_case("localhost")
+                || last.starts_with(|first: char| first.is_ascii_digit())
+        }
+    }
 }
 
 /// An address without the stream's name at its end, which some servers put there.
@@ -191,6 +222,41 @@ mod tests {
         );
         let long = "x".repeat(RTMP_URL_BYTES);
         assert!(followed("rtmp://a/live", &long).is_err());
+    }
+
+    #[test]
+    fn nobody_is_sent_to_this_machine_who_was_not_there() {
+        for host in [
+            "localhost",
+            "LOCALHOST",
+            "a.localhost",
+            "127.0.0.1",
+            "127.1",
+            "0x7f.1",
+            "2130706433",
+            "0",
+            "0.0.0.0",
+            "[::1]",
+            "[::]",
+            "[::ffff:127.0.0.1]",
+            "169.254.169.254",
+            "[fe80::1]",
+            "224.0.0.1",
+            "255.255.255.255",
+        ] {
+            let to = format!("rtmp://{host}/live");
+            assert_eq!(
+                followed("rtmp://a/live", &to),
+                Err(NotFollowed::ThisMachine),
+                "{to}"
+            );
+            assert!(followed("rtmp://localhost/live", &to).is_ok(), "{to}");
+        }
+        // Servers of one house send each other's guests on.
+        for host in ["10.0.0.7", "192.168.1.2", "[fd00::1]", "edge7", "7edge.tv"] {
+            let to = format!("rtmp://{host}/live");
+            assert!(followed("rtmp://a/live", &to).is_ok(), "{to}");
+        }
     }
 
     #[test]

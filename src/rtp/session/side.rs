@@ -1,5 +1,5 @@
 //! One track of a call, with everything that goes back to its sender: reports, requests for
-//! keyframes, silence, and where each of them goes (RFC 3550, RFC 3605, RFC 5761).
+//! keyframes, silence or a still picture, and where each of them goes (RFC 3550, RFC 3605, RFC 5761).
 
 #![cfg_attr(
     not(test),
@@ -25,10 +25,10 @@ use crate::rtp::bitrate::BitrateRequester;
 use crate::rtp::call_clock::CallClock;
 use crate::rtp::keyframe::{Ask, KeyframeRequester};
 use crate::rtp::report::{Content, Reporter, Requests};
+use crate::rtp::sending::Sending;
 use crate::rtp::session::{RtcpCounters, SessionEvent, SessionTransmit};
-use crate::rtp::silence::{Silence, Sound};
 use crate::rtp::stream::{Stream, StreamConfig};
-use crate::wire::rtcp::{self, RtcpPacket};
+use crate::wire::rtcp::{self, BitrateLimit, RtcpPacket};
 
 /// One track with everything that goes back to its sender.
 #[derive(Debug)]
@@ -37,11 +37,12 @@ pub(super) struct Side {
     reporter: Reporter,
     keyframe: KeyframeRequester,
     bitrate: BitrateRequester,
-    /// Only audio is ever sent.
-    silence: Option<Box<Silence>>,
+    sending: Sending,
     /// Where the peer's RTCP comes from, if not from where it was negotiated.
     rtcp_source: Option<SocketAddr>,
     ask: Option<Ask>,
+    /// The peer asked us to keep a limit and does not know yet that we do.
+    limit: Option<BitrateLimit>,
     keyframe_by_info: bool,
     /// The peer left, and the owner does not know yet.
     left: bool,
@@ -57,20 +58,15 @@ impl Side {
         cname: &str,
         rng: &mut Rng,
     ) -> Self {
-        let silence = (track == Track::Audio).then(|| {
-            let sound = Sound::of(&config.codec, config.clock_rate);
-            Box::new(Silence::new(sound, config.send_payload_type, rng))
-        });
-        let ssrc = silence
-            .as_ref()
-            .map_or_else(|| rng.u32(), |silence| silence.ssrc());
+        let sending = Sending::new(track, &config, rng);
         let mut side = Self {
-            reporter: Reporter::new(ssrc, cname, rng.fork()),
+            reporter: Reporter::new(sending.ssrc(), cname, rng.fork()),
             keyframe: KeyframeRequester::new(config.feedback),
             bitrate: BitrateRequester::default(),
-            silence,
+            sending,
             rtcp_source: None,
             ask: None,
+            limit: None,
             keyframe_by_info: false,
             left: false,
             bye: false,
@@ -85,10 +81,7 @@ impl Side {
     /// Takes over what a new offer and answer say.
     pub fn configure(&mut self, now: Instant, config: StreamConfig, clock: &mut CallClock) {
         self.keyframe.set_feedback(config.feedback);
-        if let Some(silence) = &mut self.silence {
-            let sound = Sound::of(&config.codec, config.clock_rate);
-            silence.set_codec(sound, config.send_payload_type);
-        }
+        self.sending.configure(&config);
         self.rtcp_source = None;
         self.stream.configure(now, config, clock);
         self.reporter.start(now);
@@ -155,7 +148,7 @@ impl Side {
                     if !self.stream.config().rtcp_mux {
                         self.rtcp_source = Some(from);
                     }
-                    self.handle_report(now, ntp, &packet, clock);
+                    self.handle_report(now, ntp, &packet, clock, counters);
                 }
                 Err(_) => count(&mut counters.malformed),
             }
@@ -182,9 +175,7 @@ impl Side {
         self.bye = true;
         self.ask = None;
         self.keyframe_by_info = false;
-        if let Some(silence) = &mut self.silence {
-            silence.stop();
-        }
+        self.sending.stop();
     }
 
     /// The next thing that the owner is to know.
@@ -222,7 +213,7 @@ impl Side {
             });
         }
         let to = self.stream.source().remote()?;
-        let len = self.silence.as_mut()?.poll_packet(now, out)?;
+        let len = self.sending.poll_packet(now, out)?;
         Some(SessionTransmit {
             track,
             rtcp: false,
@@ -241,16 +232,13 @@ impl Side {
             next = Instant::earliest(next, self.keyframe.poll_timeout());
             if self.stream.ssrc().is_some() && self.rtcp_remote().is_some() {
                 next = Instant::earliest(next, self.bitrate.poll_timeout());
+                next = Instant::earliest(next, self.stream.poll_missing_timeout());
             }
         }
         if self.rtcp_remote().is_some() {
             next = Instant::earliest(next, self.reporter.poll_timeout());
         }
-        let silence = self
-            .silence
-            .as_ref()
-            .and_then(|silence| silence.poll_timeout());
-        Instant::earliest(next, silence)
+        Instant::earliest(next, self.sending.poll_timeout())
     }
 
     /// Tells the sender the bit rate that was agreed on.
@@ -260,16 +248,12 @@ impl Side {
             .set(now, config.bitrate_feedback, config.bitrate);
     }
 
-    /// Sends silence while we may and know where to.
+    /// Sends while we may and know where to.
     fn settle_sending(&mut self, now: Instant) {
-        let Some(silence) = &mut self.silence else {
-            return;
-        };
-        let sends = self.stream.config().send && self.stream.source().remote().is_some();
-        match (sends, silence.is_running()) {
-            (true, false) => silence.start(now),
-            (false, true) => silence.stop(),
-            _ => {}
+        if self.stream.config().send && self.stream.source().remote().is_some() {
+            self.sending.start(now);
+        } else {
+            self.sending.stop();
         }
     }
 
@@ -309,6 +293,7 @@ impl Side {
         ntp: NtpTime,
         packet: &RtcpPacket,
         clock: &mut CallClock,
+        counters: &mut RtcpCounters,
     ) {
         match packet {
             RtcpPacket::SenderReport { ssrc, info, blocks } => {
@@ -331,10 +316,26 @@ impl Side {
                     self.bitrate.confirm();
                 }
             }
-            // We send no pictures.
-            RtcpPacket::PictureLoss { .. }
-            | RtcpPacket::FullIntra { .. }
-            | RtcpPacket::Other(_) => {}
+            // A FIR that bears a number of before is answered too: some phones never count.
+            RtcpPacket::PictureLoss { media, .. } | RtcpPacket::FullIntra { media, .. } => {
+                if *media == self.sending.ssrc() {
+                    count(&mut counters.keyframes_asked);
+                    self.sending.keyframe_wanted(now);
+                }
+            }
+            // What we send is less than any limit.
+            RtcpPacket::BitrateRequest(limit) => {
+                if limit.media == self.sending.ssrc() {
+                    self.limit = Some(*limit);
+                }
+            }
+            // The next packet of silence, or the next picture, makes good what was lost.
+            RtcpPacket::Missing { media, .. } => {
+                if *media == self.sending.ssrc() {
+                    count(&mut counters.missing_asked);
+                }
+            }
+            RtcpPacket::Other(_) => {}
         }
     }
 
@@ -345,10 +346,7 @@ impl Side {
         ended: bool,
         out: &mut [u8],
     ) -> Option<usize> {
-        let sent = self
-            .silence
-            .as_ref()
-            .and_then(|silence| silence.sender_info(now, ntp));
+        let sent = self.sending.sender_info(now, ntp);
         let media = self.stream.ssrc();
         let requests = self.requests(now);
         let content = Content {
@@ -374,6 +372,9 @@ impl Side {
             sent,
             reception: self.stream.reception_mut(),
         };
+        if let Some(limit) = self.limit.take() {
+            return self.reporter.write_limit_kept(now, content, &limit, out);
+        }
         self.reporter.poll_report(now, content, out)
     }
 
