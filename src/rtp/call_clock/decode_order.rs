@@ -137,9 +137,10 @@ impl DecodeOrder {
         self.before.max(longest)
     }
 
-    /// Whether it is open if pictures will come in another order than that of presentation.
+    /// Whether pictures may come in another order than that of presentation, and it is too early to
+    /// say.
     pub fn is_open(&self) -> bool {
-        self.depth > 0 && self.delay() == 0
+        self.depth > 0 && self.delay() == 0 && self.looked <= MAX_REORDER_DEPTH.into()
     }
 
     /// Looks what the parameter sets say, at a keyframe that may have new ones.
