@@ -11,6 +11,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
+use gateway_support::handset::{Handset, Picture, Sound, phone_of};
 use gateway_support::*;
 use trunkcast::base::codec::Track;
 use trunkcast::base::frame_log::Segment;
@@ -284,6 +285,39 @@ fn assert_within_memory(picture: Picture, sound: Sound) {
         player <= PLAYER_STATE_BYTES,
         "a player may take {player} bytes"
     );
+}
+
+#[test]
+fn offers_within_a_call_leave_no_memory_behind() {
+    let mut world = World::publishing(4);
+    world.checks = false;
+    world.counted = true;
+    let mut phone = Phone::new("4711");
+    world.call(&mut phone);
+    let mut camera = Camera::new(1);
+    let mut change = |times: usize| {
+        for _ in 0..times {
+            for (direction, video) in [("inactive", true), ("sendrecv", false), ("sendrecv", true)]
+            {
+                let mut offer = phone.offer(direction, video);
+                if !video {
+                    offer += "m=video 0 RTP/AVP 96\r\n";
+                }
+                let answer = world.reinvite(&mut phone, &offer);
+                assert_eq!(status(&answer), 200, "{answer}");
+                camera.with_video = video;
+                camera.film(&mut world, &phone, Duration::from_millis(40));
+            }
+        }
+        // Transactions are kept for a while after their answer.
+        world.advance(Duration::from_secs(40));
+        BYTES.get()
+    };
+    let before = change(40);
+    let offers = 200;
+    let grown = change(offers) - before;
+    // Tables and texts have their sizes by then; anything that is kept is larger than a byte.
+    assert!(grown < 3 * offers as i64, "{grown} bytes");
 }
 
 /// Bytes of a gateway without calls.

@@ -5,6 +5,7 @@ mod rtp_support;
 
 use std::time::Duration;
 
+use gateway_support::handset::{Handset, Picture, Sound, offer_of, phone_of};
 use gateway_support::*;
 use trunkcast::base::codec::Track;
 use trunkcast::gateway::Usage;

@@ -6,6 +6,7 @@ mod rtp_support;
 
 use std::time::Duration;
 
+use gateway_support::handset::{Handset, Picture, Sound, phone_of};
 use gateway_support::*;
 use trunkcast::base::codec::Track;
 use trunkcast::base::rng::Rng;

@@ -1,7 +1,7 @@
 //! RTMPS: streams over TLS arrive as without it, and what is wrong with a server's TLS is said.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
@@ -127,6 +127,18 @@ fn a_call_arrives_whole_over_each_version() {
         let gateway = trusting(&mut ports, &authority, url("127.0.0.1", address));
         check_whole_call(&mut ports, &gateway, &nginx);
     }
+}
+
+#[test]
+fn a_call_arrives_whole_at_an_ipv6_address() {
+    let mut ports = Ports::claim();
+    let authority = Authority::new();
+    let nginx = Nginx::start(&mut ports);
+    let certificate = authority.certify("IP:::1", Validity::Now);
+    let address = SocketAddr::from((Ipv6Addr::LOCALHOST, ports.address().port()));
+    let _front = TlsFront::start_at(address, nginx.address(), &certificate, "TLSv1.3");
+    let gateway = trusting(&mut ports, &authority, url("[::1]", address));
+    check_whole_call(&mut ports, &gateway, &nginx);
 }
 
 #[test]

@@ -169,7 +169,7 @@ fn sender_reports_tell_of_both_tracks_what_left_by_then() {
             let passed = sent.at.since(*at).as_micros() as u64;
             let ticks = info.rtp_timestamp.wrapping_sub(header.timestamp);
             assert!(u64::from(ticks).abs_diff(passed * rate / 1_000_000) <= 1);
-            let micros = u128::from(info.ntp.0 - (0xe000_0000 << 32)) * 1_000_000 >> 32;
+            let micros = (u128::from(info.ntp.0 - (0xe000_0000 << 32)) * 1_000_000) >> 32;
             assert!(micros.abs_diff(u128::from(sent.at.as_micros())) <= 1);
             seen += 1;
         }

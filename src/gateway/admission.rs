@@ -7,6 +7,7 @@ use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Label, Listening, Ports, Publishing};
+use crate::gateway::call_summary::TrackSummary;
 use crate::gateway::config::MediaAddress;
 use crate::gateway::negotiation::{local_media, tracks};
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
@@ -232,6 +233,7 @@ impl Gateway {
             expects_video,
             video_codec: None,
             session,
+            former: [TrackSummary::default(); 2],
             log: Box::default(),
             publishing,
             players: heapless::Vec::new(),

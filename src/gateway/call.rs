@@ -7,6 +7,7 @@ use crate::base::codec::{self, Track};
 use crate::base::frame_log::FrameLog;
 use crate::base::ids::CallId;
 use crate::base::time::Instant;
+use crate::gateway::call_summary::{CallSummary, SinkSummary, TrackSummary};
 use crate::gateway::outlet::{Level, Outlet};
 use crate::gateway::relay::Link;
 use crate::gateway::sink::Sink;
@@ -137,6 +138,8 @@ pub struct Call {
     pub video_codec: Option<codec::Codec>,
     /// Media received and sent.
     pub session: Session,
+    /// What became of tracks, sound and picture, that an offer took away again.
+    pub former: [TrackSummary; 2],
     /// Whole frames that readers may still want.
     pub log: Box<FrameLog>,
     /// The publisher, when the trunk has a target.
@@ -205,6 +208,21 @@ impl Call {
         }
     }
 
+    /// What became of the call's media up to now.
+    pub fn summary(&self, now: Instant) -> CallSummary<'_> {
+        let [audio, video] = self.former;
+        let of = |track| TrackSummary::of(&self.session, track);
+        let publisher = self.publishing.as_ref().map(|it| &it.publisher);
+        CallSummary {
+            seconds: self.answered.map_or(0, |at| now.since(at).as_secs()),
+            audio: audio.plus(of(Track::Audio)),
+            video: video.plus(of(Track::Video)),
+            skew: self.session.skew_stats(),
+            sink: publisher.map(SinkSummary::of),
+            left_out: [self.audio.left_out(), self.video.left_out()],
+        }
+    }
+
     /// Whether every reader of the stream has sent its last byte.
     pub fn is_flushed(&self) -> bool {
         let published = |publishing: &Publishing| publishing.publisher.is_stopped();
@@ -217,6 +235,14 @@ impl Call {
             (Track::Audio, &negotiated.audio),
             (Track::Video, &negotiated.video),
         ] {
+            if plan.is_none() {
+                let [audio, video] = &mut self.former;
+                let former = match track {
+                    Track::Audio => audio,
+                    Track::Video => video,
+                };
+                *former = former.plus(TrackSummary::of(&self.session, track));
+            }
             self.session
                 .configure(now, track, plan.as_ref().map(stream_config));
         }

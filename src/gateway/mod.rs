@@ -33,6 +33,7 @@ use trunk::Trunk;
 
 mod admission;
 pub mod call;
+pub mod call_summary;
 pub mod call_table;
 pub mod config;
 pub mod connections;

@@ -1,7 +1,5 @@
 //! From media to streams: what a call and its readers have to send after each turn.
 
-use core::fmt;
-
 use crate::base::codec::Track;
 use crate::base::frame_log::FrameLog;
 use crate::base::time::Instant;
@@ -342,6 +340,8 @@ impl Gateway {
         let Some(call) = self.calls.remove(index) else {
             return;
         };
+        let summary = call.summary(now);
+        outlet.note(Level::Info, format_args!("{} {summary}", call.label));
         if let Some(link) = call.publishing.and_then(|publishing| publishing.link) {
             self.connections.remove(link.conn);
             outlet.close(link.conn);
@@ -352,31 +352,5 @@ impl Gateway {
                 self.touch_player(at);
             }
         }
-        let seconds = call.answered.map_or(0, |at| now.since(at).as_secs());
-        let [audio, video] = [Track::Audio, Track::Video].map(|track| call.session.stats(track));
-        let skew = call.session.skew_stats();
-        outlet.note(
-            Level::Info,
-            format_args!(
-                "{} ended after {seconds} s; audio {} frames, {} packets lost; \
-                 video {} frames, {} packets lost{skew}{}",
-                call.label,
-                audio.frames,
-                audio.reorder.lost,
-                video.frames,
-                video.reorder.lost,
-                LeftOutWords([call.audio.left_out(), call.video.left_out()])
-            ),
-        );
-    }
-}
-
-/// What was left out at the end of a call, behind the rest of the line.
-struct LeftOutWords<'a>([Option<&'a dyn fmt::Display>; 2]);
-
-impl fmt::Display for LeftOutWords<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut words = self.0.iter().flatten();
-        words.try_for_each(|words| write!(f, "; {words}"))
     }
 }

@@ -224,6 +224,11 @@ impl H264Depacketizer {
         self.segments.len()
     }
 
+    /// Goes on counting from what another one saw before.
+    pub fn resume_counters(&mut self, counters: H264Counters) {
+        self.counters = counters;
+    }
+
     /// What was seen.
     pub fn counters(&self) -> &H264Counters {
         &self.counters

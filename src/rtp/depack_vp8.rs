@@ -192,6 +192,11 @@ impl Vp8Depacketizer {
         self.segments.len()
     }
 
+    /// Goes on counting from what another one saw before.
+    pub fn resume_counters(&mut self, counters: Vp8Counters) {
+        self.counters = counters;
+    }
+
     /// What was seen.
     pub fn counters(&self) -> &Vp8Counters {
         &self.counters

@@ -14,6 +14,7 @@
 
 mod config;
 mod media;
+mod pace;
 mod stats;
 
 use core::net::SocketAddr;
@@ -28,6 +29,8 @@ use crate::base::time::Instant;
 use crate::limits::SESSION_EVENTS;
 use crate::rtp::call_clock::CallClock;
 use crate::rtp::depack_audio::AudioCounters;
+use crate::rtp::depack_h264::H264Counters;
+use crate::rtp::depack_vp8::Vp8Counters;
 use crate::rtp::reception::Reception;
 use crate::rtp::reorder::{Before, InOrder, MIN_HOLD, Reorder};
 use crate::rtp::retransmission::{Missing, Retransmission};
@@ -36,6 +39,8 @@ use crate::rtp::stream::media::{Media, Outlet};
 use crate::rtp::telephone_event::{TelephoneEvent, TelephoneEvents};
 use crate::wire::rtcp::SenderInfo;
 use crate::wire::rtp::RtpHeader;
+
+use pace::Pace;
 
 pub use config::{Codec, StreamConfig};
 pub use stats::StreamStats;
@@ -57,6 +62,10 @@ pub struct Stream {
     media: Media,
     /// What the codec's payload type was before the last answer changed it.
     former: Option<Former>,
+    /// How the sound's timestamps step.
+    pace: Pace,
+    /// The pace of the former codec, and since when another one has its payload type.
+    stale: Option<(Pace, Instant)>,
     telephone: TelephoneEvents,
     events: Deque<TelephoneEvent, SESSION_EVENTS>,
     keyframe_came: bool,
@@ -77,6 +86,9 @@ struct Counts {
     telephone_events: u64,
     telephone_events_missed: u64,
     audio: AudioCounters,
+    /// Up to the last change of codec.
+    h264: H264Counters,
+    vp8: Vp8Counters,
 }
 
 /// A payload type that the peer may still be using.
@@ -89,6 +101,10 @@ struct Former {
 
 /// How long packets that were on their way keep the payload type of the former answer.
 const FORMER_TIME: Duration = Duration::from_secs(1);
+
+/// How long they are looked for where the number is another codec's. It may have the same pace, and
+/// is then not heard for so long.
+const STALE_TIME: Duration = Duration::from_millis(300);
 
 impl Stream {
     /// A track that nothing was received of yet.
@@ -106,6 +122,8 @@ impl Stream {
             retransmission: config.nack.then(Box::default),
             media: Media::new(&config),
             former: None,
+            pace: Pace::default(),
+            stale: None,
             telephone: TelephoneEvents::default(),
             events: Deque::new(),
             keyframe_came: false,
@@ -128,7 +146,8 @@ impl Stream {
     /// Takes over a new offer and answer; what stays the same goes on without a break.
     ///
     /// Packets on their way with the codec's former payload type are taken for a second more.
-    /// Of another codec's packets none becomes a frame any more.
+    /// Of another codec's packets none becomes a frame any more: where its payload type is now the
+    /// new codec's, pictures are told apart by what they are, and sound by its pace for a moment.
     pub fn configure(&mut self, now: Instant, config: StreamConfig, clock: &mut CallClock) {
         let before = core::mem::replace(&mut self.config, config);
         self.source.renegotiated(self.config.remote_rtp);
@@ -148,11 +167,16 @@ impl Stream {
             (_, old, new) if same && old == new => {}
             _ => {
                 same = false;
+                let stats = self.stats();
+                (self.counts.h264, self.counts.vp8) = (stats.h264, stats.vp8);
                 self.media = Media::new(&self.config);
+                self.media.resume_counters(stats.h264, stats.vp8);
             }
         }
         if !same {
             self.former = None;
+            let pace = core::mem::take(&mut self.pace);
+            self.stale = (old == new && self.track == Track::Audio).then_some((pace, now));
             if old == new {
                 // What waits for its turn would be taken for the new codec.
                 self.reorder.restart();
@@ -220,6 +244,13 @@ impl Stream {
                 } else {
                     reception.on_untimed_packet(header.sequence);
                 }
+            }
+            if is_media && self.track == Track::Audio {
+                if self.is_stale(&arrival) {
+                    count(&mut self.counts.wrong_payload_type);
+                    continue;
+                }
+                self.pace.follow(&header);
             }
             if self.reorder.is_fresh() && !self.media.can_begin_with(&arrival) {
                 self.reorder.expect_earlier(header.sequence);
@@ -333,8 +364,8 @@ impl Stream {
         StreamStats {
             source: *self.source.counters(),
             reorder: *self.reorder.counters(),
-            h264: self.media.h264_counters(),
-            vp8: self.media.vp8_counters(),
+            h264: self.media.h264_counters().unwrap_or(self.counts.h264),
+            vp8: self.media.vp8_counters().unwrap_or(self.counts.vp8),
             retransmission: self
                 .retransmission
                 .as_ref()
@@ -371,6 +402,13 @@ impl Stream {
         payload_type == self.config.payload_type
             || (Some(payload_type) != self.config.telephone_event
                 && self.former.is_some_and(former))
+    }
+
+    /// Whether a packet is the former codec's, whose payload type is the new one's.
+    fn is_stale(&self, arrival: &Arrival) -> bool {
+        self.stale.is_some_and(|(pace, since)| {
+            arrival.received.since(since) < STALE_TIME && pace.fits(&arrival.header)
+        })
     }
 
     /// The lock accepted another source, or the same one from another address.

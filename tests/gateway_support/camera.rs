@@ -86,7 +86,7 @@ impl Camera {
 }
 
 /// Whether a datagram asks for a keyframe.
-fn asks(sent: &SentMedia) -> bool {
+pub(super) fn asks(sent: &SentMedia) -> bool {
     rtcp::packets(&sent.bytes).any(|packet| {
         matches!(
             packet,

@@ -4,11 +4,12 @@
 #![allow(dead_code, unused_imports)]
 
 mod camera;
-mod handset;
+pub mod handset;
 mod outlet;
 mod phone;
 mod player;
 mod server;
+mod studio;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,11 +28,11 @@ use trunkcast::limits::Limits;
 use trunkcast::wire::rtmp_url::DEFAULT_PORT;
 
 pub use camera::{Camera, reports_of, sender_report};
-pub use handset::{Handset, Picture, Sound, offer_of, phone_of};
 pub use outlet::{COUNTED, Defect, FakeOutlet, SentMedia};
 pub use phone::{Phone, headers, status};
 pub use player::PlayerPeer;
 pub use server::{Heard, Policy, RtmpServer};
+pub use studio::{Picture, SentPicture, Sound, Studio};
 
 /// Calls the gateway, with its allocations counted if they are to be.
 macro_rules! within {

@@ -1,9 +1,10 @@
 //! An RTMP server that takes what is published, written from the specification's side: its
 //! handshake, its answers byte by byte; only the chunk reader is the library's.
 
+use trunkcast::base::codec::Codec;
 use trunkcast::base::ids::ConnId;
 use trunkcast::base::time::Instant;
-use trunkcast::wire::flv::{Metadata, Part, VideoHead};
+use trunkcast::wire::flv::{AudioHead, Metadata, Part, VideoHead};
 use trunkcast::wire::rtmp_chunk::{Dechunker, Incoming};
 use trunkcast::wire::rtmp_message::{Command, kind};
 
@@ -25,10 +26,10 @@ pub enum Policy {
     RefusesG711,
     /// Lists Opus in its answer to `connect` (Enhanced RTMP).
     ListsOpus,
-    /// Lists VP8 and Opus.
-    ListsAll,
     /// Names another address instead of taking `connect`.
     Redirects(&'static str),
+    /// Lists every codec that has a FourCC.
+    ListsAll,
 }
 
 /// What was read from the publisher.
@@ -38,20 +39,31 @@ pub enum Heard {
     Metadata(Metadata),
     SequenceHeader {
         timestamp: u32,
+        codec: Option<Codec>,
+        /// The message's first bytes.
+        start: Vec<u8>,
     },
     Video {
         timestamp: u32,
         size: u32,
         keyframe: bool,
+        codec: Option<Codec>,
     },
     Audio {
         timestamp: u32,
         size: u32,
         format: u8,
+        codec: Option<Codec>,
     },
 }
 
 const HANDSHAKE_BYTES: usize = 1_536;
+
+/// How much is kept of a message of media.
+const START_BYTES: usize = 128;
+
+/// The first bytes of the messages of media that are coming, by chunk stream.
+type Starts = Vec<(u32, Vec<u8>)>;
 
 /// One connection of a publisher.
 pub struct RtmpServer {
@@ -72,6 +84,7 @@ pub struct RtmpServer {
     publishing: bool,
     greeting: Vec<u8>,
     greeted: usize,
+    starts: Starts,
     dechunker: Box<Dechunker>,
 }
 
@@ -91,6 +104,7 @@ impl RtmpServer {
             publishing: false,
             greeting: Vec::new(),
             greeted: 0,
+            starts: Vec::new(),
             dechunker: Box::default(),
         }
     }
@@ -168,7 +182,7 @@ impl RtmpServer {
                 let mut open = kinds.filter(|(kind, _)| *kind == head.kind);
                 open.next().unwrap().1.extend_from_slice(bytes);
             }
-            let (heard, answer) = read(&incoming, self.policy);
+            let (heard, answer) = read(&incoming, self.policy, &mut self.starts);
             if let Some(Heard::Command(name)) = &heard {
                 self.publishing |= name == "publish" && self.policy != Policy::BadName;
             }
@@ -188,8 +202,14 @@ impl RtmpServer {
     }
 }
 
-fn read(incoming: &Incoming<'_>, policy: Policy) -> (Option<Heard>, Vec<u8>) {
+fn read(incoming: &Incoming<'_>, policy: Policy, starts: &mut Starts) -> (Option<Heard>, Vec<u8>) {
     match incoming {
+        Incoming::Part { head, bytes, .. } => {
+            let start = start_of(starts, head.chunk_stream);
+            let room = START_BYTES - start.len();
+            start.extend(bytes.iter().take(room));
+            (None, Vec::new())
+        }
         Incoming::Message { head, body } if head.kind == kind::DATA => {
             let metadata = Metadata::parse(body).ok().flatten();
             (metadata.map(Heard::Metadata), Vec::new())
@@ -209,7 +229,7 @@ fn read(incoming: &Incoming<'_>, policy: Policy) -> (Option<Heard>, Vec<u8>) {
                         body.extend(float(number));
                         body.extend(match policy {
                             Policy::ListsOpus => listing(&["Opus"]),
-                            Policy::ListsAll => listing(&["vp08", "Opus"]),
+                            Policy::ListsAll => listing(&["avc1", "vp08", "Opus", "mp4a"]),
                             _ => vec![3, 0, 0, 9],
                         });
                         body.extend(status("status", "NetConnection.Connect.Success"));
@@ -241,28 +261,61 @@ fn read(incoming: &Incoming<'_>, policy: Policy) -> (Option<Heard>, Vec<u8>) {
             };
             (Some(Heard::Command(command.name.to_owned())), answer)
         }
-        Incoming::End { head, start } if head.kind == kind::VIDEO => {
-            let video = VideoHead::parse(start).expect("a video head");
-            let (timestamp, size, keyframe) = (head.timestamp, head.length, video.keyframe);
-            let heard = match video.part {
-                Part::SequenceHeader => Heard::SequenceHeader { timestamp },
-                _ => Heard::Video {
-                    timestamp,
-                    size,
-                    keyframe,
-                },
+        Incoming::End { head, .. } => {
+            let start = std::mem::take(start_of(starts, head.chunk_stream));
+            let (timestamp, size) = (head.timestamp, head.length);
+            let heard = match head.kind {
+                kind::VIDEO => video(timestamp, size, start),
+                kind::AUDIO => audio(timestamp, size, start),
+                _ => return (None, Vec::new()),
             };
             (Some(heard), Vec::new())
         }
-        Incoming::End { head, start } if head.kind == kind::AUDIO => {
-            let heard = Heard::Audio {
-                timestamp: head.timestamp,
-                size: head.length,
-                format: start[0] >> 4,
-            };
-            (Some(heard), Vec::new())
-        }
-        _ => (None, Vec::new()),
+    }
+}
+
+fn start_of(starts: &mut Starts, chunk_stream: u32) -> &mut Vec<u8> {
+    let known = starts.iter().position(|(of, _)| *of == chunk_stream);
+    let at = known.unwrap_or_else(|| {
+        starts.push((chunk_stream, Vec::new()));
+        starts.len() - 1
+    });
+    &mut starts[at].1
+}
+
+fn video(timestamp: u32, size: u32, start: Vec<u8>) -> Heard {
+    let head = VideoHead::parse(&start).expect("a video head");
+    let codec = head.codec;
+    match head.part {
+        Part::SequenceHeader => Heard::SequenceHeader {
+            timestamp,
+            codec,
+            start,
+        },
+        _ => Heard::Video {
+            timestamp,
+            size,
+            keyframe: head.keyframe,
+            codec,
+        },
+    }
+}
+
+fn audio(timestamp: u32, size: u32, start: Vec<u8>) -> Heard {
+    let head = AudioHead::parse(&start).expect("an audio head");
+    let codec = head.codec;
+    match head.part {
+        Part::SequenceHeader => Heard::SequenceHeader {
+            timestamp,
+            codec,
+            start,
+        },
+        _ => Heard::Audio {
+            timestamp,
+            size,
+            format: start[0] >> 4,
+            codec,
+        },
     }
 }
 

@@ -49,6 +49,9 @@ pub struct VideoSender {
     pub rng: Rng,
     /// Bytes that a picture's size varies by.
     pub room: u32,
+    /// Parameter sets before each keyframe.
+    pub sps: Vec<u8>,
+    pub pps: Vec<u8>,
     payloader: H264Payloader,
     /// Every picture sent, in AVC form.
     pub pictures: Vec<Picture>,
@@ -71,6 +74,8 @@ impl VideoSender {
             timestamp: u32::MAX - 200_000,
             rng: Rng::from_number(seed),
             room: 5_000,
+            sps: SPS.to_vec(),
+            pps: PPS.to_vec(),
             payloader: H264Payloader::default(),
             pictures: Vec::new(),
         }
@@ -85,7 +90,7 @@ impl VideoSender {
         };
         let mut nals = Vec::new();
         if keyframe {
-            nals.extend([SPS.to_vec(), PPS.to_vec()]);
+            nals.extend([self.sps.clone(), self.pps.clone()]);
         }
         for at in 0..slices {
             let room = if self.form == Form::Fragments {

@@ -154,19 +154,28 @@ impl Media {
         }
     }
 
-    /// What the H.264 depacketizer saw; zeros for others.
-    pub fn h264_counters(&self) -> H264Counters {
+    /// What the H.264 depacketizer saw, if it is one.
+    pub fn h264_counters(&self) -> Option<H264Counters> {
         match self {
-            Self::H264(depacketizer) => *depacketizer.counters(),
-            Self::Vp8(_) | Self::Audio(_) => H264Counters::default(),
+            Self::H264(depacketizer) => Some(*depacketizer.counters()),
+            Self::Vp8(_) | Self::Audio(_) => None,
         }
     }
 
-    /// What the VP8 depacketizer saw; zeros for others.
-    pub fn vp8_counters(&self) -> Vp8Counters {
+    /// What the VP8 depacketizer saw, if it is one.
+    pub fn vp8_counters(&self) -> Option<Vp8Counters> {
         match self {
-            Self::Vp8(depacketizer) => *depacketizer.counters(),
-            Self::H264(_) | Self::Audio(_) => Vp8Counters::default(),
+            Self::Vp8(depacketizer) => Some(*depacketizer.counters()),
+            Self::H264(_) | Self::Audio(_) => None,
+        }
+    }
+
+    /// Goes on counting from what the depacketizers of the same codec counted before.
+    pub fn resume_counters(&mut self, h264: H264Counters, vp8: Vp8Counters) {
+        match self {
+            Self::H264(depacketizer) => depacketizer.resume_counters(h264),
+            Self::Vp8(depacketizer) => depacketizer.resume_counters(vp8),
+            Self::Audio(_) => {}
         }
     }
 }
