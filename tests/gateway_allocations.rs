@@ -11,6 +11,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
+use gateway_support::handset::{Handset, Picture, Sound, phone_of};
 use gateway_support::*;
 use trunkcast::base::codec::Track;
 use trunkcast::base::frame_log::Segment;
@@ -162,13 +163,13 @@ fn no_packet_touches_the_heap_on_its_way_to_a_server_and_two_players() {
 }
 
 /// Pairs of codecs that calls have in these tests.
-const PAIRS: [(HandsetPicture, HandsetSound); 6] = [
-    (HandsetPicture::H264, HandsetSound::Pcma),
-    (HandsetPicture::Vp8, HandsetSound::Opus),
-    (HandsetPicture::H264, HandsetSound::Generic),
-    (HandsetPicture::Vp8, HandsetSound::LatmInBand),
-    (HandsetPicture::H264, HandsetSound::Latm),
-    (HandsetPicture::Vp8, HandsetSound::Speex),
+const PAIRS: [(Picture, Sound); 6] = [
+    (Picture::H264, Sound::Pcma),
+    (Picture::Vp8, Sound::Opus),
+    (Picture::H264, Sound::Generic),
+    (Picture::Vp8, Sound::LatmInBand),
+    (Picture::H264, Sound::Latm),
+    (Picture::Vp8, Sound::Speex),
 ];
 
 #[test]
@@ -227,7 +228,7 @@ fn a_call_with_its_publisher_stays_within_its_memory() {
     }
 }
 
-fn assert_within_memory(picture: HandsetPicture, sound: HandsetSound) {
+fn assert_within_memory(picture: Picture, sound: Sound) {
     let mut world = World::publishing(4);
     world.checks = false;
     world.policy = Policy::ListsAll;
@@ -317,6 +318,39 @@ fn offers_within_a_call_leave_no_memory_behind() {
     let grown = change(offers) - before;
     // Tables and texts have their sizes by then; anything that is kept is larger than a byte.
     assert!(grown < 3 * offers as i64, "{grown} bytes");
+}
+
+#[test]
+fn thousands_of_calls_leave_no_byte_behind() {
+    let mut world = World::publishing(4);
+    world.checks = false;
+    world.counted = true;
+    world.outlet.forgetful = true;
+    world.policy = Policy::ListsAll;
+    let calls = |world: &mut World, count: usize| {
+        for at in 0..count {
+            let (picture, sound) = PAIRS[at % PAIRS.len()];
+            let mut phone = phone_of(&format!("{count}-{at:04}"), picture, sound);
+            world.call(&mut phone);
+            let mut handset = Handset::new(picture, sound, at as u64);
+            let time = Duration::from_millis(80);
+            handset.live(world, time, |world, track, bytes| {
+                world.media(&phone, track, &bytes);
+            });
+            world.bye(&mut phone);
+            world.inbox.clear();
+            world.servers.clear();
+            if at % 4 == 3 {
+                world.advance(Duration::from_secs(33));
+            }
+        }
+        world.advance(Duration::from_secs(40));
+        assert!(world.gateway.is_idle());
+        assert_eq!(world.pool.available(), world.pool.capacity());
+        BYTES.get()
+    };
+    let first = calls(&mut world, 60);
+    assert_eq!(calls(&mut world, 2_000), first);
 }
 
 /// Bytes of a gateway without calls.

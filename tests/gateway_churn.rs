@@ -5,6 +5,7 @@ mod rtp_support;
 
 use std::time::Duration;
 
+use gateway_support::handset::{Handset, Picture, Sound, offer_of, phone_of};
 use gateway_support::*;
 use trunkcast::base::codec::Track;
 use trunkcast::gateway::Usage;
@@ -125,6 +126,56 @@ fn a_thousand_calls_leave_everything_as_it_was() {
     assert_eq!(world.server().pictures(), 25);
     world.bye(&mut phone);
     settle_down(&mut world);
+}
+
+#[test]
+fn calls_that_change_their_codecs_and_servers_leave_everything_as_it_was() {
+    use {Picture::*, Sound::*};
+    // What a server does, and the codecs that a call begins and goes on with.
+    for (policy, before, after) in [
+        (Policy::Accept, (H264, Pcma), (H264, Generic)),
+        (Policy::RefusesG711, (H264, Pcma), (H264, Latm)),
+        (Policy::Redirects(ELSEWHERE), (Vp8, Opus), (H264, Opus)),
+        (Policy::ListsAll, (Vp8, Opus), (Vp8, LatmInBand)),
+        (Policy::ListsAll, (H264, Speex), (Vp8, Speex)),
+    ] {
+        let mut world = World::publishing(4);
+        world.checks = false;
+        world.outlet.forgetful = true;
+        world.policy = policy;
+        let mut pictures = 0;
+        for at in 0..100 {
+            let mut phone = phone_of(&format!("number{at}"), before.0, before.1);
+            world.call(&mut phone);
+            for (picture, sound) in [before, after] {
+                let answer = world.reinvite(&mut phone, &offer_of(picture, sound));
+                assert_eq!(status(&answer), 200, "{policy:?}: {answer}");
+                let mut handset = Handset::new(picture, sound, at);
+                handset.live(&mut world, SECOND / 5, |world, track, bytes| {
+                    world.media(&phone, track, &bytes);
+                });
+            }
+            pictures += world
+                .servers
+                .iter()
+                .map(RtmpServer::pictures)
+                .sum::<usize>();
+            if at % 10 == 3 {
+                world.kill_server();
+            }
+            assert_eq!(status(&world.bye(&mut phone)[0]), 200, "{policy:?}");
+            if at % 7 == 0 {
+                world.advance(SECOND);
+            }
+            world.inbox.clear();
+            world.servers.clear();
+        }
+        // One that ends its stream at the first sound gets few.
+        assert!(pictures >= 100, "{policy:?}: {pictures} pictures");
+        settle_down(&mut world);
+        let counters = *world.gateway.counters();
+        assert_eq!((counters.calls, counters.calls_crashed), (100, 0));
+    }
 }
 
 fn phone_stream(phone: &Phone) -> String {

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use rtmp_support::codecs::{aac, opus, plain, vp8};
 use rtmp_support::{
-    Script, Scripted, Server, Source, carry, millis, prove, publisher, video_config,
+    Hook, Script, Scripted, Server, Source, carry, millis, prove, publisher, video_config,
 };
 use trunkcast::base::codec::CodecConfig;
 use trunkcast::base::rng::Rng;
@@ -52,22 +52,42 @@ const WARM_UP_MILLIS: u64 = 1_000;
 fn no_frame_of_any_codec_touches_the_heap() {
     let h264 = || video_config(320, 240);
     let audio = plain(CodecConfig::Pcma);
-    check(h264(), audio, 0, 4_000_000);
-    check(h264(), aac(&[0x11, 0x90], 48_000), 80_000, 4_000_000);
-    check(h264(), plain(CodecConfig::Speex), 0, 4_000_000);
-    // The publisher's server lists nothing, so that this goes to the viewer alone.
-    check(vp8(320, 240), opus(), 0, 0);
+    check(h264(), audio, 0, None, 4_000_000);
+    check(h264(), aac(&[0x11, 0x90], 48_000), 80_000, None, 4_000_000);
+    check(h264(), plain(CodecConfig::Speex), 0, None, 4_000_000);
+    // To a server that lists nothing nothing goes; the viewer takes both.
+    check(vp8(320, 240), opus(), 0, None, 0);
+    check(vp8(320, 240), opus(), 0, Some(lists), 4_000_000);
+}
+
+/// Lists VP8 and Opus in the answer to `connect`.
+fn lists(server: &mut Scripted, name: &str, number: f64) -> bool {
+    if name == "connect" {
+        server.command(|body| {
+            body.string(&["_result"]).number(number).object().end();
+            body.object().name("fourCcList").strict_array(2);
+            body.string(&["vp08"]).string(&["Opus"]).end();
+        });
+    }
+    name == "connect"
 }
 
 /// Publishes and plays 20 seconds of a source with a new configuration each second; the publisher
 /// sends more than `least` bytes.
-fn check(video: Rc<CodecConfig>, audio: Rc<CodecConfig>, composition: u32, least: usize) {
+fn check(
+    video: Rc<CodecConfig>,
+    audio: Rc<CodecConfig>,
+    composition: u32,
+    hook: Option<Hook>,
+    least: usize,
+) {
     let mut rng = Rng::from_number(1);
     let mut source = Source::new();
     let codecs = (video.codec(), audio.codec());
     (source.video, source.audio, source.composition) = (video, audio, composition);
     let mut publisher = publisher(0);
     let mut server = Scripted::new(Script::Accept);
+    server.hook = hook;
     publisher.handle_connected(millis(0));
     carry(
         millis(0),

@@ -151,6 +151,91 @@ fn no_packet_of_any_audio_codec_touches_the_heap() {
     }
 }
 
+/// Sends these packets, those of one picture in each, with losses that are asked for; how many
+/// pictures came out without touching the heap after the first hundred.
+fn pictures_without_heap(codec: Codec, pictures: &[Vec<Vec<u8>>]) -> u64 {
+    let words = format!("{codec:?}");
+    let pool = PacketPool::new(512);
+    let mut log = Box::new(FrameLog::new());
+    let config = SessionConfig {
+        cname: "box".into(),
+        epoch: NtpTime(0),
+    };
+    let mut session = Session::new(config, Rng::from_number(2));
+    let mut now = Instant::from_millis(1_000);
+    let video = trunkcast::rtp::stream::StreamConfig {
+        codec,
+        nack: true,
+        ..video_config()
+    };
+    session.configure(now, Track::Video, Some(video));
+    let from = PEER.parse().unwrap();
+    let mut buffer = [0; 256];
+    let mut rng = Rng::from_number(3);
+    let (mut before, mut frames) = (0, 0);
+    for (at, packets) in pictures.iter().enumerate() {
+        if at == 100 {
+            before = ALLOCATIONS.with(Cell::get);
+        }
+        for bytes in packets.iter().filter(|_| at < 20 || rng.below(100) > 0) {
+            let received = pool.copy_from(bytes).unwrap();
+            session.handle_rtp(now, Track::Video, from, received, &mut log);
+        }
+        for _ in 0..8 {
+            session.handle_timeout(now, &mut log);
+            while session.poll_transmit(now, &mut buffer).is_some() {}
+            while session.poll_event().is_some() {}
+            now = now + Duration::from_millis(5);
+        }
+        frames += log.end() - log.start();
+        log.release_before(log.end());
+    }
+    assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0, "{words}");
+    let asked = session.stats(Track::Video).retransmission.asked;
+    assert!(asked > 10, "{words}: {asked} asked for");
+    frames
+}
+
+#[test]
+fn no_packet_of_vp8_touches_the_heap() {
+    let (mut sequence, mut pictures) = (65_000_u16, Vec::new());
+    for at in 0..600_u32 {
+        let keyframe = at % 25 == 0;
+        let tag = u32::from(!keyframe) | 1 << 4 | 100 << 5;
+        let mut frame = tag.to_le_bytes()[..3].to_vec();
+        frame.extend([0x9d, 0x01, 0x2a, 0x80, 0x02, 0xe0, 0x01]);
+        frame.resize(3_000, 7);
+        let mut packets = Vec::new();
+        for (part, chunk) in frame.chunks(1_000).enumerate() {
+            let [high, low] = (0x8000 | at as u16).to_be_bytes();
+            let head = [0x80 | u8::from(part == 0) << 4, 0x80, high, low];
+            let payload = [&head, chunk].concat();
+            let last = part == 2;
+            packets.push(packet(96, last, sequence, at * 3_600, 7, &payload));
+            sequence = sequence.wrapping_add(1);
+        }
+        pictures.push(packets);
+    }
+    let frames = pictures_without_heap(Codec::Vp8, &pictures);
+    assert!(frames > 250, "{frames} frames");
+}
+
+#[test]
+fn no_picture_out_of_order_touches_the_heap() {
+    let mut sender = VideoSender::new(Form::Fragments, 1);
+    let mut pictures = Vec::new();
+    for group in 0..200_u32 {
+        // Decoded as 0, 2, 1: each group's second picture is presented last.
+        for place in [0, 2, 1] {
+            sender.timestamp = (group * 3 + place) * 3_600;
+            pictures.push(sender.picture(group % 8 == 0 && place == 0));
+        }
+    }
+    let codec = Codec::H264 { sprop: Vec::new() };
+    let frames = pictures_without_heap(codec, &pictures);
+    assert!(frames > 250, "{frames} frames");
+}
+
 #[test]
 fn no_packet_touches_the_heap() {
     let mut sender = VideoSender::new(Form::Fragments, 1);

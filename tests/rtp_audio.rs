@@ -890,15 +890,15 @@ fn a_loss_is_not_forgotten_over_packets_that_bear_no_audio() {
         // The first packet of an element.
         call.lose();
         if empty {
-            call.send(97, false, 10_000, &[]);
+            call.send(TYPE, false, 10_000, &[]);
         } else {
             call.send(101, false, 10_000, &[5, 0x0a, 0, 160]);
         }
         // The element's rest looks like a whole element: a length of 3 and as many bytes.
-        call.send(97, true, 10_000, &[3, 1, 2, 3, 9, 9]);
+        call.send(TYPE, true, 10_000, &[3, 1, 2, 3, 9, 9]);
         call.wait(300_000);
         assert_eq!(call.frames().len(), 3, "empty: {empty}");
-        call.send(97, true, 20_000, &[&[20][..], &[7; 20]].concat());
+        call.send(TYPE, true, 20_000, &[&[20][..], &[7; 20]].concat());
         call.wait(300_000);
         assert_eq!(call.frames().len(), 4, "and it goes on");
     }
@@ -911,10 +911,10 @@ fn the_rest_of_a_spread_element_is_none_even_when_its_lengths_fit() {
         if lost {
             call.lose();
         } else {
-            call.send(97, false, at * 1_024, &[&[40][..], &[9; 20]].concat());
+            call.send(TYPE, false, at * 1_024, &[&[40][..], &[9; 20]].concat());
         }
         // The rest of the unit begins with what may be a length.
-        call.send(97, marked, at * 1_024, &[&[19][..], &[8; 19]].concat());
+        call.send(TYPE, marked, at * 1_024, &[&[19][..], &[8; 19]].concat());
     };
     element(&mut call, 0, false, true);
     element(&mut call, 1, true, true);
@@ -943,4 +943,29 @@ fn an_element_of_too_many_packets_costs_only_itself_without_markers_too() {
     call.wait(300_000);
     assert_eq!(call.frames().len(), 4, "without the long one and the last");
     assert_eq!(call.stats().audio.too_large, 1);
+}
+
+#[test]
+fn frames_without_a_packet_slot_are_dropped_and_counted() {
+    let mut call = Call::new(config(Codec::Speex, 16_000));
+    let mut bundle = BitWriter::<8>::new();
+    for _ in 0..3 {
+        bundle.number(0b0_0000_1000, 9).unwrap();
+    }
+    bundle.number(0b01111, 5).unwrap();
+    let bundle = bundle.finish();
+    let slot = call.world.pool.copy_from(&[1]).unwrap();
+    let rest: Vec<_> = std::iter::from_fn(|| call.world.pool.copy_from(&[1])).collect();
+    drop(slot);
+    // It takes the only slot, so that there is none to take it apart in.
+    let bytes = packet(TYPE, false, 1, 0, SSRC, &bundle);
+    let received = call.world.pool.copy_from(&bytes).unwrap();
+    let (session, log) = (&mut call.world.session, &mut call.world.log);
+    let from = PEER.parse().unwrap();
+    session.handle_rtp(call.world.now, Track::Audio, from, received, log);
+    assert_eq!((call.stats().audio.no_room, call.stats().frames), (1, 0));
+    drop(rest);
+    call.sequence = 2;
+    call.send(TYPE, false, 960, &bundle);
+    assert_eq!(call.stats().frames, 3);
 }

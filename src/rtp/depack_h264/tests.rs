@@ -927,3 +927,21 @@ fn truncated_and_mutated_payloads_never_panic_and_lose_no_buffer() {
     rig.depacketizer.restart();
     assert_eq!(rig.pool.available(), rig.pool.capacity());
 }
+
+#[test]
+fn what_is_not_taken_is_counted_by_its_reason() {
+    let mut rig = Rig::new();
+    rig.push(1, false, &[]);
+    rig.push(1, false, &[0x67]);
+    rig.push(1, false, &[0x68]);
+    assert_eq!(rig.push(1, true, IDR).len(), 0);
+    let counters = *rig.counters();
+    assert_eq!((counters.empty, counters.sets_refused), (1, 2));
+    assert_eq!((counters.without_sets, counters.withheld), (1, 1));
+    for payload in [SPS, PPS] {
+        rig.push(2, false, payload);
+    }
+    assert_eq!(rig.push(2, true, IDR).len(), 1);
+    let counters = rig.counters();
+    assert_eq!((counters.frames, counters.keyframes), (1, 1));
+}

@@ -46,6 +46,8 @@ pub(super) struct Side {
     keyframe_by_info: bool,
     /// The peer left, and the owner does not know yet.
     left: bool,
+    /// The source that said so last: once is enough.
+    left_source: Option<u32>,
     bye: bool,
 }
 
@@ -69,6 +71,7 @@ impl Side {
             limit: None,
             keyframe_by_info: false,
             left: false,
+            left_source: None,
             bye: false,
             stream: Stream::new(track, config),
         };
@@ -309,7 +312,11 @@ impl Side {
             }
             RtcpPacket::Bye(sources) => {
                 let ssrc = self.stream.ssrc();
-                self.left |= sources.iter().any(|source| Some(*source) == ssrc);
+                let ours = sources.iter().any(|source| Some(*source) == ssrc);
+                if ours && self.left_source != ssrc {
+                    self.left_source = ssrc;
+                    self.left = true;
+                }
             }
             RtcpPacket::BitrateNotification { owners, .. } => {
                 if owners.contains(&self.reporter.ssrc()) {

@@ -547,3 +547,19 @@ fn requests_for_missing_packets_are_paced_whatever_the_pattern_of_loss() {
     let asked = feedback_of(&sent, 205, 1).len();
     assert!((10..=42).contains(&asked), "{asked} requests in 200 ms");
 }
+
+#[test]
+fn a_source_leaves_once_however_often_it_says_so() {
+    let mut rig = Rig::new(Some(audio()), None);
+    rig.rtp(Track::Audio, PEER, 8, 1, &[0xd5; 160]);
+    let mut told = Vec::new();
+    for _ in 0..50 {
+        rig.rtcp(PEER_RTCP, |compound| {
+            compound.receiver_report(7, None);
+            compound.bye(7);
+        });
+        told.extend(rig.events());
+    }
+    let track = Track::Audio;
+    assert_eq!(told, [SessionEvent::Bye { track }]);
+}
