@@ -140,7 +140,7 @@ impl DecodeOrder {
     /// Whether pictures may come in another order than that of presentation, and it is too early to
     /// say.
     pub fn is_open(&self) -> bool {
-        self.depth > 0 && self.delay() == 0 && self.looked <= MAX_REORDER_DEPTH.into()
+        self.depth > 0 && self.delay() == 0 && self.looked <= u32::from(MAX_REORDER_DEPTH)
     }
 
     /// Looks what the parameter sets say, at a keyframe that may have new ones.
