@@ -320,6 +320,39 @@ fn offers_within_a_call_leave_no_memory_behind() {
     assert!(grown < 3 * offers as i64, "{grown} bytes");
 }
 
+#[test]
+fn thousands_of_calls_leave_no_byte_behind() {
+    let mut world = World::publishing(4);
+    world.checks = false;
+    world.counted = true;
+    world.outlet.forgetful = true;
+    world.policy = Policy::ListsAll;
+    let calls = |world: &mut World, count: usize| {
+        for at in 0..count {
+            let (picture, sound) = PAIRS[at % PAIRS.len()];
+            let mut phone = phone_of(&format!("{count}-{at:04}"), picture, sound);
+            world.call(&mut phone);
+            let mut handset = Handset::new(picture, sound, at as u64);
+            let time = Duration::from_millis(80);
+            handset.live(world, time, |world, track, bytes| {
+                world.media(&phone, track, &bytes);
+            });
+            world.bye(&mut phone);
+            world.inbox.clear();
+            world.servers.clear();
+            if at % 4 == 3 {
+                world.advance(Duration::from_secs(33));
+            }
+        }
+        world.advance(Duration::from_secs(40));
+        assert!(world.gateway.is_idle());
+        assert_eq!(world.pool.available(), world.pool.capacity());
+        BYTES.get()
+    };
+    let first = calls(&mut world, 60);
+    assert_eq!(calls(&mut world, 2_000), first);
+}
+
 /// Bytes of a gateway without calls.
 fn idle_bytes(trunks: u16, calls: usize) -> usize {
     let mut config = config(calls, None);
