@@ -11,7 +11,6 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
-use gateway_support::handset::{Handset, Picture, Sound, phone_of};
 use gateway_support::*;
 use trunkcast::base::codec::Track;
 use trunkcast::base::frame_log::Segment;
@@ -163,13 +162,13 @@ fn no_packet_touches_the_heap_on_its_way_to_a_server_and_two_players() {
 }
 
 /// Pairs of codecs that calls have in these tests.
-const PAIRS: [(Picture, Sound); 6] = [
-    (Picture::H264, Sound::Pcma),
-    (Picture::Vp8, Sound::Opus),
-    (Picture::H264, Sound::Generic),
-    (Picture::Vp8, Sound::LatmInBand),
-    (Picture::H264, Sound::Latm),
-    (Picture::Vp8, Sound::Speex),
+const PAIRS: [(HandsetPicture, HandsetSound); 6] = [
+    (HandsetPicture::H264, HandsetSound::Pcma),
+    (HandsetPicture::Vp8, HandsetSound::Opus),
+    (HandsetPicture::H264, HandsetSound::Generic),
+    (HandsetPicture::Vp8, HandsetSound::LatmInBand),
+    (HandsetPicture::H264, HandsetSound::Latm),
+    (HandsetPicture::Vp8, HandsetSound::Speex),
 ];
 
 #[test]
@@ -228,7 +227,7 @@ fn a_call_with_its_publisher_stays_within_its_memory() {
     }
 }
 
-fn assert_within_memory(picture: Picture, sound: Sound) {
+fn assert_within_memory(picture: HandsetPicture, sound: HandsetSound) {
     let mut world = World::publishing(4);
     world.checks = false;
     world.policy = Policy::ListsAll;

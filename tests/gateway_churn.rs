@@ -5,7 +5,6 @@ mod rtp_support;
 
 use std::time::Duration;
 
-use gateway_support::handset::{Handset, Picture, Sound, offer_of, phone_of};
 use gateway_support::*;
 use trunkcast::base::codec::Track;
 use trunkcast::gateway::Usage;
@@ -130,7 +129,8 @@ fn a_thousand_calls_leave_everything_as_it_was() {
 
 #[test]
 fn calls_that_change_their_codecs_and_servers_leave_everything_as_it_was() {
-    use {Picture::*, Sound::*};
+    use HandsetPicture::*;
+    use HandsetSound::*;
     // What a server does, and the codecs that a call begins and goes on with.
     for (policy, before, after) in [
         (Policy::Accept, (H264, Pcma), (H264, Generic)),

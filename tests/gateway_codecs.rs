@@ -6,7 +6,6 @@ mod rtp_support;
 
 use std::time::Duration;
 
-use gateway_support::handset::{Handset, Picture, Sound, phone_of};
 use gateway_support::*;
 use trunkcast::base::codec::Track;
 use trunkcast::base::rng::Rng;
@@ -19,13 +18,16 @@ use trunkcast::wire::rtmp_message::kind;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Every microphone beside a camera, and every camera beside a microphone.
-fn pairs() -> impl Iterator<Item = (Picture, Sound)> {
-    let sounds = Sound::ALL.into_iter().enumerate();
+fn pairs() -> impl Iterator<Item = (HandsetPicture, HandsetSound)> {
+    let sounds = HandsetSound::ALL.into_iter().enumerate();
     let by_turns = sounds.map(|(at, sound)| match at % 2 {
-        0 => (Picture::H264, sound),
-        _ => (Picture::Vp8, sound),
+        0 => (HandsetPicture::H264, sound),
+        _ => (HandsetPicture::Vp8, sound),
     });
-    by_turns.chain([(Picture::Vp8, Sound::Pcma), (Picture::H264, Sound::Opus)])
+    by_turns.chain([
+        (HandsetPicture::Vp8, HandsetSound::Pcma),
+        (HandsetPicture::H264, HandsetSound::Opus),
+    ])
 }
 
 fn listing_world(calls: usize) -> World {
@@ -36,7 +38,7 @@ fn listing_world(calls: usize) -> World {
 }
 
 /// A call of these codecs that is up and has streamed for a second.
-fn streaming(picture: Picture, sound: Sound) -> (World, Phone, Handset) {
+fn streaming(picture: HandsetPicture, sound: HandsetSound) -> (World, Phone, Handset) {
     let mut world = listing_world(2);
     let mut phone = phone_of("4711", picture, sound);
     world.call(&mut phone);
@@ -245,7 +247,7 @@ fn nothing_is_published_that_was_not_sent_whatever_is_lost() {
 fn server_bytes(policy: Policy) -> Vec<u8> {
     let mut world = listing_world(1);
     world.policy = policy;
-    let mut phone = phone_of("4711", Picture::Vp8, Sound::Opus);
+    let mut phone = phone_of("4711", HandsetPicture::Vp8, HandsetSound::Opus);
     world.call(&mut phone);
     world.servers[0].said.clone()
 }
@@ -281,9 +283,9 @@ fn whatever_a_listing_or_redirecting_server_says_is_survived() {
     let mut rng = Rng::from_number(7);
     let mut world = listing_world(2);
     world.policy = Policy::Mute;
-    let mut phone = phone_of("4711", Picture::Vp8, Sound::Opus);
+    let mut phone = phone_of("4711", HandsetPicture::Vp8, HandsetSound::Opus);
     world.call(&mut phone);
-    let mut handset = Handset::new(Picture::Vp8, Sound::Opus, 1);
+    let mut handset = Handset::new(HandsetPicture::Vp8, HandsetSound::Opus, 1);
     let mut film = |world: &mut World, millis| {
         handset.live(
             world,

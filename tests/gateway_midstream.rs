@@ -264,7 +264,9 @@ fn an_offer_with_video_answered_or_sent_without_is_a_good_stream_of_sound() {
     let mut studio = Studio::call_with(only_sound, Some(sound), Some(picture.clone()));
     assert_eq!(studio.phone.video_port, None, "{}", studio.phone.told);
     studio.with_video = false;
+    let player = studio.world.play("rtmp_4711");
     assert_eq!(start_of_sound(&mut studio), 0);
+    assert_eq!(studio.world.players[player].sounds(), 1);
     assert!(!studio.heard().iter().any(promises_video));
 
     // Agreed on and never sent: sound waits for a picture for a second, and nothing of it is lost.

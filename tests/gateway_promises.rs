@@ -136,6 +136,30 @@ fn a_server_that_accepts_again_has_a_keyframe_within_a_second() {
 }
 
 #[test]
+fn a_server_that_stood_still_gets_no_picture_older_than_two_seconds() {
+    let mut studio = studio();
+    studio.film(5 * SECOND);
+    let conn = studio.world.server().conn;
+    studio.world.outlet.set_room(conn, 0);
+    studio.film(8 * SECOND);
+    let before = studio.check().len();
+    studio.world.unstall(conn);
+    let now = studio.world.now;
+    // One message may have been begun.
+    for number in studio.check().into_iter().skip(before + 1) {
+        let age = now.since(studio.sent[number].at);
+        assert!(age <= 2 * SECOND, "{age:?}");
+    }
+    // Then everything goes at once again.
+    studio.film(2 * SECOND);
+    let (sent, published) = (studio.sent.len(), studio.check());
+    assert_eq!(published.last(), Some(&(sent - 1)));
+    let (mark, sent) = (published.len(), studio.sent.len());
+    studio.film(10 * SECOND);
+    assert_eq!(studio.check().len() - mark, studio.sent.len() - sent);
+}
+
+#[test]
 fn a_caller_who_listens_is_never_without_packets() {
     let mut studio = Studio::call(Some(Sound::PCMA), None);
     let (mut at, mut sounds, mut reports) = (studio.world.now, 0_u32, 0_u32);

@@ -14,14 +14,14 @@ use crate::rtp_support::{Form, VIDEO_TYPE, VideoSender, packet};
 
 /// What a handset's camera sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Picture {
+pub enum HandsetPicture {
     H264,
     Vp8,
 }
 
 /// What a handset's microphone sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sound {
+pub enum HandsetSound {
     Pcma,
     Opus,
     Generic,
@@ -30,7 +30,7 @@ pub enum Sound {
     Speex,
 }
 
-impl Sound {
+impl HandsetSound {
     pub const ALL: [Self; 6] = [
         Self::Pcma,
         Self::Opus,
@@ -90,12 +90,12 @@ impl Sound {
 }
 
 /// The offer of a phone of these codecs, with every kind of feedback.
-pub fn offer_of(picture: Picture, sound: Sound) -> String {
+pub fn offer_of(picture: HandsetPicture, sound: HandsetSound) -> String {
     let video = match picture {
-        Picture::H264 => {
+        HandsetPicture::H264 => {
             "a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1;profile-level-id=64001f\r\n"
         }
-        Picture::Vp8 => "a=rtpmap:96 VP8/90000\r\n",
+        HandsetPicture::Vp8 => "a=rtpmap:96 VP8/90000\r\n",
     };
     format!(
         "v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\n\
@@ -108,7 +108,7 @@ pub fn offer_of(picture: Picture, sound: Sound) -> String {
 }
 
 /// A phone that offers these codecs.
-pub fn phone_of(callee: &str, picture: Picture, sound: Sound) -> Phone {
+pub fn phone_of(callee: &str, picture: HandsetPicture, sound: HandsetSound) -> Phone {
     let mut phone = Phone::new(callee);
     phone.sdp = offer_of(picture, sound);
     phone
@@ -116,8 +116,8 @@ pub fn phone_of(callee: &str, picture: Picture, sound: Sound) -> Phone {
 
 /// The camera and the microphone of a phone.
 pub struct Handset {
-    pub picture: Picture,
-    pub sound: Sound,
+    pub picture: HandsetPicture,
+    pub sound: HandsetSound,
     pub rng: Rng,
     /// Every frame that was sent, as its codec has it.
     pub frames: HashSet<Vec<u8>>,
@@ -133,7 +133,7 @@ pub struct Handset {
 }
 
 impl Handset {
-    pub fn new(picture: Picture, sound: Sound, seed: u64) -> Self {
+    pub fn new(picture: HandsetPicture, sound: HandsetSound, seed: u64) -> Self {
         Self {
             picture,
             sound,
@@ -186,7 +186,7 @@ impl Handset {
     }
 
     fn film(&mut self, keyframe: bool) -> Vec<Vec<u8>> {
-        if self.picture == Picture::H264 {
+        if self.picture == HandsetPicture::H264 {
             self.camera.room = self.room;
             let packets = self.camera.picture(keyframe);
             let sent = self.camera.pictures.pop().unwrap();
@@ -231,16 +231,16 @@ impl Handset {
         let mut frame = Vec::new();
         let mut frames = 1;
         let payloads = match self.sound {
-            Sound::Pcma => {
+            HandsetSound::Pcma => {
                 self.noise(&mut frame, 160);
                 vec![frame.clone()]
             }
-            Sound::Opus => {
+            HandsetSound::Opus => {
                 frame.push(0xfc);
                 self.noise(&mut frame, 90);
                 vec![frame.clone()]
             }
-            Sound::Speex => {
+            HandsetSound::Speex => {
                 let mut bits = BitWriter::<16>::new();
                 bits.number(8, 5).unwrap();
                 for count in [32, 32, 10] {
@@ -252,7 +252,7 @@ impl Handset {
                 frame.extend(bits.finish());
                 vec![frame.clone()]
             }
-            Sound::Generic => {
+            HandsetSound::Generic => {
                 self.noise(&mut frame, 180);
                 let size = (frame.len() as u16) << 3;
                 let head = [&[0, 16], &size.to_be_bytes()[..]].concat();
@@ -275,7 +275,7 @@ impl Handset {
                     _ => vec![[&head, &frame[..]].concat()],
                 }
             }
-            Sound::Latm => {
+            HandsetSound::Latm => {
                 self.noise(&mut frame, 180);
                 let payload = [&[frame.len() as u8], &frame[..]].concat();
                 if self.sounds.is_multiple_of(2) {
@@ -285,7 +285,7 @@ impl Handset {
                     vec![first.to_vec(), rest.to_vec()]
                 }
             }
-            Sound::LatmInBand => {
+            HandsetSound::LatmInBand => {
                 self.noise(&mut frame, 180);
                 let config = audio_specific_config(&[0x11, 0x90]).unwrap();
                 let mut element = BitWriter::<300>::new();

@@ -4,7 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod camera;
-pub mod handset;
+mod handset;
 mod outlet;
 mod phone;
 mod player;
@@ -28,6 +28,7 @@ use trunkcast::limits::Limits;
 use trunkcast::wire::rtmp_url::DEFAULT_PORT;
 
 pub use camera::{Camera, reports_of, sender_report};
+pub use handset::{Handset, HandsetPicture, HandsetSound, offer_of, phone_of};
 pub use outlet::{COUNTED, Defect, FakeOutlet, SentMedia};
 pub use phone::{Phone, headers, status};
 pub use player::PlayerPeer;
