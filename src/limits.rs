@@ -244,7 +244,7 @@ pub const POOL_PACKETS_BASE: usize = 512;
 pub const POOL_PACKETS_PER_CALL: usize = 48;
 
 /// Bytes of one call's state on every floor, its frame log included. An upper estimate of what a
-/// call takes with every buffer of its publisher in use; one that streams takes about 62 KiB.
+/// call takes with every buffer of its publisher in use; one that streams takes 64 KiB at most.
 pub const CALL_STATE_BYTES: usize = 96 * 1_024;
 
 /// Bytes of one player's state. An upper estimate, with every buffer in use; one that plays takes

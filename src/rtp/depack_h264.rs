@@ -100,7 +100,8 @@ impl H264Depacketizer {
         }
     }
 
-    /// Takes the next packet in sequence; `out` gets every access unit that it ends, two at most.
+    /// Takes the next packet in sequence; `out` gets every access unit that it ends: two at most, but
+    /// for aggregates that hold several.
     ///
     /// `out` may take the segments; what it leaves is dropped.
     pub fn push(&mut self, packet: InOrder, mut out: impl FnMut(AccessUnit, &mut Segments)) {
