@@ -63,6 +63,15 @@ pub const SIP_USER_BYTES: usize = 128;
 /// Peers of a trunk for which our own address is remembered.
 pub const SIP_ROUTES: usize = 16;
 
+/// Client transactions of one SIP endpoint beside those of calls: registrations and pings.
+pub const SIP_SPARE_REQUESTS: usize = 32;
+
+/// Addresses of one peer that a request may go to, in the order to try them.
+pub const SIP_TARGETS: usize = 8;
+
+/// Registrations of one SIP endpoint: that of its trunk, and those of calls that asked for one.
+pub const SIP_REGISTRATIONS: usize = 16;
+
 // SDP
 
 /// Bytes of one session description: it has to fit a SIP message.
