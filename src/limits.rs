@@ -214,6 +214,17 @@ pub const PLAYERS_A_CALL: usize = 16;
 /// Bytes gathered for one write to a stream socket.
 pub const GATHER_BYTES: usize = 131_072;
 
+// REST
+
+/// Bytes of a client's name of a call.
+pub const REST_CALL_ID_BYTES: usize = 128;
+
+/// Bytes of a password that a client gives for a call.
+pub const REST_PASSWORD_BYTES: usize = 128;
+
+/// Bytes of a display name, or of an application's key, that a client gives.
+pub const REST_NAME_BYTES: usize = 128;
+
 // What is remembered
 
 /// Bytes of one slot of the journal: a record of [`JOURNAL_RECORD_BYTES`] and what belongs to it.

@@ -221,6 +221,7 @@ impl Gateway {
             trunk: at,
             sip: Some(incoming.id),
             sip_call_id: incoming.call_id.clone(),
+            outgoing: None,
             status: CallStatus::Trying,
             answered: None,
             stream,

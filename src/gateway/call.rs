@@ -8,6 +8,7 @@ use crate::base::frame_log::FrameLog;
 use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::gateway::call_summary::{CallSummary, SinkSummary, TrackSummary};
+use crate::gateway::outgoing::Outgoing;
 use crate::gateway::outlet::{Level, Outlet};
 use crate::gateway::relay::Link;
 use crate::gateway::sink::Sink;
@@ -110,8 +111,10 @@ pub struct Call {
     pub trunk: usize,
     /// The SIP session; `None` once SIP is done with the call.
     pub sip: Option<CallId>,
-    /// Call-ID of the peer's INVITE.
+    /// Call-ID of the INVITE.
     pub sip_call_id: String,
+    /// What is kept of a call out; `None` for one that came in.
+    pub outgoing: Option<Box<Outgoing>>,
     /// What the call is doing.
     pub status: CallStatus,
     /// Since when it is answered.

@@ -41,6 +41,7 @@ mod contain;
 pub mod incoming;
 pub mod media_ports;
 mod negotiation;
+pub mod outgoing;
 pub mod outlet;
 pub mod players;
 pub mod relay;
