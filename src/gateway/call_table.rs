@@ -70,7 +70,7 @@ impl CallTable {
     }
 
     /// Every call with its place.
-    pub fn iter(&self) -> impl Iterator<Item = (CallIndex, &Call)> {
+    pub fn iter(&self) -> impl Iterator<Item = (CallIndex, &Call)> + Clone {
         (0_u16..)
             .map(CallIndex)
             .zip(&self.calls)

@@ -4,7 +4,7 @@ use crate::base::codec::Track;
 use crate::base::frame_log::FrameLog;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
-use crate::gateway::call::Call;
+use crate::gateway::call::{Call, shown_stream};
 use crate::gateway::connections::User;
 use crate::gateway::contain::contained;
 use crate::gateway::outlet::{CallIndex, Level, MediaPort, Outlet, Security};
@@ -129,8 +129,10 @@ impl Gateway {
             label,
             stream,
             sink,
+            outgoing,
             ..
         } = call;
+        let stream = shown_stream(stream, outgoing.as_deref());
         let Some(publishing) = publishing else { return };
         // A failed attempt makes an event again at once; two rounds settle every case.
         for _ in 0..2 {
@@ -262,7 +264,7 @@ impl Gateway {
         };
         let index = self
             .calls
-            .find(|call| call.gone_by.is_none() && call.stream == name);
+            .find(|call| call.is_live() && call.stream == name);
         let call = index.and_then(|index| self.calls.touch_mut(index));
         let joined = call.and_then(|call| call.players.push(at).ok().map(|()| call));
         match joined {
@@ -272,7 +274,12 @@ impl Gateway {
                 viewer.player.start(now, &call.log, call.expects_video);
                 outlet.note(
                     Level::Info,
-                    format_args!("{}: {} plays {name}", call.label, viewer.remote),
+                    format_args!(
+                        "{}: {} plays {}",
+                        call.label,
+                        viewer.remote,
+                        call.shown_stream()
+                    ),
                 );
             }
             None => {
