@@ -29,6 +29,7 @@ use crate::base::budget::Budget;
 use crate::base::codec::{Codec, CodecSet};
 use crate::base::network::Network;
 use crate::base::redact::Secret;
+use crate::base::srtp::SrtpPolicy;
 use crate::gateway::sink::profile::Profile;
 use crate::limits::{Limits, MEDIA_PORTS_PER_CALL, TLS_STATE_BYTES};
 use crate::sdp::{CodecPlan, PlanError};
@@ -86,6 +87,8 @@ pub struct Trunk {
     /// Codecs that may be negotiated, most wanted first. Without a list, all of them, in the order
     /// of the template or of the offer.
     pub codecs: Option<Vec<Codec>>,
+    /// When its calls have their media protected.
+    pub srtp: SrtpPolicy,
     /// How a call's stream is named.
     pub stream_name: StreamName,
 }
@@ -149,6 +152,7 @@ impl Trunk {
             register: None,
             sink: None,
             codecs: None,
+            srtp: SrtpPolicy::default(),
             stream_name: StreamName::default(),
         }
     }
