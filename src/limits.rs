@@ -69,6 +69,9 @@ pub const SIP_SPARE_REQUESTS: usize = 32;
 /// Addresses of one peer that a request may go to, in the order to try them.
 pub const SIP_TARGETS: usize = 8;
 
+/// Sources that one SIP endpoint tells apart when it limits and reports them.
+pub const SIP_SOURCES: usize = 64;
+
 /// Registrations of one SIP endpoint: that of its trunk, and those of calls that asked for one.
 pub const SIP_REGISTRATIONS: usize = 16;
 

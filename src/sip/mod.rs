@@ -29,6 +29,7 @@ mod connections;
 mod dialog;
 mod endpoint;
 mod event;
+pub mod guard;
 mod invite;
 mod ping;
 mod receive;
