@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+pub mod authentication;
 mod body;
 mod commands;
 mod connections;
@@ -40,6 +41,7 @@ mod transmit;
 mod uac;
 mod uas;
 
+pub use authentication::{AuthenticationError, Authenticator, Credentials, Verdict};
 pub use endpoint::{ConnectionRefused, SipConfig, SipEndpoint};
 pub use event::{Cause, EndedBy, SipCounters, SipEvent, SipRefusal};
 pub use transmit::{SipDestination, SipTransmit};
