@@ -291,3 +291,135 @@ fn text_of(value: &[u8]) -> Option<Box<str>> {
     }
     String::from_utf8(bytes).ok().map(Into::into)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+
+    fn one(value: &str) -> Challenge {
+        let found = challenges(value.as_bytes());
+        assert_eq!(found.len(), 1, "{value}: {found:?}");
+        found[0].clone()
+    }
+
+    #[test]
+    fn a_challenge_is_read_in_the_shapes_that_servers_write() {
+        let plain = one(
+            "Digest realm=\"a, \\\"b\\\" \\\\c\", nonce=\"dcd98b\", opaque=\"x\", stale=FALSE, \
+             algorithm=SHA-256, qop=\"auth,auth-int\", domain=\"sip:a sip:b\", charset=UTF-8",
+        );
+        assert_eq!(&*plain.realm, "a, \"b\" \\c");
+        assert_eq!(
+            (&*plain.nonce, plain.opaque.as_deref()),
+            ("dcd98b", Some("x"))
+        );
+        assert_eq!(plain.algorithm, Algorithm::parse("sha-256"));
+        assert!(plain.names_algorithm && !plain.stale && !plain.userhash);
+        assert!(plain.qop.given && plain.qop.auth && plain.qop.auth_int);
+
+        let odd = one(
+            "dIGEST  ,REALM = pbx.example ,\r\n Nonce=\"n=,\" ,stale=\"True\",\
+             algorithm=\"md5-SESS\" , qop=auth-int,userhash=\"true\",,",
+        );
+        assert_eq!((&*odd.realm, &*odd.nonce), ("pbx.example", "n=,"));
+        assert_eq!(odd.algorithm.map(Algorithm::as_str), Some("MD5-sess"));
+        assert!(odd.stale && odd.userhash && odd.opaque.is_none());
+        assert!(!odd.qop.auth && odd.qop.auth_int);
+
+        let bare = one("Digest realm=\"\", nonce=\"n\", qop=\"\"");
+        assert_eq!(
+            (bare.algorithm, bare.names_algorithm),
+            (Some(Algorithm::MD5), false)
+        );
+        assert!(!bare.qop.given);
+    }
+
+    #[test]
+    fn several_challenges_stand_in_one_field_among_other_schemes() {
+        let found = challenges(
+            b"NTLM, Digest realm=\"a\", nonce=\"1\", algorithm=SHA-512-256, qop=\"auth\", \
+              Basic realm=\"b\", Negotiate abc==, Digest realm=\"a\", nonce=\"2\", algorithm=AKAv1-MD5,\
+              Digest nonce=\"3\", realm=\"c\"",
+        );
+        let read: Vec<_> = found
+            .iter()
+            .map(|c| (&*c.realm, &*c.nonce, c.algorithm.map(Algorithm::as_str)))
+            .collect();
+        let expected = [
+            ("a", "1", Some("SHA-512-256")),
+            ("a", "2", None),
+            ("c", "3", Some("MD5")),
+        ];
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn what_cannot_be_trusted_is_no_challenge() {
+        let long = format!(
+            "Digest realm=\"a\", nonce=\"{}\"",
+            "n".repeat(SIP_CHALLENGE_BYTES + 1)
+        );
+        for broken in [
+            "",
+            "Digest",
+            "Digest realm=\"a\"",
+            "Digest nonce=\"a\"",
+            "realm=\"a\", nonce=\"b\"",
+            "Digest realm=\"a\", nonce=\"b",
+            "Digest realm=\"a\"x, nonce=\"b\"",
+            "Digest realm=\"a\", nonce=b c",
+            "Digest realm=\"a\u{7}\", nonce=\"b\"",
+            "Digest realm=\"a\", nonce=\"b\", =x",
+            &long,
+        ] {
+            assert_eq!(challenges(broken.as_bytes()).len(), 0, "{broken}");
+        }
+        assert_eq!(challenges(b"Digest realm=\"\xff\", nonce=\"b\"").len(), 0);
+        let many = "Digest realm=\"a\", nonce=\"b\", ".repeat(SIP_CHALLENGES * 2);
+        assert_eq!(challenges(many.as_bytes()).len(), SIP_CHALLENGES);
+    }
+
+    #[test]
+    fn authentication_info_is_read() {
+        let info = AuthenticationInfo::parse(
+            b"nextnonce=\"47364c23\", qop=auth, rspauth=\"6629\", cnonce=\"0a4f\", nc=0000000a",
+        );
+        assert_eq!(info.nextnonce.as_deref(), Some("47364c23"));
+        assert_eq!(info.rspauth.as_deref(), Some("6629"));
+        assert_eq!((info.cnonce.as_deref(), info.nc), (Some("0a4f"), Some(10)));
+        assert!(info.qop.auth);
+        let broken = AuthenticationInfo::parse(b"nextnonce=\"\", nc=zz, ,=,\"");
+        assert_eq!(broken, AuthenticationInfo::default());
+    }
+
+    #[test]
+    fn no_truncation_and_no_mutation_does_harm() {
+        let value = b"Digest realm=\"a, \\\"b\\\"\", nonce=\"dcd98b\", opaque=\"x\", stale=true, \
+            algorithm=SHA-256, qop=\"auth,auth-int\", Digest realm=c, nonce=\"\\\\\", userhash=true";
+        for end in 0..value.len() {
+            let found = challenges(&value[..end]);
+            assert!(found.len() <= 2);
+            AuthenticationInfo::parse(&value[..end]);
+        }
+        let mut rng = Rng::from_number(11);
+        for _ in 0..20_000 {
+            let mut mutated = value.to_vec();
+            for _ in 0..=rng.below(4) {
+                let at = rng.below(mutated.len() as u32) as usize;
+                match rng.below(3) {
+                    0 => mutated[at] = rng.u32() as u8,
+                    1 => mutated[at] = b"\"\\,= \r\n<"[rng.below(8) as usize],
+                    _ => {
+                        mutated.remove(at);
+                    }
+                }
+            }
+            for challenge in challenges(&mutated) {
+                for text in [&challenge.realm, &challenge.nonce] {
+                    assert!(!text.chars().any(|c| c.is_ascii_control()), "{challenge:?}");
+                }
+            }
+        }
+    }
+}

@@ -247,3 +247,192 @@ fn quoted(value: &mut String, name: &str, text: &str) {
     }
     value.push('"');
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::sip_challenge::challenges;
+
+    fn challenge(value: &str) -> Challenge {
+        challenges(value.as_bytes())[0].clone()
+    }
+
+    fn input(challenge: &Challenge) -> DigestInput<'_> {
+        DigestInput {
+            challenge,
+            nonce: &challenge.nonce,
+            username: "Mufasa",
+            password: "Circle of Life",
+            method: "GET",
+            uri: "/dir/index.html",
+            body: b"",
+            qop: Qop::choose(challenge).unwrap(),
+            cnonce: "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
+            nonce_count: 1,
+        }
+    }
+
+    #[test]
+    fn rfc_2617_section_3_5() {
+        let challenge = challenge(
+            "Digest realm=\"testrealm@host.com\", qop=\"auth,auth-int\", \
+             nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", \
+             opaque=\"5ccc069c403ebaf9f0171e9517f40e41\"",
+        );
+        let input = DigestInput {
+            password: "Circle Of Life",
+            cnonce: "0a4f113b",
+            ..input(&challenge)
+        };
+        assert_eq!(
+            input.credentials().unwrap(),
+            "Digest username=\"Mufasa\", realm=\"testrealm@host.com\", \
+             nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", uri=\"/dir/index.html\", \
+             response=\"6629fae49393a05397450978507c4ef1\", cnonce=\"0a4f113b\", \
+             opaque=\"5ccc069c403ebaf9f0171e9517f40e41\", qop=auth, nc=00000001"
+        );
+        // RFC 2069: no qop.
+        let old = DigestInput { qop: None, ..input };
+        let response = old.response();
+        assert_eq!(
+            response.as_deref(),
+            Some("670fd8c2df070c60b045671b8b24ff02")
+        );
+        assert!(!old.credentials().unwrap().contains("nonce=\"0a"));
+    }
+
+    #[test]
+    fn rfc_7616_section_3_9_1() {
+        for (algorithm, expected) in [
+            ("MD5", "8ca523f5e9506fed4657c9700eebdbec"),
+            (
+                "SHA-256",
+                "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1",
+            ),
+        ] {
+            let challenge = challenge(&format!(
+                "Digest realm=\"http-auth@example.org\", qop=\"auth, auth-int\", \
+                 algorithm={algorithm}, nonce=\"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v\""
+            ));
+            let input = input(&challenge);
+            assert_eq!(input.response().as_deref(), Some(expected));
+            let named = format!("algorithm={algorithm}, ");
+            assert!(input.credentials().unwrap().contains(&named));
+        }
+    }
+
+    /// With the values of erratum 4897: those of the RFC's text are of another hash function.
+    #[test]
+    fn rfc_7616_section_3_9_2() {
+        let challenge = challenge(
+            "Digest realm=\"api@example.org\", qop=\"auth\", algorithm=SHA-512-256, \
+             nonce=\"5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK\", \
+             opaque=\"HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS\", charset=UTF-8, userhash=true",
+        );
+        let input = DigestInput {
+            username: "J\u{e4}s\u{f8}n Doe",
+            password: "Secret, or not?",
+            uri: "/doe.json",
+            cnonce: "NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v",
+            ..input(&challenge)
+        };
+        let value = input.credentials().unwrap();
+        for part in [
+            "username=\"793263caabb707a56211940d90411ea4a575adeccb7e360aeb624ed06ece9b0b\"",
+            "response=\"3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5\"",
+            ", userhash=true",
+        ] {
+            assert!(value.contains(part), "{value}");
+        }
+    }
+
+    #[test]
+    fn every_algorithm_and_protection_gives_what_another_program_computed() {
+        for (algorithm, qop, expected) in [
+            ("MD5", "", "65cb0ae6a456f8b3f33546b6cdcf5b5d"),
+            ("MD5-sess", "", "106646f964847e0a061e446566ab5736"),
+            ("MD5", "auth", "b6f0b6c7b66bc6ba547ff803c8f27d49"),
+            ("MD5-sess", "auth", "f8319db3a891ab0b76f2ade2a29888db"),
+            ("MD5", "auth-int", "a35a3f525a85c80114cf6dc9e23ef7c6"),
+            ("MD5-sess", "auth-int", "75e5d81c357c0b690fee876db99fd4e0"),
+            (
+                "SHA-256",
+                "",
+                "9c576343f1e100df63f32068e81c64f2bc7016d5baaef7381596044898020f69",
+            ),
+            (
+                "SHA-256-sess",
+                "auth",
+                "a89168d883cfcb33b317eb871ae3a36852f025d7784d12f91d3d7649d59a9433",
+            ),
+            (
+                "SHA-256",
+                "auth-int",
+                "bea8efc7ed8219a3dd955ef266a9324a860532601ca91d65db0ce003e72e3078",
+            ),
+            (
+                "SHA-512-256",
+                "auth",
+                "427a2f129f5fb0e5cec1a2d000708d57a0c404947e3700e36eb880fdb2d6edab",
+            ),
+            (
+                "SHA-512-256-sess",
+                "auth-int",
+                "b5a5680762f252bc473243e81a8275877ea298565cac486c99021cab2ddc98d5",
+            ),
+        ] {
+            let challenge = challenge(&format!(
+                "Digest realm=\"pbx.example\", nonce=\"abcd1234\", algorithm={algorithm}, qop=\"{qop}\""
+            ));
+            let input = DigestInput {
+                username: "1000",
+                password: "s3cret",
+                method: "REGISTER",
+                uri: "sip:pbx.example",
+                body: b"v=0\r\n",
+                cnonce: "0a4f113b",
+                nonce_count: 11,
+                ..input(&challenge)
+            };
+            assert_eq!(
+                input.response().as_deref(),
+                Some(expected),
+                "{algorithm} {qop}"
+            );
+            let value = input.credentials().unwrap();
+            // A session needs its client nonce even where nothing is protected.
+            let has_cnonce = !qop.is_empty() || algorithm.ends_with("-sess");
+            assert_eq!(value.contains("cnonce=\"0a4f113b\""), has_cnonce, "{value}");
+            assert_eq!(value.contains(", nc=0000000b"), !qop.is_empty(), "{value}");
+            assert!(value.contains(qop) && !value.contains("qop=\""), "{value}");
+        }
+    }
+
+    #[test]
+    fn quotes_and_backslashes_go_back_escaped() {
+        let challenge = challenge("Digest realm=\"a\\\"b\\\\c\", nonce=\"n\"");
+        let input = DigestInput {
+            username: "a\"b",
+            ..input(&challenge)
+        };
+        let value = input.credentials().unwrap();
+        assert!(value.starts_with("Digest username=\"a\\\"b\", realm=\"a\\\"b\\\\c\", "));
+    }
+
+    #[test]
+    fn unknown_names_are_told() {
+        for name in ["", "SHA256", "MD5-", "-sess", "MD5-sess-sess", "AKAv1-MD5"] {
+            assert_eq!(Algorithm::parse(name), None, "{name}");
+        }
+        for name in ["md5", "MD5-sess", "sha-256-SESS", "SHA-512-256"] {
+            let known = Algorithm::parse(name).unwrap();
+            assert!(known.as_str().eq_ignore_ascii_case(name));
+            assert_eq!(
+                known.is_session(),
+                name.len() > 5 && name.to_lowercase().ends_with("sess")
+            );
+        }
+        let odd = challenge("Digest realm=\"a\", nonce=\"b\", qop=\"auth-conf\"");
+        assert_eq!(Qop::choose(&odd), Err(UnknownQop));
+    }
+}
