@@ -75,6 +75,15 @@ pub const SIP_REALMS: usize = 4;
 /// Times in a row that one request of ours is challenged before it is given up.
 pub const SIP_CHALLENGE_ROUNDS: u8 = 6;
 
+/// Client transactions of one SIP endpoint beside those of calls: registrations and pings.
+pub const SIP_SPARE_REQUESTS: usize = 32;
+
+/// Addresses of one peer that a request may go to, in the order to try them.
+pub const SIP_TARGETS: usize = 8;
+
+/// Registrations of one SIP endpoint: that of its trunk, and those of calls that asked for one.
+pub const SIP_REGISTRATIONS: usize = 16;
+
 // SDP
 
 /// Bytes of one session description: it has to fit a SIP message.
