@@ -63,6 +63,18 @@ pub const SIP_USER_BYTES: usize = 128;
 /// Peers of a trunk for which our own address is remembered.
 pub const SIP_ROUTES: usize = 16;
 
+/// Digest challenges that are read of one message.
+pub const SIP_CHALLENGES: usize = 8;
+
+/// Bytes of a realm, nonce or other value of a digest challenge.
+pub const SIP_CHALLENGE_BYTES: usize = 1_024;
+
+/// Realms that one request of ours carries credentials for.
+pub const SIP_REALMS: usize = 4;
+
+/// Times in a row that one request of ours is challenged before it is given up.
+pub const SIP_CHALLENGE_ROUNDS: u8 = 6;
+
 /// Client transactions of one SIP endpoint beside those of calls: registrations and pings.
 pub const SIP_SPARE_REQUESTS: usize = 32;
 
