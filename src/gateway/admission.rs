@@ -7,7 +7,7 @@ use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::{Beginning, Call, Label, Ports, Publishing};
-use crate::gateway::config::MediaAddress;
+use crate::gateway::config::{CallNames, MediaAddress};
 use crate::gateway::negotiation::{local_media, tracks};
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::gateway::sink::Sink;
@@ -134,9 +134,12 @@ impl Gateway {
             .ok_or(Turned::Full("every call is taken"))?;
         let trunk = self.trunks.get(at).ok_or(Turned::Full("no such trunk"))?;
         let config = &trunk.config;
-        let stream = config
-            .stream_name
-            .expand(&incoming.callee, &incoming.caller, &config.name);
+        let stream = config.stream_name.expand(&CallNames {
+            callee: &incoming.callee,
+            caller: &incoming.caller,
+            trunk: &config.name,
+            ..CallNames::default()
+        });
         let sink = trunk.sink;
         let (plan, trunk_name, url) = (trunk.plan.clone(), config.name.clone(), config.url.clone());
         if self

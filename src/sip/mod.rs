@@ -29,6 +29,7 @@ mod connections;
 mod dialog;
 mod endpoint;
 mod event;
+pub mod guard;
 mod invite;
 mod ping;
 mod receive;
@@ -45,7 +46,7 @@ mod transmit;
 mod uac;
 mod uas;
 
-pub use authentication::Credentials;
+pub use authentication::{AuthenticationError, Authenticator, Credentials, Verdict};
 pub use call_out::CallOut;
 pub use endpoint::{ConnectionRefused, SipConfig, SipEndpoint};
 pub use event::{Cause, EndedBy, SipCounters, SipEvent, SipRefusal};
