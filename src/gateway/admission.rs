@@ -132,6 +132,9 @@ impl Gateway {
             .calls
             .vacant()
             .ok_or(Turned::Full("every call is taken"))?;
+        if self.trunk_is_full(at) {
+            return Err(Turned::Full("every call of the trunk is taken"));
+        }
         let trunk = self.trunks.get(at).ok_or(Turned::Full("no such trunk"))?;
         let config = &trunk.config;
         let stream = config.stream_name.expand(&CallNames {

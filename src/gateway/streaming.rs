@@ -26,7 +26,9 @@ impl Gateway {
         let mut crashed = call.crashed;
         if !crashed {
             let done = contained(|| {
+                self.drive_call(now, index, outlet);
                 self.drain_session(now, index, outlet);
+                self.start_publishing(now, index);
                 self.drain_publisher(now, index, outlet);
             });
             crashed = done.is_none();
@@ -68,6 +70,7 @@ impl Gateway {
         }
         let watched = call.sip.map(|_| call.watchdog.poll_timeout());
         let ends = Instant::earliest(watched, call.gone_by);
+        let ends = Instant::earliest(ends, call.calling_until());
         let deadline = Instant::earliest(
             Instant::earliest(call.session.poll_timeout(), ends),
             call.publishing
@@ -309,6 +312,7 @@ impl Gateway {
 
     /// Ends a call's streams: SIP is done with it.
     pub(super) fn end_streams(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
+        self.release_registration(now, index);
         let Some(call) = self.calls.touch_mut(index) else {
             return;
         };
