@@ -135,7 +135,12 @@ impl Gateway {
             }
             SipEvent::Answered { id, answer } => {
                 if let Some(index) = self.call_of(at, id) {
-                    self.handle_answered(now, index, answer.as_deref(), outlet);
+                    self.handle_answered(now, index, &answer, outlet);
+                }
+            }
+            SipEvent::Redirected { id, contact } => {
+                if let Some(index) = self.call_of(at, id) {
+                    self.handle_redirected(now, index, &contact, outlet);
                 }
             }
             SipEvent::Registration { id, state } => {

@@ -239,15 +239,6 @@ impl OfferAnswer {
         taken
     }
 
-    /// No further answer will come: the last early one holds.
-    pub fn settle_early(&mut self) -> Result<(), Refusal> {
-        self.pending.take().ok_or(Refusal::NoOffer)?;
-        if self.current.audio.is_none() && self.current.video.is_none() {
-            return Err(Refusal::NoMedia);
-        }
-        Ok(())
-    }
-
     fn take_answer(
         &mut self,
         offer: &PendingOffer,

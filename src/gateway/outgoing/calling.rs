@@ -10,17 +10,21 @@
     )
 )]
 
+use crate::base::network::Transport;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::admission::Turned;
 use crate::gateway::call::Call;
-use crate::gateway::config::MediaAddress;
+use crate::gateway::config::{HostPort, MediaAddress};
 use crate::gateway::negotiation::local_media;
 use crate::gateway::outgoing::{Outgoing, Stage};
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::limits::{SDP_OFFER_LEAST_BYTES, SIP_INVITE_BYTES, SIP_INVITE_HEAD_BYTES};
 use crate::sdp::Wanted;
-use crate::sip::{CallOut, Cause, EndedBy, RegistrationConfig, RegistrationState, SipTargets};
+use crate::sip::{
+    CallOut, Cause, EndedBy, RING, RegistrationConfig, RegistrationState, SipTargets,
+};
+use crate::wire::sip_uri::{Scheme, Uri};
 
 /// Seconds that a call's registration asks for.
 const REGISTRATION_SECONDS: u32 = 600;
@@ -51,15 +55,14 @@ impl Gateway {
         };
         if now >= out.until {
             let cause = Cause::new(408, "nobody answered");
-            if !self.hang_up(now, index, cause.clone()) {
-                self.call_over(now, index, cause, EndedBy::Silence, outlet);
-            }
-            return;
+            return self.give_up(now, index, cause, EndedBy::Silence, outlet);
         }
         let step = match &mut out.stage {
             Stage::LookingUp { hosts, targets, .. } if hosts.is_empty() => {
                 let targets = core::mem::take(targets);
-                if out.way.register {
+                if call.sip.is_some() {
+                    self.follow(now, index, targets, outlet)
+                } else if out.way.register {
                     self.register_call(now, index, targets, outlet)
                 } else {
                     self.invite(now, index, &targets, outlet)
@@ -90,7 +93,21 @@ impl Gateway {
             Stage::LookingUp { .. } | Stage::Invited => Ok(()),
         };
         if let Err(cause) = step {
-            self.call_over(now, index, cause, EndedBy::Local, outlet);
+            self.give_up(now, index, cause, EndedBy::Local, outlet);
+        }
+    }
+
+    /// Ends a call that has no answer, whether or not SIP knows of it.
+    pub(super) fn give_up(
+        &mut self,
+        now: Instant,
+        index: CallIndex,
+        cause: Cause,
+        by: EndedBy,
+        outlet: &mut dyn Outlet,
+    ) {
+        if !self.hang_up(now, index, cause.clone()) {
+            self.call_over(now, index, cause, by, outlet);
         }
     }
 
@@ -168,6 +185,8 @@ impl Gateway {
             targets: targets.clone(),
             credentials: way.credentials.clone(),
             sdp,
+            session_expires: None,
+            ring: RING,
             headers: Vec::new(),
         };
         trunk.set_ways(targets, self.config.media.address, outlet);
@@ -183,6 +202,55 @@ impl Gateway {
                 call.label, target.transport, target.address, call.sip_call_id
             ),
         );
+        Ok(())
+    }
+
+    /// A call was sent elsewhere, to a place that is to be looked up.
+    pub(in crate::gateway) fn handle_redirected(
+        &mut self,
+        now: Instant,
+        index: CallIndex,
+        contact: &str,
+        outlet: &mut dyn Outlet,
+    ) {
+        let Some(call) = self.calls.touch_mut(index) else {
+            return;
+        };
+        outlet.note(
+            Level::Info,
+            format_args!("{}: redirected to {contact}", call.label),
+        );
+        match (redirection(contact), call.outgoing.as_mut()) {
+            (Some((host, transport)), Some(out)) => {
+                out.stage = Stage::looking_up(vec![host], transport);
+            }
+            _ => {
+                let words = "redirected to an address of no use";
+                self.hang_up(now, index, Cause::new(302, words));
+            }
+        }
+    }
+
+    /// Goes on with a call that was sent elsewhere.
+    fn follow(
+        &mut self,
+        now: Instant,
+        index: CallIndex,
+        targets: SipTargets,
+        outlet: &mut dyn Outlet,
+    ) -> Result<(), Cause> {
+        let gone = || Cause::new(500, "the call is gone");
+        let call = self.calls.get_mut(index).ok_or_else(gone)?;
+        let trunk = self.trunks.get_mut(call.trunk).ok_or_else(gone)?;
+        let out = call.outgoing.as_mut().ok_or_else(gone)?;
+        out.stage = Stage::Invited;
+        trunk.set_ways(&targets, self.config.media.address, outlet);
+        trunk.dirty = true;
+        let followed = call.sip.map(|sip| trunk.endpoint.follow(now, sip, targets));
+        if let Some(Err(refusal)) = followed {
+            // Its end is reported.
+            self.hang_up(now, index, Cause::new(503, refusal.to_string()));
+        }
         Ok(())
     }
 
@@ -220,6 +288,20 @@ impl Call {
         let out = self.outgoing.as_ref().filter(|_| self.is_calling());
         out.filter(|_| self.is_live()).map(|out| out.until)
     }
+}
+
+/// Where a redirection leads: its host, and how to reach it where that is said.
+fn redirection(contact: &str) -> Option<(HostPort, Option<Transport>)> {
+    let uri = Uri::parse(contact.as_bytes())?;
+    let transport = match (uri.scheme, uri.transport()) {
+        (Scheme::Sips, _) => Some(Transport::Tls),
+        (_, Some(text)) if text.eq_ignore_ascii_case("tcp") => Some(Transport::Tcp),
+        (_, Some(text)) if text.eq_ignore_ascii_case("tls") => Some(Transport::Tls),
+        (_, Some(text)) if text.eq_ignore_ascii_case("udp") => Some(Transport::Udp),
+        _ => None,
+    };
+    let host = uri.host?.to_string().parse().ok()?;
+    Some((HostPort::new(host, uri.port), transport))
 }
 
 /// Bytes that the offer of a call may have, so that its INVITE fits one datagram.

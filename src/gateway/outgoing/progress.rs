@@ -81,12 +81,12 @@ impl Gateway {
         }
     }
 
-    /// The call was answered; the answer to our offer, unless an early one holds.
+    /// The call was answered; this answer to our offer holds from now on.
     pub(in crate::gateway) fn handle_answered(
         &mut self,
         now: Instant,
         index: CallIndex,
-        answer: Option<&[u8]>,
+        answer: &[u8],
         outlet: &mut dyn Outlet,
     ) {
         let Some(call) = self.calls.touch_mut(index) else {
@@ -99,17 +99,12 @@ impl Gateway {
         call.answered = Some(now);
         call.watchdog.restart(now);
         let before = call.negotiation.current().clone();
-        let settled = match answer {
-            Some(answer) => SessionDescription::parse(answer)
-                .map_err(Refusal::from)
-                .and_then(|answer| call.negotiation.accept_answer(&answer))
-                .map(Some),
-            None => call.negotiation.settle_early().map(|()| None),
-        };
-        match settled {
+        let description = SessionDescription::parse(answer).map_err(Refusal::from);
+        match description.and_then(|answer| call.negotiation.accept_answer(&answer)) {
             Ok(negotiated) => {
                 call.status = call.status_agreed();
-                if let Some(negotiated) = negotiated.filter(|new| *new != before) {
+                // Early media goes on where it is the same.
+                if negotiated != before {
                     call.agree(now, &negotiated, outlet);
                 }
                 let (label, status) = (&call.label, call.status);

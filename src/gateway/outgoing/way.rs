@@ -40,8 +40,6 @@ pub(in crate::gateway) struct Way {
     pub login: String,
     /// Route values.
     pub routes: Vec<String>,
-    /// How, where that is known; by the names' records otherwise.
-    pub transport: Option<Transport>,
     /// For challenges.
     pub credentials: Option<Rc<Credentials>>,
     /// Whether to register first.
@@ -49,8 +47,12 @@ pub(in crate::gateway) struct Way {
 }
 
 impl Way {
-    /// The way of a call by a trunk, and the hosts to look up for it, in the order to try them.
-    pub(super) fn of(request: &CallRequest, trunk: &Trunk) -> (Self, Vec<HostPort>) {
+    /// The way of a call by a trunk, the hosts to look up for it, in the order to try them, and the
+    /// transport, where it is known.
+    pub(super) fn of(
+        request: &CallRequest,
+        trunk: &Trunk,
+    ) -> (Self, Vec<HostPort>, Option<Transport>) {
         let config = &trunk.config;
         let is_known = trunk.serves(request);
         let of_trunk = config.outbound_proxy.as_ref().filter(|_| is_known);
@@ -93,7 +95,6 @@ impl Way {
             registrar: format!("sip:{shown}"),
             login: request.login.clone(),
             routes,
-            transport,
             credentials: password.map(|password| {
                 Rc::new(Credentials {
                     username: request.authentication_name.clone(),
@@ -102,7 +103,7 @@ impl Way {
             }),
             register: request.register,
         };
-        (way, hosts)
+        (way, hosts, transport)
     }
 }
 
@@ -177,6 +178,7 @@ impl Gateway {
             hosts,
             targets,
             is_asked,
+            ..
         } = &mut out.stage
         else {
             return;
@@ -208,6 +210,7 @@ impl Gateway {
         };
         let Stage::LookingUp {
             hosts,
+            transport,
             targets,
             is_asked,
         } = &mut out.stage
@@ -219,7 +222,7 @@ impl Gateway {
             port,
         }) = hosts.first()
         {
-            let transport = out.way.transport.unwrap_or_default();
+            let transport = transport.unwrap_or_default();
             let address = SocketAddr::new(*ip, port.unwrap_or(transport.default_port()));
             let _ = targets.push(SipTarget { transport, address });
             hosts.remove(0);
@@ -229,7 +232,7 @@ impl Gateway {
             let what = LookUp {
                 host: &name,
                 port: *port,
-                transport: out.way.transport,
+                transport: *transport,
             };
             *is_asked = true;
             if !outlet.look_up(id, what) {
