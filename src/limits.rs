@@ -84,6 +84,15 @@ pub const SIP_TARGETS: usize = 8;
 /// Sources that one SIP endpoint tells apart when it limits and reports them.
 pub const SIP_SOURCES: usize = 64;
 
+/// Redirections that one request of ours follows.
+pub const SIP_REDIRECTS: u8 = 3;
+
+/// Values of Service-Route that a registration keeps.
+pub const SIP_SERVICE_ROUTES: usize = 8;
+
+/// Seconds that a registration may last: a week.
+pub const SIP_EXPIRES_MAX: u32 = 604_800;
+
 /// Registrations of one SIP endpoint: that of its trunk, and those of calls that asked for one.
 pub const SIP_REGISTRATIONS: usize = 16;
 

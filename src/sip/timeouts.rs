@@ -88,7 +88,7 @@ impl SipEndpoint {
             }
             true
         } else {
-            false
+            self.one_registration(now) || self.one_ping(now)
         }
     }
 }

@@ -151,6 +151,7 @@ impl SipEndpoint {
         if !self.make_client_room() {
             return Err(SipRefusal::Full);
         }
+        let destination = self.over_open(destination);
         let branch = format!("z9hG4bK{}", self.rng.token());
         let mut headers = vec![self.via(local, destination.transport(), &branch)];
         headers.extend(request.headers);
