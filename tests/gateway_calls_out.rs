@@ -6,7 +6,7 @@ mod rtp_support;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gateway_support::callee::{Callee, answer};
+use gateway_support::callee::{Callee, answer, respond_in};
 use gateway_support::handset::{Handset, Picture, Sound};
 use gateway_support::*;
 use trunkcast::base::codec::Track;
@@ -852,4 +852,123 @@ fn a_request_of_the_pbx_that_was_called_does_not_let_it_call() {
     let mut stranger = Phone::new("4711");
     stranger.remote = callee.remote;
     assert!(world.invite(&mut stranger).is_empty());
+}
+
+/// Takes the REGISTER that went to the PBX last.
+fn register_of(world: &mut World) -> String {
+    let wanted = |(_, text): &(SocketAddr, String)| text.starts_with("REGISTER ");
+    let at = world.inbox.iter().position(wanted);
+    let at = at.unwrap_or_else(|| panic!("no REGISTER: {:?}", world.inbox));
+    world.inbox.remove(at).1
+}
+
+/// Answers a REGISTER, with the Contact that it asks for.
+fn registered(world: &mut World, register: &str, code: u16, lines: &str) {
+    let contact = headers(register, "Contact")[0].to_owned();
+    let pbx: SocketAddr = PBX.parse().unwrap();
+    let text = respond_in(register, code, "registrar", pbx, "");
+    let bare = format!("Contact: <sip:{pbx}>\r\n");
+    let bound = match code {
+        200 if !contact.contains("expires=0") => format!("Contact: {contact};expires=600\r\n"),
+        _ => String::new(),
+    };
+    world.sip(pbx, text.replace(&bare, &(bound + lines)));
+}
+
+fn registering(call_id: &str) -> CallRequest {
+    CallRequest {
+        register: true,
+        ..request(call_id)
+    }
+}
+
+#[test]
+fn a_call_registers_first_where_that_is_asked_for_and_takes_it_back_in_the_end() {
+    let mut world = World::local(4);
+    start(&mut world, registering("one")).unwrap();
+    let register = register_of(&mut world);
+    assert!(
+        register.starts_with("REGISTER sip:203.0.113.9 SIP/2.0\r\n"),
+        "{register}"
+    );
+    assert!(headers(&register, "To")[0].contains("<sip:1001@203.0.113.9>"));
+    assert!(world.inbox.is_empty(), "an INVITE before the registration");
+    assert_eq!(status_of(&world, "one"), CallStatus::Trying);
+
+    registered(
+        &mut world,
+        &register,
+        200,
+        "Service-Route: <sip:203.0.113.9;lr>\r\n",
+    );
+    let first = Callee::called(&mut world, PBX);
+    assert_eq!(headers(&first.invite, "Route"), ["<sip:203.0.113.9;lr>"]);
+    let view = world.gateway.trunks().next().unwrap();
+    let names: Vec<_> = view
+        .registrations()
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    assert_eq!(names, ["sip:1001@203.0.113.9"]);
+
+    // A second call of the same login shares it.
+    start(&mut world, registering("two")).unwrap();
+    let second = Callee::called(&mut world, PBX);
+    assert_eq!(second.phone.call_id, "two");
+    first.refuse(&mut world, 486, "");
+    second.heard(&mut world);
+    let leaves = |world: &World| {
+        let mut inbox = world.inbox.iter();
+        inbox.any(|(_, text)| text.starts_with("REGISTER "))
+    };
+    assert!(!leaves(&world), "taken back while a call needs it");
+    second.refuse(&mut world, 486, "");
+    let register = register_of(&mut world);
+    assert!(
+        register.contains("expires=0") || register.contains("Expires: 0"),
+        "{register}"
+    );
+    registered(&mut world, &register, 200, "");
+    assert_over(&mut world);
+    let view = world.gateway.trunks().next().unwrap();
+    assert_eq!(view.registrations().count(), 0);
+}
+
+#[test]
+fn a_registration_that_is_refused_ends_its_call_with_words() {
+    for (code, words) in [(404, "FAILED (404 "), (403, "FAILED (403 ")] {
+        let mut world = World::local(4);
+        start(&mut world, registering("one")).unwrap();
+        let register = register_of(&mut world);
+        registered(&mut world, &register, code, "");
+        assert!(live(&world, "one").is_none(), "{code}");
+        let notes = world.notes(words);
+        assert_eq!(notes.len(), 1, "{:?}", world.outlet.notes);
+        assert!(notes[0].contains("registration: "), "{notes:?}");
+        let invites = world
+            .inbox
+            .iter()
+            .filter(|(_, text)| text.starts_with("INVITE "));
+        assert_eq!(invites.count(), 0);
+        world.advance(40 * SECOND);
+        assert!(world.gateway.is_idle());
+    }
+}
+
+#[test]
+fn a_call_is_taken_back_while_it_registers() {
+    let mut world = World::local(4);
+    start(&mut world, registering("one")).unwrap();
+    register_of(&mut world);
+    terminate(&mut world, "one");
+    assert!(live(&world, "one").is_none());
+    world.advance(100 * SECOND);
+    assert!(world.gateway.is_idle());
+    assert!(
+        world
+            .inbox
+            .iter()
+            .all(|(_, text)| text.starts_with("REGISTER "))
+    );
+    let view = world.gateway.trunks().next().unwrap();
+    assert_eq!(view.registrations().count(), 0);
 }

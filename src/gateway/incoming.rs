@@ -8,7 +8,7 @@ use crate::gateway::connections::User;
 use crate::gateway::contain::{self, contained};
 use crate::gateway::outgoing::Progress;
 use crate::gateway::outlet::{CallIndex, Level, Outlet, Security};
-use crate::sip::{Cause, SipDestination, SipEvent};
+use crate::sip::{Cause, SipDestination, SipEvent, SipTarget};
 
 impl Gateway {
     /// Handles what a trunk's endpoint reports and sends what it has to send.
@@ -119,6 +119,17 @@ impl Gateway {
                 }
             }
             SipEvent::ReinviteCancelled { .. } => {}
+            SipEvent::Peer { target, state } => {
+                let name = self.trunks.get(at).map(|trunk| &trunk.config.name);
+                let name = name.map_or("", String::as_str);
+                let level = if state.is_down() {
+                    Level::Warn
+                } else {
+                    Level::Info
+                };
+                let SipTarget { transport, address } = target;
+                outlet.note(level, format_args!("{name}: {transport} {address} {state}"));
+            }
             SipEvent::Progress {
                 id,
                 code,
@@ -144,7 +155,7 @@ impl Gateway {
                 }
             }
             SipEvent::Registration { id, state } => {
-                self.handle_registration(at, id, state, outlet);
+                self.handle_registration(at, id, &state, outlet);
             }
             SipEvent::Ended { id, cause, by } => {
                 if let Some(index) = self.call_of(at, id) {

@@ -12,7 +12,7 @@
 
 use crate::gateway::Gateway;
 use crate::gateway::trunk::Trunk;
-use crate::sip::RegistrationState;
+use crate::sip::{PeerState, RegistrationState, SipTarget};
 
 /// A trunk as it is now.
 pub struct TrunkView<'a> {
@@ -40,7 +40,12 @@ impl<'a> TrunkView<'a> {
     pub fn registrations(
         &self,
     ) -> impl Iterator<Item = (&'a str, &'a RegistrationState)> + use<'a> {
-        self.trunk.registrations.iter()
+        self.trunk.registrations.iter(&self.trunk.endpoint)
+    }
+
+    /// The peers of it that are asked whether they are there, and how each is.
+    pub fn peers(&self) -> impl Iterator<Item = (SipTarget, PeerState)> + use<'a> {
+        self.trunk.endpoint.peers()
     }
 }
 

@@ -22,7 +22,7 @@ use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::limits::{SDP_OFFER_LEAST_BYTES, SIP_INVITE_BYTES, SIP_INVITE_HEAD_BYTES};
 use crate::sdp::Wanted;
 use crate::sip::{
-    CallOut, Cause, EndedBy, RING, RegistrationConfig, RegistrationState, SipTargets,
+    CallOut, Cause, EndedBy, RING, RegistrationConfig, RegistrationState, SipTarget, SipTargets,
 };
 use crate::wire::sip_uri::{Scheme, Uri};
 
@@ -71,17 +71,17 @@ impl Gateway {
             Stage::Registering(targets) => {
                 let state = out
                     .registration
-                    .and_then(|id| self.trunks.get(at)?.registrations.state(id));
+                    .and_then(|id| self.trunks.get(at)?.endpoint.registration(id));
                 match state {
                     Some(RegistrationState::Registered { .. }) => {
                         let targets = core::mem::take(targets);
                         self.invite(now, index, &targets, outlet)
                     }
                     Some(RegistrationState::Failed { code, words, .. }) => {
-                        Err(Cause::new(*code, format!("registration failed: {words}")))
+                        Err(Cause::new(*code, format!("registration: {words}")))
                     }
                     Some(RegistrationState::AuthenticationFailed { words }) => {
-                        Err(Cause::new(403, format!("registration failed: {words}")))
+                        Err(Cause::new(403, format!("registration: {words}")))
                     }
                     Some(RegistrationState::Registering | RegistrationState::Unregistered) => {
                         Ok(())
@@ -143,6 +143,19 @@ impl Gateway {
         Ok(())
     }
 
+    /// The targets of a call in the order to try them: those last that are known to be down.
+    fn up_first(&mut self, index: CallIndex, targets: &SipTargets) -> SipTargets {
+        let trunk = self.calls.get_mut(index).map(|call| call.trunk);
+        let trunk = trunk.and_then(|at| self.trunks.get(at));
+        let is_down = |target: &SipTarget| {
+            let mut peers = trunk.into_iter().flat_map(|trunk| trunk.endpoint.peers());
+            peers.any(|(peer, state)| peer == *target && state.is_down())
+        };
+        let up = targets.iter().filter(|target| !is_down(target));
+        let down = targets.iter().filter(|target| is_down(target));
+        up.chain(down).copied().collect()
+    }
+
     /// Opens the media sockets and sends the INVITE.
     fn invite(
         &mut self,
@@ -152,6 +165,7 @@ impl Gateway {
         outlet: &mut dyn Outlet,
     ) -> Result<(), Cause> {
         let gone = || Cause::new(500, "the call is gone");
+        let targets = self.up_first(index, targets);
         let target = targets.first();
         let target = target.ok_or_else(|| Cause::new(503, "no address was found"))?;
         let local = match self.config.media.address {
@@ -175,21 +189,22 @@ impl Gateway {
         let offer = call.negotiation.offer_within(&media, room);
         let sdp = offer.map_err(|refusal| Cause::new(488, refusal.to_string()))?;
         let way = &out.way;
+        let of_registrar = out.registration.map(|id| trunk.endpoint.service_route(id));
+        let routes = way.routes.iter().chain(of_registrar.unwrap_or_default());
         let call_out = CallOut {
-            request_uri: way.request_uri.clone(),
-            from: way.address_of_record.clone(),
             display_name: out.visible_name.clone(),
             contact_user: way.login.clone(),
             call_id: Some(call.sip_call_id.clone()),
-            routes: way.routes.clone(),
-            targets: targets.clone(),
+            routes: routes.cloned().collect(),
             credentials: way.credentials.clone(),
-            sdp,
-            session_expires: None,
-            ring: RING,
-            headers: Vec::new(),
+            ..CallOut::new(
+                &way.request_uri,
+                &way.address_of_record,
+                targets.clone(),
+                &sdp,
+            )
         };
-        trunk.set_ways(targets, self.config.media.address, outlet);
+        trunk.set_ways(&targets, self.config.media.address, outlet);
         trunk.dirty = true;
         out.stage = Stage::Invited;
         let placed = trunk.endpoint.call(now, call_out);
