@@ -136,6 +136,12 @@ pub const RTCP_CNAME_BYTES: usize = 64;
 /// Bytes that hold any compound RTCP packet of ours.
 pub const RTCP_COMPOUND_BYTES: usize = 256;
 
+/// Bytes that hold any packet of ours, protected or not: a compound and what SRTCP adds to it.
+pub const MEDIA_PACKET_BYTES: usize = RTCP_COMPOUND_BYTES + 14;
+
+/// Sources that may send under one SRTP key; the packets of one more are dropped and counted.
+pub const SRTP_SOURCES: usize = 16;
+
 // RTMP
 
 /// Chunk size that is announced to RTMP peers; nginx-rtmp ends connections with very large ones.
