@@ -10,7 +10,6 @@
 //! A key counts from its first packet on: when one is replaced, its direction begins at a roll-over
 //! counter of zero and an empty window, and the other direction goes on as it was. Packets on their
 //! way under the former key are taken for [`FORMER_KEY_TIME`].
-//!
 
 #![cfg_attr(
     not(test),

@@ -351,19 +351,19 @@ fn protection_needs_room_and_rtp() {
 
 #[test]
 fn sources_under_one_key_are_counted() {
-    let (mut one, mut two) = pair(Suite::Aes128Tag80);
+    let (_, mut two) = pair(Suite::Aes128Tag80);
     for ssrc in 0..SRTP_SOURCES as u32 {
-        (one, _) = pair(Suite::Aes128Tag80);
+        let (mut one, _) = pair(Suite::Aes128Tag80);
         let protected = protect_rtp(&mut one, &rtp(ssrc, 9, b"x"));
         assert!(unprotect_rtp(&mut two, &protected).is_ok());
     }
-    (one, _) = pair(Suite::Aes128Tag80);
+    let (mut one, _) = pair(Suite::Aes128Tag80);
     let protected = protect_rtp(&mut one, &rtp(999, 9, b"x"));
     let error = Err(SrtpError::TooManySources);
     assert_eq!(unprotect_rtp(&mut two, &protected), error);
     assert_eq!(two.counters().too_many_sources, 1);
     // Those that are known go on.
-    (one, _) = pair(Suite::Aes128Tag80);
+    let (mut one, _) = pair(Suite::Aes128Tag80);
     let protected = protect_rtp(&mut one, &rtp(3, 10, b"x"));
     assert!(unprotect_rtp(&mut two, &protected).is_ok());
 }
