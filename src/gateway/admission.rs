@@ -7,7 +7,6 @@ use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Label, Listening, Ports, Publishing};
-use crate::gateway::call_summary::TrackSummary;
 use crate::gateway::config::{CallNames, MediaAddress};
 use crate::gateway::negotiation::{local_media, tracks};
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
@@ -16,7 +15,7 @@ use crate::gateway::watchdog::Watchdog;
 use crate::limits::RETRY_AFTER_SECONDS;
 use crate::rtmp::{Publisher, PublisherConfig};
 use crate::rtp::session::{Session, SessionConfig};
-use crate::sdp::{OfferAnswer, Refusal};
+use crate::sdp::{OfferAnswer, Refusal, SrtpTerms};
 use crate::sip::Cause;
 use crate::wire::rtmp_url::StreamKey;
 use crate::wire::sdp::SessionDescription;
@@ -28,6 +27,7 @@ pub(super) struct Invite {
     pub callee: String,
     pub call_id: String,
     pub remote: SocketAddr,
+    pub secure: bool,
     pub offer: Option<Box<[u8]>>,
 }
 
@@ -157,11 +157,16 @@ impl Gateway {
             .transpose()
             .map_err(Refusal::from)
             .map_err(Turned::Media)?;
+        let terms = SrtpTerms {
+            policy: config.srtp,
+            secure: incoming.secure,
+        };
         let view = self.sinks.view(now, sink);
         let mut negotiation = OfferAnswer::new(plan.clone(), self.rng.u32());
         negotiation.set_sink(view);
+        negotiation.set_protection(terms, &mut self.rng);
         let mut ports = Ports::default();
-        let wanted = tracks(offer.as_ref(), &plan, view);
+        let wanted = tracks(offer.as_ref(), &plan, view, terms);
         let local = match self.config.media.address {
             MediaAddress::Fixed(address) => address,
             // Media may come over the other protocol version than SIP, and from another host.
@@ -236,7 +241,7 @@ impl Gateway {
             expects_video,
             video_codec: None,
             session,
-            former: [TrackSummary::default(); 2],
+            former: None,
             log: Box::default(),
             publishing,
             players: heapless::Vec::new(),

@@ -136,28 +136,23 @@ pub struct Srtp {
 
 impl Srtp {
     /// Protection with new keys; nothing was sent or received under them yet.
-    ///
-    /// `None` never, for keys of the length of their suite.
-    pub fn new(keys: Box<SrtpKeys>) -> Option<Self> {
-        Some(Self {
-            outbound: Outbound::new(&keys.local)?,
-            inbound: Inbound::new(&keys.remote, keys.remote_mki)?,
+    pub fn new(keys: Box<SrtpKeys>) -> Self {
+        Self {
+            outbound: Outbound::new(&keys.local),
+            inbound: Inbound::new(&keys.remote, keys.remote_mki),
             keys,
             former: None,
             counters: SrtpCounters::default(),
-        })
+        }
     }
 
     /// Takes over the keys of a new offer and answer. A direction whose key stays the same goes on.
     pub fn rekey(&mut self, now: Instant, keys: Box<SrtpKeys>) {
-        if keys.local != self.keys.local
-            && let Some(outbound) = Outbound::new(&keys.local)
-        {
-            self.outbound = outbound;
+        if keys.local != self.keys.local {
+            self.outbound = Outbound::new(&keys.local);
         }
-        if (&keys.remote, keys.remote_mki) != (&self.keys.remote, self.keys.remote_mki)
-            && let Some(inbound) = Inbound::new(&keys.remote, keys.remote_mki)
-        {
+        if (&keys.remote, keys.remote_mki) != (&self.keys.remote, self.keys.remote_mki) {
+            let inbound = Inbound::new(&keys.remote, keys.remote_mki);
             let former = core::mem::replace(&mut self.inbound, inbound);
             self.former = Some((Box::new(former), now));
         }

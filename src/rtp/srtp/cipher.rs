@@ -18,7 +18,7 @@ use aes::cipher::generic_array::GenericArray;
 use aes::cipher::{BlockEncrypt, KeyInit};
 use aes::{Aes128Enc, Aes256Enc, Block};
 
-use crate::base::srtp::SALT_BYTES;
+use crate::base::srtp::{KEY_BYTES, SALT_BYTES, Suite};
 
 /// Bytes of one block.
 const BLOCK_BYTES: usize = 16;
@@ -36,12 +36,16 @@ pub(super) enum Cipher {
 }
 
 impl Cipher {
-    /// AES-128 for 16 bytes and AES-256 for 32; `None` for another length.
-    pub(super) fn new(key: &[u8]) -> Option<Self> {
-        match key.len() {
-            16 => Aes128Enc::new_from_slice(key).ok().map(Self::Aes128),
-            32 => Aes256Enc::new_from_slice(key).ok().map(Self::Aes256),
-            _ => None,
+    /// The cipher of a suite; one with short keys takes the first half of `key`.
+    pub(super) fn new(suite: Suite, key: &[u8; KEY_BYTES]) -> Self {
+        match suite {
+            Suite::Aes128Tag80 | Suite::Aes128Tag32 => {
+                let half: [u8; 16] = key.first_chunk().copied().unwrap_or_default();
+                Self::Aes128(Aes128Enc::new(&GenericArray::from(half)))
+            }
+            Suite::Aes256Tag80 | Suite::Aes256Tag32 => {
+                Self::Aes256(Aes256Enc::new(&GenericArray::from(*key)))
+            }
         }
     }
 
@@ -83,10 +87,19 @@ mod tests {
         digits.chunks(2).map(|two| pair(two).unwrap()).collect()
     }
 
+    fn cipher(key: &str) -> Cipher {
+        let mut key = bytes(key);
+        let suite = match key.len() {
+            16 => Suite::Aes128Tag80,
+            _ => Suite::Aes256Tag80,
+        };
+        key.resize(KEY_BYTES, 0);
+        Cipher::new(suite, &key.try_into().unwrap())
+    }
+
     fn key_stream(key: &str, iv: &str, blocks: usize) -> Vec<u8> {
         let mut stream = vec![0; blocks * BLOCK_BYTES];
-        let cipher = Cipher::new(&bytes(key)).unwrap();
-        cipher.apply(&bytes(iv).try_into().unwrap(), &mut stream);
+        cipher(key).apply(&bytes(iv).try_into().unwrap(), &mut stream);
         stream
     }
 
@@ -125,7 +138,7 @@ mod tests {
     #[test]
     fn any_length_is_combined_with_the_start_of_the_same_stream() {
         let whole = key_stream("2B7E151628AED2A6ABF7158809CF4F3C", &"00".repeat(16), 20);
-        let cipher = Cipher::new(&bytes("2B7E151628AED2A6ABF7158809CF4F3C")).unwrap();
+        let cipher = cipher("2B7E151628AED2A6ABF7158809CF4F3C");
         for len in 0..300 {
             let mut data = vec![0; len];
             cipher.apply(&[0; 16], &mut data);

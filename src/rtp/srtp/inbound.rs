@@ -37,15 +37,15 @@ pub(super) struct Inbound {
 }
 
 impl Inbound {
-    pub(super) fn new(master: &MasterKey, mki: Option<Mki>) -> Option<Self> {
-        Some(Self {
-            rtp: DerivedKeys::new(master, Use::Rtp)?.expand()?,
-            rtcp: DerivedKeys::new(master, Use::Rtcp)?,
+    pub(super) fn new(master: &MasterKey, mki: Option<Mki>) -> Self {
+        Self {
+            rtp: DerivedKeys::new(master, Use::Rtp).expand(),
+            rtcp: DerivedKeys::new(master, Use::Rtcp),
             tag_bytes: master.suite().tag_bytes(),
             mki,
             sources: Sources::new(),
             reporters: Sources::new(),
-        })
+        }
     }
 
     pub(super) fn unprotect_rtp(&mut self, datagram: &mut [u8]) -> Result<usize, SrtpError> {
@@ -94,7 +94,7 @@ impl Inbound {
             return Err(SrtpError::Replayed);
         }
         // Reports are rare: their keys are made ready for each.
-        let keys = self.rtcp.expand().ok_or(SrtpError::Malformed)?;
+        let keys = self.rtcp.expand();
         if !is_tag(&keys.tag(signed, &[]), tag) {
             return Err(SrtpError::Unauthentic);
         }

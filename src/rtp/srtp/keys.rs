@@ -13,14 +13,11 @@
 
 use ring::hmac;
 
-use crate::base::srtp::{MasterKey, SALT_BYTES, Suite};
+use crate::base::srtp::{KEY_BYTES, MasterKey, SALT_BYTES, Suite};
 use crate::rtp::srtp::cipher::{Cipher, Iv};
 
 /// Bytes of an authentication key.
 const AUTH_BYTES: usize = 20;
-
-/// Bytes of the longest cipher key.
-const CIPHER_KEY_BYTES: usize = 32;
 
 /// What keys are derived for.
 #[derive(Clone, Copy)]
@@ -43,39 +40,37 @@ impl Use {
 #[derive(Clone)]
 pub(super) struct DerivedKeys {
     suite: Suite,
-    cipher: [u8; CIPHER_KEY_BYTES],
+    /// A short key is the first half of it.
+    cipher: [u8; KEY_BYTES],
     auth: [u8; AUTH_BYTES],
     salt: [u8; SALT_BYTES],
 }
 
 impl DerivedKeys {
-    /// The keys of a master key for one use; `None` never, for a key of the length of its suite.
-    pub(super) fn new(master: &MasterKey, of: Use) -> Option<Self> {
-        let suite = master.suite();
-        let (key, salt) = master.expose().split_at_checked(suite.key_bytes())?;
-        let generator = Cipher::new(key)?;
-        let salt: &[u8; SALT_BYTES] = salt.first_chunk()?;
+    /// The keys of a master key for one use.
+    pub(super) fn new(master: &MasterKey, of: Use) -> Self {
+        let (suite, salt) = (master.suite(), master.salt());
+        let generator = Cipher::new(suite, &master.key());
         let mut keys = Self {
             suite,
-            cipher: [0; CIPHER_KEY_BYTES],
+            cipher: [0; KEY_BYTES],
             auth: [0; AUTH_BYTES],
             salt: [0; SALT_BYTES],
         };
         let [cipher_label, auth_label, salt_label] = of.labels();
-        let cipher = keys.cipher.get_mut(..suite.key_bytes())?;
-        generator.apply(&key_iv(salt, cipher_label), cipher);
-        generator.apply(&key_iv(salt, auth_label), &mut keys.auth);
-        generator.apply(&key_iv(salt, salt_label), &mut keys.salt);
-        Some(keys)
+        generator.apply(&key_iv(&salt, cipher_label), &mut keys.cipher);
+        generator.apply(&key_iv(&salt, auth_label), &mut keys.auth);
+        generator.apply(&key_iv(&salt, salt_label), &mut keys.salt);
+        keys
     }
 
     /// The keys ready for use.
-    pub(super) fn expand(&self) -> Option<SessionKeys> {
-        Some(SessionKeys {
-            cipher: Cipher::new(self.cipher.get(..self.suite.key_bytes())?)?,
+    pub(super) fn expand(&self) -> SessionKeys {
+        SessionKeys {
+            cipher: Cipher::new(self.suite, &self.cipher),
             auth: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &self.auth),
             salt: self.salt,
-        })
+        }
     }
 }
 
@@ -148,7 +143,7 @@ mod tests {
 
     fn derived(suite: Suite, key: &str, salt: &str) -> DerivedKeys {
         let master = MasterKey::new(suite, &bytes(&format!("{key}{salt}"))).unwrap();
-        DerivedKeys::new(&master, Use::Rtp).unwrap()
+        DerivedKeys::new(&master, Use::Rtp)
     }
 
     #[test]
@@ -188,8 +183,8 @@ mod tests {
     fn the_keys_of_rtp_and_rtcp_have_nothing_in_common() {
         for suite in Suite::ALL {
             let master = MasterKey::new(suite, &vec![3; suite.master_bytes()]).unwrap();
-            let rtp = DerivedKeys::new(&master, Use::Rtp).unwrap();
-            let rtcp = DerivedKeys::new(&master, Use::Rtcp).unwrap();
+            let rtp = DerivedKeys::new(&master, Use::Rtp);
+            let rtcp = DerivedKeys::new(&master, Use::Rtcp);
             assert_ne!(rtp.cipher, rtcp.cipher);
             assert_ne!(rtp.auth, rtcp.auth);
             assert_ne!(rtp.salt, rtcp.salt);
@@ -199,8 +194,8 @@ mod tests {
     #[test]
     fn a_tag_is_compared_up_to_its_own_length() {
         let master = MasterKey::new(Suite::Aes128Tag80, &[9; 30]).unwrap();
-        let keys = DerivedKeys::new(&master, Use::Rtp).unwrap();
-        let right = keys.expand().unwrap().tag(b"some", b"thing");
+        let keys = DerivedKeys::new(&master, Use::Rtp);
+        let right = keys.expand().tag(b"some", b"thing");
         for len in 1..=right.as_ref().len() {
             let mut tag = right.as_ref()[..len].to_vec();
             assert!(is_tag(&right, &tag));

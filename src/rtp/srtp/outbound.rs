@@ -31,14 +31,14 @@ pub(super) struct Outbound {
 }
 
 impl Outbound {
-    pub(super) fn new(master: &MasterKey) -> Option<Self> {
-        Some(Self {
-            rtp: DerivedKeys::new(master, Use::Rtp)?.expand()?,
-            rtcp: DerivedKeys::new(master, Use::Rtcp)?,
+    pub(super) fn new(master: &MasterKey) -> Self {
+        Self {
+            rtp: DerivedKeys::new(master, Use::Rtp).expand(),
+            rtcp: DerivedKeys::new(master, Use::Rtcp),
             tag_bytes: master.suite().tag_bytes(),
             last: None,
             next_report: 0,
-        })
+        }
     }
 
     pub(super) fn protect_rtp(
@@ -75,7 +75,7 @@ impl Outbound {
         if index >= ENCIPHERED {
             return Err(SrtpError::KeyExhausted);
         }
-        let keys = self.rtcp.expand().ok_or(SrtpError::Malformed)?;
+        let keys = self.rtcp.expand();
         self.next_report = index.saturating_add(1);
         let body = packet.get_mut(RTCP_HEADER_BYTES..).unwrap_or_default();
         keys.apply(ssrc, u64::from(index), body);

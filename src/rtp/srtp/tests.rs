@@ -19,7 +19,7 @@ fn srtp(local: MasterKey, remote: MasterKey) -> Srtp {
         remote,
         remote_mki: None,
     };
-    Srtp::new(Box::new(keys)).unwrap()
+    Srtp::new(Box::new(keys))
 }
 
 /// Two ends of one line.
@@ -418,8 +418,7 @@ fn a_key_identifier_is_looked_at_and_taken_off() {
         local: key(suite, 2),
         remote: key(suite, 1),
         remote_mki: Some(mki),
-    }))
-    .unwrap();
+    }));
     let packet = rtp(SSRC, 1, b"payload");
     let protected = protect_rtp(&mut one, &packet);
     let with = |id: [u8; 2], whole: &[u8]| {
