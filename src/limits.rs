@@ -274,8 +274,13 @@ pub const POOL_PACKETS_BASE: usize = 512;
 pub const POOL_PACKETS_PER_CALL: usize = 48;
 
 /// Bytes of one call's state on every floor, its frame log included. An upper estimate of what a
-/// call takes with every buffer of its publisher in use; one that streams takes 64 KiB at most.
-pub const CALL_STATE_BYTES: usize = 96 * 1_024;
+/// call takes with every buffer of its publisher in use and its media protected; one that streams
+/// takes 64 KiB at most, and [`SRTP_CALL_BYTES`] where it is protected.
+pub const CALL_STATE_BYTES: usize = 96 * 1_024 + SRTP_CALL_BYTES;
+
+/// Bytes that SRTP adds to a call whose media it protects: keys in use, windows against replays, and
+/// for a moment those of a key that was replaced.
+pub const SRTP_CALL_BYTES: usize = 16 * 1_024;
 
 /// Bytes of one player's state. An upper estimate, with every buffer in use; one that plays takes
 /// about 9 KiB.

@@ -124,7 +124,7 @@ impl SrtpCounters {
     }
 }
 
-/// The protection of one media line, both ways. About 7 KiB: keep it boxed.
+/// The protection of one media line, both ways. About 4.5 KiB: keep it boxed.
 pub struct Srtp {
     keys: Box<SrtpKeys>,
     outbound: Outbound,
