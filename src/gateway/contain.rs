@@ -24,12 +24,13 @@ pub(super) fn call_of(event: &SipEvent) -> Option<CallId> {
         SipEvent::Invite { id, .. }
         | SipEvent::Progress { id, .. }
         | SipEvent::Answered { id, .. }
+        | SipEvent::Redirected { id, .. }
         | SipEvent::Confirmed { id, .. }
         | SipEvent::Reinvite { id, .. }
         | SipEvent::ReinviteConfirmed { id, .. }
         | SipEvent::ReinviteCancelled { id }
         | SipEvent::Ended { id, .. } => Some(*id),
-        SipEvent::Registration { .. } => None,
+        SipEvent::Registration { .. } | SipEvent::Peer { .. } => None,
         SipEvent::Disconnect { .. } => None,
     }
 }

@@ -123,7 +123,9 @@ impl Gateway {
             SipEvent::ReinviteCancelled { .. }
             | SipEvent::Progress { .. }
             | SipEvent::Answered { .. }
-            | SipEvent::Registration { .. } => {}
+            | SipEvent::Redirected { .. }
+            | SipEvent::Registration { .. }
+            | SipEvent::Peer { .. } => {}
             SipEvent::Ended { id, cause, .. } => {
                 let Some(index) = self.call_of(at, id) else {
                     return;
