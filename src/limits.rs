@@ -195,6 +195,12 @@ pub const RTCP_CNAME_BYTES: usize = 64;
 /// Bytes that hold any compound RTCP packet of ours.
 pub const RTCP_COMPOUND_BYTES: usize = 256;
 
+/// Bytes that hold any packet of ours, protected or not: a compound and what SRTCP adds to it.
+pub const MEDIA_PACKET_BYTES: usize = RTCP_COMPOUND_BYTES + 14;
+
+/// Sources that may send under one SRTP key; the packets of one more are dropped and counted.
+pub const SRTP_SOURCES: usize = 16;
+
 // RTMP
 
 /// Chunk size that is announced to RTMP peers; nginx-rtmp ends connections with very large ones.
@@ -314,8 +320,13 @@ pub const POOL_PACKETS_BASE: usize = 512;
 pub const POOL_PACKETS_PER_CALL: usize = 48;
 
 /// Bytes of one call's state on every floor, its frame log included. An upper estimate of what a
-/// call takes with every buffer of its publisher in use; one that streams takes 64 KiB at most.
-pub const CALL_STATE_BYTES: usize = 96 * 1_024;
+/// call takes with every buffer of its publisher in use and its media protected; one that streams
+/// takes 64 KiB at most, and [`SRTP_CALL_BYTES`] where it is protected.
+pub const CALL_STATE_BYTES: usize = 96 * 1_024 + SRTP_CALL_BYTES;
+
+/// Bytes that SRTP adds to a call whose media it protects: keys in use, windows against replays, and
+/// for a moment those of a key that was replaced.
+pub const SRTP_CALL_BYTES: usize = 16 * 1_024;
 
 /// Bytes of one player's state. An upper estimate, with every buffer in use; one that plays takes
 /// about 9 KiB.

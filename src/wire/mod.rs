@@ -18,6 +18,7 @@ pub mod rtp;
 pub mod sdp;
 pub mod sdp_audio;
 pub mod sdp_codec;
+pub mod sdp_crypto;
 mod sdp_lines;
 pub mod sdp_media;
 pub mod sip_challenge;

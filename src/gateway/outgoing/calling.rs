@@ -114,6 +114,7 @@ impl Gateway {
             contact_user: way.login.clone(),
             expires: REGISTRATION_SECONDS,
             routes: way.routes.clone(),
+            targets: targets.clone(),
             credentials: way.credentials.clone(),
         };
         trunk.set_ways(&targets, self.config.media.address, outlet);
