@@ -146,6 +146,13 @@ impl Gateway {
         self.sinks.wall = (now, WallTime::from_unix(seconds));
     }
 
+    /// What the wall clock says, in milliseconds since 1970.
+    pub(super) fn unix_millis(&self, now: Instant) -> u64 {
+        let (at, wall) = self.sinks.wall;
+        let millis = u64::try_from(now.since(at).as_millis()).unwrap_or_default();
+        wall.seconds().saturating_mul(1_000).saturating_add(millis)
+    }
+
     /// Forgets the sinks that no trunk has any more.
     pub(super) fn forget_sinks(&mut self) {
         let keys = self.trunks.iter().filter_map(|trunk| trunk.sink.key);
