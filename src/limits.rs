@@ -63,6 +63,30 @@ pub const SIP_USER_BYTES: usize = 128;
 /// Peers of a trunk for which our own address is remembered.
 pub const SIP_ROUTES: usize = 16;
 
+/// Digest challenges that are read of one message.
+pub const SIP_CHALLENGES: usize = 8;
+
+/// Bytes of a realm, nonce or other value of a digest challenge.
+pub const SIP_CHALLENGE_BYTES: usize = 1_024;
+
+/// Realms that one request of ours carries credentials for.
+pub const SIP_REALMS: usize = 4;
+
+/// Times in a row that one request of ours is challenged before it is given up.
+pub const SIP_CHALLENGE_ROUNDS: u8 = 6;
+
+/// Client transactions of one SIP endpoint beside those of calls: registrations and pings.
+pub const SIP_SPARE_REQUESTS: usize = 32;
+
+/// Addresses of one peer that a request may go to, in the order to try them.
+pub const SIP_TARGETS: usize = 8;
+
+/// Sources that one SIP endpoint tells apart when it limits and reports them.
+pub const SIP_SOURCES: usize = 64;
+
+/// Registrations of one SIP endpoint: that of its trunk, and those of calls that asked for one.
+pub const SIP_REGISTRATIONS: usize = 16;
+
 // SDP
 
 /// Bytes of one session description: it has to fit a SIP message.

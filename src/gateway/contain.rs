@@ -22,11 +22,14 @@ pub(super) fn contained<R>(work: impl FnOnce() -> R) -> Option<R> {
 pub(super) fn call_of(event: &SipEvent) -> Option<CallId> {
     match event {
         SipEvent::Invite { id, .. }
+        | SipEvent::Progress { id, .. }
+        | SipEvent::Answered { id, .. }
         | SipEvent::Confirmed { id, .. }
         | SipEvent::Reinvite { id, .. }
         | SipEvent::ReinviteConfirmed { id, .. }
         | SipEvent::ReinviteCancelled { id }
         | SipEvent::Ended { id, .. } => Some(*id),
+        SipEvent::Registration { .. } => None,
         SipEvent::Disconnect { .. } => None,
     }
 }
@@ -156,7 +159,7 @@ mod tests {
     use crate::base::rng::Rng;
     use crate::base::time::NtpTime;
     use crate::gateway::config::Config;
-    use crate::gateway::outlet::{MediaPort, Origin, Security};
+    use crate::gateway::outlet::{LookUp, LookUpId, MediaPort, Origin, Security};
 
     const HEAD: &str = "INVITE sip:4711@127.0.0.1:40000 SIP/2.0\r\n\
         Via: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
@@ -189,6 +192,9 @@ mod tests {
             self.sockets -= 1;
         }
         fn send_media(&mut self, _: CallIndex, _: Track, _: MediaPort, _: SocketAddr, _: &[u8]) {}
+        fn look_up(&mut self, _: LookUpId, _: LookUp<'_>) -> bool {
+            false
+        }
         fn local_address(&mut self, remote: IpAddr) -> IpAddr {
             remote
         }

@@ -21,17 +21,27 @@ impl Gateway {
             while let Some(transmit) = trunk.endpoint.poll_transmit() {
                 match transmit.destination {
                     SipDestination::Udp(remote) => outlet.send_sip(at, remote, transmit.bytes),
-                    SipDestination::Tcp { conn, remote } => {
-                        let opening = trunk.opening.iter().find(|(_, to)| *to == remote);
-                        let conn = conn.or(opening.map(|(conn, _)| *conn)).or_else(|| {
+                    SipDestination::Stream {
+                        secure,
+                        conn,
+                        remote,
+                    } => {
+                        let mut opening = trunk.opening.iter();
+                        let opening = opening.find(|(_, to, tls)| (*to, *tls) == (remote, secure));
+                        let security = if secure {
+                            Security::Tls
+                        } else {
+                            Security::Plain
+                        };
+                        let conn = conn.or(opening.map(|(conn, ..)| *conn)).or_else(|| {
                             let conn = outlet.connect(
                                 &remote.ip().to_string(),
                                 remote.port(),
-                                Security::Plain,
+                                security,
                             )?;
                             self.connections.insert(conn, User::Sip(at));
                             // Without room the next message opens a connection of its own.
-                            let _ = trunk.opening.push((conn, remote));
+                            let _ = trunk.opening.push((conn, remote, secure));
                             Some(conn)
                         });
                         if let Some(conn) = conn {
@@ -108,7 +118,10 @@ impl Gateway {
                     self.handle_reinvite(now, index, offer.as_deref(), outlet);
                 }
             }
-            SipEvent::ReinviteCancelled { .. } => {}
+            SipEvent::ReinviteCancelled { .. }
+            | SipEvent::Progress { .. }
+            | SipEvent::Answered { .. }
+            | SipEvent::Registration { .. } => {}
             SipEvent::Ended { id, cause, .. } => {
                 let Some(index) = self.call_of(at, id) else {
                     return;

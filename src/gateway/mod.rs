@@ -195,7 +195,9 @@ impl Gateway {
                     return false;
                 };
                 trunk.set_local(remote.ip(), self.config.media.address, outlet);
-                if trunk.endpoint.handle_accepted(now, conn, remote).is_err() {
+                let secure = trunk.is_secure();
+                let endpoint = &mut trunk.endpoint;
+                if endpoint.handle_accepted(now, conn, remote, secure).is_err() {
                     return false;
                 }
                 // Another connection may have to be closed for it.
@@ -226,9 +228,9 @@ impl Gateway {
         match self.connections.user(conn) {
             Some(User::Sip(at)) => {
                 if let Some(trunk) = self.trunks.get_mut(at) {
-                    if let Some(remote) = trunk.opened(conn) {
+                    if let Some((remote, secure)) = trunk.opened(conn) {
                         // Without room the endpoint tells to close it.
-                        let _ = trunk.endpoint.handle_connected(now, conn, remote);
+                        let _ = trunk.endpoint.handle_connected(now, conn, remote, secure);
                     }
                     trunk.dirty = true;
                 }
@@ -251,7 +253,9 @@ impl Gateway {
             Some(User::Sip(at)) => {
                 if let Some(trunk) = self.trunks.get_mut(at) {
                     match trunk.opened(conn) {
-                        Some(remote) => trunk.endpoint.handle_connect_failed(now, remote),
+                        Some((remote, secure)) => {
+                            trunk.endpoint.handle_connect_failed(now, remote, secure);
+                        }
                         None => trunk.endpoint.handle_disconnected(now, conn),
                     }
                     trunk.dirty = true;

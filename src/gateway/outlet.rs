@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::base::codec::Track;
 use crate::base::ids::ConnId;
+use crate::base::network::Transport;
 
 /// A call's place in the call table; also the name of its media sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +32,21 @@ pub enum Security {
     Plain,
     /// By TLS, the server's certificate checked against its name.
     Tls,
+}
+
+/// What a look-up of SIP addresses is for; its owner chooses the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LookUpId(pub u32);
+
+/// A SIP host to be looked up (RFC 3263).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LookUp<'a> {
+    /// Its name or address.
+    pub host: &'a str,
+    /// Its port; without one the SRV records of the name decide.
+    pub port: Option<u16>,
+    /// How to reach it, where that is given.
+    pub transport: Option<Transport>,
 }
 
 /// How much a note matters.
@@ -86,6 +102,9 @@ pub trait Outlet {
         to: SocketAddr,
         bytes: &[u8],
     );
+
+    /// Begins a look-up, answered by `handle_looked_up`; false when too many are under way.
+    fn look_up(&mut self, id: LookUpId, what: LookUp<'_>) -> bool;
 
     /// The local address that packets to `remote` leave from; what SDP and Contact tell it.
     fn local_address(&mut self, remote: IpAddr) -> IpAddr;

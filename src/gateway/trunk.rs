@@ -28,8 +28,8 @@ pub struct Trunk {
     pub sink: Sink,
     /// SIP on its port.
     pub endpoint: SipEndpoint,
-    /// Connections that are being opened for the endpoint, and where to.
-    pub opening: FixedVec<(ConnId, SocketAddr), TRUNK_OPENING>,
+    /// Connections that are being opened for the endpoint, where to, and whether with TLS.
+    pub opening: FixedVec<(ConnId, SocketAddr, bool), TRUNK_OPENING>,
     /// Whether the endpoint was touched since it was last drained.
     pub dirty: bool,
     /// Addresses of the PBX's name, as last resolved.
@@ -105,12 +105,16 @@ impl Trunk {
         self.allow_sources();
     }
 
-    /// Forgets that a connection is being opened; where it was to lead.
-    pub fn opened(&mut self, conn: ConnId) -> Option<SocketAddr> {
-        let at = self
-            .opening
-            .iter()
-            .position(|(opening, _)| *opening == conn)?;
-        Some(self.opening.swap_remove(at).1)
+    /// Forgets that a connection is being opened; where it was to lead and whether with TLS.
+    pub fn opened(&mut self, conn: ConnId) -> Option<(SocketAddr, bool)> {
+        let mut opening = self.opening.iter();
+        let at = opening.position(|(opening, ..)| *opening == conn)?;
+        let (_, remote, secure) = self.opening.swap_remove(at);
+        Some((remote, secure))
+    }
+
+    /// Whether connections to its port are protected by TLS.
+    pub fn is_secure(&self) -> bool {
+        false
     }
 }

@@ -20,7 +20,9 @@ use super::token::Token;
 use super::waker::{Alarm, Waker};
 use crate::base::codec::Track;
 use crate::base::ids::ConnId;
-use crate::gateway::outlet::{CallIndex, Level, MediaPort, Origin, Outlet, Security};
+use crate::gateway::outlet::{
+    CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, Security,
+};
 use crate::limits::STREAMS;
 
 /// What a listener's connections are.
@@ -265,6 +267,10 @@ impl Outlet for Sockets {
         if socket.is_none_or(|socket| socket.send_to(bytes, to).is_err()) {
             self.counters.send_failed += 1;
         }
+    }
+
+    fn look_up(&mut self, _id: LookUpId, _what: LookUp<'_>) -> bool {
+        false
     }
 
     fn local_address(&mut self, remote: IpAddr) -> IpAddr {

@@ -15,6 +15,7 @@ use core::net::IpAddr;
 use rsip::{Header, StatusCode};
 
 use crate::base::counter::count;
+use crate::base::network::Transport;
 use crate::wire::sip_emit::{host_text, reason_phrase, write_request, write_response};
 use crate::wire::sip_index::SipHeaders;
 use crate::wire::sip_name::HeaderName;
@@ -116,11 +117,15 @@ impl SipEndpoint {
         self.printed(length.ok())
     }
 
-    /// Our Contact at an address of ours, for a peer on a connection or not.
-    pub(super) fn contact(&self, local: IpAddr, reliable: bool) -> Header {
+    /// Our Contact at an address of ours, for a peer on that transport.
+    pub(super) fn contact(&self, local: IpAddr, transport: Transport) -> Header {
         let host = host_text(local);
         let port = self.config.local.port();
-        let transport = if reliable { ";transport=tcp" } else { "" };
+        let transport = match transport {
+            Transport::Udp => "",
+            Transport::Tcp => ";transport=tcp",
+            Transport::Tls => ";transport=tls",
+        };
         let uri = format!("<sip:{host}:{port}{transport}>");
         let contact = match &self.config.display_name {
             Some(name) => {
@@ -133,8 +138,8 @@ impl SipEndpoint {
     }
 
     /// The Via of a request of ours from an address of ours.
-    pub(super) fn via(&self, local: IpAddr, reliable: bool, branch: &str) -> Header {
-        let transport = if reliable { "TCP" } else { "UDP" };
+    pub(super) fn via(&self, local: IpAddr, transport: Transport, branch: &str) -> Header {
+        let transport = transport.via();
         let host = host_text(local);
         let port = self.config.local.port();
         Header::Via(format!("SIP/2.0/{transport} {host}:{port};branch={branch};rport").into())

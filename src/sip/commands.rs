@@ -16,7 +16,7 @@ use crate::base::time::Instant;
 use super::answer::Answer;
 use super::endpoint::{SipEndpoint, slot};
 use super::event::{Cause, EndedBy, SipRefusal};
-use super::session_in::{HangUp, PendingInvite, Session};
+use super::session::{HangUp, PendingInvite, Session};
 use super::table::Slot;
 
 impl SipEndpoint {
@@ -112,6 +112,7 @@ impl SipEndpoint {
                 self.finish_invite(now, &invite, &tag, phrased(code, &cause.words));
                 self.sessions.remove(slot);
             }
+            HangUp::Cancel(calling) => self.cancel_invite(now, slot, &calling),
             HangUp::AwaitAck => {}
             HangUp::Bye(reinvite) => {
                 if let Some(invite) = reinvite {
@@ -181,7 +182,7 @@ impl SipEndpoint {
         let session = self.sessions.get(slot);
         let contact = session.map(|session| {
             let dialog = &session.dialog;
-            self.contact(dialog.local_address(), dialog.arrival().conn.is_some())
+            self.contact(dialog.local_address(), dialog.arrival().transport())
         });
         contact
             .into_iter()

@@ -22,6 +22,8 @@ use crate::wire::sip_frame::StreamFramer;
 struct Connection {
     id: ConnId,
     remote: SocketAddr,
+    /// Whether TLS protects it.
+    secure: bool,
     /// Not there while its bytes are being read.
     framer: Option<StreamFramer>,
     last_heard: Instant,
@@ -63,7 +65,7 @@ impl Connections {
         &mut self,
         now: Instant,
         id: ConnId,
-        remote: SocketAddr,
+        (remote, secure): (SocketAddr, bool),
         in_use: impl Fn(ConnId) -> bool,
     ) -> Opened {
         self.remove(id);
@@ -79,6 +81,7 @@ impl Connections {
         self.open.push(Connection {
             id,
             remote,
+            secure,
             framer: Some(StreamFramer::new()),
             last_heard: now,
         });
@@ -96,21 +99,23 @@ impl Connections {
         self.open.iter().any(|known| known.id == id)
     }
 
-    /// An open connection with that far end.
-    pub(super) fn to(&self, remote: SocketAddr) -> Option<ConnId> {
-        let found = self.open.iter().find(|known| known.remote == remote);
+    /// An open connection with that far end, protected or not.
+    pub(super) fn to(&self, remote: SocketAddr, secure: bool) -> Option<ConnId> {
+        let mut open = self.open.iter();
+        let found = open.find(|known| known.remote == remote && known.secure == secure);
         found.map(|known| known.id)
     }
 
-    /// Takes the framer of a connection, on which bytes came, and tells its far end.
+    /// Takes the framer of a connection, on which bytes came, and tells its far end and
+    /// whether it is protected.
     pub(super) fn take_framer(
         &mut self,
         now: Instant,
         id: ConnId,
-    ) -> Option<(StreamFramer, SocketAddr)> {
+    ) -> Option<(StreamFramer, SocketAddr, bool)> {
         let known = self.open.iter_mut().find(|known| known.id == id)?;
         known.last_heard = now;
-        Some((known.framer.take()?, known.remote))
+        Some((known.framer.take()?, known.remote, known.secure))
     }
 
     /// Puts a framer back, unless the connection has gone since.
@@ -133,25 +138,25 @@ mod tests {
     fn the_connection_silent_longest_makes_room() {
         let mut connections = Connections::new(2);
         let at = Instant::from_millis;
-        connections.add(at(1), ConnId(1), remote(1), |_| false);
-        connections.add(at(2), ConnId(2), remote(2), |_| false);
-        let (framer, _) = connections.take_framer(at(3), ConnId(1)).unwrap();
+        connections.add(at(1), ConnId(1), (remote(1), false), |_| false);
+        connections.add(at(2), ConnId(2), (remote(2), false), |_| false);
+        let (framer, ..) = connections.take_framer(at(3), ConnId(1)).unwrap();
         connections.return_framer(ConnId(1), framer);
-        let opened = connections.add(at(4), ConnId(3), remote(3), |_| false);
+        let opened = connections.add(at(4), ConnId(3), (remote(3), false), |_| false);
         assert_eq!(opened, Opened::Replaced(ConnId(2)));
-        assert_eq!(connections.to(remote(1)), Some(ConnId(1)));
-        assert_eq!(connections.to(remote(2)), None);
+        assert_eq!(connections.to(remote(1), false), Some(ConnId(1)));
+        assert_eq!(connections.to(remote(2), false), None);
     }
 
     #[test]
     fn connections_of_calls_are_not_given_up() {
         let mut connections = Connections::new(2);
-        connections.add(Instant::ZERO, ConnId(1), remote(1), |_| false);
-        connections.add(Instant::ZERO, ConnId(2), remote(2), |_| false);
+        connections.add(Instant::ZERO, ConnId(1), (remote(1), false), |_| false);
+        connections.add(Instant::ZERO, ConnId(2), (remote(2), false), |_| false);
         let only_2 = |id| id == ConnId(2);
-        let opened = connections.add(Instant::ZERO, ConnId(3), remote(3), only_2);
+        let opened = connections.add(Instant::ZERO, ConnId(3), (remote(3), false), only_2);
         assert_eq!(opened, Opened::Replaced(ConnId(1)));
-        let opened = connections.add(Instant::ZERO, ConnId(4), remote(4), |_| true);
+        let opened = connections.add(Instant::ZERO, ConnId(4), (remote(4), false), |_| true);
         assert_eq!(opened, Opened::Refused);
         assert!(!connections.contains(ConnId(4)));
         assert_eq!(connections.len(), 2);

@@ -13,11 +13,12 @@
 use core::net::{IpAddr, SocketAddr};
 
 use crate::base::ids::ConnId;
+use crate::base::network::Transport;
 use crate::wire::sip_message::SipMessage;
 use crate::wire::sip_uri::Uri;
 
 use super::table::hash;
-use super::transmit::SipDestination;
+use super::transmit::{SipDestination, SipTarget};
 
 /// How a message came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(super) struct Arrival {
     pub(super) remote: SocketAddr,
     /// The connection; none over UDP.
     pub(super) conn: Option<ConnId>,
+    /// Whether that connection is protected by TLS.
+    pub(super) secure: bool,
     /// Where to open another connection once that one is gone: sent-by's port at the address that the
     /// message came from (section 18.2.2).
     pub(super) back: SocketAddr,
@@ -37,16 +40,43 @@ impl Arrival {
         Self {
             remote,
             conn: None,
+            secure: false,
             back: remote,
         }
     }
 
+    /// As if it had come from where a request of ours went.
+    pub(super) fn from_target(target: SipTarget) -> Self {
+        let conn = None;
+        Self {
+            remote: target.address,
+            conn,
+            secure: target.transport == Transport::Tls,
+            back: target.address,
+        }
+    }
+
+    /// The transport.
+    pub(super) fn transport(&self) -> Transport {
+        match (self.conn, self.secure) {
+            (_, true) => Transport::Tls,
+            (Some(_), false) => Transport::Tcp,
+            (None, false) => Transport::Udp,
+        }
+    }
+
     /// Over a connection.
-    pub(super) fn stream(conn: ConnId, remote: SocketAddr) -> Self {
+    pub(super) fn stream(conn: ConnId, remote: SocketAddr, secure: bool) -> Self {
+        let transport = if secure {
+            Transport::Tls
+        } else {
+            Transport::Tcp
+        };
         Self {
             remote,
             conn: Some(conn),
-            back: SocketAddr::new(remote.ip(), 5060),
+            secure,
+            back: SocketAddr::new(remote.ip(), transport.default_port()),
         }
     }
 
@@ -54,7 +84,8 @@ impl Arrival {
     pub(super) fn of(mut self, message: &SipMessage<'_>) -> Self {
         if self.conn.is_some() {
             let port = message.via().port.filter(|port| *port != 0);
-            self.back = SocketAddr::new(self.remote.ip(), port.unwrap_or(5060));
+            let port = port.unwrap_or(self.transport().default_port());
+            self.back = SocketAddr::new(self.remote.ip(), port);
         }
         self
     }
@@ -62,7 +93,8 @@ impl Arrival {
     /// Where answers go to a request that came this way, `address` being where they go over UDP.
     pub(super) fn answers_to(&self, address: SocketAddr) -> SipDestination {
         match self.conn {
-            Some(conn) => SipDestination::Tcp {
+            Some(conn) => SipDestination::Stream {
+                secure: self.secure,
                 conn: Some(conn),
                 remote: self.back,
             },
@@ -71,7 +103,7 @@ impl Arrival {
     }
 }
 
-/// One dialog, in which we were called.
+/// One dialog, whoever called.
 #[derive(Debug)]
 pub(super) struct Dialog {
     call_id: Box<str>,
@@ -128,6 +160,43 @@ impl Dialog {
         dialog
     }
 
+    /// A dialog that an INVITE of ours may make (section 12.1.2), before anybody has answered: `from`
+    /// and `to` are name-addr values without tags. Its requests are the INVITE and what belongs to it.
+    pub(super) fn outgoing(
+        call_id: &str,
+        local_tag: &str,
+        (from, to): (&str, &str),
+        target: &str,
+        routes: Vec<Box<str>>,
+        arrival: Arrival,
+        local_address: IpAddr,
+    ) -> Self {
+        Self {
+            call_id: call_id.into(),
+            local_tag: local_tag.into(),
+            remote_tag: "".into(),
+            local: format!("{from};tag={local_tag}").into(),
+            remote: to.into(),
+            target: target.into(),
+            routes,
+            local_cseq: 0,
+            remote_cseq: 0,
+            arrival,
+            local_address,
+        }
+    }
+
+    /// Takes tag, remote target and route set of a response that makes the dialog (section 12.1.2).
+    pub(super) fn answered(&mut self, response: &SipMessage<'_>) {
+        self.remote_tag = response.to().tag().unwrap_or_default().into();
+        self.remote = response.to().to_text().into();
+        let routes = response.headers().record_routes();
+        let mut routes: Vec<Box<str>> = routes.map(|route| route.to_text().into()).collect();
+        routes.reverse();
+        self.routes = routes;
+        self.refresh_target(response);
+    }
+
     /// The place in a table of the dialog with that Call-ID and tag of ours.
     pub(super) fn hash(call_id: &str, local_tag: &str) -> u64 {
         hash(0, &[call_id.as_bytes(), local_tag.as_bytes()])
@@ -168,9 +237,9 @@ impl Dialog {
         true
     }
 
-    /// Takes the Contact of an INVITE for the remote target.
-    pub(super) fn refresh_target(&mut self, invite: &SipMessage<'_>) {
-        if let Some(contact) = invite.headers().contacts().next() {
+    /// Takes the Contact of a message for the remote target (section 12.2.1.2 and 12.2.2).
+    pub(super) fn refresh_target(&mut self, message: &SipMessage<'_>) {
+        if let Some(contact) = message.headers().contacts().next() {
             self.target = contact.uri.text.into();
         }
     }

@@ -20,17 +20,18 @@ use crate::base::network::Network;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::limits::{
-    SIP_MESSAGE_BYTES, SIP_ROUTES, SIP_SPARE_CALLS, SIP_SPARE_CONNECTIONS, SIP_SPARE_TRANSACTIONS,
-    SIP_TRANSACTIONS_PER_CALL, SIP_TRANSMITS,
+    SIP_MESSAGE_BYTES, SIP_ROUTES, SIP_SPARE_CALLS, SIP_SPARE_CONNECTIONS, SIP_SPARE_REQUESTS,
+    SIP_SPARE_TRANSACTIONS, SIP_TRANSACTIONS_PER_CALL, SIP_TRANSMITS,
 };
 use crate::wire::sip_message::SipMessage;
 
 use super::connections::{Connections, Opened};
 use super::dialog::Arrival;
 use super::event::{Cause, EndedBy, SipCounters, SipEvent};
-use super::session_in::Session;
+use super::session::Session;
 use super::table::{Slot, Table};
-use super::transaction_client::ClientTransaction;
+use super::transaction_client::{ClientTransaction, Unanswered};
+use super::transaction_invite::InviteTransaction;
 use super::transaction_server::ServerTransaction;
 use super::transmit::{Printed, SipDestination, SipTransmit, TransmitQueue};
 
@@ -82,6 +83,8 @@ pub struct SipEndpoint {
     pub(super) live: usize,
     pub(super) servers: Table<ServerTransaction>,
     pub(super) clients: Table<ClientTransaction>,
+    /// INVITEs of ours.
+    pub(super) invites: Table<InviteTransaction>,
     pub(super) connections: Connections,
     pub(super) counters: SipCounters,
     pub(super) scratch: Box<[u8]>,
@@ -107,7 +110,12 @@ impl SipEndpoint {
             sessions: Table::new(sessions),
             live: 0,
             servers: Table::new(servers.saturating_add(SIP_SPARE_TRANSACTIONS)),
-            clients: Table::new(sessions.saturating_mul(2)),
+            clients: Table::new(
+                sessions
+                    .saturating_mul(2)
+                    .saturating_add(SIP_SPARE_REQUESTS),
+            ),
+            invites: Table::new(sessions.saturating_add(SIP_SPARE_REQUESTS)),
             connections: Connections::new(connections),
             counters: SipCounters::default(),
             scratch: vec![0; SIP_MESSAGE_BYTES].into(),
@@ -167,12 +175,13 @@ impl SipEndpoint {
         self.settle();
     }
 
-    /// Takes a connection that a peer opened.
+    /// Takes a connection that a peer opened, with TLS done where it is `secure`.
     pub fn handle_accepted(
         &mut self,
         now: Instant,
         conn: ConnId,
         remote: SocketAddr,
+        secure: bool,
     ) -> Result<(), ConnectionRefused> {
         if !self.allows(remote.ip()) {
             count(&mut self.counters.source_refused);
@@ -184,7 +193,7 @@ impl SipEndpoint {
                 .iter()
                 .any(|(_, session)| session.dialog.arrival().conn == Some(id))
         };
-        match self.connections.add(now, conn, remote, in_use) {
+        match self.connections.add(now, conn, (remote, secure), in_use) {
             Opened::Added => Ok(()),
             Opened::Replaced(other) => {
                 count(&mut self.counters.connections_evicted);
@@ -198,15 +207,16 @@ impl SipEndpoint {
         }
     }
 
-    /// Takes a connection that the owner opened for a [`SipDestination::Tcp`] without one. A refused
+    /// Takes a connection that the owner opened for a [`SipDestination::Stream`] without one. A refused
     /// one is told to be closed by [`SipEvent::Disconnect`] as well.
     pub fn handle_connected(
         &mut self,
         now: Instant,
         conn: ConnId,
         remote: SocketAddr,
+        secure: bool,
     ) -> Result<(), ConnectionRefused> {
-        let taken = self.handle_accepted(now, conn, remote);
+        let taken = self.handle_accepted(now, conn, remote, secure);
         if taken.is_err() {
             self.push_event(SipEvent::Disconnect { conn });
         }
@@ -214,10 +224,14 @@ impl SipEndpoint {
     }
 
     /// A connection to `remote` could not be opened: requests that were to go over it have failed.
-    pub fn handle_connect_failed(&mut self, _now: Instant, remote: SocketAddr) {
-        let failed = SipDestination::Tcp { conn: None, remote };
+    pub fn handle_connect_failed(&mut self, now: Instant, remote: SocketAddr, secure: bool) {
+        let failed = SipDestination::Stream {
+            secure,
+            conn: None,
+            remote,
+        };
         while let Some(slot) = self.waiting_client(|t| t.destination() == failed) {
-            self.request_failed(slot);
+            self.request_failed(now, slot, Unanswered::Unreachable);
         }
         self.settle();
     }
@@ -227,7 +241,7 @@ impl SipEndpoint {
         if !self.connections.remove(conn) {
             return;
         }
-        let on_it = |destination: SipDestination| matches!(destination, SipDestination::Tcp { conn: Some(id), .. } if id == conn);
+        let on_it = |destination: SipDestination| matches!(destination, SipDestination::Stream { conn: Some(id), .. } if id == conn);
         while let Some(slot) = self.waiting_client(|t| on_it(t.destination())) {
             let moved = self.clients.update(slot, ClientTransaction::move_to_new);
             if let Some((destination, request)) = moved {
@@ -240,10 +254,11 @@ impl SipEndpoint {
 
     /// Takes bytes of a connection, in any pieces. Work grows with their number alone.
     pub fn handle_stream(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
-        let Some((mut framer, remote)) = self.connections.take_framer(now, conn) else {
+        let Some((mut framer, remote, secure)) = self.connections.take_framer(now, conn) else {
             return;
         };
-        if self.receive_stream(now, Arrival::stream(conn, remote), &mut framer, bytes) {
+        let arrival = Arrival::stream(conn, remote, secure);
+        if self.receive_stream(now, arrival, &mut framer, bytes) {
             self.connections.return_framer(conn, framer);
         } else {
             count(&mut self.counters.streams_broken);
@@ -297,6 +312,7 @@ impl SipEndpoint {
     /// Entries of all tables but that of connections: nothing is going on when it is 0.
     pub fn busy(&self) -> usize {
         let transactions = self.servers.len().saturating_add(self.clients.len());
+        let transactions = transactions.saturating_add(self.invites.len());
         self.sessions.len().saturating_add(transactions)
     }
 
@@ -310,6 +326,7 @@ impl SipEndpoint {
         self.sessions.check_invariants();
         self.servers.check_invariants();
         self.clients.check_invariants();
+        self.invites.check_invariants();
         let live = self.sessions.iter().filter(|(_, s)| !s.is_ending()).count();
         assert_eq!(live, self.live, "calls counted and calls held differ");
         for (_, session) in self.sessions.iter() {
@@ -326,10 +343,15 @@ impl SipEndpoint {
     /// Queues a message, on a connection that is open or without one.
     pub(super) fn send(&mut self, destination: SipDestination, message: Printed) {
         let destination = match destination {
-            SipDestination::Tcp { conn, remote } => SipDestination::Tcp {
+            SipDestination::Stream {
+                secure,
+                conn,
+                remote,
+            } => SipDestination::Stream {
+                secure,
                 conn: conn
                     .filter(|id| self.connections.contains(*id))
-                    .or_else(|| self.connections.to(remote)),
+                    .or_else(|| self.connections.to(remote, secure)),
                 remote,
             },
             udp @ SipDestination::Udp(_) => udp,
@@ -364,6 +386,7 @@ impl SipEndpoint {
     pub(super) fn settle(&mut self) {
         let transactions =
             Instant::earliest(self.servers.next_deadline(), self.clients.next_deadline());
+        let transactions = Instant::earliest(transactions, self.invites.next_deadline());
         self.deadline = Instant::earliest(self.sessions.next_deadline(), transactions);
     }
 

@@ -15,10 +15,12 @@ use core::net::SocketAddr;
 
 use crate::base::ids::{CallId, ConnId};
 
+use super::registration::{RegistrationId, RegistrationState};
+
 /// Something the owner has to know or to decide.
 ///
-/// Every [`SipEvent::Invite`] is followed by exactly one [`SipEvent::Ended`] of the same call, after
-/// which its handle is of no use; between them come the others.
+/// Every [`SipEvent::Invite`] and every call of ours is followed by exactly one [`SipEvent::Ended`],
+/// after which its handle is of no use; between them come the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SipEvent {
     /// A caller rings. Answer by `ring`, `accept` or `reject`.
@@ -38,6 +40,31 @@ pub enum SipEvent {
         remote: SocketAddr,
         /// The session description; without one the 200 has to carry an offer.
         offer: Option<Box<[u8]>>,
+    },
+    /// A provisional answer to a call of ours.
+    Progress {
+        /// The call.
+        id: CallId,
+        /// 101 to 199; a 100 tells nothing.
+        code: u16,
+        /// Its phrase.
+        reason: String,
+        /// Early media: the answer to our offer, for now.
+        answer: Option<Box<[u8]>>,
+    },
+    /// A call of ours was answered, and the answer acknowledged.
+    Answered {
+        /// The call.
+        id: CallId,
+        /// The answer to our offer, in force; without one the last of [`SipEvent::Progress`] is.
+        answer: Option<Box<[u8]>>,
+    },
+    /// A registration has changed.
+    Registration {
+        /// Which one.
+        id: RegistrationId,
+        /// How it is now.
+        state: RegistrationState,
     },
     /// The caller acknowledged our 200.
     Confirmed {

@@ -25,7 +25,7 @@ use super::dialog::Dialog;
 use super::endpoint::{SipEndpoint, call_id, slot};
 use super::event::{Cause, EndedBy, SipEvent};
 use super::reply::Incoming;
-use super::session_in::{Acked, PendingInvite, ReinviteGate, Session};
+use super::session::{Acked, PendingInvite, ReinviteGate, Session};
 use super::table::Slot;
 use super::transaction_server::{AckIs, TransactionKey};
 use super::uas::reason;

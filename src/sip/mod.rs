@@ -21,25 +21,34 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+pub mod authentication;
 mod body;
+mod call_out;
 mod commands;
 mod connections;
 mod dialog;
 mod endpoint;
 mod event;
+pub mod guard;
 mod invite;
+mod ping;
 mod receive;
+mod registration;
 mod reply;
-mod session_in;
+mod session;
 mod table;
 mod timeouts;
 pub mod timer;
 mod transaction_client;
+mod transaction_invite;
 mod transaction_server;
 mod transmit;
 mod uac;
 mod uas;
 
+pub use authentication::{AuthenticationError, Authenticator, Credentials, Verdict};
+pub use call_out::CallOut;
 pub use endpoint::{ConnectionRefused, SipConfig, SipEndpoint};
 pub use event::{Cause, EndedBy, SipCounters, SipEvent, SipRefusal};
-pub use transmit::{SipDestination, SipTransmit};
+pub use registration::{RegistrationConfig, RegistrationId, RegistrationState};
+pub use transmit::{SipDestination, SipTarget, SipTargets, SipTransmit};

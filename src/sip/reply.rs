@@ -23,7 +23,7 @@ use crate::wire::sip_reply::ReplyHead;
 use super::answer::Answer;
 use super::dialog::Arrival;
 use super::endpoint::SipEndpoint;
-use super::session_in::PendingInvite;
+use super::session::PendingInvite;
 use super::table::Slot;
 use super::transaction_server::{MergeKey, ServerTransaction, TransactionKey};
 use super::transmit::{Printed, SipDestination};

@@ -15,8 +15,9 @@ use crate::base::time::Instant;
 
 use super::endpoint::SipEndpoint;
 use super::event::{Cause, EndedBy};
-use super::session_in::SessionTimeout;
-use super::transaction_client::ClientTimeout;
+use super::session::SessionTimeout;
+use super::transaction_client::{ClientTimeout, Unanswered};
+use super::transaction_invite::InviteTimeout;
 use super::transaction_server::ServerTimeout;
 
 impl SipEndpoint {
@@ -43,9 +44,25 @@ impl SipEndpoint {
                     count(&mut self.counters.resent);
                     self.send(destination, request);
                 }
-                Some(ClientTimeout::NoAnswer) => self.request_failed(slot),
+                Some(ClientTimeout::NoAnswer) => {
+                    self.request_failed(now, slot, Unanswered::Timeout);
+                }
                 _ => {
                     self.clients.remove(slot);
+                }
+            }
+            true
+        } else if let Some(slot) = self.invites.due(now) {
+            match self.invites.update(slot, |t| t.timed_out(now)) {
+                Some(InviteTimeout::Resend(destination, request)) => {
+                    count(&mut self.counters.resent);
+                    self.send(destination, request);
+                }
+                Some(InviteTimeout::NoAnswer) => {
+                    self.invite_failed(now, slot, Unanswered::Timeout);
+                }
+                _ => {
+                    self.invites.remove(slot);
                 }
             }
             true

@@ -26,6 +26,21 @@ pub const T4: Duration = Duration::from_secs(5);
 /// How long a transaction waits for its peer: 64 times [`T1`] (timers B, F, H, J and L).
 pub const TRANSACTION: Duration = Duration::from_secs(32);
 
+/// Timer B: end of an INVITE client transaction that nothing answers.
+pub const TIMER_B: Duration = TRANSACTION;
+
+/// Timer M (RFC 6026): how long further 2xx of a forked INVITE may come.
+pub const TIMER_M: Duration = TRANSACTION;
+
+/// Timer D: how long a refusal's repetitions get their ACK again; nothing on a reliable transport.
+pub const fn timer_d(reliable: bool) -> Duration {
+    if reliable {
+        Duration::ZERO
+    } else {
+        TRANSACTION
+    }
+}
+
 /// Timer F: end of a non-INVITE client transaction without a final response.
 pub const TIMER_F: Duration = TRANSACTION;
 

@@ -1,4 +1,4 @@
-//! Non-INVITE client transactions (RFC 3261 section 17.1.2): our BYE and INFO requests.
+//! Non-INVITE client transactions (RFC 3261 section 17.1.2): every request of ours but INVITE.
 
 #![cfg_attr(
     not(test),
@@ -14,11 +14,42 @@ use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::wire::sip_message::SipMessage;
 
+use super::registration::RegistrationId;
 use super::table::{Timed, hash};
 use super::timer::{Backoff, TIMER_F, timer_k};
 use super::transmit::{Printed, SipDestination};
 
-/// What a request of ours is for.
+/// Whose request it is, and so who takes its response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// A call's.
+    Call(CallId, Purpose),
+    /// A registration's.
+    Registration(RegistrationId),
+    /// The question whether the target at this place is there.
+    Ping(u8),
+}
+
+impl Owner {
+    pub(super) const fn method(self) -> rsip::Method {
+        match self {
+            Self::Call(_, purpose) => purpose.method(),
+            Self::Registration(_) => rsip::Method::Register,
+            Self::Ping(_) => rsip::Method::Options,
+        }
+    }
+}
+
+/// Why a request of ours has no final response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unanswered {
+    /// Nobody answered within 64 times T1.
+    Timeout,
+    /// It could not be sent: the connection could not be opened.
+    Unreachable,
+}
+
+/// What a request of ours within a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// The end of a call.
@@ -52,8 +83,7 @@ enum State {
 #[derive(Debug)]
 pub(super) struct ClientTransaction {
     branch: Box<str>,
-    call: CallId,
-    purpose: Purpose,
+    owner: Owner,
     destination: SipDestination,
     request: Printed,
     state: State,
@@ -75,14 +105,13 @@ impl ClientTransaction {
     pub(super) fn new(
         now: Instant,
         branch: &str,
-        (call, purpose): (CallId, Purpose),
+        owner: Owner,
         destination: SipDestination,
         request: Printed,
     ) -> Self {
         Self {
             branch: branch.into(),
-            call,
-            purpose,
+            owner,
             destination,
             request,
             state: State::Trying {
@@ -100,12 +129,12 @@ impl ClientTransaction {
     /// Whether a response is one to this request (section 17.1.3).
     pub(super) fn is_answered_by(&self, response: &SipMessage<'_>) -> bool {
         response.via().branch == Some(&*self.branch)
-            && response.cseq().method == self.purpose.method()
+            && response.cseq().method == self.owner.method()
     }
 
-    /// The call and what the request was for.
-    pub(super) fn owner(&self) -> (CallId, Purpose) {
-        (self.call, self.purpose)
+    /// Whose request it is.
+    pub(super) fn owner(&self) -> Owner {
+        self.owner
     }
 
     /// Whether it waits for its final response.
@@ -120,8 +149,7 @@ impl ClientTransaction {
 
     /// Its connection is gone: the request goes again, over another one.
     pub(super) fn move_to_new(&mut self) -> (SipDestination, Printed) {
-        let remote = self.destination.remote();
-        self.destination = SipDestination::Tcp { conn: None, remote };
+        self.destination = self.destination.anew();
         (self.destination, self.request.clone())
     }
 
@@ -176,7 +204,7 @@ mod tests {
     use super::*;
 
     fn transaction(destination: SipDestination) -> ClientTransaction {
-        let owner = (CallId::new(1, 2), Purpose::Bye);
+        let owner = Owner::Call(CallId::new(1, 2), Purpose::Bye);
         let request = Printed::from(&b"BYE"[..]);
         ClientTransaction::new(Instant::ZERO, "z9hG4bKours", owner, destination, request)
     }
@@ -220,7 +248,11 @@ mod tests {
     #[test]
     fn over_a_connection_only_timer_f_runs() {
         let remote = "192.0.2.10:5060".parse().unwrap();
-        let mut transaction = transaction(SipDestination::Tcp { conn: None, remote });
+        let mut transaction = transaction(SipDestination::Stream {
+            secure: false,
+            conn: None,
+            remote,
+        });
         let timer_f = Instant::ZERO + Duration::from_secs(32);
         assert_eq!(transaction.deadline(), Some(timer_f));
         assert_eq!(transaction.timed_out(timer_f), ClientTimeout::NoAnswer);

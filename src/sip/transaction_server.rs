@@ -294,7 +294,11 @@ mod tests {
 
     fn tcp() -> SipDestination {
         let remote = UDP.parse().unwrap();
-        SipDestination::Tcp { conn: None, remote }
+        SipDestination::Stream {
+            secure: false,
+            conn: None,
+            remote,
+        }
     }
 
     fn request(top_via: &str, method: &str) -> String {

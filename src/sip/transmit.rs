@@ -15,7 +15,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::base::ids::ConnId;
-use crate::limits::SIP_TRANSMITS;
+use crate::base::network::Transport;
+use crate::limits::{SIP_TARGETS, SIP_TRANSMITS};
 
 /// Where a message is to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,7 +24,9 @@ pub enum SipDestination {
     /// From the trunk's UDP socket to an address.
     Udp(SocketAddr),
     /// Over a stream connection.
-    Tcp {
+    Stream {
+        /// Whether it is protected by TLS.
+        secure: bool,
         /// The connection; without one, the owner opens a connection to `remote`, or takes one that
         /// it is already opening there, and reports it by `handle_connected`.
         conn: Option<ConnId>,
@@ -33,18 +36,65 @@ pub enum SipDestination {
 }
 
 impl SipDestination {
+    /// The transport that leads there.
+    pub const fn transport(&self) -> Transport {
+        match self {
+            Self::Udp(_) => Transport::Udp,
+            Self::Stream { secure: false, .. } => Transport::Tcp,
+            Self::Stream { secure: true, .. } => Transport::Tls,
+        }
+    }
+
     /// Whether the transport itself repeats what is lost.
     pub const fn is_reliable(&self) -> bool {
-        matches!(self, Self::Tcp { .. })
+        matches!(self, Self::Stream { .. })
+    }
+
+    /// The same without its connection, which is gone.
+    pub const fn anew(self) -> Self {
+        match self {
+            Self::Stream { secure, remote, .. } => Self::Stream {
+                secure,
+                conn: None,
+                remote,
+            },
+            udp @ Self::Udp(_) => udp,
+        }
     }
 
     /// The far end.
     pub const fn remote(&self) -> SocketAddr {
         match self {
-            Self::Udp(remote) | Self::Tcp { remote, .. } => *remote,
+            Self::Udp(remote) | Self::Stream { remote, .. } => *remote,
         }
     }
 }
+
+/// A place where a request may go: one of the answers to a look-up (RFC 3263).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SipTarget {
+    /// How.
+    pub transport: Transport,
+    /// Where to.
+    pub address: SocketAddr,
+}
+
+impl SipTarget {
+    /// The way there, over a connection that is open or has still to be opened.
+    pub const fn destination(self) -> SipDestination {
+        match self.transport {
+            Transport::Udp => SipDestination::Udp(self.address),
+            Transport::Tcp | Transport::Tls => SipDestination::Stream {
+                secure: matches!(self.transport, Transport::Tls),
+                conn: None,
+                remote: self.address,
+            },
+        }
+    }
+}
+
+/// Places in the order to try them.
+pub type SipTargets = heapless::Vec<SipTarget, SIP_TARGETS>;
 
 /// One message to send, whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Our own requests within a call, BYE and INFO, and what comes back (RFC 3261 sections 12.2.1, 15).
+//! Our own requests, and what comes back (RFC 3261 sections 8.1, 12.2.1 and 15).
 
 #![cfg_attr(
     not(test),
@@ -9,6 +9,8 @@
         clippy::panic
     )
 )]
+
+use core::net::IpAddr;
 
 use rsip::Header;
 
@@ -21,7 +23,8 @@ use super::dialog::Arrival;
 use super::endpoint::{SipEndpoint, call_id, slot};
 use super::event::{Cause, EndedBy, SipRefusal};
 use super::table::Slot;
-use super::transaction_client::{ClientTransaction, Purpose};
+use super::transaction_client::{ClientTransaction, Owner, Purpose, Unanswered};
+use super::transaction_invite::InviteTransaction;
 use super::transmit::SipDestination;
 
 /// The body that asks a phone for a keyframe (RFC 5168).
@@ -31,26 +34,38 @@ const PICTURE_FAST_UPDATE: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\
 
 impl SipEndpoint {
     pub(super) fn receive_response(&mut self, now: Instant, code: u16, response: &SipMessage<'_>) {
-        let hash = ClientTransaction::hash(response.via().branch.unwrap_or_default());
+        let branch = response.via().branch.unwrap_or_default();
+        let hash = InviteTransaction::hash(branch);
+        if let Some(invite) = self.invites.find(hash, |t| t.is_answered_by(response)) {
+            return self.receive_invite_response(now, invite, code, response);
+        }
+        let hash = ClientTransaction::hash(branch);
         let found = self.clients.find(hash, |t| t.is_answered_by(response));
         let Some(transaction) = found else {
             return count(&mut self.counters.stray_responses);
         };
         let answered = self.clients.update(transaction, |t| {
-            let (call, purpose) = t.owner();
-            Some((t.answered(now, code)?, call, purpose))
+            t.answered(now, code)?;
+            Some(t.owner())
         });
-        if let Some(Some((code, call, purpose))) = answered {
-            self.request_answered(slot(call), purpose, code);
+        match answered.flatten() {
+            Some(Owner::Call(call, purpose)) => {
+                self.request_answered(slot(call), purpose, code);
+            }
+            Some(Owner::Registration(id)) => self.registration_answered(now, id, Ok(response)),
+            Some(Owner::Ping(target)) => self.ping_answered(now, target, Ok(response)),
+            None => {}
         }
     }
 
     /// A request of ours will not be answered.
-    pub(super) fn request_failed(&mut self, transaction: Slot) {
+    pub(super) fn request_failed(&mut self, now: Instant, transaction: Slot, why: Unanswered) {
         count(&mut self.counters.requests_unanswered);
-        if let Some(transaction) = self.clients.remove(transaction) {
-            let (call, purpose) = transaction.owner();
-            self.request_answered(slot(call), purpose, 408);
+        match self.clients.remove(transaction).map(|t| t.owner()) {
+            Some(Owner::Call(call, purpose)) => self.request_answered(slot(call), purpose, 408),
+            Some(Owner::Registration(id)) => self.registration_answered(now, id, Err(why)),
+            Some(Owner::Ping(target)) => self.ping_answered(now, target, Err(why)),
+            None => {}
         }
     }
 
@@ -114,17 +129,33 @@ impl SipEndpoint {
         });
         let (made, arrival, local) = made.ok_or(SipRefusal::NoSuchCall)?;
         let destination = self.way_to(&made.next_hop, arrival);
-        let branch = format!("z9hG4bK{}", self.rng.token());
         let mut request = made.request;
-        let mut all = vec![self.via(local, destination.is_reliable(), &branch)];
-        all.extend(request.headers);
-        all.extend(headers);
-        request.headers = all.into();
+        request.headers.extend(headers);
         if purpose == Purpose::Info {
             request.body = PICTURE_FAST_UPDATE.into();
         }
+        let owner = Owner::Call(call_id(slot), purpose);
+        self.send_client(now, owner, request, destination, local)
+    }
+
+    /// Sends a request other than INVITE from an address of ours, with a Via of its own on top, and
+    /// opens its transaction. `request` has every other header but User-Agent and Content-Length.
+    pub(super) fn send_client(
+        &mut self,
+        now: Instant,
+        owner: Owner,
+        mut request: rsip::Request,
+        destination: SipDestination,
+        local: IpAddr,
+    ) -> Result<Slot, SipRefusal> {
+        if !self.make_client_room() {
+            return Err(SipRefusal::Full);
+        }
+        let branch = format!("z9hG4bK{}", self.rng.token());
+        let mut headers = vec![self.via(local, destination.transport(), &branch)];
+        headers.extend(request.headers);
+        request.headers = headers.into();
         let printed = self.print_request(request).ok_or(SipRefusal::TooLarge)?;
-        let owner = (call_id(slot), purpose);
         let transaction = ClientTransaction::new(now, &branch, owner, destination, printed.clone());
         let hash = ClientTransaction::hash(&branch);
         let transaction = self.clients.insert(hash, transaction);
@@ -141,13 +172,14 @@ impl SipEndpoint {
         let address = address.filter(|address| self.allows(address.ip()));
         let transport = uri.and_then(|uri| uri.transport());
         let named = |name: &str| transport.is_some_and(|t| t.eq_ignore_ascii_case(name));
-        let is_tcp = named("tcp") || (arrival.conn.is_some() && !named("udp"));
-        if !is_tcp {
+        let is_stream = named("tcp") || (arrival.transport().is_reliable() && !named("udp"));
+        if !is_stream && !arrival.secure {
             return SipDestination::Udp(address.unwrap_or(arrival.remote));
         }
         let remote = address.unwrap_or(arrival.back);
         let same_peer = address.is_none_or(|address| address.ip() == arrival.remote.ip());
-        SipDestination::Tcp {
+        SipDestination::Stream {
+            secure: arrival.secure,
             conn: arrival
                 .conn
                 .filter(|conn| same_peer && self.connections.contains(*conn)),

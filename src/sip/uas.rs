@@ -23,7 +23,7 @@ use super::dialog::{Arrival, Dialog};
 use super::endpoint::SipEndpoint;
 use super::event::{Cause, EndedBy};
 use super::reply::Incoming;
-use super::session_in::Session;
+use super::session::Session;
 use super::table::Slot;
 use super::transaction_server::{MergeKey, TransactionKey};
 

@@ -8,7 +8,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use trunkcast::base::codec::Track;
 use trunkcast::base::ids::ConnId;
-use trunkcast::gateway::outlet::{CallIndex, Level, MediaPort, Origin, Outlet, Security};
+use trunkcast::gateway::outlet::{
+    CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, Security,
+};
 use trunkcast::limits::STREAMS;
 
 thread_local! {
@@ -58,6 +60,8 @@ pub struct FakeOutlet {
     pub notes: Vec<(Level, String)>,
     /// Records to keep, in order: what each is about, and its bytes.
     pub kept: Vec<(u64, Vec<u8>)>,
+    /// Look-ups asked for: number, host, port.
+    pub look_ups: Vec<(LookUpId, String, Option<u16>)>,
     /// Where in the source each line comes from.
     pub origins: Vec<Origin>,
     /// Ports that another program has.
@@ -278,6 +282,11 @@ impl Outlet for FakeOutlet {
                 bytes: bytes.to_vec(),
             });
         }
+    }
+
+    fn look_up(&mut self, id: LookUpId, what: LookUp<'_>) -> bool {
+        self.look_ups.push((id, what.host.to_owned(), what.port));
+        true
     }
 
     fn local_address(&mut self, remote: IpAddr) -> IpAddr {

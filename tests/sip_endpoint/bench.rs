@@ -132,7 +132,7 @@ impl Bench {
     pub fn connect(&mut self, conn: ConnId) {
         let remote = SocketAddr::new(peer().ip(), 50_000 + conn.0 as u16);
         self.endpoint
-            .handle_accepted(self.now, conn, remote)
+            .handle_accepted(self.now, conn, remote, false)
             .unwrap();
         self.drain();
     }

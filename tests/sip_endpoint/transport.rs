@@ -59,7 +59,7 @@ fn strangers_get_nothing() {
     for message in [caller.invite(), caller.request("OPTIONS"), "garbage".into()] {
         assert!(bench.datagram_from(stranger, message).is_empty());
     }
-    let refused = bench.command(|e, now| e.handle_accepted(now, CONN, stranger));
+    let refused = bench.command(|e, now| e.handle_accepted(now, CONN, stranger, false));
     assert_eq!(refused, Err(ConnectionRefused::Source));
     assert!(bench.stream(CONN, caller.invite()).is_empty());
     assert!(bench.events.is_empty());
@@ -110,7 +110,8 @@ fn a_call_over_tcp_stays_on_its_connection() {
     bench.connect(CONN);
     let mut caller = Caller::over_tcp("tcp");
     let sent = bench.stream(CONN, caller.invite());
-    let back = SipDestination::Tcp {
+    let back = SipDestination::Stream {
+        secure: false,
         conn: Some(CONN),
         remote: peer(),
     };
@@ -244,14 +245,22 @@ fn with_the_connection_gone_answers_open_another_to_sent_by() {
     bench.endpoint.handle_disconnected(bench.now, CONN);
     let remote = address("192.0.2.10:5075");
     let ok = bench.accept(id, &mut caller);
-    assert_eq!(ok.to, SipDestination::Tcp { conn: None, remote });
+    assert_eq!(
+        ok.to,
+        SipDestination::Stream {
+            secure: false,
+            conn: None,
+            remote
+        }
+    );
     bench
-        .command(|e, now| e.handle_connected(now, ConnId(2), remote))
+        .command(|e, now| e.handle_connected(now, ConnId(2), remote, false))
         .unwrap();
     let sent = bench.advance(secs(1));
     assert_eq!(
         sent[0].to,
-        SipDestination::Tcp {
+        SipDestination::Stream {
+            secure: false,
             conn: Some(ConnId(2)),
             remote
         }
@@ -278,9 +287,16 @@ fn with_the_connection_gone_our_bye_opens_another_to_the_target() {
         .unwrap();
     let bye = bench.take().remove(0);
     let remote = address("192.0.2.10:5090");
-    assert_eq!(bye.to, SipDestination::Tcp { conn: None, remote });
+    assert_eq!(
+        bye.to,
+        SipDestination::Stream {
+            secure: false,
+            conn: None,
+            remote
+        }
+    );
     assert_eq!(bench.endpoint.closing_calls(), 1);
-    bench.command(|e, now| e.handle_connect_failed(now, remote));
+    bench.command(|e, now| e.handle_connect_failed(now, remote, false));
     assert_eq!(bench.endpoint.closing_calls(), 0);
     assert_eq!(bench.endpoint.counters().requests_unanswered, 1);
 }
@@ -306,7 +322,8 @@ fn a_bye_whose_connection_goes_is_sent_again_over_another() {
     assert_eq!(again[0].bytes, bye.bytes);
     assert_eq!(
         again[0].to,
-        SipDestination::Tcp {
+        SipDestination::Stream {
+            secure: false,
             conn: None,
             remote: peer()
         }
@@ -325,7 +342,11 @@ fn a_caller_on_udp_with_a_tcp_contact_gets_our_bye_over_tcp() {
     let remote = address("192.0.2.10:5090");
     assert_eq!(
         bench.take()[0].to,
-        SipDestination::Tcp { conn: None, remote }
+        SipDestination::Stream {
+            secure: false,
+            conn: None,
+            remote
+        }
     );
 }
 

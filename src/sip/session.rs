@@ -1,4 +1,4 @@
-//! One incoming call from its INVITE to the end of its BYE (RFC 3261 sections 13.3, 14.2 and 15).
+//! One call from its INVITE to the end of its BYE (RFC 3261 sections 13.2, 13.3, 14.2 and 15).
 //!
 //! A state machine without messages: it says what is to be done, the endpoint does it. A 2xx is
 //! repeated here until its ACK comes, on every transport. A call that we end before the ACK of its
@@ -17,6 +17,7 @@
 use crate::base::time::Instant;
 use crate::wire::sip_reply::ReplyHead;
 
+use super::call_out::Calling;
 use super::dialog::Dialog;
 use super::table::{Slot, Timed};
 use super::timer::{Backoff, TRANSACTION};
@@ -51,7 +52,9 @@ pub(super) struct Unacked {
 /// Where a call is.
 #[derive(Debug)]
 enum Phase {
-    /// No final answer yet.
+    /// We call, and there is no final answer yet.
+    Calling(Box<Calling>),
+    /// We are called, and have given no final answer.
     Early(PendingInvite),
     /// Answered, not acknowledged.
     Accepted(Unacked),
@@ -72,10 +75,12 @@ enum Reinvite {
     Answered(Unacked),
 }
 
-/// One incoming call.
+/// One call.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) dialog: Dialog,
+    /// Whether it is we who called.
+    pub(super) outgoing: bool,
     /// Our INFO that is not answered.
     pub(super) info: Option<Slot>,
     phase: Phase,
@@ -99,6 +104,8 @@ pub(super) enum Acked {
 pub(super) enum HangUp {
     /// Refuse the INVITE; the call is no more.
     Refuse(PendingInvite),
+    /// Take our INVITE back.
+    Cancel(Box<Calling>),
     /// Nothing before the ACK comes.
     AwaitAck,
     /// Send BYE, after refusing a re-INVITE that waits.
@@ -138,8 +145,19 @@ impl Session {
     pub(super) fn new(dialog: Dialog, invite: PendingInvite) -> Self {
         Self {
             dialog,
+            outgoing: false,
             info: None,
             phase: Phase::Early(invite),
+        }
+    }
+
+    /// A call of ours whose INVITE goes out.
+    pub(super) fn calling(dialog: Dialog, calling: Calling) -> Self {
+        Self {
+            dialog,
+            outgoing: true,
+            info: None,
+            phase: Phase::Calling(Box::new(calling)),
         }
     }
 
@@ -198,6 +216,7 @@ impl Session {
     pub(super) fn reinvite_gate(&self) -> ReinviteGate {
         match &self.phase {
             Phase::Confirmed(Reinvite::Idle) => ReinviteGate::Open,
+            Phase::Calling(_) => ReinviteGate::Pending,
             Phase::Early(_) | Phase::Confirmed(Reinvite::Pending(_)) => ReinviteGate::Overlapping,
             Phase::Accepted(_) | Phase::Confirmed(Reinvite::Answered(_)) => ReinviteGate::Pending,
             Phase::Ending(_) => ReinviteGate::Over,
@@ -254,6 +273,7 @@ impl Session {
     /// The owner ends the call.
     pub(super) fn hang_up(&mut self) -> HangUp {
         match core::mem::replace(&mut self.phase, Phase::Ending(None)) {
+            Phase::Calling(calling) => HangUp::Cancel(calling),
             Phase::Early(invite) => HangUp::Refuse(invite),
             Phase::Accepted(unacked) => {
                 self.phase = Phase::Ending(Some(unacked));
@@ -288,7 +308,9 @@ impl Session {
             Phase::Accepted(unacked)
             | Phase::Confirmed(Reinvite::Answered(unacked))
             | Phase::Ending(Some(unacked)) => unacked,
-            Phase::Confirmed(_) | Phase::Ending(None) => return SessionTimeout::Nothing,
+            Phase::Calling(_) | Phase::Confirmed(_) | Phase::Ending(None) => {
+                return SessionTimeout::Nothing;
+            }
         };
         if now < unacked.until {
             unacked.resend.sent(now);
@@ -307,7 +329,7 @@ impl Timed for Session {
             Phase::Accepted(unacked)
             | Phase::Confirmed(Reinvite::Answered(unacked))
             | Phase::Ending(Some(unacked)) => Some(unacked.resend.next().min(unacked.until)),
-            Phase::Confirmed(_) | Phase::Ending(None) => None,
+            Phase::Calling(_) | Phase::Confirmed(_) | Phase::Ending(None) => None,
         }
     }
 }
