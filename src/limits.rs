@@ -258,7 +258,7 @@ pub const HTTP_BYTES_A_TURN: usize = 65_536;
 pub const HTTP_ANSWER_BYTES: usize = 1_048_576;
 
 /// Bytes of all answers that wait for their sockets; one that does not fit is a 503.
-pub const HTTP_UNSENT_BYTES: usize = 2 * HTTP_ANSWER_BYTES;
+pub const HTTP_UNSENT_BYTES: usize = HTTP_ANSWER_BYTES + 65_536;
 
 /// Bytes of one HTTP connection at its worst, its share of what is not sent included.
 pub const HTTP_STATE_BYTES: usize =
