@@ -229,27 +229,7 @@ pub const RTMP_BACKLOG_BYTES: usize = 1_048_576;
 
 const _: () = assert!(LOG_SEGMENTS * (PACKET_BYTES + SEGMENT_PREFIX_BYTES) <= RTMP_BACKLOG_BYTES);
 
-// Gateway and shell
-
-/// Connections that one trunk opens at the same time.
-pub const TRUNK_OPENING: usize = 16;
-
-/// Media ports that are tried for one track before the call is refused.
-pub const PORT_ATTEMPTS: usize = 8;
-
-/// Seconds after which a refused caller may try again.
-pub const RETRY_AFTER_SECONDS: u32 = 5;
-
-/// Players of streams, over all calls.
-pub const PLAYERS: usize = 128;
-
-/// Players of one call's stream.
-pub const PLAYERS_A_CALL: usize = 16;
-
-/// Bytes gathered for one write to a stream socket.
-pub const GATHER_BYTES: usize = 131_072;
-
-// HTTP and REST
+// HTTP
 
 /// Bytes of the head of an HTTP request, request line included; more is answered with 414 or 431.
 pub const HTTP_HEAD_BYTES: usize = 4_096;
@@ -289,6 +269,28 @@ pub const HTTP_LOGIN_ADDRESSES: usize = 64;
 
 /// Failed logins of one address, after which it has to wait.
 pub const HTTP_LOGIN_TRIES: u32 = 5;
+
+// Gateway and shell
+
+/// Connections that one trunk opens at the same time.
+pub const TRUNK_OPENING: usize = 16;
+
+/// Media ports that are tried for one track before the call is refused.
+pub const PORT_ATTEMPTS: usize = 8;
+
+/// Seconds after which a refused caller may try again.
+pub const RETRY_AFTER_SECONDS: u32 = 5;
+
+/// Players of streams, over all calls.
+pub const PLAYERS: usize = 128;
+
+/// Players of one call's stream.
+pub const PLAYERS_A_CALL: usize = 16;
+
+/// Bytes gathered for one write to a stream socket.
+pub const GATHER_BYTES: usize = 131_072;
+
+// REST
 
 /// Bytes of a client's name of a call.
 pub const REST_CALL_ID_BYTES: usize = 128;

@@ -128,6 +128,13 @@ impl SinkMemory {
 }
 
 impl Gateway {
+    /// What the wall clock says, in milliseconds since 1970.
+    pub(super) fn unix_millis(&self, now: Instant) -> u64 {
+        let (at, wall) = self.sinks.wall;
+        let millis = u64::try_from(now.since(at).as_millis()).unwrap_or_default();
+        wall.seconds().saturating_mul(1_000).saturating_add(millis)
+    }
+
     /// Takes over what earlier runs have kept: the records of [`Outlet::keep`], oldest first.
     /// Records of no use any more are forgotten with the next drain.
     pub fn recall<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) {
@@ -144,13 +151,6 @@ impl Gateway {
     /// Tells what the wall clock says, in seconds since 1970: it may be set while we run.
     pub fn set_wall_clock(&mut self, now: Instant, seconds: u64) {
         self.sinks.wall = (now, WallTime::from_unix(seconds));
-    }
-
-    /// What the wall clock says, in milliseconds since 1970.
-    pub(super) fn unix_millis(&self, now: Instant) -> u64 {
-        let (at, wall) = self.sinks.wall;
-        let millis = u64::try_from(now.since(at).as_millis()).unwrap_or_default();
-        wall.seconds().saturating_mul(1_000).saturating_add(millis)
     }
 
     /// Forgets the sinks that no trunk has any more.
