@@ -97,6 +97,18 @@ fn a_thousand_slow_clients_do_not_keep_out_one_that_asks() {
 }
 
 #[test]
+fn a_client_that_shuts_its_side_is_answered() {
+    let (gateway, _ports) = running("");
+    let mut client = Rest::connect(gateway.rest());
+    client
+        .send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    client.shut();
+    assert_eq!(client.answer().unwrap(), (200, b"ok".to_vec()));
+    assert_eq!(client.rest().0, b"", "and closed after it");
+}
+
+#[test]
 fn smuggled_and_oversized_requests_are_refused_over_sockets_too() {
     let (gateway, _ports) = running("");
     for (bytes, code) in [

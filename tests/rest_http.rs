@@ -259,6 +259,28 @@ fn a_turn_answers_so_many_requests_and_the_next_one_the_rest() {
 }
 
 #[test]
+fn a_turn_makes_so_many_bytes_of_answers() {
+    let mut world = World::local(CALLS_MAX.min(200));
+    world.checks = false;
+    for number in 0..200 {
+        world.call(&mut Phone::new(&format!("{}", 5_000 + number)));
+    }
+    for at in 0..HTTP_CONNECTIONS {
+        let conn = connect(&mut world, &address(at)).unwrap();
+        let asks = request("GET", "/rest-api/call/find_all", "", "");
+        world
+            .gateway
+            .handle_stream(world.now, conn, asks.as_bytes(), &mut world.outlet);
+    }
+    for turn in 1..=5 {
+        world.now = world.now + Duration::from_micros(1);
+        world.gateway.drain(world.now, &mut world.outlet);
+        // One list of 200 calls is more than a turn's worth.
+        assert_eq!(world.gateway.http_counters().requests, turn);
+    }
+}
+
+#[test]
 fn clients_that_do_not_read_hold_no_more_than_their_bound() {
     let mut world = World::local(CALLS_MAX.min(200));
     world.checks = false;

@@ -305,8 +305,17 @@ impl Gateway {
                     self.touch_player(at);
                 }
             }
-            Some(User::Http(at)) => self.http.handle_bytes(now, at, bytes),
+            Some(User::Http(at)) => self.read_http(now, at, bytes, outlet),
             None => {}
+        }
+    }
+
+    /// The far end of a connection sends nothing more; false when the connection is over by that,
+    /// and true when an answer is still owed.
+    pub fn handle_end(&mut self, conn: ConnId) -> bool {
+        match self.connections.user(conn) {
+            Some(User::Http(at)) => self.http.handle_end(at),
+            _ => false,
         }
     }
 

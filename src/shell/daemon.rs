@@ -497,6 +497,7 @@ impl Daemon {
                 break;
             }
             match self.sockets.streams.read(conn, &mut self.scratch) {
+                Ok(0) if self.gateway.handle_end(conn) => return,
                 Ok(0) => return self.sockets.fail(conn, "closed by the peer".to_owned()),
                 Ok(length) => {
                     self.reads.spend(length);

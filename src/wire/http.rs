@@ -133,8 +133,8 @@ struct Span {
     end: u16,
 }
 
-/// A request without its body.
-#[derive(Clone, Debug)]
+/// A request without its body. Prints without its header fields, which may hold a password.
+#[derive(Clone)]
 pub struct Head {
     bytes: Box<[u8]>,
     method: Method,
@@ -273,6 +273,12 @@ impl Head {
         self.bytes
             .get(usize::from(span.start)..usize::from(span.end))
             .unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Head({:?} {})", self.method, self.path())
     }
 }
 

@@ -1,7 +1,7 @@
 //! A client of the REST interface over a socket of its own.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -35,6 +35,11 @@ impl Rest {
         let mut bytes = Vec::new();
         let end = self.stream.read_to_end(&mut bytes);
         (bytes, end)
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn shut(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// Posts JSON and waits for the answer: its code and its body.

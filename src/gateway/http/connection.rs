@@ -15,6 +15,7 @@
     )
 )]
 
+use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 
@@ -40,7 +41,6 @@ pub const IDLE_PATIENCE: Duration = Duration::from_secs(15);
 const INPUT_BYTES: usize = HTTP_HEAD_BYTES + HTTP_BODY_BYTES;
 
 /// What a connection waits for.
-#[derive(Debug)]
 enum Phase {
     /// The first byte of a further request.
     Idle,
@@ -60,8 +60,7 @@ enum Phase {
     Over,
 }
 
-/// A whole request.
-#[derive(Debug)]
+/// A whole request. Prints without its body, which may hold a password.
 pub struct Request {
     /// Everything before the body.
     pub head: Head,
@@ -69,8 +68,13 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Request({:?}, {} bytes)", self.head, self.body.len())
+    }
+}
+
 /// One connection.
-#[derive(Debug)]
 pub struct HttpConnection {
     conn: ConnId,
     remote: IpAddr,
@@ -135,6 +139,20 @@ impl HttpConnection {
             self.input.extend_from_slice(taken);
             bytes = rest;
             self.advance(now);
+        }
+    }
+
+    /// The client sends nothing more; false when nothing is owed to it either.
+    pub fn handle_end(&mut self) -> bool {
+        // Whatever is begun and not whole will not be.
+        self.overflowed = true;
+        match self.phase {
+            Phase::Ready(_) | Phase::Faulty(_) | Phase::Asked => true,
+            Phase::Answering => {
+                self.last = true;
+                true
+            }
+            Phase::Idle | Phase::Head | Phase::Body(_) | Phase::Over => false,
         }
     }
 

@@ -63,7 +63,6 @@ impl Error for ExchangeError {
 }
 
 /// The body of a request, read once.
-#[derive(Debug)]
 pub struct Body {
     bytes: Vec<u8>,
     read: usize,

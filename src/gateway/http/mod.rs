@@ -105,6 +105,11 @@ impl Http {
         }
     }
 
+    /// A connection's client sends nothing more; false when the connection is of no further use.
+    pub fn handle_end(&mut self, at: usize) -> bool {
+        self.get_mut(at).is_some_and(HttpConnection::handle_end)
+    }
+
     /// A connection's socket takes bytes again.
     pub fn handle_writable(&mut self, at: usize) {
         if let Some(client) = self.get_mut(at) {
@@ -234,6 +239,23 @@ impl Gateway {
         let client = HttpConnection::new(now, conn, remote);
         *self.http.clients.get_mut(at)? = Some(Box::new(client));
         Some(at)
+    }
+
+    /// Bytes of a client. A defect in reading them ends its connection and nothing else.
+    pub(super) fn read_http(
+        &mut self,
+        now: Instant,
+        at: usize,
+        bytes: &[u8],
+        outlet: &mut dyn Outlet,
+    ) {
+        let http = &mut self.http;
+        if contained(|| http.handle_bytes(now, at, bytes)).is_none() {
+            self.http.counters.crashed += 1;
+            let line = format_args!("an HTTP connection was ended by a defect of this program");
+            outlet.note(Level::Error, line);
+            self.close_http(at, outlet);
+        }
     }
 
     /// Writes what is to be written and answers as many requests as a turn may; whether any was.

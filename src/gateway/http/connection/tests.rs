@@ -160,6 +160,34 @@ fn nothing_is_read_after_what_is_no_request() {
 }
 
 #[test]
+fn a_client_that_has_said_all_still_gets_its_answer() {
+    let mut connection = connection();
+    connection.handle_bytes(at(0), GET);
+    assert!(connection.handle_end());
+    connection.poll_request().unwrap().unwrap();
+    assert!(connection.must_close());
+    connection.answer(at(0), b"answer", true);
+    assert!(connection.handle_end());
+    assert_eq!(written(&mut connection, at(0)), b"answer");
+    assert!(connection.is_over());
+    for begun in [&GET[..0], &GET[..9], &POST[..POST.len() - 1]] {
+        let mut connection = self::connection();
+        connection.handle_bytes(at(0), begun);
+        assert!(!connection.handle_end(), "nothing is owed for a part");
+    }
+}
+
+#[test]
+fn nothing_that_a_client_sent_in_confidence_is_printed() {
+    let mut connection = connection();
+    let head = "POST /a?key=hunter2 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer hunter2\r\n";
+    let request = format!("{head}Content-Length: 7\r\n\r\nhunter2");
+    connection.handle_bytes(at(0), request.as_bytes());
+    let shown = format!("{:?}", connection.poll_request());
+    assert_eq!(shown, "Some(Ok(Request(Head(Post /a), 7 bytes)))");
+}
+
+#[test]
 fn only_connections_without_a_whole_request_give_way() {
     let mut connection = connection();
     assert_eq!(connection.waiting_since(), Some(at(0)));
