@@ -260,7 +260,7 @@ fn a_turn_answers_so_many_requests_and_the_next_one_the_rest() {
 
 #[test]
 fn a_turn_makes_so_many_bytes_of_answers() {
-    let mut world = World::local(CALLS_MAX.min(200));
+    let mut world = World::local(200);
     world.checks = false;
     for number in 0..200 {
         world.call(&mut Phone::new(&format!("{}", 5_000 + number)));
@@ -282,9 +282,9 @@ fn a_turn_makes_so_many_bytes_of_answers() {
 
 #[test]
 fn clients_that_do_not_read_hold_no_more_than_their_bound() {
-    let mut world = World::local(CALLS_MAX.min(200));
+    let mut world = World::local(80);
     world.checks = false;
-    for number in 0..200 {
+    for number in 0..80 {
         world.call(&mut Phone::new(&format!("{}", 5_000 + number)));
     }
     let mut overloaded = 0;
@@ -292,7 +292,7 @@ fn clients_that_do_not_read_hold_no_more_than_their_bound() {
         let conn = connect(&mut world, &address(at)).unwrap();
         world.outlet.set_room(conn, 0);
         // Sent ahead: one answer at a time waits all the same.
-        let asks = request("GET", "/rest-api/call/find_all", "", "").repeat(50);
+        let asks = request("GET", "/rest-api/call/find_all", "", "").repeat(20);
         send(&mut world, conn, asks);
         overloaded = world.gateway.http_counters().overloaded;
     }
@@ -301,7 +301,7 @@ fn clients_that_do_not_read_hold_no_more_than_their_bound() {
         answered <= HTTP_CONNECTIONS as u64,
         "one for each connection"
     );
-    // 32 lists of 200 calls are more than may wait.
+    // 32 lists of 80 calls are more than may wait.
     assert!(overloaded > 0, "{:?}", world.gateway.http_counters());
     world.advance(31 * SECOND);
     assert_eq!(world.gateway.usage().clients, 0);
@@ -316,13 +316,13 @@ fn media_passes_while_http_is_flooded() {
     camera.film(&mut world, &phone, SECOND);
     let before = world.server().pictures();
     let flood = request("GET", "/rest-api/call/find_all", "", "").repeat(200);
-    for round in 0..50 {
-        for at in 0..4 {
-            if let Some(conn) = connect(&mut world, &address(round * 4 + at)) {
+    for round in 0..20 {
+        for at in 0..2 {
+            if let Some(conn) = connect(&mut world, &address(round * 2 + at)) {
                 send(&mut world, conn, &flood);
             }
         }
-        camera.film(&mut world, &phone, SECOND / 50);
+        camera.film(&mut world, &phone, SECOND / 20);
     }
     assert!(world.server().pictures() >= before + 20);
     let call = world.find("rtmp_4711").unwrap();
