@@ -113,7 +113,16 @@ pub const SIP_DATAGRAM_BYTES: usize = 1_300;
 /// Characters of the words that a peer's refusal is remembered by; the rest is cut.
 pub const SIP_CAUSE_CHARACTERS: usize = 240;
 
+/// Bytes of an INVITE of ours, so that it fits one datagram on any path.
+pub const SIP_INVITE_BYTES: usize = 1_200;
+
+/// Bytes of its head without the names in it, which are added for each call.
+pub const SIP_INVITE_HEAD_BYTES: usize = 460;
+
 // SDP
+
+/// Bytes of its offer that are always left, however long the names are.
+pub const SDP_OFFER_LEAST_BYTES: usize = 400;
 
 /// Bytes of one session description: it has to fit a SIP message.
 pub const SDP_BYTES: usize = SIP_MESSAGE_BYTES;

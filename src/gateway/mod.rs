@@ -46,6 +46,7 @@ mod negotiation;
 pub mod outgoing;
 pub mod outlet;
 pub mod players;
+pub mod registrations;
 pub mod relay;
 pub mod rest;
 mod shed;
@@ -54,9 +55,11 @@ pub mod status;
 pub mod stored;
 pub mod streaming;
 pub mod trunk;
+pub mod trunk_view;
 mod usage;
 pub mod watchdog;
 
+pub use trunk_view::TrunkView;
 pub use usage::Usage;
 
 /// What an accepted connection is for.
@@ -505,6 +508,15 @@ impl Gateway {
                     .hangup(now, sip, Cause::new(200, "the gateway stops"));
                 trunk.dirty = true;
             }
+        }
+        // Those that are still on their way to the INVITE.
+        let mut from = CallIndex(0);
+        while let Some(index) = self.calls.find_from(from, |call| call.sip.is_none()) {
+            let call = self.calls.touch_mut(index);
+            if let Some(out) = call.and_then(|call| call.outgoing.as_mut()) {
+                out.stage = outgoing::Stage::Over(Cause::new(200, "the gateway stops"));
+            }
+            from = CallIndex(index.0.saturating_add(1));
         }
     }
 
