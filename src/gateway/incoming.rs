@@ -119,6 +119,12 @@ impl Gateway {
                 }
             }
             SipEvent::ReinviteCancelled { .. }
+            | SipEvent::ProvisionalConfirmed { .. }
+            | SipEvent::OfferWanted { .. }
+            | SipEvent::Reinvited { .. }
+            | SipEvent::ReinviteRefused { .. }
+            | SipEvent::KeyframeWanted { .. }
+            | SipEvent::Dtmf { .. }
             | SipEvent::Progress { .. }
             | SipEvent::Answered { .. }
             | SipEvent::Redirected { .. }
