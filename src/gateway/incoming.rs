@@ -95,6 +95,7 @@ impl Gateway {
                 callee,
                 call_id,
                 remote,
+                secure,
                 offer,
                 ..
             } => {
@@ -104,6 +105,7 @@ impl Gateway {
                     callee,
                     call_id,
                     remote,
+                    secure,
                     offer,
                 };
                 self.handle_invite(now, at, invite, outlet);
@@ -118,7 +120,13 @@ impl Gateway {
                     self.handle_reinvite(now, index, offer.as_deref(), outlet);
                 }
             }
-            SipEvent::ReinviteCancelled { .. } => {}
+            SipEvent::ReinviteCancelled { .. }
+            | SipEvent::ProvisionalConfirmed { .. }
+            | SipEvent::OfferWanted { .. }
+            | SipEvent::Reinvited { .. }
+            | SipEvent::ReinviteRefused { .. }
+            | SipEvent::KeyframeWanted { .. }
+            | SipEvent::Dtmf { .. } => {}
             SipEvent::Peer { target, state } => {
                 let name = self.trunks.get(at).map(|trunk| &trunk.config.name);
                 let name = name.map_or("", String::as_str);
