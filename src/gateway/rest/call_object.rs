@@ -90,7 +90,7 @@ impl<'a> CallObject<'a> {
             rtmp_url: Self::target(call).map(RtmpUrl::to_string),
             rtmp_stream,
             stream_name: Some(stream.unwrap_or(&call.stream)).filter(|name| !name.is_empty()),
-            rtmp_stream_status: publisher.map(|publisher| publisher.status().to_string()),
+            rtmp_stream_status: call.rtmp_status().map(|status| status.to_string()),
             caller: &call.label.caller,
             callee: &call.label.callee,
             has_audio: audio,
