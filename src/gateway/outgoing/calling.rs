@@ -22,7 +22,7 @@ use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::limits::{SDP_OFFER_LEAST_BYTES, SIP_INVITE_BYTES, SIP_INVITE_HEAD_BYTES};
 use crate::sdp::Wanted;
 use crate::sip::{
-    CallOut, Cause, EndedBy, RING, RegistrationConfig, RegistrationState, SipTarget, SipTargets,
+    CallOut, Cause, EndedBy, RegistrationConfig, RegistrationState, SipTarget, SipTargets,
 };
 use crate::wire::sip_uri::{Scheme, Uri};
 
