@@ -12,6 +12,7 @@ use gateway_support::*;
 use trunkcast::base::codec::Track;
 use trunkcast::base::network::Transport;
 use trunkcast::base::redact::Secret;
+use trunkcast::base::srtp::SrtpPolicy;
 use trunkcast::gateway::call::Call;
 use trunkcast::gateway::config::{Host, Trunk, rtmp_url};
 use trunkcast::gateway::outgoing::{CallRefused, CallRequest};
@@ -971,4 +972,23 @@ fn a_call_is_taken_back_while_it_registers() {
     );
     let view = world.gateway.trunks().next().unwrap();
     assert_eq!(view.registrations().count(), 0);
+}
+
+#[test]
+fn a_trunk_that_demands_protection_offers_nothing_else() {
+    let mut config = config(4, None);
+    config.trunks[0].srtp = SrtpPolicy::Required;
+    let mut world = World::new(config);
+    start(&mut world, request("secret")).unwrap();
+    let callee = Callee::called(&mut world, PBX);
+    let offer = callee.offer();
+    assert_eq!(offer.matches("RTP/SAVP").count(), 2, "{offer}");
+    assert!(offer.matches("a=crypto:").count() >= 2, "{offer}");
+    // It fits no datagram anyhow, so nothing is left out.
+    assert!(offer.contains("VP8/90000") && offer.contains("speex/16000"));
+    // An answer in the clear is no answer.
+    callee.respond(&mut world, 200, "one", &callee.answer());
+    assert!(live(&world, "secret").is_none());
+    assert_eq!(world.notes("FAILED (488").len(), 1);
+    assert!(world.servers.is_empty());
 }

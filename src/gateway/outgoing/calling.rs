@@ -20,7 +20,7 @@ use crate::gateway::negotiation::local_media;
 use crate::gateway::outgoing::{Outgoing, Stage};
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::limits::{SDP_OFFER_LEAST_BYTES, SIP_INVITE_BYTES, SIP_INVITE_HEAD_BYTES};
-use crate::sdp::Wanted;
+use crate::sdp::{SrtpTerms, Wanted};
 use crate::sip::{
     CallOut, Cause, EndedBy, RegistrationConfig, RegistrationState, SipTarget, SipTargets,
 };
@@ -183,9 +183,19 @@ impl Gateway {
         let trunk = self.trunks.get_mut(call.trunk).ok_or_else(gone)?;
         let view = self.sinks.view(now, call.sink);
         call.negotiation.set_sink(view);
+        let terms = SrtpTerms {
+            policy: trunk.config.srtp,
+            // Wherever it may go, the keys cannot be read on their way.
+            secure: all_secure(&targets),
+        };
+        call.negotiation.set_protection(terms, &mut self.rng);
         let media = local_media(local, &ports);
         let out = call.outgoing.as_mut().ok_or_else(gone)?;
-        let room = offer_room(out, &call.sip_call_id);
+        let by_datagram = targets.iter().any(|to| to.transport == Transport::Udp);
+        let room = match by_datagram {
+            true => offer_room(out, &call.sip_call_id),
+            false => usize::MAX,
+        };
         let offer = call.negotiation.offer_within(&media, room);
         let sdp = offer.map_err(|refusal| Cause::new(488, refusal.to_string()))?;
         let way = &out.way;
@@ -259,6 +269,11 @@ impl Gateway {
         let trunk = self.trunks.get_mut(call.trunk).ok_or_else(gone)?;
         let out = call.outgoing.as_mut().ok_or_else(gone)?;
         out.stage = Stage::Invited;
+        if call.negotiation.terms().secure && !all_secure(&targets) {
+            let words = "redirected away from TLS, by which the keys of the media went";
+            self.hang_up(now, index, Cause::new(488, words));
+            return Ok(());
+        }
         trunk.set_ways(&targets, self.config.media.address, outlet);
         trunk.dirty = true;
         let followed = call.sip.map(|sip| trunk.endpoint.follow(now, sip, targets));
@@ -303,6 +318,12 @@ impl Call {
         let out = self.outgoing.as_ref().filter(|_| self.is_calling());
         out.filter(|_| self.is_live()).map(|out| out.until)
     }
+}
+
+/// Whether nothing on the first part of the way can be read.
+fn all_secure(targets: &SipTargets) -> bool {
+    let mut targets = targets.iter();
+    targets.all(|target| target.transport == Transport::Tls)
 }
 
 /// Where a redirection leads: its host, and how to reach it where that is said.
