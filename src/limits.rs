@@ -344,3 +344,18 @@ pub const HOST_ADDRESSES: usize = 4;
 
 /// Host names being resolved at the same time.
 pub const RESOLUTIONS: usize = 64;
+
+/// Name servers of the system that are asked.
+pub const DNS_SERVERS: usize = 3;
+
+/// Bytes of one answer to a question by datagram: ours ask for no longer ones than 512.
+pub const DNS_MESSAGE_BYTES: usize = 4_096;
+
+/// Records of one section of an answer; more refuse it.
+pub const DNS_RECORDS: usize = 128;
+
+/// SRV records of one service that are taken; the rest are left out.
+pub const SRV_RECORDS: usize = 16;
+
+/// Aliases that are followed from one name.
+pub const DNS_ALIASES: usize = 8;

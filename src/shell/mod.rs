@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod daemon;
+pub mod dns;
 pub mod journal;
 pub mod listen;
 pub mod log_out;
