@@ -199,6 +199,9 @@ const _: () = assert!(LOG_SEGMENTS * (PACKET_BYTES + SEGMENT_PREFIX_BYTES) <= RT
 /// Connections that one trunk opens at the same time.
 pub const TRUNK_OPENING: usize = 16;
 
+/// Addresses of one trunk for which the domain that led there is remembered.
+pub const TRUNK_NAMES: usize = 32;
+
 /// Media ports that are tried for one track before the call is refused.
 pub const PORT_ATTEMPTS: usize = 8;
 
@@ -328,6 +331,9 @@ pub const TLS_BUFFER_BYTES: usize = 16_384;
 /// Bytes of one TLS connection at its worst, while the server sends records of the largest size and
 /// does not read what is sent to it. Otherwise 11 KiB, or 27 KiB towards a server that does not read.
 pub const TLS_STATE_BYTES: usize = 80 * 1_024;
+
+/// TLS handshakes with clients at the same time; one more ends the oldest of the busiest source.
+pub const TLS_HANDSHAKES: usize = 64;
 
 /// Bytes read from a TCP connection at once.
 pub const STREAM_READ_BYTES: usize = 65_536;

@@ -34,8 +34,20 @@ fn a_pbx_known_by_name_still_calls_after_the_file_is_read_again() {
     config.trunks[0].proxy = Some(Host::Name("pbx.example".to_owned()));
     config.trunks[0].allow.clear();
     let mut world = World::new(config.clone());
-    let address: IpAddr = "192.0.2.10".parse().unwrap();
-    world.gateway.set_proxy(0, [address].into_iter());
+    world.gateway.look_up_pbxs(&mut world.outlet);
+    let (id, host, port) = world.outlet.look_ups.pop().unwrap();
+    assert_eq!((host.as_str(), port), ("pbx.example", None));
+    let target = SipTarget {
+        transport: Transport::Udp,
+        address: "192.0.2.10:5060".parse().unwrap(),
+    };
+    let (now, outlet) = (world.now, &mut world.outlet);
+    world
+        .gateway
+        .handle_looked_up(now, id, Ok(&[target]), outlet);
+    // What was found stays in use.
+    let failed = Err("cannot resolve pbx.example");
+    world.gateway.handle_looked_up(now, id, failed, outlet);
     let mut up = Phone::new("1");
     world.call(&mut up);
 

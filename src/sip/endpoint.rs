@@ -134,6 +134,15 @@ impl SipEndpoint {
         allow.any(|network| network.contains(address))
     }
 
+    /// Whether a source may call; that it may not is counted.
+    pub fn admits(&mut self, address: IpAddr) -> bool {
+        let is_allowed = self.allows(address);
+        if !is_allowed {
+            count(&mut self.counters.source_refused);
+        }
+        is_allowed
+    }
+
     /// Says anew who may call. Calls that are up stay.
     pub fn set_allow(&mut self, allow: Vec<Network>) {
         self.config.allow = allow;
