@@ -67,7 +67,7 @@ const SHELL_ONLY: &[(&str, &str)] = &[
     ("socket2", "sockets"),
     ("libc", "the kernel"),
     ("sd_notify", "the service manager"),
-    ("serde_saphyr", "the configuration file"),
+    ("granit_parser", "the configuration file"),
 ];
 
 /// Macros that print.

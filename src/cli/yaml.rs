@@ -1,7 +1,8 @@
 //! A YAML file as a tree whose every key and value knows its line.
 //!
-//! serde-saphyr parses, refuses duplicates and bounds depth, nodes and aliases; the tree keeps what
-//! it reads as text, so that `00123` stays a name and each field decides what it wants to be.
+//! granit-parser gives the events; here they become the tree, with duplicates refused and depth,
+//! nodes and aliases bounded. The tree keeps what it reads as text, so that `00123` stays a name and
+//! each field decides what it wants to be. Tags are passed over.
 
 #![cfg_attr(
     not(test),
@@ -13,10 +14,9 @@
     )
 )]
 
-use std::fmt;
+use std::collections::BTreeMap;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
+use granit_parser::{Event, Parser, ScalarStyle, StrInput};
 
 /// A value and the line it begins on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,141 +62,201 @@ pub struct YamlError {
     pub message: String,
 }
 
+/// Depth of the tree; a file of ours has four.
+const DEPTH: usize = 32;
+
+/// Nodes of the tree, aliases expanded.
+const NODES: usize = 20_000;
+
 /// Reads one document. A byte order mark, CRLF and any indentation by spaces are taken.
 pub fn parse(text: &str) -> Result<Node, YamlError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_depth: 32,
-            max_nodes: 20_000,
-            max_events: 100_000,
-        },
-        with_snippet: false,
+    let options = granit_parser::options! {
+        block_nesting_limit: DEPTH,
+        flow_nesting_limit: DEPTH,
     };
-    let raw: Spanned<Raw> = serde_saphyr::from_str_with_options(text, options).map_err(error)?;
-    Ok(node(text, raw))
-}
-
-fn error(error: serde_saphyr::Error) -> YamlError {
-    let line = error.location().map_or(0, |at| at.line() as usize);
-    let duplicate = match error.without_snippet() {
-        serde_saphyr::Error::DuplicateMappingKey { key, .. } => key.clone(),
-        _ => None,
+    let mut tree = Tree {
+        events: Parser::new_from_str_with_options(text, options),
+        anchors: BTreeMap::new(),
+        nodes: 0,
     };
-    // The position is in front of the message already.
-    let rendered = error.to_string();
-    let message = match rendered.rsplit_once(" at line ") {
-        Some((message, _)) => message.to_owned(),
-        None => rendered,
-    };
-    YamlError {
-        line,
-        duplicate,
-        message,
-    }
-}
-
-/// A node as serde sees it. `Typed` is a plain scalar that YAML takes for a truth value or number:
-/// its text is fetched from the source by its span.
-enum Raw {
-    Nothing,
-    Typed,
-    Text(String),
-    List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
-}
-
-fn node(text: &str, raw: Spanned<Raw>) -> Node {
-    let line = raw.referenced.line() as usize;
-    let value = match raw.value {
-        Raw::Nothing => Value::Nothing,
-        Raw::Typed => {
-            let span = raw.defined.span();
-            let start = span.byte_offset().unwrap_or(0) as usize;
-            let end = start + span.byte_len().unwrap_or(0) as usize;
-            Value::Text(text.get(start..end).unwrap_or_default().trim().to_owned())
+    let mut root = None;
+    loop {
+        let (event, line) = tree.next()?;
+        match event {
+            Event::StreamEnd => break,
+            Event::StreamStart | Event::DocumentEnd => {}
+            Event::DocumentStart(..) if root.is_some() => {
+                return Err(YamlError::at(line, "one document, not several"));
+            }
+            Event::DocumentStart(..) => {
+                let (event, line) = tree.next()?;
+                root = Some(tree.node(event, line, 0)?);
+            }
+            _ => return Err(YamlError::at(line, "a document")),
         }
-        Raw::Text(text) => Value::Text(text),
-        Raw::List(items) => Value::List(items.into_iter().map(|item| node(text, item)).collect()),
-        Raw::Map(entries) => Value::Map(
-            entries
-                .into_iter()
-                .map(|(key, value)| Entry {
-                    line: key.referenced.line() as usize,
-                    key: key.value,
-                    value: node(text, value),
-                })
-                .collect(),
-        ),
-    };
-    Node { line, value }
+    }
+    Ok(root.unwrap_or(Node {
+        line: 1,
+        value: Value::Nothing,
+    }))
 }
 
-impl<'de> Deserialize<'de> for Raw {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RawVisitor)
+impl YamlError {
+    fn at(line: usize, message: impl Into<String>) -> Self {
+        Self {
+            line,
+            duplicate: None,
+            message: message.into(),
+        }
     }
 }
 
-struct RawVisitor;
+/// Builds nodes of events.
+struct Tree<'a> {
+    events: Parser<'a, StrInput<'a>>,
+    /// What each anchor stands for.
+    anchors: BTreeMap<usize, Node>,
+    nodes: usize,
+}
 
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value, a list or a mapping")
-    }
-
-    fn visit_unit<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Nothing)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Raw, E> {
-        Ok(Raw::Typed)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Raw, E> {
-        Ok(Raw::Typed)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Raw, E> {
-        Ok(Raw::Typed)
-    }
-
-    fn visit_i128<E>(self, _: i128) -> Result<Raw, E> {
-        Ok(Raw::Typed)
-    }
-
-    fn visit_u128<E>(self, _: u128) -> Result<Raw, E> {
-        Ok(Raw::Typed)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Raw, E> {
-        Ok(Raw::Typed)
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Raw, E> {
-        Ok(Raw::Text(text.to_owned()))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Raw, E> {
-        Ok(Raw::Text(text))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Raw, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
+impl<'a> Tree<'a> {
+    fn next(&mut self) -> Result<(Event<'a>, usize), YamlError> {
+        match self.events.next_event() {
+            Some(Ok((event, span))) => Ok((event, span.start.line())),
+            Some(Err(error)) => Err(YamlError::at(error.marker().line(), error.info())),
+            None => Ok((Event::StreamEnd, 0)),
         }
-        Ok(Raw::List(list))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Raw, A::Error> {
-        let mut map = Vec::new();
-        while let Some(entry) = entries.next_entry()? {
-            map.push(entry);
+    /// The node that begins with an event.
+    fn node(&mut self, event: Event<'a>, line: usize, depth: usize) -> Result<Node, YamlError> {
+        self.count(line, 1)?;
+        if depth > DEPTH {
+            return Err(YamlError::at(line, "fewer levels"));
         }
-        Ok(Raw::Map(map))
+        let depth = depth.saturating_add(1);
+        let (anchor, value) = match event {
+            Event::Scalar(text, style, anchor, _) => (anchor, scalar(&text, style)),
+            Event::SequenceStart(_, anchor, _) => (anchor, Value::List(self.list(depth)?)),
+            Event::MappingStart(_, anchor, _) => (anchor, Value::Map(self.map(depth)?)),
+            Event::Alias(anchor) => {
+                let mut node = match self.anchors.get(&anchor) {
+                    Some(node) => node.clone(),
+                    // Within what it stands for.
+                    None => return Err(YamlError::at(line, "no alias of itself")),
+                };
+                self.count(line, node.move_to(line))?;
+                return Ok(node);
+            }
+            _ => return Err(YamlError::at(line, "a value")),
+        };
+        let node = Node { line, value };
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Vec<Node>, YamlError> {
+        let mut items = Vec::new();
+        loop {
+            match self.next()? {
+                (Event::SequenceEnd, _) => return Ok(items),
+                (event, line) => items.push(self.node(event, line, depth)?),
+            }
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Vec<Entry>, YamlError> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut merged = Vec::new();
+        loop {
+            let (event, line) = self.next()?;
+            if event == Event::MappingEnd {
+                break;
+            }
+            let is_merge =
+                matches!(&event, Event::Scalar(text, ScalarStyle::Plain, ..) if text == "<<");
+            let key = match self.node(event, line, depth)?.value {
+                Value::Text(key) => key,
+                Value::Nothing => String::new(),
+                Value::List(_) | Value::Map(_) => {
+                    return Err(YamlError::at(line, "a single value as key"));
+                }
+            };
+            let (event, value_line) = self.next()?;
+            let value = self.node(event, value_line, depth)?;
+            if is_merge {
+                merged.push(value);
+                continue;
+            }
+            if entries.iter().any(|entry| entry.key == key) {
+                return Err(YamlError {
+                    line,
+                    message: format!("each key once, and {key} is there twice"),
+                    duplicate: Some(key),
+                });
+            }
+            entries.push(Entry { key, line, value });
+        }
+        for node in merged {
+            merge(&mut entries, node)?;
+        }
+        Ok(entries)
+    }
+
+    fn count(&mut self, line: usize, nodes: usize) -> Result<(), YamlError> {
+        self.nodes = self.nodes.saturating_add(nodes);
+        if self.nodes > NODES {
+            return Err(YamlError::at(line, "fewer values"));
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    /// Says of a node and all within it that they stand on a line; how many they are.
+    fn move_to(&mut self, line: usize) -> usize {
+        self.line = line;
+        let within: usize = match &mut self.value {
+            Value::Nothing | Value::Text(_) => 0,
+            Value::List(items) => items.iter_mut().map(|item| item.move_to(line)).sum(),
+            Value::Map(entries) => {
+                let entries = entries.iter_mut().map(|entry| {
+                    entry.line = line;
+                    entry.value.move_to(line)
+                });
+                entries.sum()
+            }
+        };
+        within.saturating_add(1)
+    }
+}
+
+/// A single value: a plain one may be nothing, any other is text.
+fn scalar(text: &str, style: ScalarStyle) -> Value {
+    let is_nothing = matches!(text, "" | "~" | "null" | "Null" | "NULL");
+    if style == ScalarStyle::Plain && is_nothing {
+        Value::Nothing
+    } else {
+        Value::Text(text.to_owned())
+    }
+}
+
+/// Adds the entries of the merge key `<<`, a mapping or a list of them; keys that are there stay.
+fn merge(entries: &mut Vec<Entry>, node: Node) -> Result<(), YamlError> {
+    match node.value {
+        Value::Map(more) => {
+            for entry in more {
+                if !entries.iter().any(|known| known.key == entry.key) {
+                    entries.push(entry);
+                }
+            }
+            Ok(())
+        }
+        Value::List(items) => items.into_iter().try_for_each(|item| merge(entries, item)),
+        Value::Nothing | Value::Text(_) => Err(YamlError::at(node.line, "a mapping to merge")),
     }
 }
 
@@ -294,7 +354,7 @@ mod tests {
         for (file, line) in [
             ("a:\n\tb: 1\n", 2),
             ("a: @x\n", 1),
-            ("a: 1\n---\nb: 2\n", 3),
+            ("a: 1\n---\nb: 2\n", 2),
             ("a: 1\n b: 2\n", 2),
         ] {
             let error = parse(file).unwrap_err();

@@ -8,7 +8,7 @@ use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Label, Listening, Ports, Publishing};
 use crate::gateway::call_summary::TrackSummary;
-use crate::gateway::config::MediaAddress;
+use crate::gateway::config::{CallNames, MediaAddress};
 use crate::gateway::negotiation::{local_media, tracks};
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::gateway::status::{CallStatus, TrackStatus};
@@ -135,9 +135,12 @@ impl Gateway {
             .ok_or(Turned::Full("every call is taken"))?;
         let trunk = self.trunks.get(at).ok_or(Turned::Full("no such trunk"))?;
         let config = &trunk.config;
-        let stream = config
-            .stream_name
-            .expand(&incoming.callee, &incoming.caller, &config.name);
+        let stream = config.stream_name.expand(&CallNames {
+            callee: &incoming.callee,
+            caller: &incoming.caller,
+            trunk: &config.name,
+            ..CallNames::default()
+        });
         let sink = trunk.sink;
         let (plan, trunk_name, url) = (trunk.plan.clone(), config.name.clone(), config.url.clone());
         if self

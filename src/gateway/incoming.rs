@@ -113,6 +113,7 @@ impl Gateway {
             SipEvent::ReinviteCancelled { .. }
             | SipEvent::Progress { .. }
             | SipEvent::Answered { .. }
+            | SipEvent::Redirected { .. }
             | SipEvent::Registration { .. } => {}
             SipEvent::Ended { id, cause, .. } => {
                 let Some(index) = self.call_of(at, id) else {

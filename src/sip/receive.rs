@@ -38,7 +38,9 @@ impl SipEndpoint {
                 let method = *method;
                 self.receive_request(now, arrival.of(&message), method, &message);
             }
-            StartLine::Status { code, .. } => self.receive_response(now, *code, &message),
+            StartLine::Status { code, .. } => {
+                self.receive_response(now, arrival, *code, &message);
+            }
         }
     }
 

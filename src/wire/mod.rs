@@ -20,6 +20,8 @@ pub mod sdp_audio;
 pub mod sdp_codec;
 mod sdp_lines;
 pub mod sdp_media;
+pub mod sip_challenge;
+pub mod sip_digest;
 pub mod sip_emit;
 pub mod sip_fault;
 pub mod sip_frame;

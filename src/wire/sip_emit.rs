@@ -63,6 +63,15 @@ pub fn write_response(
     Ok(writer.length)
 }
 
+/// A URI as it is printed in a request.
+pub fn uri_text(uri: &rsip::Uri) -> String {
+    let mut out = [0; 2_048];
+    let mut writer = Writer::new(&mut out);
+    let printed = writer.uri(uri).ok().and(Some(writer.length));
+    let text = printed.and_then(|length| out.get(..length));
+    String::from_utf8_lossy(text.unwrap_or_default()).into_owned()
+}
+
 /// A host as it stands in a URI or Via: IPv6 in brackets.
 pub fn host_text(address: IpAddr) -> String {
     Host::Ip(address).to_string()
