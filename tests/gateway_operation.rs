@@ -3,14 +3,16 @@
 mod gateway_support;
 mod rtp_support;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use gateway_support::*;
 use rtp_support::packet;
 use trunkcast::base::codec::Track;
+use trunkcast::base::network::Transport;
 use trunkcast::gateway::config::Host;
 use trunkcast::limits::SIP_SPARE_CONNECTIONS;
+use trunkcast::sip::SipTarget;
 use trunkcast::wire::rtcp::{self, RtcpPacket};
 
 #[test]
@@ -47,7 +49,7 @@ fn a_pbx_known_by_name_still_calls_after_the_file_is_read_again() {
         .handle_looked_up(now, id, Ok(&[target]), outlet);
     // What was found stays in use.
     let failed = Err("cannot resolve pbx.example");
-    world.gateway.handle_looked_up(now, id, failed, outlet);
+    world.gateway.handle_looked_up(world.now, id, failed);
     let mut up = Phone::new("1");
     world.call(&mut up);
 

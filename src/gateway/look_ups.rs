@@ -45,6 +45,12 @@ impl Gateway {
         trunks.any(|trunk| trunk.config.names().next().is_some())
     }
 
+    /// The trunk whose PBX a look-up is for, if it is for one.
+    pub fn trunk_of_look_up(&self, id: LookUpId) -> Option<&str> {
+        let Wanted::Pbx { trunk, .. } = Wanted::of(id)?;
+        Some(self.trunk_name(usize::from(trunk)))
+    }
+
     /// Begins to look up every PBX that is known by name; to be called now and then.
     pub fn look_up_pbxs(&mut self, outlet: &mut dyn Outlet) {
         for (at, trunk) in self.trunks.iter().enumerate() {
@@ -72,29 +78,23 @@ impl Gateway {
         }
     }
 
-    /// A look-up has ended with the places to try, at least one, or without any for the reason given.
+    /// A look-up is done: where the host is reached, at least one place, in the order to try; or why
+    /// that is not known. What follows from it goes out with the next drain.
     pub fn handle_looked_up(
         &mut self,
         _now: Instant,
         id: LookUpId,
-        found: Result<&[SipTarget], &str>,
-        outlet: &mut dyn Outlet,
+        result: Result<&[SipTarget], &str>,
     ) {
-        match Wanted::of(id) {
-            Some(Wanted::Pbx { trunk, place }) => {
-                let Some(trunk) = self.trunks.get_mut(usize::from(trunk)) else {
-                    return;
-                };
-                match found {
-                    Ok(targets) => trunk.set_found(usize::from(place), targets),
-                    // What was found before stays in use.
-                    Err(reason) => {
-                        let name = &trunk.config.name;
-                        outlet.note(Level::Warn, format_args!("{name}: {reason}"));
-                    }
+        match (Wanted::of(id), result) {
+            (Some(Wanted::Pbx { trunk, place }), Ok(targets)) => {
+                if let Some(trunk) = self.trunks.get_mut(usize::from(trunk)) {
+                    trunk.set_found(usize::from(place), targets);
                 }
             }
-            None => {}
+            // What was found before stays in use.
+            (Some(Wanted::Pbx { .. }), Err(_)) => {}
+            (None, _) => {}
         }
     }
 }
@@ -109,6 +109,7 @@ mod tests {
             let wanted = Wanted::Pbx { trunk, place };
             assert_eq!(Wanted::of(wanted.id()), Some(wanted));
         }
-        assert_eq!(Wanted::of(LookUpId(u32::MAX)), None);
+        // Calls have the other half of the numbers.
+        assert_eq!(Wanted::of(LookUpId(1 << 31)), None);
     }
 }

@@ -380,12 +380,13 @@ impl Daemon {
             match resolved {
                 Resolved::Connection(conn, found) => self.sockets.resolved(conn, found),
                 Resolved::Sip(id, found) => {
-                    if found.is_err() {
+                    if let (Err(reason), Some(trunk)) = (&found, self.gateway.trunk_of_look_up(id))
+                    {
+                        log::warn!("{trunk}: {reason}");
                         self.next_look_up = self.next_look_up.min(now + LOOK_UP_RETRY);
                     }
                     let found = found.as_deref().map_err(String::as_str);
-                    self.gateway
-                        .handle_looked_up(now, id, found, &mut self.sockets);
+                    self.gateway.handle_looked_up(now, id, found);
                 }
             }
         }
