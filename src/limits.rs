@@ -84,13 +84,19 @@ pub const SIP_TARGETS: usize = 8;
 /// Sources that one SIP endpoint tells apart when it limits and reports them.
 pub const SIP_SOURCES: usize = 64;
 
+/// Values of Service-Route that a registration keeps.
+pub const SIP_SERVICE_ROUTES: usize = 8;
+
+/// Seconds that a registration may last: a week.
+pub const SIP_EXPIRES_MAX: u32 = 604_800;
+
 /// Registrations of one SIP endpoint: that of its trunk, and those of calls that asked for one.
 pub const SIP_REGISTRATIONS: usize = 16;
 
 /// Forks of one call of ours: dialogs that one INVITE made. What further ones say is not heard.
 pub const SIP_FORKS: usize = 6;
 
-/// Redirects that one call of ours follows, and contacts of one that are kept.
+/// Redirects that one request of ours follows, and contacts of one that are kept.
 pub const SIP_REDIRECTS: usize = 5;
 
 /// INVITEs that one call of ours sends, whatever it is answered with.

@@ -30,7 +30,7 @@ pub(super) fn call_of(event: &SipEvent) -> Option<CallId> {
         | SipEvent::ReinviteConfirmed { id, .. }
         | SipEvent::ReinviteCancelled { id }
         | SipEvent::Ended { id, .. } => Some(*id),
-        SipEvent::Registration { .. } => None,
+        SipEvent::Registration { .. } | SipEvent::Peer { .. } => None,
         SipEvent::Disconnect { .. } => None,
     }
 }

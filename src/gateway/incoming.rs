@@ -114,7 +114,8 @@ impl Gateway {
             | SipEvent::Progress { .. }
             | SipEvent::Answered { .. }
             | SipEvent::Redirected { .. }
-            | SipEvent::Registration { .. } => {}
+            | SipEvent::Registration { .. }
+            | SipEvent::Peer { .. } => {}
             SipEvent::Ended { id, cause, .. } => {
                 let Some(index) = self.call_of(at, id) else {
                     return;

@@ -44,6 +44,7 @@ mod reinvite_client;
 mod reply;
 mod session;
 mod table;
+mod target_order;
 mod timeouts;
 pub mod timer;
 mod transaction_client;
@@ -57,5 +58,7 @@ pub use authentication::{AuthenticationError, Authenticator, Credentials, Verdic
 pub use call_out::{CallOut, RING};
 pub use endpoint::{ConnectionRefused, SipConfig, SipEndpoint};
 pub use event::{Cause, EndedBy, SipCounters, SipEvent, SipRefusal};
+pub use ping::{PeerState, PingConfig};
 pub use registration::{RegistrationConfig, RegistrationId, RegistrationState};
+pub use target_order::TargetWalk;
 pub use transmit::{SipDestination, SipTarget, SipTargets, SipTransmit};
