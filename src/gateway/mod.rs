@@ -41,6 +41,7 @@ pub mod connections;
 mod contain;
 pub mod http;
 pub mod incoming;
+pub mod look_ups;
 pub mod media_ports;
 mod negotiation;
 pub mod outgoing;
@@ -54,6 +55,7 @@ pub mod sink;
 pub mod status;
 pub mod stored;
 pub mod streaming;
+pub mod tls_names;
 pub mod trunk;
 pub mod trunk_view;
 mod usage;
@@ -181,6 +183,18 @@ impl Gateway {
             outlet.note(Level::Error, line);
         }
         self.drain_trunk(now, trunk, outlet);
+    }
+
+    /// Whether a peer at that address may connect to a trunk; a refusal is counted.
+    pub fn may_connect(&mut self, trunk: usize, from: IpAddr) -> bool {
+        let trunk = self.trunks.get_mut(trunk);
+        trunk.is_some_and(|trunk| trunk.endpoint.admits(from))
+    }
+
+    /// The name of the trunk at that place.
+    pub fn trunk_name(&self, trunk: usize) -> &str {
+        let trunk = self.trunks.get(trunk);
+        trunk.map_or("", |trunk| trunk.config.name.as_str())
     }
 
     /// An accepted connection; false when there is no room for it.
@@ -468,7 +482,9 @@ impl Gateway {
         let mut taken = 0;
         for (new, plan) in config.trunks.iter().zip(plans) {
             let same = |trunk: &&mut Trunk| {
-                trunk.config.name == new.name && trunk.config.local_port == new.local_port
+                let old = &trunk.config;
+                (&old.name, old.local_port, old.transport)
+                    == (&new.name, new.local_port, new.transport)
             };
             if let Some(trunk) = self.trunks.iter_mut().find(same) {
                 trunk.reconfigure(new.clone(), plan);
@@ -527,21 +543,6 @@ impl Gateway {
                 .trunks
                 .iter()
                 .all(|trunk| trunk.endpoint.closing_calls() == 0)
-    }
-
-    /// Trunks whose PBX is known by name, with the name.
-    pub fn proxy_names(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.trunks
-            .iter()
-            .enumerate()
-            .filter_map(|(at, trunk)| Some((at, trunk.proxy_name()?)))
-    }
-
-    /// Tells the addresses of a trunk's PBX.
-    pub fn set_proxy(&mut self, trunk: usize, addresses: impl Iterator<Item = IpAddr>) {
-        if let Some(trunk) = self.trunks.get_mut(trunk) {
-            trunk.set_proxy(addresses);
-        }
     }
 
     /// Every call.

@@ -38,6 +38,7 @@ pub mod guard;
 mod info;
 mod invite;
 mod invite_client;
+pub mod keep_alive;
 mod peers;
 mod ping;
 mod prack;
