@@ -28,6 +28,7 @@ use crate::wire::sip_message::SipMessage;
 use super::connections::{Connections, Opened};
 use super::dialog::Arrival;
 use super::event::{Cause, EndedBy, SipCounters, SipEvent};
+use super::ruling::Ruling;
 use super::session::Session;
 use super::table::{Slot, Table};
 use super::transaction_client::{ClientTransaction, Unanswered};
@@ -88,6 +89,7 @@ pub struct SipEndpoint {
     pub(super) connections: Connections,
     pub(super) counters: SipCounters,
     pub(super) scratch: Box<[u8]>,
+    pub(super) ruling: Ruling,
     transmits: TransmitQueue,
     events: VecDeque<SipEvent>,
     events_capacity: usize,
@@ -119,6 +121,7 @@ impl SipEndpoint {
             connections: Connections::new(connections),
             counters: SipCounters::default(),
             scratch: vec![0; SIP_MESSAGE_BYTES].into(),
+            ruling: Ruling::default(),
             transmits: TransmitQueue::new(),
             events: VecDeque::with_capacity(events.saturating_add(EVENTS_SPARE)),
             events_capacity: events.saturating_add(EVENTS_SPARE),

@@ -15,6 +15,8 @@ use core::net::SocketAddr;
 
 use crate::base::ids::{CallId, ConnId};
 
+use crate::wire::sip_identity::Identity;
+
 use super::registration::{RegistrationId, RegistrationState};
 
 /// Something the owner has to know or to decide.
@@ -34,6 +36,8 @@ pub enum SipEvent {
         callee: String,
         /// Display name of From.
         display_name: Option<String>,
+        /// What the PBX says of the caller beside From. To be believed as far as those who may call.
+        identity: Option<Box<Identity>>,
         /// The Call-ID of the wire.
         call_id: String,
         /// Where the INVITE came from.
@@ -217,4 +221,10 @@ pub struct SipCounters {
     pub connections_evicted: u64,
     /// Connections whose messages could not be told apart.
     pub streams_broken: u64,
+    /// Requests that the trunk's rules changed.
+    pub rules_applied: u64,
+    /// Requests that the trunk's rules refused.
+    pub rules_rejected: u64,
+    /// Requests that were taken as they came, because what the rules made of them was no request.
+    pub rules_failed: u64,
 }

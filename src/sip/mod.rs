@@ -35,6 +35,8 @@ mod ping;
 mod receive;
 mod registration;
 mod reply;
+pub mod rules;
+mod ruling;
 mod session;
 mod table;
 mod timeouts;

@@ -36,7 +36,7 @@ impl SipEndpoint {
         match message.start() {
             StartLine::Request { method, .. } => {
                 let method = *method;
-                self.receive_request(now, arrival.of(&message), method, &message);
+                self.receive_by_rules(now, arrival, method, &message);
             }
             StartLine::Status { code, .. } => self.receive_response(now, *code, &message),
         }
