@@ -6,7 +6,7 @@ use crate::base::codec::CodecSet;
 use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
-use crate::gateway::call::{Call, Label, Listening, Ports, Publishing};
+use crate::gateway::call::{Call, CallerWords, Label, Listening, Ports, Publishing};
 use crate::gateway::call_summary::TrackSummary;
 use crate::gateway::config::{CallNames, MediaAddress};
 use crate::gateway::negotiation::{local_media, tracks};
@@ -20,12 +20,15 @@ use crate::sdp::{OfferAnswer, Refusal};
 use crate::sip::Cause;
 use crate::wire::rtmp_url::StreamKey;
 use crate::wire::sdp::SessionDescription;
+use crate::wire::sip_identity::Identity;
 
 /// An INVITE as SIP reports it.
 pub(super) struct Invite {
     pub id: CallId,
     pub caller: String,
     pub callee: String,
+    pub display_name: Option<String>,
+    pub identity: Option<Box<Identity>>,
     pub call_id: String,
     pub remote: SocketAddr,
     pub offer: Option<Box<[u8]>>,
@@ -79,8 +82,13 @@ impl Gateway {
                     outlet.note(
                         Level::Info,
                         format_args!(
-                            "{}: {} from {} Call-ID {} stream {}",
-                            call.label, call.status, incoming.remote, call.sip_call_id, call.stream
+                            "{}: {} from {} Call-ID {} stream {}{}",
+                            call.label,
+                            call.status,
+                            incoming.remote,
+                            call.sip_call_id,
+                            call.stream,
+                            CallerWords::of(call),
                         ),
                     );
                 }
@@ -135,11 +143,19 @@ impl Gateway {
             .ok_or(Turned::Full("every call is taken"))?;
         let trunk = self.trunks.get(at).ok_or(Turned::Full("no such trunk"))?;
         let config = &trunk.config;
+        let identity = incoming.identity.as_deref();
+        let asserted = identity.and_then(|identity| identity.asserted.as_ref());
+        let diverted = identity.and_then(|identity| identity.diverted.as_ref());
+        let asserted_display = asserted.and_then(|party| party.display.as_deref());
+        let display = incoming.display_name.as_deref().or(asserted_display);
+        let media_timeout = config.media_timeout;
         let stream = config.stream_name.expand(&CallNames {
             callee: &incoming.callee,
             caller: &incoming.caller,
             trunk: &config.name,
-            ..CallNames::default()
+            display: display.unwrap_or_default(),
+            diverted: diverted.map_or("", |it| it.from.number.as_str()),
+            asserted: asserted.map_or("", |party| party.number.as_str()),
         });
         let sink = trunk.sink;
         let (plan, trunk_name, url) = (trunk.plan.clone(), config.name.clone(), config.url.clone());
@@ -241,7 +257,9 @@ impl Gateway {
             publishing,
             players: heapless::Vec::new(),
             offered: negotiated.is_none(),
-            watchdog: Watchdog::new(now),
+            watchdog: Watchdog::new(now).patient(media_timeout),
+            display: display.map(Box::from),
+            identity: incoming.identity.clone(),
             listening: Listening::default(),
             gone_by: None,
             crashed: false,

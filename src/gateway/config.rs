@@ -38,6 +38,7 @@ use crate::base::srtp::SrtpPolicy;
 use crate::gateway::sink::profile::Profile;
 use crate::limits::{Limits, MEDIA_PORTS_PER_CALL, TLS_STATE_BYTES};
 use crate::sdp::{CodecPlan, PlanError};
+use crate::sip::rules::Rules;
 use crate::wire::rtmp_url::RtmpUrl;
 
 /// The whole configuration.
@@ -123,6 +124,8 @@ pub struct Trunk {
     pub dtmf: Dtmf,
     /// How much is looked at of those who flood.
     pub abuse: AbuseLimits,
+    /// What is changed in requests that come in, or refused of them.
+    pub rules: Rules,
 }
 
 /// The REST service. Not active yet.
@@ -189,6 +192,7 @@ impl Trunk {
             session_timer: Some(SessionTimer::default()),
             dtmf: Dtmf::default(),
             abuse: AbuseLimits::default(),
+            rules: Rules::default(),
         }
     }
 

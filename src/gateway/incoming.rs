@@ -93,15 +93,18 @@ impl Gateway {
                 id,
                 caller,
                 callee,
+                display_name,
+                identity,
                 call_id,
                 remote,
                 offer,
-                ..
             } => {
                 let invite = Invite {
                     id,
                     caller,
                     callee,
+                    display_name,
+                    identity,
                     call_id,
                     remote,
                     offer,

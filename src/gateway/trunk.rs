@@ -46,12 +46,14 @@ impl Trunk {
             user_agent: USER_AGENT.to_owned(),
             display_name: config.visible_name.clone(),
             allow: config.sources().collect(),
-            calls,
+            calls: config.calls.unwrap_or(calls).min(calls),
         };
+        let mut endpoint = SipEndpoint::new(sip, rng);
+        endpoint.set_rules(config.rules.clone());
         Ok(Self {
             plan: Rc::new(config.codec_plan()?),
             sink: Sink::of(&config),
-            endpoint: SipEndpoint::new(sip, rng),
+            endpoint,
             opening: FixedVec::new(),
             dirty: false,
             refused: 0,
@@ -97,6 +99,7 @@ impl Trunk {
         self.plan = Rc::new(plan);
         self.sink = Sink::of(&config);
         self.endpoint.set_display_name(config.visible_name.clone());
+        self.endpoint.set_rules(config.rules.clone());
         // The PBX is not locked out until its name is resolved again.
         if config.proxy != self.config.proxy {
             self.resolved.clear();
