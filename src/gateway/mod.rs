@@ -439,8 +439,8 @@ impl Gateway {
                 trunk.config.name == new.name && trunk.config.local_port == new.local_port
             };
             if let Some(trunk) = self.trunks.iter_mut().find(same) {
+                taken += usize::from(!trunk.config.needs_start(new));
                 trunk.reconfigure(new.clone(), plan);
-                taken += 1;
             }
         }
         self.forget_sinks();
