@@ -12,12 +12,15 @@
 
 use core::fmt;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use crate::base::ids::{CallId, ConnId};
 
 use crate::wire::sip_identity::Identity;
 
+use super::ping::PeerState;
 use super::registration::{RegistrationId, RegistrationState};
+use super::transmit::SipTarget;
 
 /// Something the owner has to know or to decide.
 ///
@@ -42,6 +45,8 @@ pub enum SipEvent {
         call_id: String,
         /// Where the INVITE came from.
         remote: SocketAddr,
+        /// Whether it came by TLS.
+        secure: bool,
         /// The session description; without one the 200 has to carry an offer.
         offer: Option<Box<[u8]>>,
     },
@@ -60,8 +65,16 @@ pub enum SipEvent {
     Answered {
         /// The call.
         id: CallId,
-        /// The answer to our offer, in force; without one the last of [`SipEvent::Progress`] is.
-        answer: Option<Box<[u8]>>,
+        /// The answer to our offer that is in force now, which may be another than early media had.
+        answer: Box<[u8]>,
+    },
+    /// A call of ours is sent elsewhere, to a place that has to be looked up or that the endpoint was
+    /// not told to talk to. To be followed by [`follow`](super::SipEndpoint::follow) or hung up.
+    Redirected {
+        /// The call.
+        id: CallId,
+        /// A sip or sips URI.
+        contact: String,
     },
     /// A registration has changed.
     Registration {
@@ -70,6 +83,13 @@ pub enum SipEvent {
         /// How it is now.
         state: RegistrationState,
     },
+    /// A peer that is asked by OPTIONS is in another state than before.
+    Peer {
+        /// Which one.
+        target: SipTarget,
+        /// How it is now.
+        state: PeerState,
+    },
     /// The caller acknowledged our 200.
     Confirmed {
         /// The call.
@@ -77,7 +97,15 @@ pub enum SipEvent {
         /// The answer to the offer that was in our 200.
         answer: Option<Box<[u8]>>,
     },
-    /// The caller wants other media. Answer by `answer_reinvite` or `refuse_reinvite`.
+    /// The caller acknowledged a reliable provisional answer of ours that carried an offer.
+    ProvisionalConfirmed {
+        /// The call.
+        id: CallId,
+        /// The answer to that offer.
+        answer: Option<Box<[u8]>>,
+    },
+    /// The caller wants other media, by re-INVITE, UPDATE or PRACK. Answer by `answer_reinvite` or
+    /// `refuse_reinvite`. One by UPDATE or PRACK has an offer and is done with its answer.
     Reinvite {
         /// The call.
         id: CallId,
@@ -95,6 +123,42 @@ pub enum SipEvent {
     ReinviteCancelled {
         /// The call.
         id: CallId,
+    },
+    /// A re-INVITE of ours may go now: one that had to wait, that collided with one of theirs, or that
+    /// the session timer needs. Send it by `reinvite`.
+    OfferWanted {
+        /// The call.
+        id: CallId,
+        /// Whether it is to say nothing new: the description as it was sent last.
+        refresh: bool,
+    },
+    /// The peer took the offer of our re-INVITE or UPDATE.
+    Reinvited {
+        /// The call.
+        id: CallId,
+        /// Its answer; without one the peer is in breach of RFC 3261 section 13.2.1.
+        answer: Option<Box<[u8]>>,
+    },
+    /// The peer refused the offer of our re-INVITE or UPDATE; the session is as it was before.
+    ReinviteRefused {
+        /// The call.
+        id: CallId,
+        /// The code. After 491 [`SipEvent::OfferWanted`] follows.
+        code: u16,
+    },
+    /// The peer asks for a keyframe of the picture that it gets (RFC 5168).
+    KeyframeWanted {
+        /// The call.
+        id: CallId,
+    },
+    /// A key was pressed, by INFO.
+    Dtmf {
+        /// The call.
+        id: CallId,
+        /// 0 to 9, `*`, `#`, A to D, or `!` for a flash of the hook.
+        key: char,
+        /// For how long, as the peer says.
+        duration: Duration,
     },
     /// The call is over. A BYE that is due is sent and repeated without the owner.
     Ended {
@@ -115,7 +179,7 @@ pub enum SipEvent {
 /// Who ended a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndedBy {
-    /// The owner, by `reject` or `hangup`.
+    /// The owner, by `reject` or `hangup`; or a call of ours could not be tried again.
     Local,
     /// The caller.
     Remote,
@@ -157,13 +221,16 @@ pub enum SipRefusal {
     WrongState,
     /// The message would not fit into `SIP_MESSAGE_BYTES`; nothing was sent.
     TooLarge,
-    /// No room for another request to the caller.
+    /// No room for another request or call.
     Full,
+    /// A field of a call cannot stand in a request as it is: its name.
+    BadField(&'static str),
 }
 
 impl fmt::Display for SipRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::BadField(field) => return write!(f, "{field} cannot stand in a SIP request"),
             Self::NoSuchCall => "the call is over",
             Self::WrongState => "the call is not in a state for that",
             Self::TooLarge => "the SIP message is too large",
@@ -203,6 +270,12 @@ pub struct SipCounters {
     pub calls: u64,
     /// INVITEs that found no room (503).
     pub calls_refused: u64,
+    /// INFO that asked for a keyframe, or was a key.
+    pub infos: u64,
+    /// Sessions that we refreshed, or that were refreshed for us.
+    pub refreshes: u64,
+    /// Re-INVITEs of ours that collided with one of theirs (491).
+    pub glares: u64,
     /// Messages of ours that were sent again.
     pub resent: u64,
     /// Answers to INVITE whose ACK never came.

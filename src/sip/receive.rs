@@ -36,9 +36,14 @@ impl SipEndpoint {
         match message.start() {
             StartLine::Request { method, .. } => {
                 let method = *method;
+                if !self.may_ask(arrival.remote.ip(), &message) {
+                    return count(&mut self.counters.source_refused);
+                }
                 self.receive_by_rules(now, arrival, method, &message);
             }
-            StartLine::Status { code, .. } => self.receive_response(now, *code, &message),
+            StartLine::Status { code, .. } => {
+                self.receive_response(now, arrival, *code, &message);
+            }
         }
     }
 

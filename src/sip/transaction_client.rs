@@ -24,6 +24,8 @@ use super::transmit::{Printed, SipDestination};
 pub(super) enum Owner {
     /// A call's.
     Call(CallId, Purpose),
+    /// Nobody's: a CANCEL, and the BYE of a fork that was not wanted.
+    Nobody(Purpose),
     /// A registration's.
     Registration(RegistrationId),
     /// The question whether the target at this place is there.
@@ -33,7 +35,7 @@ pub(super) enum Owner {
 impl Owner {
     pub(super) const fn method(self) -> rsip::Method {
         match self {
-            Self::Call(_, purpose) => purpose.method(),
+            Self::Call(_, purpose) | Self::Nobody(purpose) => purpose.method(),
             Self::Registration(_) => rsip::Method::Register,
             Self::Ping(_) => rsip::Method::Options,
         }
@@ -56,6 +58,16 @@ pub(super) enum Purpose {
     Bye,
     /// A keyframe.
     Info,
+    /// That a provisional response of the fork with that number came (RFC 3262).
+    Prack(u8),
+    /// That an INVITE is taken back.
+    Cancel,
+    /// Other media, by UPDATE.
+    Update,
+    /// That the session goes on, by UPDATE (RFC 4028).
+    Refresh,
+    /// Whether the peer still knows the call, by OPTIONS.
+    Probe,
 }
 
 impl Purpose {
@@ -63,6 +75,10 @@ impl Purpose {
         match self {
             Self::Bye => rsip::Method::Bye,
             Self::Info => rsip::Method::Info,
+            Self::Prack(_) => rsip::Method::PRack,
+            Self::Cancel => rsip::Method::Cancel,
+            Self::Update | Self::Refresh => rsip::Method::Update,
+            Self::Probe => rsip::Method::Options,
         }
     }
 }
@@ -135,6 +151,11 @@ impl ClientTransaction {
     /// Whose request it is.
     pub(super) fn owner(&self) -> Owner {
         self.owner
+    }
+
+    /// The request as sent.
+    pub(super) fn request(&self) -> &Printed {
+        &self.request
     }
 
     /// Whether it waits for its final response.

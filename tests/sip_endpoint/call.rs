@@ -21,6 +21,7 @@ fn a_call_is_tried_rung_answered_and_acknowledged() {
         identity: None,
         call_id,
         remote,
+        secure: false,
         offer,
     } = bench.event()
     else {
@@ -47,7 +48,7 @@ fn a_call_is_tried_rung_answered_and_acknowledged() {
     );
     assert_eq!(
         header(HeaderName::Allow),
-        "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO"
+        "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO, UPDATE, PRACK"
     );
     assert_eq!(header(HeaderName::ContentType), "application/sdp");
     assert_eq!(header(HeaderName::Server), "trunkcast");
