@@ -79,7 +79,7 @@ pub struct Trunk {
     /// SIP port of the PBX, for what we send there unasked. Without one a name is looked up by SRV
     /// first, and [`Self::usual_port`] stands in.
     pub remote_port: Option<u16>,
-    /// Further addresses of the PBX, in the order to try them; may call as well.
+    /// Further addresses of the PBX, in the order to try them; those that are no names may call.
     pub targets: Vec<HostPort>,
     /// The proxy that requests of ours go through.
     pub outbound_proxy: Option<OutboundProxy>,
@@ -254,7 +254,7 @@ impl Trunk {
         pbx.chain(self.allow.iter().copied())
     }
 
-    /// Names of the PBX, whose addresses may call.
+    /// Names of the PBX, to be looked up.
     pub fn names(&self) -> impl Iterator<Item = &str> + '_ {
         let targets = self.targets.iter().map(|target| &target.host);
         self.proxy
