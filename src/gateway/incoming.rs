@@ -85,16 +85,19 @@ impl Gateway {
                 id,
                 caller,
                 callee,
+                display_name,
+                identity,
                 call_id,
                 remote,
                 secure,
                 offer,
-                ..
             } => {
                 let invite = Invite {
                     id,
                     caller,
                     callee,
+                    display_name,
+                    identity,
                     call_id,
                     remote,
                     secure,

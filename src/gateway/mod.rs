@@ -487,8 +487,8 @@ impl Gateway {
                     == (&new.name, new.local_port, new.transport)
             };
             if let Some(trunk) = self.trunks.iter_mut().find(same) {
+                taken += usize::from(!trunk.config.needs_start(new));
                 trunk.reconfigure(new.clone(), plan);
-                taken += 1;
             }
         }
         self.forget_sinks();

@@ -58,10 +58,12 @@ impl Trunk {
                 min: timer.min,
             }),
         };
+        let mut endpoint = SipEndpoint::new(sip, rng);
+        endpoint.set_rules(config.rules.clone());
         Ok(Self {
             plan: Rc::new(config.codec_plan()?),
             sink: Sink::of(&config),
-            endpoint: SipEndpoint::new(sip, rng),
+            endpoint,
             opening: FixedVec::new(),
             dirty: false,
             refused: 0,
@@ -155,6 +157,7 @@ impl Trunk {
         self.plan = Rc::new(plan);
         self.sink = Sink::of(&config);
         self.endpoint.set_display_name(config.visible_name.clone());
+        self.endpoint.set_rules(config.rules.clone());
         // The PBX is not locked out until its name is resolved again.
         if !config.pbx().eq(self.config.pbx()) {
             self.found = vec![SipTargets::new(); config.pbx().count()];

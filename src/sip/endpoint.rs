@@ -32,6 +32,7 @@ use super::event::{Cause, EndedBy, SipCounters, SipEvent};
 use super::keep_alive::Patience;
 use super::ping::Pings;
 use super::registration::Registration;
+use super::ruling::Ruling;
 use super::session::Session;
 use super::session_timer::SessionTimers;
 use super::table::{Slot, Table};
@@ -101,6 +102,7 @@ pub struct SipEndpoint {
     pub(super) connections: Connections,
     pub(super) counters: SipCounters,
     pub(super) scratch: Box<[u8]>,
+    pub(super) ruling: Ruling,
     transmits: TransmitQueue,
     events: VecDeque<SipEvent>,
     events_capacity: usize,
@@ -136,6 +138,7 @@ impl SipEndpoint {
             connections: Connections::new(connections),
             counters: SipCounters::default(),
             scratch: vec![0; SIP_MESSAGE_BYTES].into(),
+            ruling: Ruling::default(),
             transmits: TransmitQueue::new(),
             events: VecDeque::with_capacity(events.saturating_add(EVENTS_SPARE)),
             events_capacity: events.saturating_add(EVENTS_SPARE),

@@ -10,5 +10,6 @@ mod mutation;
 mod phone;
 mod refusal;
 mod reinvite;
+mod rules;
 mod torture;
 mod transport;
