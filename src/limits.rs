@@ -84,9 +84,6 @@ pub const SIP_TARGETS: usize = 8;
 /// Sources that one SIP endpoint tells apart when it limits and reports them.
 pub const SIP_SOURCES: usize = 64;
 
-/// Redirections that one request of ours follows.
-pub const SIP_REDIRECTS: u8 = 3;
-
 /// Values of Service-Route that a registration keeps.
 pub const SIP_SERVICE_ROUTES: usize = 8;
 
@@ -95,6 +92,26 @@ pub const SIP_EXPIRES_MAX: u32 = 604_800;
 
 /// Registrations of one SIP endpoint: that of its trunk, and those of calls that asked for one.
 pub const SIP_REGISTRATIONS: usize = 16;
+
+/// Forks of one call of ours: dialogs that one INVITE made. What further ones say is not heard.
+pub const SIP_FORKS: usize = 6;
+
+/// Redirects that one call of ours follows, and contacts of one that are kept.
+pub const SIP_REDIRECTS: usize = 5;
+
+/// INVITEs that one call of ours sends, whatever it is answered with.
+pub const SIP_ATTEMPTS: u8 = 24;
+
+/// Addresses that are listened to though they may not call: where calls of ours, registrations and
+/// pings go.
+pub const SIP_PEERS: usize = 64;
+
+/// Bytes of a request above which it takes a stream where UDP was meant (RFC 3261 section 18.1.1,
+/// for a path of 1,500 bytes).
+pub const SIP_DATAGRAM_BYTES: usize = 1_300;
+
+/// Characters of the words that a peer's refusal is remembered by; the rest is cut.
+pub const SIP_CAUSE_CHARACTERS: usize = 240;
 
 // SDP
 

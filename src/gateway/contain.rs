@@ -24,6 +24,7 @@ pub(super) fn call_of(event: &SipEvent) -> Option<CallId> {
         SipEvent::Invite { id, .. }
         | SipEvent::Progress { id, .. }
         | SipEvent::Answered { id, .. }
+        | SipEvent::Redirected { id, .. }
         | SipEvent::Confirmed { id, .. }
         | SipEvent::Reinvite { id, .. }
         | SipEvent::ReinviteConfirmed { id, .. }

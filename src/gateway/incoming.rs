@@ -121,6 +121,7 @@ impl Gateway {
             SipEvent::ReinviteCancelled { .. }
             | SipEvent::Progress { .. }
             | SipEvent::Answered { .. }
+            | SipEvent::Redirected { .. }
             | SipEvent::Registration { .. }
             | SipEvent::Peer { .. } => {}
             SipEvent::Ended { id, cause, .. } => {

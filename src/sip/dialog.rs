@@ -14,6 +14,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use crate::base::ids::ConnId;
 use crate::base::network::Transport;
+use crate::wire::sip_emit::uri_text;
 use crate::wire::sip_message::SipMessage;
 use crate::wire::sip_uri::Uri;
 
@@ -27,6 +28,8 @@ pub(super) struct Arrival {
     pub(super) remote: SocketAddr,
     /// The connection; none over UDP.
     pub(super) conn: Option<ConnId>,
+    /// Whether it came over a connection, be it one that is not known yet.
+    pub(super) stream: bool,
     /// Whether that connection is protected by TLS.
     pub(super) secure: bool,
     /// Where to open another connection once that one is gone: sent-by's port at the address that the
@@ -40,6 +43,7 @@ impl Arrival {
         Self {
             remote,
             conn: None,
+            stream: false,
             secure: false,
             back: remote,
         }
@@ -47,21 +51,33 @@ impl Arrival {
 
     /// As if it had come from where a request of ours went.
     pub(super) fn from_target(target: SipTarget) -> Self {
-        let conn = None;
         Self {
             remote: target.address,
-            conn,
+            conn: None,
+            stream: target.transport.is_reliable(),
             secure: target.transport == Transport::Tls,
             back: target.address,
         }
     }
 
+    /// As if it had come from where a request of ours went, over the connection of its response.
+    pub(super) fn of_request(way: SipDestination, response: Self) -> Self {
+        let target = SipTarget {
+            transport: way.transport(),
+            address: way.remote(),
+        };
+        Self {
+            conn: response.conn.filter(|_| way.is_reliable()),
+            ..Self::from_target(target)
+        }
+    }
+
     /// The transport.
     pub(super) fn transport(&self) -> Transport {
-        match (self.conn, self.secure) {
+        match (self.stream, self.secure) {
             (_, true) => Transport::Tls,
-            (Some(_), false) => Transport::Tcp,
-            (None, false) => Transport::Udp,
+            (true, false) => Transport::Tcp,
+            (false, false) => Transport::Udp,
         }
     }
 
@@ -75,6 +91,7 @@ impl Arrival {
         Self {
             remote,
             conn: Some(conn),
+            stream: true,
             secure,
             back: SocketAddr::new(remote.ip(), transport.default_port()),
         }
@@ -104,7 +121,7 @@ impl Arrival {
 }
 
 /// One dialog, whoever called.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Dialog {
     call_id: Box<str>,
     local_tag: Box<str>,
@@ -197,6 +214,53 @@ impl Dialog {
         self.refresh_target(response);
     }
 
+    /// The dialog that a 2xx to an INVITE of ours makes, of which nothing else is kept.
+    pub(super) fn of_fork(
+        invite: &rsip::Request,
+        response: &SipMessage<'_>,
+        arrival: Arrival,
+        local_address: IpAddr,
+    ) -> Self {
+        let mut dialog = Self {
+            call_id: response.call_id().into(),
+            local_tag: response.from().tag().unwrap_or_default().into(),
+            remote_tag: "".into(),
+            local: response.from().to_text().into(),
+            remote: "".into(),
+            target: uri_text(&invite.uri).into(),
+            routes: Vec::new(),
+            local_cseq: response.cseq().number,
+            remote_cseq: 0,
+            arrival,
+            local_address,
+        };
+        dialog.answered(response);
+        dialog
+    }
+
+    /// Sets where the INVITE of ours goes next, and at which address of ours that place reaches us.
+    pub(super) fn aim(&mut self, target: SipTarget, local_address: IpAddr) {
+        self.arrival = Arrival::from_target(target);
+        self.local_address = local_address;
+    }
+
+    /// Sets whom the INVITE of ours is for: a redirect named another.
+    pub(super) fn redirect(&mut self, uri: &str) {
+        self.target = uri.into();
+    }
+
+    /// Notes the connection that a response came on.
+    pub(super) fn heard(&mut self, arrival: Arrival) {
+        if arrival.conn.is_some() && arrival.remote.ip() == self.arrival.remote.ip() {
+            self.arrival.conn = arrival.conn;
+        }
+    }
+
+    /// The tag of the peer; empty for one of RFC 2543.
+    pub(super) fn remote_tag(&self) -> &str {
+        &self.remote_tag
+    }
+
     /// The place in a table of the dialog with that Call-ID and tag of ours.
     pub(super) fn hash(call_id: &str, local_tag: &str) -> u64 {
         hash(0, &[call_id.as_bytes(), local_tag.as_bytes()])
@@ -247,6 +311,11 @@ impl Dialog {
     /// The next request of ours (section 12.2.1.1), with its route by RFC 3261 or RFC 2543 proxies.
     pub(super) fn request(&mut self, method: rsip::Method) -> DialogRequest {
         self.local_cseq = self.local_cseq.wrapping_add(1) & 0x7fff_ffff;
+        self.request_as(method, self.local_cseq)
+    }
+
+    /// A request of ours with that sequence number: an ACK has that of its INVITE.
+    pub(super) fn request_as(&self, method: rsip::Method, number: u32) -> DialogRequest {
         let first = self.routes.first().and_then(|route| address(route));
         let is_strict = first
             .and_then(|uri| Uri::parse(uri.as_bytes()))
@@ -264,7 +333,7 @@ impl Dialog {
         headers.push(rsip::Header::From(self.local.to_string().into()));
         headers.push(rsip::Header::To(self.remote.to_string().into()));
         headers.push(rsip::Header::CallId(self.call_id.to_string().into()));
-        let cseq = format!("{} {method}", self.local_cseq);
+        let cseq = format!("{number} {method}");
         headers.push(rsip::Header::CSeq(cseq.into()));
         let uri = Uri::parse(request_uri.as_bytes());
         DialogRequest {

@@ -20,9 +20,9 @@ use crate::base::network::Network;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::limits::{
-    SIP_MESSAGE_BYTES, SIP_REGISTRATIONS, SIP_ROUTES, SIP_SPARE_CALLS, SIP_SPARE_CONNECTIONS,
-    SIP_SPARE_REQUESTS, SIP_SPARE_TRANSACTIONS, SIP_TARGETS, SIP_TRANSACTIONS_PER_CALL,
-    SIP_TRANSMITS,
+    SIP_MESSAGE_BYTES, SIP_PEERS, SIP_REGISTRATIONS, SIP_ROUTES, SIP_SPARE_CALLS,
+    SIP_SPARE_CONNECTIONS, SIP_SPARE_REQUESTS, SIP_SPARE_TRANSACTIONS, SIP_TARGETS,
+    SIP_TRANSACTIONS_PER_CALL, SIP_TRANSMITS,
 };
 use crate::wire::sip_message::SipMessage;
 
@@ -90,6 +90,10 @@ pub struct SipEndpoint {
     pub(super) invites: Table<InviteTransaction>,
     pub(super) registrations: Table<Box<Registration>>,
     pub(super) pings: Pings,
+    /// Who is listened to though he may not call.
+    pub(super) peers: heapless::Vec<IpAddr, SIP_PEERS>,
+    /// Entries of the tables when the list of peers was last looked through.
+    pub(super) busy_before: usize,
     pub(super) connections: Connections,
     pub(super) counters: SipCounters,
     pub(super) scratch: Box<[u8]>,
@@ -123,6 +127,8 @@ impl SipEndpoint {
             invites: Table::new(sessions.saturating_add(SIP_SPARE_REQUESTS)),
             registrations: Table::new(SIP_REGISTRATIONS),
             pings: Pings::default(),
+            peers: heapless::Vec::new(),
+            busy_before: 0,
             connections: Connections::new(connections),
             counters: SipCounters::default(),
             scratch: vec![0; SIP_MESSAGE_BYTES].into(),
@@ -173,7 +179,7 @@ impl SipEndpoint {
 
     /// Takes a datagram: one message, or nothing of interest. Work grows with its length alone.
     pub fn handle_datagram(&mut self, now: Instant, remote: SocketAddr, bytes: &[u8]) {
-        if !self.hears(remote.ip()) {
+        if !self.may_write_to(remote.ip()) {
             count(&mut self.counters.source_refused);
             return;
         }
@@ -190,10 +196,20 @@ impl SipEndpoint {
         remote: SocketAddr,
         secure: bool,
     ) -> Result<(), ConnectionRefused> {
-        if !self.hears(remote.ip()) {
+        if !self.allows(remote.ip()) {
             count(&mut self.counters.source_refused);
             return Err(ConnectionRefused::Source);
         }
+        self.take_connection(now, conn, remote, secure)
+    }
+
+    fn take_connection(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        remote: SocketAddr,
+        secure: bool,
+    ) -> Result<(), ConnectionRefused> {
         let (sessions, registrations) = (&self.sessions, &self.registrations);
         let in_use = |id, remote, secure| {
             sessions
@@ -226,7 +242,12 @@ impl SipEndpoint {
         remote: SocketAddr,
         secure: bool,
     ) -> Result<(), ConnectionRefused> {
-        let taken = self.handle_accepted(now, conn, remote, secure);
+        let taken = if self.may_write_to(remote.ip()) {
+            self.take_connection(now, conn, remote, secure)
+        } else {
+            count(&mut self.counters.source_refused);
+            Err(ConnectionRefused::Source)
+        };
         if taken.is_err() {
             self.push_event(SipEvent::Disconnect { conn });
         }
@@ -243,14 +264,16 @@ impl SipEndpoint {
         while let Some(slot) = self.waiting_client(|t| t.destination() == failed) {
             self.request_failed(now, slot, Unanswered::Unreachable);
         }
+        self.invites_unreachable(now, failed);
         self.settle();
     }
 
     /// A connection is gone. Requests that wait for their answer on it go again over a new one.
     pub fn handle_disconnected(&mut self, now: Instant, conn: ConnId) {
-        let Some((remote, secure)) = self.connections.remove(conn) else {
+        let Some(far) = self.connections.remove(conn) else {
             return;
         };
+        self.invites_disconnected(now, conn, far);
         let on_it = |destination: SipDestination| matches!(destination, SipDestination::Stream { conn: Some(id), .. } if id == conn);
         while let Some(slot) = self.waiting_client(|t| on_it(t.destination())) {
             let moved = self.clients.update(slot, ClientTransaction::move_to_new);
@@ -259,7 +282,7 @@ impl SipEndpoint {
                 self.send(destination, request);
             }
         }
-        self.registration_lost(now, remote, secure);
+        self.registration_lost(now, far.0, far.1);
         self.settle();
     }
 
@@ -316,9 +339,11 @@ impl SipEndpoint {
         self.live
     }
 
-    /// Calls that have ended but for our BYE, which is not sent or not answered.
+    /// Calls that have ended but for our BYE or CANCEL, which is not sent or not answered.
     pub fn closing_calls(&self) -> usize {
-        self.sessions.len().saturating_sub(self.live)
+        let cancelled = self.invites.iter().filter(|(_, t)| t.is_cancelled());
+        let ending = self.sessions.len().saturating_sub(self.live);
+        ending.saturating_add(cancelled.count())
     }
 
     /// Entries of all tables but that of connections: nothing is going on when it is 0.
@@ -343,6 +368,9 @@ impl SipEndpoint {
         let live = self.sessions.iter().filter(|(_, s)| !s.is_ending()).count();
         assert_eq!(live, self.live, "calls counted and calls held differ");
         for (_, session) in self.sessions.iter() {
+            let calling = session.calling().and_then(|calling| calling.invite);
+            let has_invite = calling.is_none_or(|invite| self.invites.get(invite).is_some());
+            assert!(has_invite, "a call of ours has lost its INVITE");
             let pending = session.initial_invite().or(session.reinvite());
             let has_transaction = pending.is_none_or(|p| self.servers.get(p.transaction).is_some());
             assert!(has_transaction, "an INVITE has lost its transaction");
@@ -402,6 +430,7 @@ impl SipEndpoint {
 
     /// Recomputes the next deadline; the last thing of every entry.
     pub(super) fn settle(&mut self) {
+        self.settle_peers();
         let transactions =
             Instant::earliest(self.servers.next_deadline(), self.clients.next_deadline());
         let transactions = Instant::earliest(transactions, self.invites.next_deadline());

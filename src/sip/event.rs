@@ -58,8 +58,16 @@ pub enum SipEvent {
     Answered {
         /// The call.
         id: CallId,
-        /// The answer to our offer, in force; without one the last of [`SipEvent::Progress`] is.
-        answer: Option<Box<[u8]>>,
+        /// The answer to our offer that is in force now, which may be another than early media had.
+        answer: Box<[u8]>,
+    },
+    /// A call of ours is sent elsewhere, to a place that has to be looked up or that the endpoint was
+    /// not told to talk to. To be followed by [`follow`](super::SipEndpoint::follow) or hung up.
+    Redirected {
+        /// The call.
+        id: CallId,
+        /// A sip or sips URI.
+        contact: String,
     },
     /// A registration has changed.
     Registration {
@@ -120,7 +128,7 @@ pub enum SipEvent {
 /// Who ended a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndedBy {
-    /// The owner, by `reject` or `hangup`.
+    /// The owner, by `reject` or `hangup`; or a call of ours could not be tried again.
     Local,
     /// The caller.
     Remote,
@@ -162,13 +170,16 @@ pub enum SipRefusal {
     WrongState,
     /// The message would not fit into `SIP_MESSAGE_BYTES`; nothing was sent.
     TooLarge,
-    /// No room for another request to the caller.
+    /// No room for another request or call.
     Full,
+    /// A field of a call cannot stand in a request as it is: its name.
+    BadField(&'static str),
 }
 
 impl fmt::Display for SipRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::BadField(field) => return write!(f, "{field} cannot stand in a SIP request"),
             Self::NoSuchCall => "the call is over",
             Self::WrongState => "the call is not in a state for that",
             Self::TooLarge => "the SIP message is too large",

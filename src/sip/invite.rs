@@ -155,7 +155,7 @@ impl SipEndpoint {
         }
         let tag = request.to().tag().unwrap_or_default();
         let hash = Dialog::hash(request.call_id(), tag);
-        let Some(slot) = self.sessions.find(hash, |s| s.dialog.has(request)) else {
+        let Some(slot) = self.sessions.find(hash, |s| s.has(request)) else {
             return count(&mut self.counters.stray_acks);
         };
         let cseq = request.cseq().number;
@@ -191,7 +191,7 @@ impl SipEndpoint {
     }
 
     /// Makes room for one session by forgetting one whose BYE was sent.
-    fn make_session_room(&mut self) {
+    pub(super) fn make_session_room(&mut self) {
         if !self.sessions.is_full() {
             return;
         }

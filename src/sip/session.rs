@@ -15,9 +15,10 @@
 )]
 
 use crate::base::time::Instant;
+use crate::wire::sip_message::SipMessage;
 use crate::wire::sip_reply::ReplyHead;
 
-use super::call_out::Calling;
+use super::calling::{Calling, Placed};
 use super::dialog::Dialog;
 use super::table::{Slot, Timed};
 use super::timer::{Backoff, TRANSACTION};
@@ -81,6 +82,8 @@ pub(super) struct Session {
     pub(super) dialog: Dialog,
     /// Whether it is we who called.
     pub(super) outgoing: bool,
+    /// What is kept of a call of ours that was answered.
+    pub(super) placed: Option<Box<Placed>>,
     /// Our INFO that is not answered.
     pub(super) info: Option<Slot>,
     phase: Phase,
@@ -136,6 +139,8 @@ pub(super) enum SessionTimeout {
     Expired,
     /// The 200 is to be sent again.
     Resend(SipDestination, Printed),
+    /// Nobody has answered our call for as long as it may ring.
+    Unanswered,
     /// The ACK never came; the call is to be ended. Whether the owner still thinks it is up.
     NoAck { was_up: bool },
 }
@@ -146,19 +151,52 @@ impl Session {
         Self {
             dialog,
             outgoing: false,
+            placed: None,
             info: None,
             phase: Phase::Early(invite),
         }
     }
 
     /// A call of ours whose INVITE goes out.
-    pub(super) fn calling(dialog: Dialog, calling: Calling) -> Self {
+    pub(super) fn outgoing(dialog: Dialog, calling: Calling) -> Self {
         Self {
             dialog,
             outgoing: true,
+            placed: None,
             info: None,
             phase: Phase::Calling(Box::new(calling)),
         }
+    }
+
+    /// A call of ours that has no final answer.
+    pub(super) fn calling(&self) -> Option<&Calling> {
+        match &self.phase {
+            Phase::Calling(calling) => Some(calling),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed, and the dialog that its INVITEs are made of.
+    pub(super) fn calling_mut(&mut self) -> Option<(&mut Dialog, &mut Calling)> {
+        match &mut self.phase {
+            Phase::Calling(calling) => Some((&mut self.dialog, calling)),
+            _ => None,
+        }
+    }
+
+    /// A call of ours was answered, and the answer acknowledged.
+    pub(super) fn answered(&mut self, dialog: Dialog) {
+        if let Phase::Calling(calling) =
+            core::mem::replace(&mut self.phase, Phase::Confirmed(Reinvite::Idle))
+        {
+            self.dialog = dialog;
+            self.placed = Some(Box::new(calling.placed()));
+        }
+    }
+
+    /// Whether a request with a To tag belongs to its dialog, once there is one.
+    pub(super) fn has(&self, request: &SipMessage<'_>) -> bool {
+        self.calling().is_none() && self.dialog.has(request)
     }
 
     /// Whether the owner was told of its end.
@@ -308,7 +346,13 @@ impl Session {
             Phase::Accepted(unacked)
             | Phase::Confirmed(Reinvite::Answered(unacked))
             | Phase::Ending(Some(unacked)) => unacked,
-            Phase::Calling(_) | Phase::Confirmed(_) | Phase::Ending(None) => {
+            Phase::Calling(calling) => {
+                return match calling.give_up <= now {
+                    true => SessionTimeout::Unanswered,
+                    false => SessionTimeout::Nothing,
+                };
+            }
+            Phase::Confirmed(_) | Phase::Ending(None) => {
                 return SessionTimeout::Nothing;
             }
         };
@@ -329,7 +373,8 @@ impl Timed for Session {
             Phase::Accepted(unacked)
             | Phase::Confirmed(Reinvite::Answered(unacked))
             | Phase::Ending(Some(unacked)) => Some(unacked.resend.next().min(unacked.until)),
-            Phase::Calling(_) | Phase::Confirmed(_) | Phase::Ending(None) => None,
+            Phase::Calling(calling) => Some(calling.give_up),
+            Phase::Confirmed(_) | Phase::Ending(None) => None,
         }
     }
 }

@@ -84,6 +84,7 @@ impl SipEndpoint {
                     let cause = Cause::new(487, "the INVITE expired");
                     self.cancel_call(now, slot, cause, EndedBy::Remote);
                 }
+                Some(SessionTimeout::Unanswered) => self.rang_too_long(now, slot),
                 Some(SessionTimeout::Nothing) | None => {}
             }
             true

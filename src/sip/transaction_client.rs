@@ -24,6 +24,8 @@ use super::transmit::{Printed, SipDestination};
 pub(super) enum Owner {
     /// A call's.
     Call(CallId, Purpose),
+    /// Nobody's: a CANCEL, and the BYE of a fork that was not wanted.
+    Nobody(Purpose),
     /// A registration's.
     Registration(RegistrationId),
     /// The question whether the target at this place is there.
@@ -33,7 +35,7 @@ pub(super) enum Owner {
 impl Owner {
     pub(super) const fn method(self) -> rsip::Method {
         match self {
-            Self::Call(_, purpose) => purpose.method(),
+            Self::Call(_, purpose) | Self::Nobody(purpose) => purpose.method(),
             Self::Registration(_) => rsip::Method::Register,
             Self::Ping(_) => rsip::Method::Options,
         }
@@ -56,6 +58,10 @@ pub(super) enum Purpose {
     Bye,
     /// A keyframe.
     Info,
+    /// That a provisional response of the fork with that number came (RFC 3262).
+    Prack(u8),
+    /// That an INVITE is taken back.
+    Cancel,
 }
 
 impl Purpose {
@@ -63,6 +69,8 @@ impl Purpose {
         match self {
             Self::Bye => rsip::Method::Bye,
             Self::Info => rsip::Method::Info,
+            Self::Prack(_) => rsip::Method::PRack,
+            Self::Cancel => rsip::Method::Cancel,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! INVITE client transactions (RFC 3261 section 17.1.1) with the Accepted state of RFC 6026.
 //!
-//! A transaction repeats its INVITE until something answers, repeats the ACK of a refusal, and lets
-//! every 2xx through: a forked INVITE may have several, and the ACK of a 2xx is its session's. It is
-//! from this INVITE that a CANCEL is made (section 9.1).
+//! A transaction repeats its INVITE until something answers and the ACK of a refusal whenever that
+//! comes again. A forked INVITE may have several 2xx: each is let through once, its ACK noted by the
+//! tag in To, and repeated with it. A CANCEL is made from the INVITE (section 9.1): it waits for a
+//! provisional response, and a final one is waited for no longer than 64 times T1 after it.
 
 #![cfg_attr(
     not(test),
@@ -17,14 +18,25 @@
 use core::time::Duration;
 
 use rsip::Header;
+use rsip::prelude::UntypedHeader;
 
 use crate::base::ids::CallId;
 use crate::base::time::Instant;
+use crate::limits::SIP_FORKS;
 use crate::wire::sip_message::SipMessage;
 
 use super::table::{Timed, hash};
-use super::timer::{T1, TIMER_B, TIMER_M, timer_d};
+use super::timer::{T1, TIMER_B, TIMER_M, TRANSACTION, timer_d};
 use super::transmit::{Printed, SipDestination};
+
+/// Whose INVITE it is, and so who takes its responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InviteOwner {
+    /// The INVITE that begins a call of ours.
+    Initial(CallId),
+    /// A re-INVITE of ours within a call.
+    Reinvite(CallId),
+}
 
 /// Where a transaction is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,20 +47,29 @@ enum State {
         resend: Option<(Instant, Duration)>,
         until: Instant,
     },
-    /// A provisional response came.
-    Proceeding,
+    /// A provisional response came; how long the final one is waited for, once it was cancelled.
+    Proceeding { until: Option<Instant> },
     /// Refused: the ACK goes again with every repetition of the refusal.
     Completed { ack: Printed, until: Instant },
     /// Answered with 2xx: more may come.
-    Accepted { until: Instant },
+    Accepted { acks: Box<Acks>, until: Instant },
 }
+
+/// The ACKs of 2xx by the tag in To.
+type Acks = heapless::Vec<(Box<str>, SipDestination, Printed), SIP_FORKS>;
 
 /// The client side of one INVITE.
 #[derive(Debug)]
 pub(super) struct InviteTransaction {
     branch: Box<str>,
-    call: CallId,
+    owner: InviteOwner,
     destination: SipDestination,
+    /// Where it goes when the stream does not open that it takes for its size (section 18.1.1).
+    fallback: Option<SipDestination>,
+    /// Whether it was sent again over another connection.
+    moved: bool,
+    /// Whether its owner has taken it back.
+    cancelled: bool,
     /// As sent but for what printing adds.
     request: Box<rsip::Request>,
     printed: Printed,
@@ -60,11 +81,11 @@ pub(super) struct InviteTransaction {
 pub(super) enum InviteResponse {
     /// A provisional one.
     Provisional,
-    /// A 2xx, the first or another: of another fork, or the same again because its ACK was lost.
+    /// A 2xx that was not acknowledged yet, the first or that of another fork.
     Success,
-    /// The refusal: an ACK is to be sent by [`InviteTransaction::acknowledge`].
+    /// The refusal: an ACK is to be sent by [`InviteTransaction::acknowledge_refusal`].
     Refused,
-    /// The refusal again: its ACK is to be sent again.
+    /// The final response again: its ACK is to be sent again.
     Again(SipDestination, Printed),
     /// Nothing: too late.
     Nothing,
@@ -86,23 +107,28 @@ impl InviteTransaction {
     pub(super) fn new(
         now: Instant,
         branch: &str,
-        call: CallId,
+        owner: InviteOwner,
         destination: SipDestination,
         request: rsip::Request,
         printed: Printed,
     ) -> Self {
-        let resend = (!destination.is_reliable()).then(|| (now + T1, T1));
         Self {
             branch: branch.into(),
-            call,
+            owner,
             destination,
+            fallback: None,
+            moved: false,
+            cancelled: false,
             request: Box::new(request),
             printed,
-            state: State::Calling {
-                resend,
-                until: now + TIMER_B,
-            },
+            state: State::sent(now, destination),
         }
+    }
+
+    /// With another way where the first one is a stream that does not open.
+    pub(super) fn with_fallback(mut self, fallback: Option<SipDestination>) -> Self {
+        self.fallback = fallback;
+        self
     }
 
     /// The place in a table of the transaction with that branch.
@@ -116,9 +142,14 @@ impl InviteTransaction {
             && response.cseq().method == rsip::Method::Invite
     }
 
-    /// The call whose INVITE it is.
-    pub(super) fn call(&self) -> CallId {
-        self.call
+    /// Its branch, which CANCEL has as well.
+    pub(super) fn branch(&self) -> &str {
+        &self.branch
+    }
+
+    /// Whose INVITE it is.
+    pub(super) fn owner(&self) -> InviteOwner {
+        self.owner
     }
 
     /// Where the INVITE went.
@@ -126,46 +157,128 @@ impl InviteTransaction {
         self.destination
     }
 
+    /// Its request, Via and all.
+    pub(super) fn request(&self) -> &rsip::Request {
+        &self.request
+    }
+
     /// Whether a final response may still come for the first time.
     pub(super) fn is_waiting(&self) -> bool {
-        matches!(self.state, State::Calling { .. } | State::Proceeding)
+        matches!(self.state, State::Calling { .. } | State::Proceeding { .. })
     }
 
-    /// Whether a CANCEL may go: not before a provisional response came (section 9.1).
-    pub(super) fn is_proceeding(&self) -> bool {
-        self.state == State::Proceeding
+    /// Whether nothing has answered.
+    pub(super) fn is_calling(&self) -> bool {
+        matches!(self.state, State::Calling { .. })
     }
 
-    /// Its connection is gone: the INVITE goes again, over another one.
-    pub(super) fn move_to_new(&mut self) -> (SipDestination, Printed) {
+    /// Whether it was refused, and only absorbs repetitions of that.
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self.state, State::Completed { .. })
+    }
+
+    /// Whether its owner has taken it back and the final response is missing.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled && self.is_waiting()
+    }
+
+    /// Its owner takes it back. Gives whether the CANCEL is to go now: not before a provisional
+    /// response came, and not after a final one (section 9.1).
+    pub(super) fn take_back(&mut self, now: Instant) -> bool {
+        let may_go = !self.cancelled && self.may_cancel(now);
+        self.cancelled = true;
+        may_go
+    }
+
+    fn may_cancel(&mut self, now: Instant) -> bool {
+        let State::Proceeding { until } = &mut self.state else {
+            return false;
+        };
+        *until = Some(now + TRANSACTION);
+        true
+    }
+
+    /// Its connection is gone: the INVITE goes again, once, over another one.
+    pub(super) fn move_to_new(&mut self) -> Option<(SipDestination, Printed)> {
+        if self.moved || !self.is_calling() {
+            return None;
+        }
+        self.moved = true;
         self.destination = self.destination.anew();
-        (self.destination, self.printed.clone())
+        Some((self.destination, self.printed.clone()))
     }
 
-    /// A response came.
-    pub(super) fn answered(&mut self, now: Instant, code: u16) -> InviteResponse {
-        match (&self.state, code) {
-            (State::Calling { .. } | State::Proceeding, ..200) => {
-                self.state = State::Proceeding;
-                InviteResponse::Provisional
+    /// The way that is left when the first one failed before anything answered, with the request that
+    /// needs another Via for it.
+    pub(super) fn take_fallback(&mut self) -> Option<(SipDestination, rsip::Request)> {
+        if !self.is_calling() || self.cancelled {
+            return None;
+        }
+        let way = self.fallback.take()?;
+        Some((way, (*self.request).clone()))
+    }
+
+    /// Notes that it was sent another way, under the same branch.
+    pub(super) fn resent(
+        &mut self,
+        now: Instant,
+        destination: SipDestination,
+        request: rsip::Request,
+        printed: Printed,
+    ) {
+        self.destination = destination;
+        *self.request = request;
+        self.printed = printed;
+        self.state = State::sent(now, destination);
+    }
+
+    /// A response came with that tag in To. Gives also whether the CANCEL that waited is to go now.
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        code: u16,
+        to_tag: &str,
+    ) -> (InviteResponse, bool) {
+        let response = match (&self.state, code) {
+            (State::Calling { .. }, ..200) => {
+                self.state = State::Proceeding { until: None };
+                let cancels = self.cancelled && self.may_cancel(now);
+                return (InviteResponse::Provisional, cancels);
             }
-            (State::Calling { .. } | State::Proceeding, 200..300) => {
+            (State::Proceeding { .. }, ..200) => InviteResponse::Provisional,
+            (State::Calling { .. } | State::Proceeding { .. }, 200..300) => {
                 self.state = State::Accepted {
+                    acks: Box::default(),
                     until: now + TIMER_M,
                 };
                 InviteResponse::Success
             }
-            (State::Accepted { .. }, 200..300) => InviteResponse::Success,
-            (State::Calling { .. } | State::Proceeding, _) => InviteResponse::Refused,
+            (State::Accepted { acks, .. }, 200..300) => {
+                match acks.iter().find(|(tag, ..)| **tag == *to_tag) {
+                    Some((_, way, ack)) => InviteResponse::Again(*way, ack.clone()),
+                    None if acks.is_full() => InviteResponse::Nothing,
+                    None => InviteResponse::Success,
+                }
+            }
+            (State::Calling { .. } | State::Proceeding { .. }, _) => InviteResponse::Refused,
             (State::Completed { ack, .. }, 300..) => {
                 InviteResponse::Again(self.destination, ack.clone())
             }
             (State::Completed { .. } | State::Accepted { .. }, _) => InviteResponse::Nothing,
+        };
+        (response, false)
+    }
+
+    /// Notes the ACK of a 2xx with that tag in To that is being sent.
+    pub(super) fn acknowledge(&mut self, to_tag: &str, way: SipDestination, ack: Printed) {
+        if let State::Accepted { acks, .. } = &mut self.state {
+            // A 2xx for which there is no place is none at all.
+            let _ = acks.push((to_tag.into(), way, ack));
         }
     }
 
     /// Notes the ACK of the refusal that is being sent.
-    pub(super) fn acknowledge(&mut self, now: Instant, ack: Printed) {
+    pub(super) fn acknowledge_refusal(&mut self, now: Instant, ack: Printed) {
         self.state = State::Completed {
             ack,
             until: now + timer_d(self.destination.is_reliable()),
@@ -180,6 +293,26 @@ impl InviteTransaction {
     /// The CANCEL of this INVITE (section 9.1).
     pub(super) fn cancel(&self) -> rsip::Request {
         self.twin(rsip::Method::Cancel, None)
+    }
+
+    /// The credentials of the INVITE, which the ACK of its 2xx carries too (section 13.2.2.4).
+    pub(super) fn credentials(&self) -> impl Iterator<Item = Header> + '_ {
+        let carries = |header: &&Header| {
+            matches!(
+                header,
+                Header::Authorization(_) | Header::ProxyAuthorization(_)
+            )
+        };
+        self.request.headers.iter().filter(carries).cloned()
+    }
+
+    /// Its sequence number.
+    pub(super) fn cseq(&self) -> u32 {
+        let number = self.request.headers.iter().find_map(|header| match header {
+            Header::CSeq(value) => value.value().split(' ').next()?.parse().ok(),
+            _ => None,
+        });
+        number.unwrap_or_default()
     }
 
     /// A request with the INVITE's branch.
@@ -200,9 +333,7 @@ impl InviteTransaction {
                     None => headers.push(Header::To(value.clone())),
                 },
                 Header::CSeq(value) => {
-                    let text = value.to_string();
-                    let text = text.strip_prefix("CSeq: ").unwrap_or(&text);
-                    let number = text.split(' ').next().unwrap_or_default();
+                    let number = value.value().split(' ').next().unwrap_or_default();
                     headers.push(Header::CSeq(format!("{number} {method}").into()));
                 }
                 _ => {}
@@ -229,9 +360,19 @@ impl InviteTransaction {
                 InviteTimeout::Resend(self.destination, self.printed.clone())
             }
             State::Calling { .. } => InviteTimeout::NoAnswer,
-            State::Proceeding | State::Completed { .. } | State::Accepted { .. } => {
+            State::Proceeding { .. } | State::Completed { .. } | State::Accepted { .. } => {
                 InviteTimeout::Ended
             }
+        }
+    }
+}
+
+impl State {
+    /// Timers A and B of an INVITE that is sent now.
+    fn sent(now: Instant, destination: SipDestination) -> Self {
+        Self::Calling {
+            resend: (!destination.is_reliable()).then(|| (now + T1, T1)),
+            until: now + TIMER_B,
         }
     }
 }
@@ -243,8 +384,8 @@ impl Timed for InviteTransaction {
                 Some(resend.map_or(*until, |(at, _)| at.min(*until)))
             }
             // How long a phone may ring is its caller's matter.
-            State::Proceeding => None,
-            State::Completed { until, .. } | State::Accepted { until } => Some(*until),
+            State::Proceeding { until } => *until,
+            State::Completed { until, .. } | State::Accepted { until, .. } => Some(*until),
         }
     }
 }

@@ -33,11 +33,17 @@ const PICTURE_FAST_UPDATE: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\
     </media_control>\r\n";
 
 impl SipEndpoint {
-    pub(super) fn receive_response(&mut self, now: Instant, code: u16, response: &SipMessage<'_>) {
+    pub(super) fn receive_response(
+        &mut self,
+        now: Instant,
+        arrival: Arrival,
+        code: u16,
+        response: &SipMessage<'_>,
+    ) {
         let branch = response.via().branch.unwrap_or_default();
         let hash = InviteTransaction::hash(branch);
         if let Some(invite) = self.invites.find(hash, |t| t.is_answered_by(response)) {
-            return self.receive_invite_response(now, invite, code, response);
+            return self.receive_invite_response(now, arrival, invite, code, response);
         }
         let hash = ClientTransaction::hash(branch);
         let found = self.clients.find(hash, |t| t.is_answered_by(response));
@@ -52,6 +58,7 @@ impl SipEndpoint {
             Some(Owner::Call(call, purpose)) => {
                 self.request_answered(slot(call), purpose, code);
             }
+            Some(Owner::Nobody(_)) => {}
             Some(Owner::Registration(id)) => self.registration_answered(now, id, Ok(response)),
             Some(Owner::Ping(target)) => self.ping_answered(now, target, Ok(response)),
             None => {}
@@ -63,6 +70,7 @@ impl SipEndpoint {
         count(&mut self.counters.requests_unanswered);
         match self.clients.remove(transaction).map(|t| t.owner()) {
             Some(Owner::Call(call, purpose)) => self.request_answered(slot(call), purpose, 408),
+            Some(Owner::Nobody(_)) => {}
             Some(Owner::Registration(id)) => self.registration_answered(now, id, Err(why)),
             Some(Owner::Ping(target)) => self.ping_answered(now, target, Err(why)),
             None => {}
@@ -165,12 +173,12 @@ impl SipEndpoint {
         Ok(transaction)
     }
 
-    /// Where a request goes. Names are not resolved, and nobody is written to who may not call: where
-    /// the next hop is one of these, the request goes the way that the peer's last one came.
-    fn way_to(&self, next_hop: &str, arrival: Arrival) -> SipDestination {
+    /// Where a request goes. Names are not resolved, and nobody is written to who may neither call nor
+    /// is called: where the next hop is one of these, the request goes the way that the peer's last one came.
+    pub(super) fn way_to(&self, next_hop: &str, arrival: Arrival) -> SipDestination {
         let uri = Uri::parse(next_hop.as_bytes());
         let address = uri.and_then(|uri| uri.socket_addr());
-        let address = address.filter(|address| self.allows(address.ip()));
+        let address = address.filter(|address| self.may_write_to(address.ip()));
         let transport = uri.and_then(|uri| uri.transport());
         let named = |name: &str| transport.is_some_and(|t| t.eq_ignore_ascii_case(name));
         let is_stream = named("tcp") || (arrival.transport().is_reliable() && !named("udp"));
@@ -190,6 +198,8 @@ impl SipEndpoint {
 
     fn request_answered(&mut self, slot: Slot, purpose: Purpose, code: u16) {
         match purpose {
+            Purpose::Prack(fork) => self.prack_answered(slot, fork, code),
+            Purpose::Cancel => {}
             Purpose::Bye => {
                 self.sessions.remove(slot);
             }
@@ -210,7 +220,7 @@ impl SipEndpoint {
     }
 
     /// Makes room for one request by forgetting one that was answered.
-    fn make_client_room(&mut self) -> bool {
+    pub(super) fn make_client_room(&mut self) -> bool {
         if !self.clients.is_full() {
             return true;
         }

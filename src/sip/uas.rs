@@ -38,6 +38,13 @@ impl SipEndpoint {
         if method == rsip::Method::Ack {
             return self.receive_ack(now, request);
         }
+        // Who is only listened to may not call.
+        if method == rsip::Method::Invite
+            && request.to().tag().is_none()
+            && !self.allows(arrival.remote.ip())
+        {
+            return count(&mut self.counters.source_refused);
+        }
         let key = TransactionKey::of(request, method.as_str());
         let head = ReplyHead::new(request.headers(), arrival.remote);
         let incoming = Incoming {
@@ -69,7 +76,7 @@ impl SipEndpoint {
         let dialog = match request.to().tag() {
             Some(tag) => {
                 let hash = Dialog::hash(request.call_id(), tag);
-                let found = self.sessions.find(hash, |s| s.dialog.has(request));
+                let found = self.sessions.find(hash, |s| s.has(request));
                 let Some(slot) = found else {
                     count(&mut self.counters.unknown_dialog);
                     return self.refuse_uncounted(incoming, Answer::code(481));
@@ -130,6 +137,11 @@ impl SipEndpoint {
             return;
         };
         let (was_ending, is_closing) = (session.is_ending(), session.is_closing());
+        let who = if session.outgoing {
+            "called party"
+        } else {
+            "caller"
+        };
         let tag: Box<str> = session.dialog.local_tag().into();
         let invite = self.sessions.update(slot, Session::peer_hung_up).flatten();
         if let Some(invite) = invite {
@@ -140,7 +152,7 @@ impl SipEndpoint {
             self.forget_session(slot);
         }
         if !was_ending {
-            let words = reason(incoming.request).unwrap_or("the caller hung up".into());
+            let words = reason(incoming.request).unwrap_or(format!("the {who} hung up"));
             self.tell_ended(slot, Cause::new(200, words), EndedBy::Remote);
         }
     }

@@ -26,7 +26,7 @@ fn next_register(bench: &mut Bench, within: Duration) -> Option<Sent> {
     let until = bench.now + within;
     while bench.now < until {
         let at = bench.endpoint.poll_timeout().filter(|at| *at <= until);
-        let step = at.map_or(until - bench.now, |at| (at - bench.now));
+        let step = at.map_or(until - bench.now, |at| at - bench.now);
         let sent = bench.advance(step.max(Duration::from_millis(1)));
         let register = |sent: &Sent| sent.bytes.starts_with(b"REGISTER ");
         if let Some(register) = sent.into_iter().find(register) {
@@ -533,7 +533,8 @@ fn the_connection_of_a_registration_is_not_given_up_for_a_stranger() {
 fn redirections_are_followed_to_addresses_and_not_for_ever() {
     let mut bench = Bench::new();
     let (_, mut register) = bench.register(config(&[udp()]));
-    for hop in 20..23 {
+    let hops = trunkcast::limits::SIP_REDIRECTS;
+    for hop in 20..20 + hops {
         let line = format!("Contact: <sip:1000@192.0.2.{hop}:5062;transport=tcp>");
         let text = answer(&register, 302, &[&line]);
         register = bench.answered(text);
@@ -546,11 +547,11 @@ fn redirections_are_followed_to_addresses_and_not_for_ever() {
                 .starts_with(&format!("REGISTER sip:{expected} SIP/2.0\r\n"))
         );
     }
-    let text = answer(&register, 302, &["Contact: <sip:192.0.2.23>"]);
+    let text = answer(&register, 302, &["Contact: <sip:192.0.2.99>"]);
     assert!(bench.datagram(text).is_empty());
     let state = bench.registration().to_string();
     assert!(
-        state.contains("answered 302 Whatever, to sip:192.0.2.23"),
+        state.contains("answered 302 Whatever, to sip:192.0.2.99"),
         "{state}"
     );
     // The next try begins at the configured registrar.
@@ -637,8 +638,7 @@ fn a_registrar_outside_the_allowed_sources_is_heard_and_may_not_call() {
     assert_eq!(bench.registration(), REGISTERED);
     let mut caller = Caller::new("a");
     assert!(bench.datagram(caller.invite()).is_empty());
-    assert!(bench.datagram(caller.request("REGISTER")).is_empty());
-    assert_eq!(bench.endpoint.counters().source_refused, 2);
+    assert_eq!(bench.endpoint.counters().source_refused, 1);
     assert_eq!(whats(&bench.datagram(caller.request("OPTIONS"))), ["200"]);
     let stranger = "198.51.100.1:5060".parse().unwrap();
     assert!(
@@ -649,6 +649,7 @@ fn a_registrar_outside_the_allowed_sources_is_heard_and_may_not_call() {
     bench.command(|e, now| e.unregister(now, id));
     let gone = bench.take().remove(0);
     bench.datagram(answer(&gone, 200, &[]));
+    bench.advance(secs(10));
     assert!(!bench.endpoint.hears(peer().ip()));
 }
 

@@ -415,7 +415,7 @@ impl Registration {
             let (place, shown) = (self.place_of(&contact.uri), contact.uri.text);
             words = format!("{words}, to {}", OneLine::new(shown, REASON_SHOWN));
             if let Some((registrar, target)) = place
-                && self.redirects < SIP_REDIRECTS
+                && usize::from(self.redirects) < SIP_REDIRECTS
             {
                 self.redirects = self.redirects.saturating_add(1);
                 self.is_redirected = true;
