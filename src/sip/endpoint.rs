@@ -88,12 +88,12 @@ pub struct SipEndpoint {
     pub(super) clients: Table<ClientTransaction>,
     /// INVITEs of ours.
     pub(super) invites: Table<InviteTransaction>,
-    pub(super) registrations: Table<Box<Registration>>,
-    pub(super) pings: Pings,
     /// Who is listened to though he may not call.
     pub(super) peers: heapless::Vec<IpAddr, SIP_PEERS>,
     /// Entries of the tables when the list of peers was last looked through.
     pub(super) busy_before: usize,
+    pub(super) registrations: Table<Box<Registration>>,
+    pub(super) pings: Pings,
     pub(super) connections: Connections,
     pub(super) counters: SipCounters,
     pub(super) scratch: Box<[u8]>,
@@ -125,10 +125,10 @@ impl SipEndpoint {
                     .saturating_add(SIP_SPARE_REQUESTS),
             ),
             invites: Table::new(sessions.saturating_add(SIP_SPARE_REQUESTS)),
-            registrations: Table::new(SIP_REGISTRATIONS),
-            pings: Pings::default(),
             peers: heapless::Vec::new(),
             busy_before: 0,
+            registrations: Table::new(SIP_REGISTRATIONS),
+            pings: Pings::default(),
             connections: Connections::new(connections),
             counters: SipCounters::default(),
             scratch: vec![0; SIP_MESSAGE_BYTES].into(),
@@ -179,7 +179,7 @@ impl SipEndpoint {
 
     /// Takes a datagram: one message, or nothing of interest. Work grows with its length alone.
     pub fn handle_datagram(&mut self, now: Instant, remote: SocketAddr, bytes: &[u8]) {
-        if !self.may_write_to(remote.ip()) {
+        if !self.hears(remote.ip()) {
             count(&mut self.counters.source_refused);
             return;
         }
@@ -196,7 +196,7 @@ impl SipEndpoint {
         remote: SocketAddr,
         secure: bool,
     ) -> Result<(), ConnectionRefused> {
-        if !self.allows(remote.ip()) {
+        if !self.hears(remote.ip()) {
             count(&mut self.counters.source_refused);
             return Err(ConnectionRefused::Source);
         }
@@ -242,7 +242,7 @@ impl SipEndpoint {
         remote: SocketAddr,
         secure: bool,
     ) -> Result<(), ConnectionRefused> {
-        let taken = if self.may_write_to(remote.ip()) {
+        let taken = if self.hears(remote.ip()) {
             self.take_connection(now, conn, remote, secure)
         } else {
             count(&mut self.counters.source_refused);
@@ -270,10 +270,10 @@ impl SipEndpoint {
 
     /// A connection is gone. Requests that wait for their answer on it go again over a new one.
     pub fn handle_disconnected(&mut self, now: Instant, conn: ConnId) {
-        let Some(far) = self.connections.remove(conn) else {
+        let Some((remote, secure)) = self.connections.remove(conn) else {
             return;
         };
-        self.invites_disconnected(now, conn, far);
+        self.invites_disconnected(now, conn, (remote, secure));
         let on_it = |destination: SipDestination| matches!(destination, SipDestination::Stream { conn: Some(id), .. } if id == conn);
         while let Some(slot) = self.waiting_client(|t| on_it(t.destination())) {
             let moved = self.clients.update(slot, ClientTransaction::move_to_new);
@@ -282,7 +282,7 @@ impl SipEndpoint {
                 self.send(destination, request);
             }
         }
-        self.registration_lost(now, far.0, far.1);
+        self.registration_lost(now, remote, secure);
         self.settle();
     }
 

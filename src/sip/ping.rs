@@ -263,7 +263,6 @@ impl SipEndpoint {
         };
         ping.cseq = ping.cseq.wrapping_add(1) & 0x7fff_ffff;
         let target = ping.target;
-        self.hear(target.address.ip());
         let (Some(config), Some(ping)) = (&self.pings.config, self.pings.peers.get(at)) else {
             return;
         };

@@ -272,7 +272,6 @@ impl SipEndpoint {
         let Some(target) = target else {
             return self.register_unsent(now, slot, "no address of the registrar is known");
         };
-        self.hear(target.address.ip());
         let local = self.local_for(target.address.ip());
         let address = SocketAddr::new(local, self.config.local.port());
         let rng = &mut self.rng;
