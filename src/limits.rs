@@ -249,6 +249,9 @@ const _: () = assert!(LOG_SEGMENTS * (PACKET_BYTES + SEGMENT_PREFIX_BYTES) <= RT
 /// Connections that one trunk opens at the same time.
 pub const TRUNK_OPENING: usize = 16;
 
+/// Addresses of one trunk for which the domain that led there is remembered.
+pub const TRUNK_NAMES: usize = 32;
+
 /// Media ports that are tried for one track before the call is refused.
 pub const PORT_ATTEMPTS: usize = 8;
 
@@ -390,6 +393,9 @@ pub const TLS_BUFFER_BYTES: usize = 16_384;
 /// does not read what is sent to it. Otherwise 11 KiB, or 27 KiB towards a server that does not read.
 pub const TLS_STATE_BYTES: usize = 80 * 1_024;
 
+/// TLS handshakes with clients at the same time; one more ends the oldest of the busiest source.
+pub const TLS_HANDSHAKES: usize = 64;
+
 /// Bytes read from a TCP connection at once.
 pub const STREAM_READ_BYTES: usize = 65_536;
 
@@ -405,3 +411,18 @@ pub const HOST_ADDRESSES: usize = 4;
 
 /// Host names being resolved at the same time.
 pub const RESOLUTIONS: usize = 64;
+
+/// Name servers of the system that are asked.
+pub const DNS_SERVERS: usize = 3;
+
+/// Bytes of one answer to a question by datagram: ours ask for no longer ones than 512.
+pub const DNS_MESSAGE_BYTES: usize = 4_096;
+
+/// Records of one section of an answer; more refuse it.
+pub const DNS_RECORDS: usize = 128;
+
+/// SRV records of one service that are taken; the rest are left out.
+pub const SRV_RECORDS: usize = 16;
+
+/// Aliases that are followed from one name.
+pub const DNS_ALIASES: usize = 8;

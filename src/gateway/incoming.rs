@@ -7,7 +7,7 @@ use crate::gateway::admission::Invite;
 use crate::gateway::connections::User;
 use crate::gateway::contain::{self, contained};
 use crate::gateway::outgoing::Progress;
-use crate::gateway::outlet::{CallIndex, Level, Outlet, Security};
+use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::sip::{Cause, SipDestination, SipEvent};
 
 impl Gateway {
@@ -28,17 +28,9 @@ impl Gateway {
                     } => {
                         let mut opening = trunk.opening.iter();
                         let opening = opening.find(|(_, to, tls)| (*to, *tls) == (remote, secure));
-                        let security = if secure {
-                            Security::Tls
-                        } else {
-                            Security::Plain
-                        };
                         let conn = conn.or(opening.map(|(conn, ..)| *conn)).or_else(|| {
-                            let conn = outlet.connect(
-                                &remote.ip().to_string(),
-                                remote.port(),
-                                security,
-                            )?;
+                            let domain = secure.then(|| trunk.tls_names.of(remote));
+                            let conn = outlet.connect_sip(at, remote, domain.as_deref())?;
                             self.connections.insert(conn, User::Sip(at));
                             // Without room the next message opens a connection of its own.
                             let _ = trunk.opening.push((conn, remote, secure));
@@ -118,9 +110,8 @@ impl Gateway {
                     self.handle_reinvite(now, index, offer.as_deref(), outlet);
                 }
             }
-            SipEvent::ReinviteCancelled { .. }
-            | SipEvent::Redirected { .. }
-            | SipEvent::Peer { .. } => {}
+            SipEvent::ReinviteCancelled { .. } | SipEvent::Redirected { .. } => {}
+            SipEvent::Peer { target, state } => self.handle_peer(at, target, state, outlet),
             SipEvent::Progress {
                 id,
                 code,

@@ -39,11 +39,13 @@ pub mod config;
 pub mod connections;
 mod contain;
 pub mod incoming;
+pub mod look_ups;
 pub mod media_ports;
 mod negotiation;
 pub mod outgoing;
 pub mod outlet;
 pub mod players;
+mod presence;
 pub mod registrations;
 pub mod relay;
 mod shed;
@@ -51,6 +53,7 @@ pub mod sink;
 pub mod status;
 pub mod stored;
 pub mod streaming;
+pub mod tls_names;
 pub mod trunk;
 pub mod trunk_view;
 mod usage;
@@ -174,6 +177,18 @@ impl Gateway {
             outlet.note(Level::Error, line);
         }
         self.drain_trunk(now, trunk, outlet);
+    }
+
+    /// Whether a peer at that address may connect to a trunk; a refusal is counted.
+    pub fn may_connect(&mut self, trunk: usize, from: IpAddr) -> bool {
+        let trunk = self.trunks.get_mut(trunk);
+        trunk.is_some_and(|trunk| trunk.endpoint.admits(from))
+    }
+
+    /// The name of the trunk at that place.
+    pub fn trunk_name(&self, trunk: usize) -> &str {
+        let trunk = self.trunks.get(trunk);
+        trunk.map_or("", |trunk| trunk.config.name.as_str())
     }
 
     /// An accepted connection; false when there is no room for it.
@@ -415,6 +430,7 @@ impl Gateway {
                 .get_mut(at)
                 .is_some_and(|trunk| std::mem::take(&mut trunk.dirty))
             {
+                self.settle_trunk(now, at, outlet);
                 self.drain_trunk(now, at, outlet);
             }
         }
@@ -440,7 +456,9 @@ impl Gateway {
         let mut taken = 0;
         for (new, plan) in config.trunks.iter().zip(plans) {
             let same = |trunk: &&mut Trunk| {
-                trunk.config.name == new.name && trunk.config.local_port == new.local_port
+                let old = &trunk.config;
+                (&old.name, old.local_port, old.transport)
+                    == (&new.name, new.local_port, new.transport)
             };
             if let Some(trunk) = self.trunks.iter_mut().find(same) {
                 trunk.reconfigure(new.clone(), plan);
@@ -456,12 +474,14 @@ impl Gateway {
             || config.media.ports != self.config.media.ports
             || config.state_directory != self.config.state_directory;
         self.config.media.address = config.media.address;
+        self.trunks.iter_mut().for_each(Trunk::unsettle);
         Ok(needs_start)
     }
 
     /// Ends every call with BYE and every stream with a clean unpublish; new calls get 503.
     pub fn stop(&mut self, now: Instant) {
         self.stopping = true;
+        self.unregister_all(now);
         let sessions: Vec<_> = self
             .calls
             .iter()
@@ -490,25 +510,9 @@ impl Gateway {
     /// Whether no call and no stream is left.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty()
-            && self
-                .trunks
-                .iter()
-                .all(|trunk| trunk.endpoint.closing_calls() == 0)
-    }
-
-    /// Trunks whose PBX is known by name, with the name.
-    pub fn proxy_names(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.trunks
-            .iter()
-            .enumerate()
-            .filter_map(|(at, trunk)| Some((at, trunk.proxy_name()?)))
-    }
-
-    /// Tells the addresses of a trunk's PBX.
-    pub fn set_proxy(&mut self, trunk: usize, addresses: impl Iterator<Item = IpAddr>) {
-        if let Some(trunk) = self.trunks.get_mut(trunk) {
-            trunk.set_proxy(addresses);
-        }
+            && self.trunks.iter().all(|trunk| {
+                trunk.endpoint.closing_calls() == 0 && trunk.endpoint.registrations() == 0
+            })
     }
 
     /// Every call.

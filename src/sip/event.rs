@@ -237,4 +237,12 @@ pub struct SipCounters {
     pub connections_evicted: u64,
     /// Connections whose messages could not be told apart.
     pub streams_broken: u64,
+    /// Connections that began with TLS where none is spoken.
+    pub tls_unexpected: u64,
+    /// Connections whose peer said nothing, or did not finish a message, in time.
+    pub connections_unfinished: u64,
+    /// Connections closed because nothing needed them for long.
+    pub connections_idle: u64,
+    /// Connections closed because the peer no longer answered our keep-alives.
+    pub connections_dead: u64,
 }

@@ -36,6 +36,7 @@ mod event;
 pub mod guard;
 mod invite;
 mod invite_client;
+pub mod keep_alive;
 mod peers;
 mod ping;
 mod receive;
