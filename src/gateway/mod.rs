@@ -403,6 +403,10 @@ impl Gateway {
         let mut deadline = self.calls.deadline();
         for trunk in &self.trunks {
             deadline = Instant::earliest(deadline, trunk.endpoint.poll_timeout());
+            // It has to register, or to ask, before anything comes.
+            if trunk.unsettled {
+                deadline = Some(Instant::ZERO);
+            }
         }
         for viewer in self.players.iter() {
             deadline = Instant::earliest(deadline, viewer.player.poll_timeout());
