@@ -87,6 +87,7 @@ impl Gateway {
                 callee,
                 call_id,
                 remote,
+                secure,
                 offer,
                 ..
             } => {
@@ -96,6 +97,7 @@ impl Gateway {
                     callee,
                     call_id,
                     remote,
+                    secure,
                     offer,
                 };
                 self.handle_invite(now, at, invite, outlet);
@@ -110,7 +112,14 @@ impl Gateway {
                     self.handle_reinvite(now, index, offer.as_deref(), outlet);
                 }
             }
-            SipEvent::ReinviteCancelled { .. } | SipEvent::Redirected { .. } => {}
+            SipEvent::ReinviteCancelled { .. }
+            | SipEvent::ProvisionalConfirmed { .. }
+            | SipEvent::OfferWanted { .. }
+            | SipEvent::Reinvited { .. }
+            | SipEvent::ReinviteRefused { .. }
+            | SipEvent::KeyframeWanted { .. }
+            | SipEvent::Dtmf { .. }
+            | SipEvent::Redirected { .. } => {}
             SipEvent::Peer { target, state } => self.handle_peer(at, target, state, outlet),
             SipEvent::Progress {
                 id,

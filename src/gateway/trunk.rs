@@ -16,7 +16,7 @@ use crate::gateway::sink::Sink;
 use crate::gateway::tls_names::TlsNames;
 use crate::limits::{SIP_TARGETS, TRUNK_OPENING};
 use crate::sdp::{CodecPlan, PlanError};
-use crate::sip::{SipConfig, SipEndpoint, SipTarget, SipTargets};
+use crate::sip::{SessionTimers, SipConfig, SipEndpoint, SipTarget, SipTargets};
 
 /// What we call ourselves in SIP.
 const USER_AGENT: &str = concat!("Trunkcast/", env!("CARGO_PKG_VERSION"));
@@ -60,6 +60,10 @@ impl Trunk {
             display_name: config.visible_name.clone(),
             allow: config.sources().collect(),
             calls,
+            session_timer: config.session_timer.map(|timer| SessionTimers {
+                expires: timer.expires,
+                min: timer.min,
+            }),
         };
         Ok(Self {
             plan: Rc::new(config.codec_plan()?),
