@@ -460,7 +460,6 @@ impl Gateway {
                 .get_mut(at)
                 .is_some_and(|trunk| std::mem::take(&mut trunk.dirty))
             {
-                self.settle_trunk(now, at, outlet);
                 self.drain_trunk(now, at, outlet);
             }
         }

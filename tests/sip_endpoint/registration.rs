@@ -457,6 +457,21 @@ fn a_registrar_that_is_silent_at_the_end_holds_nobody_up() {
     assert_eq!(bench.registration(), RegistrationState::Unregistered);
     bench.advance(secs(2));
     assert_eq!(bench.endpoint.busy(), 0);
+    // One that the registrar still knows is taken back though its refresh found nobody.
+    let (id, first) = bench.register(config(&[udp()]));
+    bench.datagram(bound(&first, 600));
+    bench.event();
+    let refresh = next_register(&mut bench, secs(600)).unwrap();
+    bench.datagram(answer(&refresh, 503, &[]));
+    assert!(matches!(
+        bench.registration(),
+        RegistrationState::Failed { .. }
+    ));
+    bench.command(|e, now| e.unregister(now, id));
+    let gone = bench.take().remove(0);
+    assert_eq!(gone.header(HeaderName::Expires).as_deref(), Some("0"));
+    bench.datagram(answer(&gone, 200, &[]));
+    assert_eq!(bench.registration(), RegistrationState::Unregistered);
     // One that never came about ends at once.
     let (id, first) = bench.register(config(&[udp()]));
     bench.datagram(answer(&first, 404, &[]));
