@@ -13,6 +13,7 @@ use crate::sip::{Cause, SipDestination, SipEvent};
 impl Gateway {
     /// Handles what a trunk's endpoint reports and sends what it has to send.
     pub(super) fn drain_trunk(&mut self, now: Instant, at: usize, outlet: &mut dyn Outlet) {
+        self.settle_trunk(now, at, outlet);
         loop {
             let Some(trunk) = self.trunks.get_mut(at) else {
                 return;
@@ -122,8 +123,8 @@ impl Gateway {
             | SipEvent::ReinviteRefused { .. }
             | SipEvent::KeyframeWanted { .. }
             | SipEvent::Dtmf { .. }
-            | SipEvent::Redirected { .. }
-            | SipEvent::Peer { .. } => {}
+            | SipEvent::Redirected { .. } => {}
+            SipEvent::Peer { target, state } => self.handle_peer(at, target, state, outlet),
             SipEvent::Progress {
                 id,
                 code,

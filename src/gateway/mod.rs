@@ -47,6 +47,7 @@ mod negotiation;
 pub mod outgoing;
 pub mod outlet;
 pub mod players;
+mod presence;
 pub mod registrations;
 pub mod relay;
 pub mod rest;
@@ -428,6 +429,10 @@ impl Gateway {
         let mut deadline = Instant::earliest(self.calls.deadline(), self.http.poll_timeout());
         for trunk in &self.trunks {
             deadline = Instant::earliest(deadline, trunk.endpoint.poll_timeout());
+            // It has to register, or to ask, before anything comes.
+            if trunk.unsettled {
+                deadline = Some(Instant::ZERO);
+            }
         }
         for viewer in self.players.iter() {
             deadline = Instant::earliest(deadline, viewer.player.poll_timeout());
@@ -505,12 +510,14 @@ impl Gateway {
         if config.rest.listen == self.config.rest.listen {
             self.config.rest = config.rest;
         }
+        self.trunks.iter_mut().for_each(Trunk::unsettle);
         Ok(needs_start)
     }
 
     /// Ends every call with BYE and every stream with a clean unpublish; new calls get 503.
     pub fn stop(&mut self, now: Instant) {
         self.stopping = true;
+        self.unregister_all(now);
         let sessions: Vec<_> = self
             .calls
             .iter()
@@ -539,10 +546,9 @@ impl Gateway {
     /// Whether no call and no stream is left.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty()
-            && self
-                .trunks
-                .iter()
-                .all(|trunk| trunk.endpoint.closing_calls() == 0)
+            && self.trunks.iter().all(|trunk| {
+                trunk.endpoint.closing_calls() == 0 && trunk.endpoint.registrations() == 0
+            })
     }
 
     /// Every call.
