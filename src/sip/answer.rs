@@ -117,8 +117,8 @@ impl SipEndpoint {
         self.printed(length.ok())
     }
 
-    /// Our Contact at an address of ours, for a peer on that transport.
-    pub(super) fn contact(&self, local: IpAddr, transport: Transport) -> Header {
+    /// Our Contact at an address of ours, for a peer on that transport; an empty user is none.
+    pub(super) fn contact(&self, user: &str, local: IpAddr, transport: Transport) -> Header {
         let host = host_text(local);
         let port = self.config.local.port();
         let transport = match transport {
@@ -126,7 +126,8 @@ impl SipEndpoint {
             Transport::Tcp => ";transport=tcp",
             Transport::Tls => ";transport=tls",
         };
-        let uri = format!("<sip:{host}:{port}{transport}>");
+        let at = if user.is_empty() { "" } else { "@" };
+        let uri = format!("<sip:{user}{at}{host}:{port}{transport}>");
         let contact = match &self.config.display_name {
             Some(name) => {
                 let name = name.replace('\\', "\\\\").replace('"', "\\\"");

@@ -182,7 +182,9 @@ impl SipEndpoint {
         let session = self.sessions.get(slot);
         let contact = session.map(|session| {
             let dialog = &session.dialog;
-            self.contact(dialog.local_address(), dialog.arrival().transport())
+            let user = session.placed.as_ref().map(|placed| &*placed.contact_user);
+            let transport = dialog.arrival().transport();
+            self.contact(user.unwrap_or_default(), dialog.local_address(), transport)
         });
         contact
             .into_iter()

@@ -16,9 +16,11 @@ use rsip::Header;
 
 use crate::base::counter::count;
 use crate::base::time::Instant;
+use crate::wire::sip_emit::uri_text;
 use crate::wire::sip_message::SipMessage;
 use crate::wire::sip_uri::Uri;
 
+use super::authentication::Verdict;
 use super::dialog::Arrival;
 use super::endpoint::{SipEndpoint, call_id, slot};
 use super::event::{Cause, EndedBy, SipRefusal};
@@ -56,7 +58,9 @@ impl SipEndpoint {
         });
         match answered.flatten() {
             Some(Owner::Call(call, purpose)) => {
-                self.request_answered(slot(call), purpose, code);
+                if !self.answers_challenge(now, slot(call), purpose, code, response) {
+                    self.request_answered(slot(call), purpose, code);
+                }
             }
             Some(Owner::Nobody(_)) => {}
             Some(Owner::Registration(id)) => self.registration_answered(now, id, Ok(response)),
@@ -88,6 +92,37 @@ impl SipEndpoint {
         let sent = self.send_request(now, slot, Purpose::Bye, reason.into_iter().collect());
         if sent.is_err() {
             self.sessions.remove(slot);
+        }
+    }
+
+    /// Sends a request of a call that was challenged again with credentials; false when there is no
+    /// point in it.
+    fn answers_challenge(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        purpose: Purpose,
+        code: u16,
+        response: &SipMessage<'_>,
+    ) -> bool {
+        let is_again = self.sessions.update(slot, |session| {
+            let authenticator = &mut session.placed.as_mut()?.authenticator;
+            if matches!(code, 401 | 407) {
+                return Some(authenticator.challenged(response, code) == Verdict::Retry);
+            }
+            authenticator.accepted(response);
+            None
+        });
+        if is_again.flatten() != Some(true) {
+            return false;
+        }
+        match purpose {
+            Purpose::Bye => {
+                self.send_bye(now, slot, None);
+                true
+            }
+            Purpose::Info => self.send_info(now, slot).is_ok(),
+            Purpose::Prack(_) | Purpose::Cancel => false,
         }
     }
 
@@ -142,6 +177,16 @@ impl SipEndpoint {
         if purpose == Purpose::Info {
             request.body = PICTURE_FAST_UPDATE.into();
         }
+        let uri = uri_text(&request.uri);
+        let method = request.method.to_string();
+        let rng = &mut self.rng;
+        let answers = self.sessions.update(slot, |session| {
+            let placed = session.placed.as_mut()?;
+            let authenticator = &mut placed.authenticator;
+            Some(authenticator.headers(&method, &uri, &request.body, rng))
+        });
+        let answers = answers.flatten().into_iter().flatten();
+        request.headers.extend(answers.collect::<Vec<_>>());
         let owner = Owner::Call(call_id(slot), purpose);
         self.send_client(now, owner, request, destination, local)
     }
