@@ -2,13 +2,20 @@
 
 mod bench;
 mod call;
+mod call_out;
+mod callee;
 mod cancel;
+mod cancel_out;
 mod capacity;
+mod forks;
 mod keyframe;
 mod loss;
 mod mutation;
+mod pair;
+mod peers;
 mod phone;
 mod refusal;
+mod refused_out;
 mod reinvite;
 mod torture;
 mod transport;
