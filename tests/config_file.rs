@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use trunkcast::base::codec::Codec;
+use trunkcast::base::network::Transport;
+use trunkcast::base::srtp::SrtpPolicy;
 use trunkcast::cli::config_file::{Problem, load};
-use trunkcast::gateway::config::{Config, Host, MediaAddress};
+use trunkcast::gateway::config::{CallNames, Config, Dtmf, Host, MediaAddress, Trunk};
 use trunkcast::gateway::sink::profile::Profile;
 
 const WCS: &str = include_str!("data/config/wcs.yml");
@@ -50,7 +52,7 @@ fn assert_wcs(text: &str) {
     assert_eq!(trunk.name, "pbx_t0");
     assert_eq!(trunk.local_port, 40_000);
     assert_eq!(trunk.proxy, Some(Host::Name("pbx_address".to_owned())));
-    assert_eq!(trunk.remote_port, 5_060);
+    assert_eq!(trunk.remote_port, Some(5_060));
     let url = trunk.url.as_ref().unwrap();
     assert_eq!(
         (url.host(), url.port(), url.app()),
@@ -68,7 +70,10 @@ fn assert_wcs(text: &str) {
     );
     assert_eq!(trunk.sdp_params, ["b=AS:2000", "b=RS:50", "b=RR:100"]);
     assert_eq!(
-        trunk.stream_name.expand("001201234", "", ""),
+        trunk.stream_name.expand(&CallNames {
+            callee: "001201234",
+            ..CallNames::default()
+        }),
         "rtmp_001201234"
     );
     assert_eq!(config.notices, [""; 0]);
@@ -153,6 +158,7 @@ fn every_key_is_read() {
         (register.password.expose().as_str(), register.expires),
         ("hunter2", 300)
     );
+    assert_signalling(trunk);
     assert_eq!(
         trunk.codecs,
         Some(vec![Codec::H264, Codec::Opus, Codec::Pcma, Codec::Pcmu])
@@ -161,7 +167,8 @@ fn every_key_is_read() {
     assert_eq!(trunk.stream_name.to_string(), "door_{callee}");
     let plain = &config.trunks[1];
     assert_eq!(plain.codecs, None);
-    assert_eq!((plain.remote_port, plain.url.is_none()), (5_060, true));
+    assert_eq!((plain.remote_port, plain.url.is_none()), (None, true));
+    assert_eq!((plain.session_timer, plain.ping), (None, None));
     assert_eq!(config.rtmp_listen, "0.0.0.0:1936".parse().unwrap());
     assert_eq!(config.rest.listen, "0.0.0.0:8082".parse().unwrap());
     assert_eq!(config.rest.password.as_ref().unwrap().expose(), "hunter2");
@@ -181,6 +188,72 @@ fn every_key_is_read() {
     assert_eq!(hooks.timeout, Duration::from_secs(20));
     assert_eq!((config.limits.calls, config.limits.memory_mib), (50, 128));
     assert_eq!(config.state_directory.as_deref(), Some("/srv/state"));
+}
+
+fn assert_signalling(trunk: &Trunk) {
+    let register = trunk.register.as_ref().unwrap();
+    let registrar = register.registrar.as_ref().unwrap().to_string();
+    assert_eq!(
+        (registrar.as_str(), register.contact.as_str()),
+        ("reg.example.net:5070", "door")
+    );
+    let pbx: Vec<String> = trunk.pbx().map(|host| host.to_string()).collect();
+    assert_eq!(
+        pbx,
+        ["192.0.2.10:5060", "192.0.2.11", "pbx2.example.net:5071"]
+    );
+    let sources: Vec<String> = trunk.sources().map(|net| net.to_string()).collect();
+    assert_eq!(
+        sources,
+        ["192.0.2.10", "192.0.2.11", "192.0.2.0/24", "2001:db8::/32"]
+    );
+    assert_eq!(trunk.names().collect::<Vec<_>>(), ["pbx2.example.net"]);
+    let proxy = trunk.outbound_proxy.as_ref().unwrap();
+    assert_eq!(proxy.route(), "<sip:proxy.example.net;transport=tcp;lr>");
+    assert_eq!(trunk.own_domain().unwrap().to_string(), "example.net");
+    let files = [&trunk.ca_file, &trunk.certificate, &trunk.key];
+    let files = files.map(|file| file.as_deref().unwrap());
+    assert_eq!(
+        files,
+        [
+            "/etc/trunkcast/pbx.pem",
+            "/etc/trunkcast/box.pem",
+            "/etc/trunkcast/box.key"
+        ]
+    );
+    assert_eq!(
+        (trunk.transport, trunk.srtp, trunk.dtmf),
+        (Transport::Tls, SrtpPolicy::Required, Dtmf::Info)
+    );
+    assert_eq!(trunk.ping, Some(Duration::from_secs(30)));
+    assert_eq!((trunk.calls, trunk.media_timeout), (Some(20), None));
+    let timer = trunk.session_timer.unwrap();
+    assert_eq!((timer.expires, timer.min), (600, 120));
+    let abuse = trunk.abuse;
+    assert_eq!(
+        (abuse.per_source, abuse.total, abuse.of_pbx()),
+        (20, 200, 100)
+    );
+}
+
+#[test]
+fn a_trunk_speaks_udp_and_pings_its_pbx_unless_the_file_says_otherwise() {
+    let trunk = &config(TRUNK).trunks[0];
+    assert_eq!(
+        (trunk.transport, trunk.usual_port()),
+        (Transport::Udp, 5_060)
+    );
+    assert_eq!(trunk.ping, Some(Duration::from_secs(60)));
+    assert_eq!(trunk.media_timeout, Some(Duration::from_secs(60)));
+    let timer = trunk.session_timer.unwrap();
+    assert_eq!((timer.expires, timer.min), (1_800, 90));
+    assert_eq!((trunk.srtp, trunk.dtmf), (SrtpPolicy::Tls, Dtmf::Rfc2833));
+    assert_eq!((trunk.abuse.per_source, trunk.abuse.total), (50, 500));
+    assert_eq!(trunk.own_domain().unwrap().to_string(), "192.0.2.10");
+    let off = &config(&format!("{TRUNK}    ping: off\n")).trunks[0];
+    assert_eq!(off.ping, None);
+    let open = "trunks:\n  t:\n    localPort: 40000\n    allow: [192.0.2.0/24]\n";
+    assert_eq!(config(open).trunks[0].ping, None);
 }
 
 #[test]
@@ -228,7 +301,6 @@ fn the_documented_example_spells_out_the_defaults() {
     let mut plain = config(TRUNK);
     assert_eq!(example.notices, [""; 0]);
     assert_eq!(example.trunks[0].stream_name, plain.trunks[0].stream_name);
-    assert_eq!(example.trunks[0].remote_port, plain.trunks[0].remote_port);
     plain.trunks.clone_from(&example.trunks);
     assert_eq!(example, plain);
 }
@@ -237,11 +309,7 @@ fn the_documented_example_spells_out_the_defaults() {
 fn what_is_not_active_yet_is_said_with_its_line() {
     assert_eq!(
         config(FULL).notices,
-        [
-            "f.yml:15: trunks.pbx_t0.register: read and checked, but the trunk does not register yet",
-            "f.yml:23: rest: read and checked, but the REST service is not there yet",
-            "f.yml:25: hooks: read and checked, but no hook is called yet",
-        ]
+        ["f.yml:41: hooks: read and checked, but no hook is called yet",]
     );
 }
 

@@ -13,4 +13,5 @@ pub mod packet_pool;
 pub mod redact;
 pub mod rng;
 pub mod sink;
+pub mod srtp;
 pub mod time;

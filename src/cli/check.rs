@@ -13,7 +13,8 @@
 use core::fmt;
 
 use crate::base::codec::Codec;
-use crate::gateway::config::{Config, Host, Trunk, codec_name};
+use crate::base::network::Transport;
+use crate::gateway::config::{Config, Trunk, codec_name};
 
 /// What a configuration would run, in a few lines and without secrets.
 #[derive(Clone, Copy, Debug)]
@@ -57,15 +58,16 @@ impl fmt::Display for Summary<'_> {
 
 fn write_trunk(f: &mut fmt::Formatter<'_>, trunk: &Trunk, play_port: u16) -> fmt::Result {
     let name = &trunk.name;
-    writeln!(
-        f,
-        "trunk {name}: SIP on UDP and TCP port {}",
-        trunk.local_port
-    )?;
-    let mut callers: Vec<String> = trunk.sources().map(|net| net.to_string()).collect();
-    if let Some(Host::Name(proxy)) = &trunk.proxy {
-        callers.insert(0, proxy.clone());
+    let port = trunk.local_port;
+    match (trunk.transport, &trunk.certificate) {
+        (Transport::Tls, Some(_)) => writeln!(f, "trunk {name}: SIP on TLS port {port}")?,
+        (Transport::Tls, None) => writeln!(f, "trunk {name}: SIP over TLS, no port")?,
+        _ => writeln!(f, "trunk {name}: SIP on UDP and TCP port {port}")?,
     }
+    let names = trunk.names().map(str::to_owned);
+    let callers: Vec<String> = names
+        .chain(trunk.sources().map(|net| net.to_string()))
+        .collect();
     writeln!(f, "  calls from {}", callers.join(", "))?;
     let codecs = trunk.codecs.as_deref().unwrap_or(&Codec::ALL);
     let codecs: Vec<&str> = codecs.iter().map(|codec| codec_name(*codec)).collect();

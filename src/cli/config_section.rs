@@ -46,6 +46,14 @@ impl Section<'_> {
         self.entry(key).is_some()
     }
 
+    /// The text of a single value.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        match &self.entry(key)?.value.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key == key).copied()
     }

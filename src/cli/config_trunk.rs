@@ -12,12 +12,12 @@
 
 use crate::base::codec::Codec;
 use crate::cli::config_section::{Reader, Section};
+use crate::cli::config_signalling::read_signalling;
 use crate::cli::config_value::{
-    codec, display_name, login, name, number, parse, parse_network, password, port, sdp, sdp_param,
-    sink,
+    codec, display_name, name, parse, parse_network, port, sdp, sdp_param, sink,
 };
 use crate::cli::yaml::{Entry, Value};
-use crate::gateway::config::{Config, Host, Register, Trunk, rtmp_url};
+use crate::gateway::config::{Config, Host, Trunk, rtmp_url};
 use crate::limits::TRUNKS;
 
 /// Lines of `sdpParams`.
@@ -40,8 +40,21 @@ pub const TRUNK_KEYS: &[&str] = &[
     "sink",
     "codecs",
     "streamName",
+    "transport",
+    "targets",
+    "outboundProxy",
+    "domain",
+    "caFile",
+    "certificate",
+    "key",
+    "srtp",
+    "ping",
+    "calls",
+    "mediaTimeout",
+    "sessionTimer",
+    "dtmf",
+    "abuse",
 ];
-const REGISTER_KEYS: &[&str] = &["login", "authenticationName", "password", "expires"];
 
 /// What to say of a trunk's key that stands where a trunk or section belongs.
 pub fn trunk_hint(key: &str) -> Option<String> {
@@ -85,15 +98,12 @@ pub fn read_trunks(reader: &mut Reader<'_>, line: usize, named: &[&Entry], confi
 fn read_trunk(reader: &mut Reader<'_>, name: &str, section: &Section<'_>) -> Option<Trunk> {
     let local_port = reader.required(section, "localPort", port);
     let proxy = reader.value(section, "proxyIp", parse::<Host>);
-    let remote_port = reader.value(section, "remotePort", port);
     let url = reader.url(section, "url", rtmp_url);
     let visible_name = reader.value(section, "visibleName", display_name);
     let sdp = reader.value(section, "sdp", sdp);
     let sdp_params = reader.list(section, "sdpParams", SDP_PARAMS, sdp_param);
     let allow = reader.list(section, "allow", ALLOW, parse_network);
-    let register = reader
-        .child(section, "register", REGISTER_KEYS)
-        .and_then(|section| read_register(reader, &section));
+    let signalling = read_signalling(reader, section);
     let sink = reader.value(section, "sink", sink);
     let codecs = read_codecs(reader, section);
     let stream_name = reader.value(section, "streamName", parse);
@@ -104,18 +114,18 @@ fn read_trunk(reader: &mut Reader<'_>, name: &str, section: &Section<'_>) -> Opt
     let stand_in = || named.then(|| Host::Name(String::new()));
     let nobody = proxy.is_none() && allow.is_none();
     Some(Trunk {
+        name: default.name,
+        local_port: default.local_port,
         proxy: if nobody { stand_in() } else { proxy },
-        remote_port: remote_port.unwrap_or(default.remote_port),
         url,
         visible_name,
         sdp,
         sdp_params: sdp_params.unwrap_or_default(),
         allow: allow.unwrap_or_default(),
-        register,
         sink,
         codecs,
         stream_name: stream_name.unwrap_or(default.stream_name),
-        ..Trunk::new(name, default.local_port)
+        ..signalling
     })
 }
 
@@ -129,23 +139,4 @@ fn read_codecs(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Vec<Cod
         }
     }
     Some(codecs)
-}
-
-fn read_register(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Register> {
-    reader.notice(
-        section,
-        "",
-        "read and checked, but the trunk does not register yet",
-    );
-    let login = reader.required(section, "login", login);
-    let authentication_name = reader.value(section, "authenticationName", self::login);
-    let password = reader.required_secret(section, "password", password);
-    let expires = reader.value(section, "expires", |text| number(text, 60, 86_400));
-    let login = login?;
-    Some(Register {
-        authentication_name: authentication_name.unwrap_or_else(|| login.clone()),
-        login,
-        password: password?,
-        expires: expires.unwrap_or(600) as u32,
-    })
 }

@@ -95,6 +95,11 @@ pub fn certificates(text: &str) -> Result<String, Expected> {
     path(text, "a PEM file", "/etc/trunkcast/ca.pem")
 }
 
+/// The path of another PEM file, from the root.
+pub fn file(text: &str, example: &str) -> Result<String, Expected> {
+    path(text, "a PEM file", example)
+}
+
 fn path(text: &str, what: &str, example: &str) -> Result<String, Expected> {
     let clean = !text.chars().any(char::is_control);
     if !text.starts_with('/') || text.len() > PATH_BYTES || !clean {

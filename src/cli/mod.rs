@@ -7,6 +7,7 @@ pub mod check;
 pub mod config_file;
 mod config_problem;
 pub mod config_section;
+pub mod config_signalling;
 pub mod config_source;
 mod config_trunk;
 mod config_value;

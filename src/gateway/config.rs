@@ -14,21 +14,27 @@
     )
 )]
 
+mod signalling;
 mod stream_name;
+mod trunk_conflicts;
 mod value;
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
-pub use stream_name::StreamName;
+pub use signalling::{
+    AbuseLimits, Dtmf, HostPort, OutboundProxy, Register, SessionTimer, transport,
+};
+pub use stream_name::{CallNames, StreamName};
 pub use value::{
     Expected, Host, HttpUrl, MediaAddress, PortRange, codec_name, codec_of_name, rtmp_url,
 };
 
 use crate::base::budget::Budget;
-use crate::base::codec::{Codec, CodecSet};
-use crate::base::network::Network;
+use crate::base::codec::Codec;
+use crate::base::network::{Network, Transport};
 use crate::base::redact::Secret;
+use crate::base::srtp::SrtpPolicy;
 use crate::gateway::sink::profile::Profile;
 use crate::limits::{Limits, MEDIA_PORTS_PER_CALL, TLS_STATE_BYTES};
 use crate::sdp::{CodecPlan, PlanError};
@@ -44,7 +50,7 @@ pub struct Config {
     /// File of the certificate authorities that RTMP servers are trusted by; the system's without
     /// one.
     pub rtmp_ca_file: Option<String>,
-    /// The REST service.
+    /// The REST interface.
     pub rest: Rest,
     /// Addresses and ports of RTP.
     pub media: Media,
@@ -63,12 +69,27 @@ pub struct Config {
 pub struct Trunk {
     /// Name in the file, for log lines and `{trunk}`.
     pub name: String,
-    /// SIP port, UDP and TCP both.
+    /// SIP port: UDP and TCP both, or TLS alone where that is the [`Self::transport`].
     pub local_port: u16,
+    /// How SIP that we begin is carried; of TLS, also what [`Self::local_port`] takes.
+    pub transport: Transport,
     /// The PBX; may call, beside [`Self::allow`].
     pub proxy: Option<Host>,
-    /// SIP port of the PBX, for what we send there unasked.
-    pub remote_port: u16,
+    /// SIP port of the PBX, for what we send there unasked. Without one a name is looked up by SRV
+    /// first, and [`Self::usual_port`] stands in.
+    pub remote_port: Option<u16>,
+    /// Further addresses of the PBX, in the order to try them; may call as well.
+    pub targets: Vec<HostPort>,
+    /// The proxy that requests of ours go through.
+    pub outbound_proxy: Option<OutboundProxy>,
+    /// Host part of our address of record; that of the PBX without it.
+    pub domain: Option<Host>,
+    /// PEM file of the authorities that the PBX is trusted by; the system's without one.
+    pub ca_file: Option<String>,
+    /// PEM file of our certificate and those that vouch for it, for connections to our port.
+    pub certificate: Option<String>,
+    /// PEM file of its private key.
+    pub key: Option<String>,
     /// RTMP server and application to publish to; none keeps the stream on the box.
     pub url: Option<RtmpUrl>,
     /// Display name towards PBX and caller.
@@ -79,36 +100,39 @@ pub struct Trunk {
     pub sdp_params: Vec<String>,
     /// Networks that may call, beside the PBX.
     pub allow: Vec<Network>,
-    /// Registration at the PBX. Not active yet.
+    /// Registration at the PBX.
     pub register: Option<Register>,
     /// What kind of server [`Self::url`] is, which tells the codecs that it takes.
     pub sink: Option<Profile>,
     /// Codecs that may be negotiated, most wanted first. Without a list, all of them, in the order
     /// of the template or of the offer.
     pub codecs: Option<Vec<Codec>>,
+    /// When its calls have their media protected.
+    pub srtp: SrtpPolicy,
     /// How a call's stream is named.
     pub stream_name: StreamName,
+    /// How often the PBX is asked whether it is there, if at all.
+    pub ping: Option<Duration>,
+    /// Calls at once by this trunk; as many as there may be at all without it.
+    pub calls: Option<usize>,
+    /// How long nothing may come from a caller that should send; for ever without it.
+    pub media_timeout: Option<Duration>,
+    /// Session timers, if they are used.
+    pub session_timer: Option<SessionTimer>,
+    /// How keys are sent.
+    pub dtmf: Dtmf,
+    /// How much is looked at of those who flood.
+    pub abuse: AbuseLimits,
 }
 
-/// Registration at the PBX.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Register {
-    /// User part of the address that is registered.
-    pub login: String,
-    /// User name of digest authentication.
-    pub authentication_name: String,
-    /// Password of digest authentication.
-    pub password: Secret<String>,
-    /// Seconds asked for.
-    pub expires: u32,
-}
-
-/// The REST service. Not active yet.
+/// The REST interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rest {
     /// Where it listens; beyond loopback only with a password.
     pub listen: SocketAddr,
-    /// Password of HTTP Basic authentication, if asked for.
+    /// Password that every request but one for health must bring, if any.
+    ///
+    /// As HTTP Basic with any user name, or as Bearer.
     pub password: Option<Secret<String>>,
 }
 
@@ -131,16 +155,26 @@ pub struct Hooks {
 }
 
 impl Trunk {
-    /// SIP port of PBX and trunk where the file names none.
-    pub const REMOTE_PORT: u16 = 5060;
+    /// How often a PBX that is named is asked whether it is there, unless the file says otherwise.
+    pub const PING: Duration = Duration::from_secs(60);
+
+    /// How long nothing may come from a caller that should send, unless the file says otherwise.
+    pub const MEDIA_TIMEOUT: Duration = Duration::from_secs(60);
 
     /// A trunk of defaults on a port; nobody may call yet.
     pub fn new(name: &str, local_port: u16) -> Self {
         Self {
             name: name.to_owned(),
             local_port,
+            transport: Transport::Udp,
             proxy: None,
-            remote_port: Self::REMOTE_PORT,
+            remote_port: None,
+            targets: Vec::new(),
+            outbound_proxy: None,
+            domain: None,
+            ca_file: None,
+            certificate: None,
+            key: None,
             url: None,
             visible_name: None,
             sdp: None,
@@ -149,8 +183,36 @@ impl Trunk {
             register: None,
             sink: None,
             codecs: None,
+            srtp: SrtpPolicy::default(),
             stream_name: StreamName::default(),
+            ping: None,
+            calls: None,
+            media_timeout: Some(Self::MEDIA_TIMEOUT),
+            session_timer: Some(SessionTimer::default()),
+            dtmf: Dtmf::default(),
+            abuse: AbuseLimits::default(),
         }
+    }
+
+    /// The port of a PBX where neither the file nor the name system says one: 5060, with TLS 5061.
+    pub const fn usual_port(&self) -> u16 {
+        match self.transport {
+            Transport::Tls => 5_061,
+            Transport::Udp | Transport::Tcp => 5_060,
+        }
+    }
+
+    /// Addresses of the PBX in the order to try them.
+    pub fn pbx(&self) -> impl Iterator<Item = HostPort> + '_ {
+        let proxy = self.proxy.clone();
+        let proxy = proxy.map(|host| HostPort::new(host, self.remote_port));
+        proxy.into_iter().chain(self.targets.iter().cloned())
+    }
+
+    /// Host part of our address of record, if a domain or a PBX is named.
+    pub fn own_domain(&self) -> Option<&Host> {
+        let first = self.targets.first().map(|target| &target.host);
+        self.domain.as_ref().or(self.proxy.as_ref()).or(first)
     }
 
     /// What `codecs`, `sdp` and `sdpParams` amount to.
@@ -167,11 +229,28 @@ impl Trunk {
 
     /// Networks that may call, apart from a PBX given by name.
     pub fn sources(&self) -> impl Iterator<Item = Network> + '_ {
-        let proxy = match self.proxy {
-            Some(Host::Ip(address)) => Some(Network::host(address)),
-            _ => None,
-        };
-        proxy.into_iter().chain(self.allow.iter().copied())
+        let targets = self.targets.iter().map(|target| &target.host);
+        let pbx = self
+            .proxy
+            .iter()
+            .chain(targets)
+            .filter_map(|host| match host {
+                Host::Ip(address) => Some(Network::host(*address)),
+                Host::Name(_) => None,
+            });
+        pbx.chain(self.allow.iter().copied())
+    }
+
+    /// Names of the PBX, whose addresses may call.
+    pub fn names(&self) -> impl Iterator<Item = &str> + '_ {
+        let targets = self.targets.iter().map(|target| &target.host);
+        self.proxy
+            .iter()
+            .chain(targets)
+            .filter_map(|host| match host {
+                Host::Name(name) => Some(name.as_str()),
+                Host::Ip(_) => None,
+            })
     }
 }
 
@@ -274,85 +353,6 @@ impl Config {
             });
         }
         found
-    }
-
-    fn trunk_conflicts(&self, found: &mut Vec<Conflict>) {
-        for (at, trunk) in self.trunks.iter().enumerate() {
-            let mut conflict = |key: &str, expected: String| {
-                let field = format!("trunks.{}.{key}", trunk.name);
-                found.push(Conflict {
-                    with: field.clone(),
-                    field,
-                    expected,
-                });
-            };
-            let port = trunk.local_port;
-            if let Some(first) = self.trunks.iter().take(at).find(|t| t.local_port == port) {
-                let name = &first.name;
-                conflict(
-                    "localPort",
-                    format!("expected a port of its own, but trunk {name} has {port} too"),
-                );
-            }
-            if self.media.ports.contains(port) {
-                let ports = self.media.ports;
-                conflict(
-                    "localPort",
-                    format!("expected a port outside media.ports {ports}; found {port}"),
-                );
-            }
-            if trunk.proxy.is_none() && trunk.allow.is_empty() {
-                conflict(
-                    "proxyIp",
-                    "expected the PBX's address, or networks in allow: nobody could call"
-                        .to_owned(),
-                );
-            }
-            if let Err(error) = trunk.codec_plan() {
-                let (key, words) = match error {
-                    PlanError::Template(error) => ("sdp", format!("expected SDP: {error}")),
-                    PlanError::Param { .. } => ("sdpParams", error.to_string()),
-                };
-                conflict(key, words);
-            }
-            if let (Some(sink), Some(codecs)) = (trunk.sink, &trunk.codecs)
-                && let refuses = sink.abilities().refuses
-                && codecs.iter().all(|codec| refuses.contains(*codec))
-            {
-                let rest = CodecSet::ALL.without(refuses);
-                let rest: Vec<&str> = rest.iter().map(codec_name).collect();
-                conflict(
-                    "codecs",
-                    format!(
-                        "expected a codec that sink {} takes: one of {}",
-                        sink.name(),
-                        rest.join(", ")
-                    ),
-                );
-            }
-            if trunk.sink.is_some() && trunk.url.is_none() {
-                conflict(
-                    "sink",
-                    "expected url beside it: without one there is no server".to_owned(),
-                );
-            }
-            if let Some(url) = &trunk.url
-                && url
-                    .host()
-                    .parse()
-                    .is_ok_and(|host: Host| host.is_loopback())
-                && url.port() == self.rtmp_listen.port()
-            {
-                conflict(
-                    "url",
-                    format!(
-                        "expected another server; found this program's own rtmp.listen port {}; \
-                         without url the stream stays on the box",
-                        url.port()
-                    ),
-                );
-            }
-        }
     }
 
     fn listen_conflicts(&self, found: &mut Vec<Conflict>) {
@@ -498,6 +498,8 @@ mod tests {
             authentication_name: "box".to_owned(),
             password: Secret::new("hunter2".to_owned()),
             expires: 600,
+            registrar: None,
+            contact: "box".to_owned(),
         });
         config.hooks = Some(Hooks {
             url: "http://joe:hunter2@backend/api?key=hunter2"

@@ -80,15 +80,13 @@ fn targets_that_are_not_tried_yet_are_listened_to_until_the_call_ends() {
 }
 
 #[test]
-fn a_connection_that_we_opened_is_taken_and_one_of_the_peer_is_not() {
+fn a_connection_that_we_opened_is_taken_for_as_long_as_the_call_lasts() {
     let mut bench = Bench::new();
     let mut wanted = call();
     wanted.targets = [target(Transport::Tcp, "198.51.100.7:5060")]
         .into_iter()
         .collect();
     let (id, invite) = place(&mut bench, wanted);
-    let accepted = bench.command(|e, now| e.handle_accepted(now, ConnId(8), stranger(), false));
-    assert_eq!(accepted, Err(ConnectionRefused::Source));
     bench
         .command(|e, now| e.handle_connected(now, ConnId(9), stranger(), false))
         .unwrap();
