@@ -273,6 +273,7 @@ impl Gateway {
             callee: request.callee.clone(),
         };
         let (way, hosts, transport) = Way::of(&request, trunk);
+        let media_timeout = trunk.config.media_timeout;
         let mut negotiation = OfferAnswer::new(trunk.plan.clone(), self.rng.u32());
         negotiation.set_sends(request.has_audio, request.has_video);
         let cname = format!("trunkcast-{:08x}", self.rng.u32());
@@ -307,7 +308,8 @@ impl Gateway {
             offered: false,
             outgoing: Some(Box::new(outgoing)),
         };
-        let call = Call::new(now, beginning);
+        let mut call = Call::new(now, beginning);
+        call.watchdog = call.watchdog.patient(media_timeout);
         outlet.note(
             Level::Info,
             format_args!(

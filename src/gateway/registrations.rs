@@ -20,8 +20,8 @@ struct Shared {
     id: RegistrationId,
     address_of_record: String,
     registrar: String,
-    /// None while it is being taken back.
     users: u16,
+    state: RegistrationState,
 }
 
 /// The registrations of a trunk.
@@ -57,43 +57,54 @@ impl Registrations {
             address_of_record,
             registrar,
             users: 1,
+            state: RegistrationState::Registering,
         });
         Ok(id)
     }
 
     /// One user less; without any it is taken back.
     pub fn release(&mut self, now: Instant, endpoint: &mut SipEndpoint, id: RegistrationId) {
-        let shared = self.0.iter_mut().find(|shared| shared.id == id);
-        let Some(shared) = shared.filter(|shared| shared.users > 0) else {
+        let Some(at) = self.0.iter().position(|shared| shared.id == id) else {
             return;
         };
-        shared.users = shared.users.saturating_sub(1);
-        if shared.users == 0 {
-            endpoint.unregister(now, id);
-            self.forget_ended(endpoint);
+        if let Some(shared) = self.0.get_mut(at) {
+            let was_used = shared.users > 0;
+            shared.users = shared.users.saturating_sub(1);
+            if was_used && shared.users == 0 {
+                endpoint.unregister(now, id);
+            }
         }
     }
 
-    /// Forgets those that the endpoint has no more.
-    pub fn forget_ended(&mut self, endpoint: &SipEndpoint) {
-        self.0
-            .retain(|shared| endpoint.registration(shared.id).is_some());
+    /// Takes every registration back, whoever needs it.
+    pub fn release_all(&mut self, now: Instant, endpoint: &mut SipEndpoint) {
+        for shared in &mut self.0 {
+            shared.users = 0;
+            endpoint.unregister(now, shared.id);
+        }
     }
 
-    /// The address of record of a registration.
-    pub fn name(&self, id: RegistrationId) -> Option<&str> {
+    /// Takes over how a registration is now; its address of record, where it is known here. One that
+    /// has ended is forgotten.
+    pub fn changed(&mut self, id: RegistrationId, state: RegistrationState) -> Option<String> {
+        let at = self.0.iter().position(|shared| shared.id == id)?;
+        if state == RegistrationState::Unregistered {
+            return Some(self.0.remove(at).address_of_record);
+        }
+        let shared = self.0.get_mut(at)?;
+        shared.state = state;
+        Some(shared.address_of_record.clone())
+    }
+
+    /// How a registration is.
+    pub fn state(&self, id: RegistrationId) -> Option<&RegistrationState> {
         let shared = self.0.iter().find(|shared| shared.id == id)?;
-        Some(&shared.address_of_record)
+        Some(&shared.state)
     }
 
     /// Every registration: its address of record, and how it is.
-    pub fn iter<'a>(
-        &'a self,
-        endpoint: &'a SipEndpoint,
-    ) -> impl Iterator<Item = (&'a str, &'a RegistrationState)> {
-        self.0.iter().filter_map(|shared| {
-            let state = endpoint.registration(shared.id)?;
-            Some((shared.address_of_record.as_str(), state))
-        })
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &RegistrationState)> {
+        let all = self.0.iter();
+        all.map(|shared| (shared.address_of_record.as_str(), &shared.state))
     }
 }

@@ -9,7 +9,6 @@ use crate::gateway::connections::User;
 use crate::gateway::contain::contained;
 use crate::gateway::outlet::{CallIndex, Level, MediaPort, Outlet, Security};
 use crate::gateway::relay::Link;
-use crate::gateway::watchdog::MEDIA_PATIENCE;
 use crate::rtmp::{PlayerEvent, PublisherEvent};
 use crate::rtp::session::SessionEvent;
 use crate::sip::Cause;
@@ -59,16 +58,17 @@ impl Gateway {
             self.release_call(now, index, outlet);
             return;
         }
-        let watched = call.sip.map(|_| call.watchdog.poll_timeout());
+        let watched = call.sip.and_then(|_| call.watchdog.poll_timeout());
         if watched.is_some_and(|at| at <= now) && call.is_abandoned(now) {
-            let seconds = MEDIA_PATIENCE.as_secs();
+            let patience = call.watchdog.patience().unwrap_or_default();
+            let seconds = patience.as_secs();
             let words = format!("no media for {seconds} s");
             if !self.hang_up(now, index, Cause::new(408, words)) {
                 self.end_streams(now, index, outlet);
             }
             return;
         }
-        let watched = call.sip.map(|_| call.watchdog.poll_timeout());
+        let watched = call.sip.and_then(|_| call.watchdog.poll_timeout());
         let ends = Instant::earliest(watched, call.gone_by);
         let ends = Instant::earliest(ends, call.calling_until());
         let deadline = Instant::earliest(

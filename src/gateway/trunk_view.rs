@@ -40,10 +40,16 @@ impl<'a> TrunkView<'a> {
     pub fn registrations(
         &self,
     ) -> impl Iterator<Item = (&'a str, &'a RegistrationState)> + use<'a> {
-        self.trunk.registrations.iter(&self.trunk.endpoint)
+        self.trunk.registrations.iter()
     }
 
-    /// The peers of it that are asked whether they are there, and how each is.
+    /// How its own registration is, if it has one.
+    pub fn registration(&self) -> Option<&'a RegistrationState> {
+        let id = self.trunk.presence.registration()?;
+        self.trunk.registrations.state(id)
+    }
+
+    /// The hosts of its PBX that are asked whether they are there, and how each is.
     pub fn peers(&self) -> impl Iterator<Item = (SipTarget, PeerState)> + use<'a> {
         self.trunk.endpoint.peers()
     }
