@@ -81,13 +81,22 @@ pub const SIP_SPARE_REQUESTS: usize = 32;
 /// Addresses of one peer that a request may go to, in the order to try them.
 pub const SIP_TARGETS: usize = 8;
 
+/// Sources that one SIP endpoint tells apart when it limits and reports them.
+pub const SIP_SOURCES: usize = 64;
+
+/// Values of Service-Route that a registration keeps.
+pub const SIP_SERVICE_ROUTES: usize = 8;
+
+/// Seconds that a registration may last: a week.
+pub const SIP_EXPIRES_MAX: u32 = 604_800;
+
 /// Registrations of one SIP endpoint: that of its trunk, and those of calls that asked for one.
 pub const SIP_REGISTRATIONS: usize = 16;
 
 /// Forks of one call of ours: dialogs that one INVITE made. What further ones say is not heard.
 pub const SIP_FORKS: usize = 6;
 
-/// Redirects that one call of ours follows, and contacts of one that are kept.
+/// Redirects that one request of ours follows, and contacts of one that are kept.
 pub const SIP_REDIRECTS: usize = 5;
 
 /// INVITEs that one call of ours sends, whatever it is answered with.
@@ -104,7 +113,16 @@ pub const SIP_DATAGRAM_BYTES: usize = 1_300;
 /// Characters of the words that a peer's refusal is remembered by; the rest is cut.
 pub const SIP_CAUSE_CHARACTERS: usize = 240;
 
+/// Bytes of an INVITE of ours, so that it fits one datagram on any path.
+pub const SIP_INVITE_BYTES: usize = 1_200;
+
+/// Bytes of its head without the names in it, which are added for each call.
+pub const SIP_INVITE_HEAD_BYTES: usize = 460;
+
 // SDP
+
+/// Bytes of its offer that are always left, however long the names are.
+pub const SDP_OFFER_LEAST_BYTES: usize = 400;
 
 /// Bytes of one session description: it has to fit a SIP message.
 pub const SDP_BYTES: usize = SIP_MESSAGE_BYTES;
@@ -245,6 +263,17 @@ pub const PLAYERS_A_CALL: usize = 16;
 
 /// Bytes gathered for one write to a stream socket.
 pub const GATHER_BYTES: usize = 131_072;
+
+// REST
+
+/// Bytes of a client's name of a call.
+pub const REST_CALL_ID_BYTES: usize = 128;
+
+/// Bytes of a password that a client gives for a call.
+pub const REST_PASSWORD_BYTES: usize = 128;
+
+/// Bytes of a display name, or of an application's key, that a client gives.
+pub const REST_NAME_BYTES: usize = 128;
 
 // What is remembered
 

@@ -7,7 +7,7 @@ use trunkcast::base::codec::Codec;
 use trunkcast::base::network::Transport;
 use trunkcast::base::srtp::SrtpPolicy;
 use trunkcast::cli::config_file::{Problem, load};
-use trunkcast::gateway::config::{Config, Dtmf, Host, MediaAddress, Trunk};
+use trunkcast::gateway::config::{CallNames, Config, Dtmf, Host, MediaAddress, Trunk};
 use trunkcast::gateway::sink::profile::Profile;
 
 const WCS: &str = include_str!("data/config/wcs.yml");
@@ -70,7 +70,10 @@ fn assert_wcs(text: &str) {
     );
     assert_eq!(trunk.sdp_params, ["b=AS:2000", "b=RS:50", "b=RR:100"]);
     assert_eq!(
-        trunk.stream_name.expand("001201234", "", ""),
+        trunk.stream_name.expand(&CallNames {
+            callee: "001201234",
+            ..CallNames::default()
+        }),
         "rtmp_001201234"
     );
     assert_eq!(config.notices, [""; 0]);

@@ -25,7 +25,7 @@ use core::time::Duration;
 pub use signalling::{
     AbuseLimits, Dtmf, HostPort, OutboundProxy, Register, SessionTimer, transport,
 };
-pub use stream_name::StreamName;
+pub use stream_name::{CallNames, StreamName};
 pub use value::{
     Expected, Host, HttpUrl, MediaAddress, PortRange, codec_name, codec_of_name, rtmp_url,
 };

@@ -41,8 +41,10 @@ mod contain;
 pub mod incoming;
 pub mod media_ports;
 mod negotiation;
+pub mod outgoing;
 pub mod outlet;
 pub mod players;
+pub mod registrations;
 pub mod relay;
 mod shed;
 pub mod sink;
@@ -50,9 +52,11 @@ pub mod status;
 pub mod stored;
 pub mod streaming;
 pub mod trunk;
+pub mod trunk_view;
 mod usage;
 pub mod watchdog;
 
+pub use trunk_view::TrunkView;
 pub use usage::Usage;
 
 /// What an accepted connection is for.
@@ -471,6 +475,15 @@ impl Gateway {
                     .hangup(now, sip, Cause::new(200, "the gateway stops"));
                 trunk.dirty = true;
             }
+        }
+        // Those that are still on their way to the INVITE.
+        let mut from = CallIndex(0);
+        while let Some(index) = self.calls.find_from(from, |call| call.sip.is_none()) {
+            let call = self.calls.touch_mut(index);
+            if let Some(out) = call.and_then(|call| call.outgoing.as_mut()) {
+                out.stage = outgoing::Stage::Over(Cause::new(200, "the gateway stops"));
+            }
+            from = CallIndex(index.0.saturating_add(1));
         }
     }
 

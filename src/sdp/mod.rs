@@ -24,6 +24,7 @@ mod format;
 pub mod media_plan;
 mod offer;
 pub mod offer_answer;
+mod offer_trim;
 pub mod refusal;
 mod template;
 pub mod unrelayed;

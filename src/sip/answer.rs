@@ -135,7 +135,7 @@ impl SipEndpoint {
 
     /// Our Contact at an address of ours, for a peer on that transport; without a user where that is
     /// empty.
-    fn contact(&self, user: &str, local: IpAddr, transport: Transport) -> Header {
+    pub(super) fn contact(&self, user: &str, local: IpAddr, transport: Transport) -> Header {
         let host = host_text(local);
         let port = self.config.local.port();
         let transport = match transport {

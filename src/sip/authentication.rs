@@ -217,6 +217,22 @@ impl Authenticator {
         }
     }
 
+    /// Whether a realm has yet to show what it thinks of the credentials that were sent.
+    pub fn is_undecided(&self) -> bool {
+        self.realms
+            .iter()
+            .any(|realm| realm.unproven > 0 && !realm.proven)
+    }
+
+    /// Begins a new chain of requests after one that failed for another reason. What is known of the
+    /// realms is kept.
+    pub fn restart(&mut self) {
+        self.rounds = 0;
+        for realm in &mut self.realms {
+            realm.unproven = 0;
+        }
+    }
+
     /// The header fields that the next request carries besides its own: none before a challenge.
     /// `method`, `uri` and `body` are those of the request, the URI just as it is printed.
     pub fn headers(

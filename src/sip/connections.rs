@@ -66,12 +66,15 @@ impl Connections {
         now: Instant,
         id: ConnId,
         (remote, secure): (SocketAddr, bool),
-        in_use: impl Fn(ConnId) -> bool,
+        in_use: impl Fn(ConnId, SocketAddr, bool) -> bool,
     ) -> Opened {
         self.remove(id);
         let mut opened = Opened::Added;
         if self.open.len() >= self.capacity {
-            let idle = self.open.iter().filter(|known| !in_use(known.id));
+            let idle = self
+                .open
+                .iter()
+                .filter(|known| !in_use(known.id, known.remote, known.secure));
             let Some(oldest) = idle.min_by_key(|known| known.last_heard) else {
                 return Opened::Refused;
             };
@@ -88,10 +91,11 @@ impl Connections {
         opened
     }
 
-    /// Forgets a connection; false when there was none.
-    pub(super) fn remove(&mut self, id: ConnId) -> bool {
-        let at = self.open.iter().position(|known| known.id == id);
-        at.map(|at| self.open.swap_remove(at)).is_some()
+    /// Forgets a connection; tells its far end and whether TLS protected it.
+    pub(super) fn remove(&mut self, id: ConnId) -> Option<(SocketAddr, bool)> {
+        let at = self.open.iter().position(|known| known.id == id)?;
+        let gone = self.open.swap_remove(at);
+        Some((gone.remote, gone.secure))
     }
 
     /// Whether a connection is open.
@@ -144,11 +148,11 @@ mod tests {
     fn the_connection_silent_longest_makes_room() {
         let mut connections = Connections::new(2);
         let at = Instant::from_millis;
-        connections.add(at(1), ConnId(1), (remote(1), false), |_| false);
-        connections.add(at(2), ConnId(2), (remote(2), false), |_| false);
+        connections.add(at(1), ConnId(1), (remote(1), false), |_, _, _| false);
+        connections.add(at(2), ConnId(2), (remote(2), false), |_, _, _| false);
         let (framer, ..) = connections.take_framer(at(3), ConnId(1)).unwrap();
         connections.return_framer(ConnId(1), framer);
-        let opened = connections.add(at(4), ConnId(3), (remote(3), false), |_| false);
+        let opened = connections.add(at(4), ConnId(3), (remote(3), false), |_, _, _| false);
         assert_eq!(opened, Opened::Replaced(ConnId(2)));
         assert_eq!(connections.to(remote(1), false), Some(ConnId(1)));
         assert_eq!(connections.to(remote(2), false), None);
@@ -157,12 +161,16 @@ mod tests {
     #[test]
     fn connections_of_calls_are_not_given_up() {
         let mut connections = Connections::new(2);
-        connections.add(Instant::ZERO, ConnId(1), (remote(1), false), |_| false);
-        connections.add(Instant::ZERO, ConnId(2), (remote(2), false), |_| false);
-        let only_2 = |id| id == ConnId(2);
+        connections.add(Instant::ZERO, ConnId(1), (remote(1), false), |_, _, _| {
+            false
+        });
+        connections.add(Instant::ZERO, ConnId(2), (remote(2), false), |_, _, _| {
+            false
+        });
+        let only_2 = |id, _, _| id == ConnId(2);
         let opened = connections.add(Instant::ZERO, ConnId(3), (remote(3), false), only_2);
         assert_eq!(opened, Opened::Replaced(ConnId(1)));
-        let opened = connections.add(Instant::ZERO, ConnId(4), (remote(4), false), |_| true);
+        let opened = connections.add(Instant::ZERO, ConnId(4), (remote(4), false), |_, _, _| true);
         assert_eq!(opened, Opened::Refused);
         assert!(!connections.contains(ConnId(4)));
         assert_eq!(connections.len(), 2);

@@ -20,14 +20,17 @@ use crate::base::network::Network;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::limits::{
-    SIP_MESSAGE_BYTES, SIP_PEERS, SIP_ROUTES, SIP_SPARE_CALLS, SIP_SPARE_CONNECTIONS,
-    SIP_SPARE_REQUESTS, SIP_SPARE_TRANSACTIONS, SIP_TRANSACTIONS_PER_CALL, SIP_TRANSMITS,
+    SIP_MESSAGE_BYTES, SIP_PEERS, SIP_REGISTRATIONS, SIP_ROUTES, SIP_SPARE_CALLS,
+    SIP_SPARE_CONNECTIONS, SIP_SPARE_REQUESTS, SIP_SPARE_TRANSACTIONS, SIP_TARGETS,
+    SIP_TRANSACTIONS_PER_CALL, SIP_TRANSMITS,
 };
 use crate::wire::sip_message::SipMessage;
 
 use super::connections::{Connections, Opened};
 use super::dialog::Arrival;
 use super::event::{Cause, EndedBy, SipCounters, SipEvent};
+use super::ping::Pings;
+use super::registration::Registration;
 use super::session::Session;
 use super::session_timer::SessionTimers;
 use super::table::{Slot, Table};
@@ -92,6 +95,8 @@ pub struct SipEndpoint {
     pub(super) peers: heapless::Vec<IpAddr, SIP_PEERS>,
     /// Entries of the tables when the list of peers was last looked through.
     pub(super) busy_before: usize,
+    pub(super) registrations: Table<Box<Registration>>,
+    pub(super) pings: Pings,
     pub(super) connections: Connections,
     pub(super) counters: SipCounters,
     pub(super) scratch: Box<[u8]>,
@@ -125,6 +130,8 @@ impl SipEndpoint {
             invites: Table::new(sessions.saturating_add(SIP_SPARE_REQUESTS)),
             peers: heapless::Vec::new(),
             busy_before: 0,
+            registrations: Table::new(SIP_REGISTRATIONS),
+            pings: Pings::default(),
             connections: Connections::new(connections),
             counters: SipCounters::default(),
             scratch: vec![0; SIP_MESSAGE_BYTES].into(),
@@ -175,7 +182,7 @@ impl SipEndpoint {
 
     /// Takes a datagram: one message, or nothing of interest. Work grows with its length alone.
     pub fn handle_datagram(&mut self, now: Instant, remote: SocketAddr, bytes: &[u8]) {
-        if !self.may_write_to(remote.ip()) {
+        if !self.hears(remote.ip()) {
             count(&mut self.counters.source_refused);
             return;
         }
@@ -192,7 +199,7 @@ impl SipEndpoint {
         remote: SocketAddr,
         secure: bool,
     ) -> Result<(), ConnectionRefused> {
-        if !self.allows(remote.ip()) {
+        if !self.hears(remote.ip()) {
             count(&mut self.counters.source_refused);
             return Err(ConnectionRefused::Source);
         }
@@ -206,11 +213,14 @@ impl SipEndpoint {
         remote: SocketAddr,
         secure: bool,
     ) -> Result<(), ConnectionRefused> {
-        let sessions = &self.sessions;
-        let in_use = |id| {
+        let (sessions, registrations) = (&self.sessions, &self.registrations);
+        let in_use = |id, remote, secure| {
             sessions
                 .iter()
                 .any(|(_, session)| session.dialog.arrival().conn == Some(id))
+                || registrations
+                    .iter()
+                    .any(|(_, registration)| registration.goes_over(remote, secure))
         };
         match self.connections.add(now, conn, (remote, secure), in_use) {
             Opened::Added => Ok(()),
@@ -235,7 +245,7 @@ impl SipEndpoint {
         remote: SocketAddr,
         secure: bool,
     ) -> Result<(), ConnectionRefused> {
-        let taken = if self.may_write_to(remote.ip()) {
+        let taken = if self.hears(remote.ip()) {
             self.take_connection(now, conn, remote, secure)
         } else {
             count(&mut self.counters.source_refused);
@@ -263,11 +273,10 @@ impl SipEndpoint {
 
     /// A connection is gone. Requests that wait for their answer on it go again over a new one.
     pub fn handle_disconnected(&mut self, now: Instant, conn: ConnId) {
-        let Some(far) = self.connections.far(conn) else {
+        let Some((remote, secure)) = self.connections.remove(conn) else {
             return;
         };
-        self.connections.remove(conn);
-        self.invites_disconnected(now, conn, far);
+        self.invites_disconnected(now, conn, (remote, secure));
         let on_it = |destination: SipDestination| matches!(destination, SipDestination::Stream { conn: Some(id), .. } if id == conn);
         while let Some(slot) = self.waiting_client(|t| on_it(t.destination())) {
             let moved = self.clients.update(slot, ClientTransaction::move_to_new);
@@ -276,6 +285,7 @@ impl SipEndpoint {
                 self.send(destination, request);
             }
         }
+        self.registration_lost(now, remote, secure);
         self.settle();
     }
 
@@ -290,6 +300,7 @@ impl SipEndpoint {
         } else {
             count(&mut self.counters.streams_broken);
             self.connections.remove(conn);
+            self.registration_lost(now, remote, secure);
             self.push_event(SipEvent::Disconnect { conn });
         }
         self.settle();
@@ -356,6 +367,7 @@ impl SipEndpoint {
         self.servers.check_invariants();
         self.clients.check_invariants();
         self.invites.check_invariants();
+        self.registrations.check_invariants();
         let live = self.sessions.iter().filter(|(_, s)| !s.is_ending()).count();
         assert_eq!(live, self.live, "calls counted and calls held differ");
         for (_, session) in self.sessions.iter() {
@@ -375,7 +387,15 @@ impl SipEndpoint {
 
     /// Queues a message, on a connection that is open or without one.
     pub(super) fn send(&mut self, destination: SipDestination, message: Printed) {
-        let destination = match destination {
+        let destination = self.over_open(destination);
+        if !self.transmits.push(destination, message) {
+            count(&mut self.counters.transmits_dropped);
+        }
+    }
+
+    /// A way over a connection that is open, where there is one.
+    pub(super) fn over_open(&self, destination: SipDestination) -> SipDestination {
+        match destination {
             SipDestination::Stream {
                 secure,
                 conn,
@@ -388,9 +408,6 @@ impl SipEndpoint {
                 remote,
             },
             udp @ SipDestination::Udp(_) => udp,
-        };
-        if !self.transmits.push(destination, message) {
-            count(&mut self.counters.transmits_dropped);
         }
     }
 
@@ -421,6 +438,9 @@ impl SipEndpoint {
         let transactions =
             Instant::earliest(self.servers.next_deadline(), self.clients.next_deadline());
         let transactions = Instant::earliest(transactions, self.invites.next_deadline());
+        let registrations = self.registrations.next_deadline();
+        let own = Instant::earliest(registrations, self.pings.next_deadline());
+        let transactions = Instant::earliest(transactions, own);
         self.deadline = Instant::earliest(self.sessions.next_deadline(), transactions);
     }
 
@@ -431,7 +451,7 @@ impl SipEndpoint {
 }
 
 /// Events there is room for beyond those of calls.
-const EVENTS_SPARE: usize = 16;
+const EVENTS_SPARE: usize = 16 + 2 * SIP_REGISTRATIONS + SIP_TARGETS;
 
 /// The handle of a session.
 pub(super) fn call_id(slot: Slot) -> CallId {

@@ -16,7 +16,9 @@ use core::time::Duration;
 
 use crate::base::ids::{CallId, ConnId};
 
+use super::ping::PeerState;
 use super::registration::{RegistrationId, RegistrationState};
+use super::transmit::SipTarget;
 
 /// Something the owner has to know or to decide.
 ///
@@ -74,6 +76,13 @@ pub enum SipEvent {
         id: RegistrationId,
         /// How it is now.
         state: RegistrationState,
+    },
+    /// A peer that is asked by OPTIONS is in another state than before.
+    Peer {
+        /// Which one.
+        target: SipTarget,
+        /// How it is now.
+        state: PeerState,
     },
     /// The caller acknowledged our 200.
     Confirmed {

@@ -15,24 +15,37 @@
 
 use core::net::IpAddr;
 
+use crate::wire::sip_message::SipMessage;
+
 use super::endpoint::SipEndpoint;
 use super::session::Session;
 
 impl SipEndpoint {
-    /// Whether responses, and requests within dialogs, are taken from an address though it may not
-    /// call: a call of ours, a registration or a ping goes there.
+    /// Whether what comes from a source is looked at: it may call, or something of ours is under way
+    /// with it. Requests of ours go nowhere else.
     pub fn hears(&self, address: IpAddr) -> bool {
-        self.peers.contains(&address)
+        self.allows(address) || self.peers.contains(&address) || self.keeps_up_with(address)
     }
 
-    /// Whether a request of ours may go to an address that a message named.
-    pub(super) fn may_write_to(&self, address: IpAddr) -> bool {
-        self.allows(address) || self.hears(address)
+    /// Whether a request is one that its source may send: outside a dialog only those who may call,
+    /// but for OPTIONS.
+    pub(super) fn may_ask(&self, address: IpAddr, request: &SipMessage<'_>) -> bool {
+        let is_options = request
+            .method()
+            .is_some_and(|method| method == rsip::Method::Options);
+        is_options || request.to().tag().is_some() || self.allows(address)
+    }
+
+    /// Whether a registration or a ping of ours goes to an address.
+    fn keeps_up_with(&self, address: IpAddr) -> bool {
+        let mut registrations = self.registrations.iter();
+        registrations.any(|(_, registration)| registration.speaks_to(address))
+            || self.pings.has(address)
     }
 
     /// Listens to an address for as long as something that is under way has to do with it.
     pub(super) fn hear(&mut self, address: IpAddr) {
-        if self.hears(address) {
+        if self.peers.contains(&address) {
             return;
         }
         if self.peers.is_full() {

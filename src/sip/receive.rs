@@ -36,6 +36,9 @@ impl SipEndpoint {
         match message.start() {
             StartLine::Request { method, .. } => {
                 let method = *method;
+                if !self.may_ask(arrival.remote.ip(), &message) {
+                    return count(&mut self.counters.source_refused);
+                }
                 self.receive_request(now, arrival.of(&message), method, &message);
             }
             StartLine::Status { code, .. } => {

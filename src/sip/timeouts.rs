@@ -103,7 +103,7 @@ impl SipEndpoint {
             }
             true
         } else {
-            false
+            self.one_registration(now) || self.one_ping(now)
         }
     }
 }

@@ -160,6 +160,7 @@ impl SipEndpoint {
         if !self.make_client_room() {
             return Err(SipRefusal::Full);
         }
+        let destination = self.over_open(destination);
         let branch = format!("z9hG4bK{}", self.rng.token());
         let mut headers = vec![self.via(local, destination.transport(), &branch)];
         headers.extend(request.headers);
@@ -178,7 +179,7 @@ impl SipEndpoint {
     pub(super) fn way_to(&self, next_hop: &str, arrival: Arrival) -> SipDestination {
         let uri = Uri::parse(next_hop.as_bytes());
         let address = uri.and_then(|uri| uri.socket_addr());
-        let address = address.filter(|address| self.may_write_to(address.ip()));
+        let address = address.filter(|address| self.hears(address.ip()));
         let transport = uri.and_then(|uri| uri.transport());
         let named = |name: &str| transport.is_some_and(|t| t.eq_ignore_ascii_case(name));
         let is_stream = named("tcp") || (arrival.transport().is_reliable() && !named("udp"));

@@ -20,6 +20,7 @@ use core::net::IpAddr;
 
 use super::sip_reply::ReplyHead;
 use super::sip_uri::Host;
+use crate::limits::SIP_MESSAGE_BYTES;
 
 /// The message does not fit into the buffer; nothing of it is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,18 +64,18 @@ pub fn write_response(
     Ok(writer.length)
 }
 
-/// A URI as it is printed in a request.
-pub fn uri_text(uri: &rsip::Uri) -> String {
-    let mut out = [0; 2_048];
-    let mut writer = Writer::new(&mut out);
-    let printed = writer.uri(uri).ok().and(Some(writer.length));
-    let text = printed.and_then(|length| out.get(..length));
-    String::from_utf8_lossy(text.unwrap_or_default()).into_owned()
-}
-
 /// A host as it stands in a URI or Via: IPv6 in brackets.
 pub fn host_text(address: IpAddr) -> String {
     Host::Ip(address).to_string()
+}
+
+/// A URI as a request line has it: what digest credentials name as `uri`.
+pub fn uri_text(uri: &rsip::Uri) -> String {
+    let mut out = vec![0; SIP_MESSAGE_BYTES];
+    let mut writer = Writer::new(&mut out);
+    // One that does not fit cannot be sent either.
+    let length = writer.uri(uri).map_or(0, |()| writer.length);
+    String::from_utf8_lossy(out.get(..length).unwrap_or_default()).into_owned()
 }
 
 /// The reason phrase of RFC 3261 and its extensions for a status code.

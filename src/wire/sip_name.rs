@@ -94,6 +94,7 @@ header_names! {
     ReplyTo "Reply-To" "",
     RetryAfter "Retry-After" "",
     Server "Server" "",
+    ServiceRoute "Service-Route" "",
     SessionExpires "Session-Expires" "x",
     Subject "Subject" "s",
     SubscriptionState "Subscription-State" "",

@@ -296,7 +296,6 @@ mod tests {
             "sip:proxy;x=y",
             "sip:proxy;transport=sctp",
             "sips:proxy;transport=udp",
-            "tel:123",
             "http://proxy",
             "proxy\r\nX: y",
             "<sip:proxy",
