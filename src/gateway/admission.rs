@@ -15,7 +15,7 @@ use crate::gateway::status::CallStatus;
 use crate::limits::RETRY_AFTER_SECONDS;
 use crate::rtmp::{Publisher, PublisherConfig};
 use crate::rtp::session::{Session, SessionConfig};
-use crate::sdp::{OfferAnswer, Refusal};
+use crate::sdp::{OfferAnswer, Refusal, SrtpTerms};
 use crate::sip::Cause;
 use crate::wire::rtmp_url::{RtmpUrl, StreamKey};
 use crate::wire::sdp::SessionDescription;
@@ -27,6 +27,7 @@ pub(super) struct Invite {
     pub callee: String,
     pub call_id: String,
     pub remote: SocketAddr,
+    pub secure: bool,
     pub offer: Option<Box<[u8]>>,
 }
 
@@ -159,11 +160,16 @@ impl Gateway {
             .transpose()
             .map_err(Refusal::from)
             .map_err(Turned::Media)?;
+        let terms = SrtpTerms {
+            policy: config.srtp,
+            secure: incoming.secure,
+        };
         let view = self.sinks.view(now, sink);
         let mut negotiation = OfferAnswer::new(plan.clone(), self.rng.u32());
         negotiation.set_sink(view);
+        negotiation.set_protection(terms, &mut self.rng);
         let mut ports = Ports::default();
-        let wanted = tracks(offer.as_ref(), &plan, view);
+        let wanted = tracks(offer.as_ref(), &plan, view, terms);
         let local = match self.config.media.address {
             MediaAddress::Fixed(address) => address,
             // Media may come over the other protocol version than SIP, and from another host.

@@ -160,7 +160,7 @@ pub struct Call {
     /// Media received and sent.
     pub session: Session,
     /// What became of tracks, sound and picture, that an offer took away again.
-    pub former: [TrackSummary; 2],
+    pub former: Option<Box<[TrackSummary; 2]>>,
     /// Whole frames that readers may still want.
     pub log: Box<FrameLog>,
     /// The publisher, when the trunk has a target.
@@ -199,7 +199,7 @@ impl Call {
             expects_video,
             video_codec: None,
             session: beginning.session,
-            former: [TrackSummary::default(); 2],
+            former: None,
             log: Box::default(),
             publishing: beginning.publishing,
             players: heapless::Vec::new(),
@@ -288,7 +288,7 @@ impl Call {
 
     /// What became of the call's media up to now.
     pub fn summary(&self, now: Instant) -> CallSummary<'_> {
-        let [audio, video] = self.former;
+        let [audio, video] = self.former.as_deref().copied().unwrap_or_default();
         let of = |track| TrackSummary::of(&self.session, track);
         let publisher = self.publishing.as_ref().map(|it| &it.publisher);
         CallSummary {
@@ -314,7 +314,7 @@ impl Call {
             (Track::Video, &negotiated.video),
         ] {
             if plan.is_none() {
-                let [audio, video] = &mut self.former;
+                let [audio, video] = &mut **self.former.get_or_insert_default();
                 let former = match track {
                     Track::Audio => audio,
                     Track::Video => video,
@@ -421,6 +421,7 @@ fn stream_config(plan: &MediaPlan) -> StreamConfig {
         },
         bitrate: plan.bitrate_asked,
         clock_rate: plan.clock_rate,
+        srtp: plan.srtp.clone(),
     }
 }
 
@@ -431,6 +432,9 @@ impl fmt::Display for TrackWords<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = self.0;
         write!(f, "{} payload {}", plan.codec, plan.payload_type)?;
+        if let Some(keys) = &plan.srtp {
+            write!(f, " with {}", keys.suite())?;
+        }
         match plan.remote_rtp {
             Some(remote) => write!(f, " from {remote}"),
             None => f.write_str(" on hold"),

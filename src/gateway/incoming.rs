@@ -95,6 +95,7 @@ impl Gateway {
                 callee,
                 call_id,
                 remote,
+                secure,
                 offer,
                 ..
             } => {
@@ -104,6 +105,7 @@ impl Gateway {
                     callee,
                     call_id,
                     remote,
+                    secure,
                     offer,
                 };
                 self.handle_invite(now, at, invite, outlet);

@@ -18,6 +18,7 @@ use sdp_types::Media;
 
 use crate::base::codec::Codec;
 use crate::base::sink::{SinkView, Suits};
+use crate::base::srtp::MasterKey;
 use crate::limits::SDP_MEDIA;
 use crate::sdp::choose::{self, Choice, Events};
 use crate::sdp::codec_plan::CodecPlan;
@@ -26,6 +27,7 @@ use crate::sdp::emit::{self, OfferedFormat};
 use crate::sdp::format::{Format, Unfit};
 use crate::sdp::media_plan::{MediaPlan, PlannedCodec, media_plan, their_direction};
 use crate::sdp::offer_trim::Trim;
+use crate::sdp::protection;
 use crate::sdp::refusal::LineRefusal;
 use crate::wire::sdp_audio::{AacFormat, OpusFormat};
 use crate::wire::sdp_codec::{
@@ -74,11 +76,13 @@ pub(super) struct LineOffer<'a> {
     pub(super) direction: Direction,
     /// What is left out.
     pub(super) trim: Trim,
+    /// Our keys, where it is to be protected.
+    pub(super) keys: Box<[MasterKey]>,
 }
 
 impl LineOffer<'_> {
     /// The section to send, and what to hold the answer against.
-    pub(super) fn build(&self, plan: &CodecPlan, sink: SinkView) -> (Media, OfferedLine) {
+    pub(super) fn build(self, plan: &CodecPlan, sink: SinkView) -> (Media, OfferedLine) {
         let kind = self.kind;
         let mut numbers = Numbers::default();
         // A number keeps its meaning for a whole session.
@@ -90,9 +94,17 @@ impl LineOffer<'_> {
         let direction = self.direction;
         let rtcp_mux = self.rtcp_mux && self.current.is_some_and(|current| current.rtcp_mux);
         let proto = self.before.filter(|_| self.current.is_some());
-        let proto = proto.map_or("RTP/AVP", |media| media.proto.as_str());
+        let usual = if self.keys.is_empty() {
+            "RTP/AVP"
+        } else {
+            "RTP/SAVP"
+        };
+        let proto = proto.map_or(usual, |media| media.proto.as_str());
         let place = (self.port, proto);
-        let section = emit::offered(kind, place, &formats, direction, rtcp_mux, plan);
+        let mut section = emit::offered(kind, place, &formats, direction, rtcp_mux, plan);
+        for ((at, tag), key) in (1_u32..).enumerate().zip(&self.keys) {
+            protection::add_key(&mut section, at, tag, key);
+        }
         (
             section,
             OfferedLine {
@@ -100,6 +112,7 @@ impl LineOffer<'_> {
                 formats,
                 direction,
                 rtcp_mux,
+                keys: self.keys,
             },
         )
     }
@@ -278,16 +291,18 @@ pub(super) struct OfferedLine {
     formats: Formats,
     direction: Direction,
     rtcp_mux: bool,
+    keys: Box<[MasterKey]>,
 }
 
 impl OfferedLine {
     /// A line out of use, kept for its place.
-    pub(super) const fn unused() -> Self {
+    pub(super) fn unused() -> Self {
         Self {
             kind: MediaKind::Other,
             formats: FixedVec::new(),
             direction: Direction::Inactive,
             rtcp_mux: false,
+            keys: Box::default(),
         }
     }
 
@@ -318,6 +333,7 @@ impl OfferedLine {
         if line.kind() != self.kind {
             return Err(LineRefusal::MediaKind);
         }
+        let srtp = protection::answered_keys(&self.keys, line)?;
         let choice = line
             .payload_types()
             .find_map(|number| self.choice(line, number))
@@ -331,6 +347,7 @@ impl OfferedLine {
             direction,
             rtcp_mux,
             bitrate_asked,
+            srtp,
         ))
     }
 
@@ -388,6 +405,7 @@ impl OfferedLine {
             payload_type,
             send_payload_type: number,
             telephone_event,
+            key: None,
         })
     }
 

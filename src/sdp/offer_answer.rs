@@ -11,6 +11,7 @@
     )
 )]
 
+use core::fmt;
 use core::net::IpAddr;
 use std::rc::Rc;
 
@@ -18,9 +19,10 @@ use heapless::Vec as FixedVec;
 use sdp_types::{Media, Session, Time};
 
 use crate::base::codec::CodecSet;
+use crate::base::rng::Rng;
 use crate::base::sink::SinkView;
 use crate::limits::SDP_MEDIA;
-use crate::sdp::choose::{self, Choice, InUse};
+use crate::sdp::choose::{self, Choice, Chosen, InUse};
 use crate::sdp::codec_plan::CodecPlan;
 use crate::sdp::direction::{Direction, agree};
 use crate::sdp::emit;
@@ -29,6 +31,7 @@ use crate::sdp::media_plan::{
 };
 use crate::sdp::offer::{LineOffer, OfferedLine, PendingOffer};
 use crate::sdp::offer_trim::Trim;
+use crate::sdp::protection::{self, KeySource, SrtpTerms};
 use crate::sdp::refusal::{LineRefusal, Refusal};
 use crate::wire::sdp::{SessionDescription, print};
 use crate::wire::sdp_media::{MediaKind, MediaLine};
@@ -36,8 +39,8 @@ use crate::wire::sdp_media::{MediaKind, MediaLine};
 /// The lines of an offer of ours.
 type OfferedLines = FixedVec<OfferedLine, SDP_MEDIA>;
 
-/// An answer and what it agrees to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An answer and what it agrees to. Its text is not shown by `Debug`: it may have keys in it.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The text to send.
     pub sdp: String,
@@ -45,10 +48,17 @@ pub struct Answer {
     pub negotiated: Negotiated,
 }
 
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Answer");
+        shown.field("negotiated", &self.negotiated);
+        shown.finish_non_exhaustive()
+    }
+}
+
 /// The descriptions of one call.
 ///
 /// A refused offer or answer leaves everything as it was, so the session goes on as before.
-#[derive(Debug)]
 pub struct OfferAnswer {
     plan: Rc<CodecPlan>,
     sink: SinkView,
@@ -63,6 +73,22 @@ pub struct OfferAnswer {
     /// The formats of each line of their last offer.
     theirs: Vec<String>,
     current: Negotiated,
+    terms: SrtpTerms,
+    /// Whether audio and video were protected once.
+    protected: [bool; 2],
+    /// Where keys come from, while the terms allow any.
+    keys: Option<KeySource>,
+}
+
+impl fmt::Debug for OfferAnswer {
+    /// Without the text that was sent, which may have keys in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OfferAnswer")
+            .field("session_id", &self.session_id)
+            .field("terms", &self.terms)
+            .field("current", &self.current)
+            .finish_non_exhaustive()
+    }
 }
 
 impl OfferAnswer {
@@ -78,6 +104,19 @@ impl OfferAnswer {
             pending: None,
             theirs: Vec::new(),
             current: Negotiated::default(),
+            terms: SrtpTerms::default(),
+            protected: [false; 2],
+            keys: None,
+        }
+    }
+
+    /// Whether media is protected, from the next offer or answer on; without it, the default terms
+    /// hold, under which no key is taken. Keys are drawn from `rng`, which is to be seeded by the
+    /// system: it is a stream cipher, so they are unpredictable.
+    pub fn set_protection(&mut self, terms: SrtpTerms, rng: &mut Rng) {
+        self.terms = terms;
+        if terms.takes_keys().is_ok() && self.keys.is_none() {
+            self.keys = Some(KeySource::new(rng));
         }
     }
 
@@ -91,6 +130,11 @@ impl OfferAnswer {
     /// received.
     pub const fn set_sends(&mut self, audio: bool, video: bool) {
         self.sends = Some([audio, video]);
+    }
+
+    /// What decides on the protection.
+    pub const fn terms(&self) -> SrtpTerms {
+        self.terms
     }
 
     /// What was agreed last.
@@ -109,6 +153,9 @@ impl OfferAnswer {
         local: &LocalMedia,
     ) -> Result<Answer, Refusal> {
         let mut chosen = choose::choose(offer, &self.plan, self.sink, self.in_use());
+        if let Some(reason) = unprotected(&chosen) {
+            return Err(Refusal::NothingUsable(reason));
+        }
         let mut negotiated = Negotiated::default();
         let mut medias = Vec::with_capacity(offer.session().medias.len());
         for (at, line) in offer.media().enumerate() {
@@ -143,7 +190,7 @@ impl OfferAnswer {
         self.pending = None;
         let medias = offer.session().medias.iter();
         self.theirs = medias.map(|media| media.fmt.clone()).collect();
-        self.current = negotiated.clone();
+        self.agree(&negotiated);
         Ok(Answer { sdp, negotiated })
     }
 
@@ -185,7 +232,7 @@ impl OfferAnswer {
 
     /// The lines of an offer, and what to hold the answer against.
     fn offered(
-        &self,
+        &mut self,
         local: &LocalMedia,
         trim: Trim,
     ) -> Result<(OfferedLines, Vec<Media>), Refusal> {
@@ -201,7 +248,8 @@ impl OfferAnswer {
         if open.iter().all(Option::is_none) {
             return Err(Refusal::NothingUsable(self.nothing_to_offer(local)));
         }
-        for (at, media) in self.sent.iter().flat_map(|sent| &sent.medias).enumerate() {
+        let sent = self.sent.take();
+        for (at, media) in sent.iter().flat_map(|sent| &sent.medias).enumerate() {
             let live = open
                 .iter_mut()
                 .find_map(|slot| slot.take_if(|(kind, _)| self.reoffers(*kind, at, media)));
@@ -212,6 +260,7 @@ impl OfferAnswer {
             medias.push(section);
             let _ = lines.push(line);
         }
+        self.sent = sent;
         for (kind, port) in open.into_iter().flatten() {
             let (section, line) = self.line_offer(kind, port, None, local, trim);
             // A session that already has as many lines as we take gets no more.
@@ -278,7 +327,7 @@ impl OfferAnswer {
         if negotiated.audio.is_none() && negotiated.video.is_none() {
             return Err(nothing_usable(&negotiated));
         }
-        self.current = negotiated.clone();
+        self.agree(&negotiated);
         Ok(negotiated)
     }
 
@@ -292,16 +341,27 @@ impl OfferAnswer {
         }
     }
 
+    /// Takes over what was agreed.
+    fn agree(&mut self, negotiated: &Negotiated) {
+        self.current = negotiated.clone();
+        let plans = [&negotiated.audio, &negotiated.video];
+        for (protected, plan) in self.protected.iter_mut().zip(plans) {
+            *protected |= plan.as_ref().is_some_and(|plan| plan.srtp.is_some());
+        }
+    }
+
     fn in_use(&self) -> InUse<'_> {
         InUse {
             audio: self.current.audio.as_ref(),
             video: self.current.video.as_ref(),
+            terms: self.terms,
+            protected: self.protected,
         }
     }
 
     /// The answer to one chosen line.
     fn take(
-        &self,
+        &mut self,
         at: usize,
         line: &MediaLine<'_>,
         choice: Choice,
@@ -312,9 +372,20 @@ impl OfferAnswer {
         let port = self.port(kind, local)?;
         let direction = agree(their_direction(line), self.wish(kind));
         let rtcp_mux = local.rtcp_mux && line.rtcp_mux() && may_mux(&choice);
-        let section = emit::accepted(line, &choice, port, direction, rtcp_mux, &self.plan);
+        let mut section = emit::accepted(line, &choice, port, direction, rtcp_mux, &self.plan);
         let asked = self.plan.bitrate(kind);
-        let plan = media_plan(at, line, choice, direction, rtcp_mux, asked);
+        let mut srtp = None;
+        if let Some(theirs) = &choice.key {
+            let current = match kind {
+                MediaKind::Video => self.current.video.as_ref(),
+                MediaKind::Audio | MediaKind::Other => self.current.audio.as_ref(),
+            };
+            let in_use = current.and_then(|plan| plan.srtp.as_deref());
+            let keys = protection::agreed_keys(theirs, in_use, self.keys.as_mut())?;
+            protection::add_key(&mut section, 0, theirs.tag, &keys.local);
+            srtp = Some(keys);
+        }
+        let plan = media_plan(at, line, choice, direction, rtcp_mux, asked, srtp);
         Ok((section, plan))
     }
 
@@ -377,7 +448,7 @@ impl OfferAnswer {
 
     /// One line of an offer, in a line of the session or a new one.
     fn line_offer(
-        &self,
+        &mut self,
         kind: MediaKind,
         port: u16,
         before: Option<(usize, &Media)>,
@@ -389,6 +460,17 @@ impl OfferAnswer {
             MediaKind::Audio | MediaKind::Other => self.current.audio.as_ref(),
         };
         let theirs = before.and_then(|(at, _)| self.theirs.get(at));
+        let [audio, video] = self.protected;
+        let was_protected = match kind {
+            MediaKind::Video => video,
+            MediaKind::Audio | MediaKind::Other => audio,
+        };
+        let keys = if was_protected || self.terms.demands() {
+            let in_use = current.and_then(|plan| plan.srtp.as_deref());
+            protection::keys_to_offer(in_use, self.keys.as_mut())
+        } else {
+            Box::default()
+        };
         LineOffer {
             kind,
             port,
@@ -398,6 +480,7 @@ impl OfferAnswer {
             current,
             direction: self.wish(kind),
             trim,
+            keys,
         }
         .build(&self.plan, self.sink)
     }
@@ -425,6 +508,19 @@ impl OfferAnswer {
         }
         (origin, session)
     }
+}
+
+/// Why an offer is refused as a whole: it takes the protection from a kind of media.
+fn unprotected(chosen: &Chosen) -> Option<LineRefusal> {
+    let lost = |line: &&RefusedLine| {
+        line.reason == LineRefusal::Unprotected
+            && match line.kind {
+                MediaKind::Audio => chosen.audio.is_none(),
+                MediaKind::Video => chosen.video.is_none(),
+                MediaKind::Other => false,
+            }
+    };
+    chosen.refused.iter().find(lost).map(|line| line.reason)
 }
 
 /// The most telling of the reasons.

@@ -41,6 +41,8 @@ pub enum SipEvent {
         call_id: String,
         /// Where the INVITE came from.
         remote: SocketAddr,
+        /// Whether it came by TLS.
+        secure: bool,
         /// The session description; without one the 200 has to carry an offer.
         offer: Option<Box<[u8]>>,
     },

@@ -93,6 +93,7 @@ impl SipEndpoint {
             display_name: request.from().display_name(),
             call_id: request.call_id().into(),
             remote: incoming.arrival.remote,
+            secure: incoming.arrival.secure,
             offer,
         });
     }

@@ -20,6 +20,7 @@ fn a_call_is_tried_rung_answered_and_acknowledged() {
         display_name,
         call_id,
         remote,
+        secure: false,
         offer,
     } = bench.event()
     else {

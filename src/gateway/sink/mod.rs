@@ -134,6 +134,13 @@ impl SinkMemory {
 }
 
 impl Gateway {
+    /// What the wall clock says, in milliseconds since 1970.
+    pub(super) fn unix_millis(&self, now: Instant) -> u64 {
+        let (at, wall) = self.sinks.wall;
+        let millis = u64::try_from(now.since(at).as_millis()).unwrap_or_default();
+        wall.seconds().saturating_mul(1_000).saturating_add(millis)
+    }
+
     /// Takes over what earlier runs have kept: the records of [`Outlet::keep`], oldest first.
     /// Records of no use any more are forgotten with the next drain.
     pub fn recall<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) {
