@@ -260,7 +260,6 @@ impl Gateway {
             callee: request.callee.clone(),
         };
         let (way, hosts) = Way::of(&request, trunk);
-        let media_timeout = trunk.config.media_timeout;
         let mut negotiation = OfferAnswer::new(trunk.plan.clone(), self.rng.u32());
         negotiation.set_sends(request.has_audio, request.has_video);
         let cname = format!("trunkcast-{:08x}", self.rng.u32());
@@ -299,8 +298,7 @@ impl Gateway {
             offered: false,
             outgoing: Some(Box::new(outgoing)),
         };
-        let mut call = Call::new(now, beginning);
-        call.watchdog = call.watchdog.patient(media_timeout);
+        let call = Call::new(now, beginning);
         outlet.note(
             Level::Info,
             format_args!(
