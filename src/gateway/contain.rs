@@ -29,6 +29,12 @@ pub(super) fn call_of(event: &SipEvent) -> Option<CallId> {
         | SipEvent::Reinvite { id, .. }
         | SipEvent::ReinviteConfirmed { id, .. }
         | SipEvent::ReinviteCancelled { id }
+        | SipEvent::ProvisionalConfirmed { id, .. }
+        | SipEvent::OfferWanted { id, .. }
+        | SipEvent::Reinvited { id, .. }
+        | SipEvent::ReinviteRefused { id, .. }
+        | SipEvent::KeyframeWanted { id }
+        | SipEvent::Dtmf { id, .. }
         | SipEvent::Ended { id, .. } => Some(*id),
         SipEvent::Registration { .. } | SipEvent::Peer { .. } => None,
         SipEvent::Disconnect { .. } => None,

@@ -121,6 +121,12 @@ impl Gateway {
                 }
             }
             SipEvent::ReinviteCancelled { .. }
+            | SipEvent::ProvisionalConfirmed { .. }
+            | SipEvent::OfferWanted { .. }
+            | SipEvent::Reinvited { .. }
+            | SipEvent::ReinviteRefused { .. }
+            | SipEvent::KeyframeWanted { .. }
+            | SipEvent::Dtmf { .. }
             | SipEvent::Redirected { .. }
             | SipEvent::Peer { .. } => {}
             SipEvent::Progress {

@@ -14,7 +14,7 @@ use crate::gateway::registrations::Registrations;
 use crate::gateway::sink::Sink;
 use crate::limits::{HOST_ADDRESSES, TRUNK_OPENING};
 use crate::sdp::{CodecPlan, PlanError};
-use crate::sip::{SipConfig, SipEndpoint, SipTargets};
+use crate::sip::{SessionTimers, SipConfig, SipEndpoint, SipTargets};
 
 /// What we call ourselves in SIP.
 const USER_AGENT: &str = concat!("Trunkcast/", env!("CARGO_PKG_VERSION"));
@@ -50,6 +50,10 @@ impl Trunk {
             display_name: config.visible_name.clone(),
             allow: config.sources().collect(),
             calls,
+            session_timer: config.session_timer.map(|timer| SessionTimers {
+                expires: timer.expires,
+                min: timer.min,
+            }),
         };
         Ok(Self {
             plan: Rc::new(config.codec_plan()?),
