@@ -190,7 +190,7 @@ impl Gateway {
     }
 
     /// Tells players whether a call's stream will have video.
-    fn expect_video(&mut self, index: CallIndex) {
+    pub(super) fn expect_video(&mut self, index: CallIndex) {
         let Some(call) = self.calls.get_mut(index) else {
             return;
         };

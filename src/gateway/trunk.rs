@@ -10,10 +10,11 @@ use crate::base::network::Network;
 use crate::base::rng::Rng;
 use crate::gateway::config::{self, Host, MediaAddress};
 use crate::gateway::outlet::Outlet;
+use crate::gateway::registrations::Registrations;
 use crate::gateway::sink::Sink;
 use crate::limits::{HOST_ADDRESSES, TRUNK_OPENING};
 use crate::sdp::{CodecPlan, PlanError};
-use crate::sip::{SipConfig, SipEndpoint};
+use crate::sip::{SessionTimers, SipConfig, SipEndpoint, SipTargets};
 
 /// What we call ourselves in SIP.
 const USER_AGENT: &str = concat!("Trunkcast/", env!("CARGO_PKG_VERSION"));
@@ -36,6 +37,8 @@ pub struct Trunk {
     resolved: FixedVec<IpAddr, HOST_ADDRESSES>,
     /// Calls that the endpoint was known to have refused by itself.
     pub refused: u64,
+    /// Registrations that calls share.
+    pub registrations: Registrations,
 }
 
 impl Trunk {
@@ -47,6 +50,10 @@ impl Trunk {
             display_name: config.visible_name.clone(),
             allow: config.sources().collect(),
             calls,
+            session_timer: config.session_timer.map(|timer| SessionTimers {
+                expires: timer.expires,
+                min: timer.min,
+            }),
         };
         Ok(Self {
             plan: Rc::new(config.codec_plan()?),
@@ -55,6 +62,7 @@ impl Trunk {
             opening: FixedVec::new(),
             dirty: false,
             refused: 0,
+            registrations: Registrations::default(),
             resolved: FixedVec::new(),
             config,
         })
@@ -78,6 +86,28 @@ impl Trunk {
             };
             self.endpoint.set_local(peer, local);
         }
+    }
+
+    /// Tells SIP at which address of ours the peers of a request of ours reach us.
+    pub fn set_ways(
+        &mut self,
+        targets: &SipTargets,
+        address: MediaAddress,
+        outlet: &mut dyn Outlet,
+    ) {
+        for target in targets {
+            let peer = target.address.ip();
+            let local = match address {
+                MediaAddress::Fixed(address) => address,
+                MediaAddress::Auto => outlet.local_address(peer),
+            };
+            self.endpoint.set_local(peer, local);
+        }
+    }
+
+    /// Whether an address is one of the PBX's name.
+    pub fn has_resolved(&self, address: IpAddr) -> bool {
+        self.resolved.contains(&address)
     }
 
     /// Lets the addresses of the PBX's name call, beside the configured networks.

@@ -25,6 +25,7 @@ mod format;
 pub mod media_plan;
 mod offer;
 pub mod offer_answer;
+mod offer_trim;
 pub mod protection;
 pub mod refusal;
 mod template;

@@ -26,6 +26,7 @@ use crate::sdp::direction::{Direction, agree};
 use crate::sdp::emit::{self, OfferedFormat};
 use crate::sdp::format::{Format, Unfit};
 use crate::sdp::media_plan::{MediaPlan, PlannedCodec, media_plan, their_direction};
+use crate::sdp::offer_trim::Trim;
 use crate::sdp::protection;
 use crate::sdp::refusal::LineRefusal;
 use crate::wire::sdp_audio::{AacFormat, OpusFormat};
@@ -71,6 +72,10 @@ pub(super) struct LineOffer<'a> {
     pub(super) theirs: &'a str,
     /// What is agreed for it now.
     pub(super) current: Option<&'a MediaPlan>,
+    /// What we do with the media.
+    pub(super) direction: Direction,
+    /// What is left out.
+    pub(super) trim: Trim,
     /// Our keys, where it is to be protected.
     pub(super) keys: Box<[MasterKey]>,
 }
@@ -86,7 +91,7 @@ impl LineOffer<'_> {
             .chain(self.theirs.split_ascii_whitespace())
             .for_each(|number| numbers.take(number));
         let formats = self.formats(numbers, plan, sink);
-        let direction = plan.wish(kind);
+        let direction = self.direction;
         let rtcp_mux = self.rtcp_mux && self.current.is_some_and(|current| current.rtcp_mux);
         let proto = self.before.filter(|_| self.current.is_some());
         let usual = if self.keys.is_empty() {
@@ -124,6 +129,7 @@ impl LineOffer<'_> {
             // There is room for each codec once.
             let _ = codecs.insert(0, codec);
         }
+        codecs.truncate(self.trim.codecs(self.kind));
         for codec in codecs {
             // There is room for every codec and every rate.
             match codec {
@@ -221,7 +227,7 @@ impl LineOffer<'_> {
             Some(0) => [(0, MODE_0_PAYLOAD_TYPE), (1, MODE_1_PAYLOAD_TYPE)],
             _ => [(1, MODE_1_PAYLOAD_TYPE), (0, MODE_0_PAYLOAD_TYPE)],
         };
-        for (packetization_mode, usual) in modes {
+        for (packetization_mode, usual) in modes.into_iter().take(self.trim.modes()) {
             let format = Format::H264(H264Format {
                 packetization_mode,
                 ..H264Format::default()
@@ -298,6 +304,20 @@ impl OfferedLine {
             rtcp_mux: false,
             keys: Box::default(),
         }
+    }
+
+    /// How many codecs it has, both modes of H.264 being one.
+    pub(super) fn codecs(&self) -> usize {
+        let mut codecs = FixedVec::<Codec, { Codec::ALL.len() }>::new();
+        for (_, format) in &self.formats {
+            if let OfferedFormat::Codec(format, _) = format
+                && !codecs.contains(&format.codec())
+            {
+                // There is room for each codec once.
+                let _ = codecs.push(format.codec());
+            }
+        }
+        codecs.len()
     }
 
     /// What their answer makes of it.

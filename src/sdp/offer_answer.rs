@@ -24,16 +24,20 @@ use crate::base::sink::SinkView;
 use crate::limits::SDP_MEDIA;
 use crate::sdp::choose::{self, Choice, Chosen, InUse};
 use crate::sdp::codec_plan::CodecPlan;
-use crate::sdp::direction::agree;
+use crate::sdp::direction::{Direction, agree};
 use crate::sdp::emit;
 use crate::sdp::media_plan::{
     LocalMedia, MediaPlan, Negotiated, RefusedLine, may_mux, media_plan, their_direction,
 };
 use crate::sdp::offer::{LineOffer, OfferedLine, PendingOffer};
+use crate::sdp::offer_trim::Trim;
 use crate::sdp::protection::{self, KeySource, SrtpTerms};
 use crate::sdp::refusal::{LineRefusal, Refusal};
 use crate::wire::sdp::{SessionDescription, print};
 use crate::wire::sdp_media::{MediaKind, MediaLine};
+
+/// The lines of an offer of ours.
+type OfferedLines = FixedVec<OfferedLine, SDP_MEDIA>;
 
 /// An answer and what it agrees to. Its text is not shown by `Debug`: it may have keys in it.
 #[derive(Clone, PartialEq, Eq)]
@@ -58,6 +62,8 @@ impl fmt::Debug for Answer {
 pub struct OfferAnswer {
     plan: Rc<CodecPlan>,
     sink: SinkView,
+    /// Whether sound and picture are sent, where the call and not the trunk says so.
+    sends: Option<[bool; 2]>,
     session_id: u32,
     /// What we sent last; its media lines are those of the session.
     sent: Option<Session>,
@@ -91,6 +97,7 @@ impl OfferAnswer {
         Self {
             plan,
             sink: SinkView::UNKNOWN,
+            sends: None,
             session_id,
             sent: None,
             origin: None,
@@ -117,6 +124,12 @@ impl OfferAnswer {
     /// in use while it is offered and not refused.
     pub const fn set_sink(&mut self, sink: SinkView) {
         self.sink = sink;
+    }
+
+    /// Whether sound and picture are sent from now on, whatever the trunk wishes; both are always
+    /// received.
+    pub const fn set_sends(&mut self, audio: bool, video: bool) {
+        self.sends = Some([audio, video]);
     }
 
     /// What decides on the protection.
@@ -187,7 +200,43 @@ impl OfferAnswer {
     /// the media lines that the session has; a kind that it has not is added where a port is given.
     /// Without the trunk's additions it is short enough for a 200 that fits one datagram.
     pub fn offer(&mut self, local: &LocalMedia) -> Result<String, Refusal> {
-        let mut lines = FixedVec::<OfferedLine, SDP_MEDIA>::new();
+        self.offer_within(local, usize::MAX)
+    }
+
+    /// The same in at most so many bytes, as far as that goes: the least wanted codecs of sound are
+    /// left out first, down to two, then those of pictures down to one, then the second of sound, then
+    /// the second packetization-mode of H.264.
+    pub fn offer_within(&mut self, local: &LocalMedia, bytes: usize) -> Result<String, Refusal> {
+        let mut trim = Trim::default();
+        let (lines, medias) = loop {
+            let (lines, medias) = self.offered(local, trim)?;
+            let (_, draft) = self.draft(local.address, None, medias.clone());
+            if print(&draft).len() <= bytes {
+                break (lines, medias);
+            }
+            let formats = |kind| lines.iter().find(|line| line.kind == kind);
+            let [audio, video] = [MediaKind::Audio, MediaKind::Video]
+                .map(|kind| formats(kind).map_or(0, OfferedLine::codecs));
+            match trim.after(audio, video) {
+                Some(next) => trim = next,
+                None => break (lines, medias),
+            }
+        };
+        let sdp = self.send(local.address, None, medias);
+        self.pending = Some(Box::new(PendingOffer {
+            lines,
+            local: local.address,
+        }));
+        Ok(sdp)
+    }
+
+    /// The lines of an offer, and what to hold the answer against.
+    fn offered(
+        &mut self,
+        local: &LocalMedia,
+        trim: Trim,
+    ) -> Result<(OfferedLines, Vec<Media>), Refusal> {
+        let mut lines = OfferedLines::new();
         let mut medias = Vec::new();
         let kinds = [MediaKind::Audio, MediaKind::Video];
         let mut open = kinds.map(|kind| {
@@ -205,7 +254,7 @@ impl OfferAnswer {
                 .iter_mut()
                 .find_map(|slot| slot.take_if(|(kind, _)| self.reoffers(*kind, at, media)));
             let (section, line) = match live {
-                Some((kind, port)) => self.line_offer(kind, port, Some((at, media)), local),
+                Some((kind, port)) => self.line_offer(kind, port, Some((at, media)), local, trim),
                 None => (emit::refused(media), OfferedLine::unused()),
             };
             medias.push(section);
@@ -213,25 +262,46 @@ impl OfferAnswer {
         }
         self.sent = sent;
         for (kind, port) in open.into_iter().flatten() {
-            let (section, line) = self.line_offer(kind, port, None, local);
+            let (section, line) = self.line_offer(kind, port, None, local, trim);
             // A session that already has as many lines as we take gets no more.
             if lines.push(line).is_ok() {
                 medias.push(section);
             }
         }
-        let sdp = self.send(local.address, None, medias);
-        self.pending = Some(Box::new(PendingOffer {
-            lines,
-            local: local.address,
-        }));
-        Ok(sdp)
+        Ok((lines, medias))
     }
 
-    /// Takes the answer to our offer.
+    /// Takes the answer to our offer, the last one.
     ///
     /// Lines that it lacks count as refused, lines too many are passed over.
     pub fn accept_answer(&mut self, answer: &SessionDescription) -> Result<Negotiated, Refusal> {
         let offer = self.pending.take().ok_or(Refusal::NoOffer)?;
+        self.take_answer(&offer, answer)
+    }
+
+    /// Takes an answer that holds until another one comes: that of a provisional response, which
+    /// may be of one fork among several (RFC 3261, section 13.2.2.4).
+    pub fn accept_early(&mut self, answer: &SessionDescription) -> Result<Negotiated, Refusal> {
+        let offer = self.pending.take().ok_or(Refusal::NoOffer)?;
+        let taken = self.take_answer(&offer, answer);
+        self.pending = Some(offer);
+        taken
+    }
+
+    /// No further answer will come: the last early one holds.
+    pub fn settle_early(&mut self) -> Result<(), Refusal> {
+        self.pending.take().ok_or(Refusal::NoOffer)?;
+        if self.current.audio.is_none() && self.current.video.is_none() {
+            return Err(Refusal::NoMedia);
+        }
+        Ok(())
+    }
+
+    fn take_answer(
+        &mut self,
+        offer: &PendingOffer,
+        answer: &SessionDescription,
+    ) -> Result<Negotiated, Refusal> {
         let mut negotiated = Negotiated::default();
         let mut theirs = answer.media();
         for (at, line) in offer.lines.iter().enumerate() {
@@ -259,6 +329,16 @@ impl OfferAnswer {
         }
         self.agree(&negotiated);
         Ok(negotiated)
+    }
+
+    /// What we would do with media of a kind.
+    fn wish(&self, kind: MediaKind) -> Direction {
+        match (self.sends, kind) {
+            (Some([sends, _]), MediaKind::Audio) | (Some([_, sends]), MediaKind::Video) => {
+                Direction::new(sends, true)
+            }
+            _ => self.plan.wish(kind),
+        }
     }
 
     /// Takes over what was agreed.
@@ -290,7 +370,7 @@ impl OfferAnswer {
         choose::same_family(line, local.address)?;
         let kind = line.kind();
         let port = self.port(kind, local)?;
-        let direction = agree(their_direction(line), self.plan.wish(kind));
+        let direction = agree(their_direction(line), self.wish(kind));
         let rtcp_mux = local.rtcp_mux && line.rtcp_mux() && may_mux(&choice);
         let mut section = emit::accepted(line, &choice, port, direction, rtcp_mux, &self.plan);
         let asked = self.plan.bitrate(kind);
@@ -373,6 +453,7 @@ impl OfferAnswer {
         port: u16,
         before: Option<(usize, &Media)>,
         local: &LocalMedia,
+        trim: Trim,
     ) -> (Media, OfferedLine) {
         let current = match kind {
             MediaKind::Video => self.current.video.as_ref(),
@@ -397,6 +478,8 @@ impl OfferAnswer {
             before: before.map(|(_, media)| media),
             theirs: theirs.map_or("", String::as_str),
             current,
+            direction: self.wish(kind),
+            trim,
             keys,
         }
         .build(&self.plan, self.sink)
@@ -404,7 +487,16 @@ impl OfferAnswer {
 
     /// Writes a description and keeps it; the version rises when it differs from the last.
     fn send(&mut self, address: IpAddr, time: Option<&Time>, medias: Vec<Media>) -> String {
-        let origin = *self.origin.get_or_insert(address);
+        let (origin, session) = self.draft(address, time, medias);
+        self.origin = Some(origin);
+        let text = print(&session);
+        self.sent = Some(session);
+        text
+    }
+
+    /// A description as it would be sent now, with the address of its origin.
+    fn draft(&self, address: IpAddr, time: Option<&Time>, medias: Vec<Media>) -> (IpAddr, Session) {
+        let origin = self.origin.unwrap_or(address);
         let version = self
             .sent
             .as_ref()
@@ -414,9 +506,7 @@ impl OfferAnswer {
         if self.sent.as_ref().is_some_and(|sent| *sent != session) {
             session.origin.sess_version = version.saturating_add(1);
         }
-        let text = print(&session);
-        self.sent = Some(session);
-        text
+        (origin, session)
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Service {
     Sip(usize),
     /// Players of streams.
     Rtmp,
+    /// Clients of the REST interface.
+    Http,
 }
 
 /// A trunk's datagram socket.
@@ -130,6 +132,11 @@ impl Sockets {
     /// Binds the RTMP listener.
     pub fn listen_rtmp(&mut self, address: SocketAddr) -> io::Result<()> {
         self.listen(address, Service::Rtmp)
+    }
+
+    /// Binds the REST listener.
+    pub fn listen_rest(&mut self, address: SocketAddr) -> io::Result<()> {
+        self.listen(address, Service::Http)
     }
 
     /// A connection that ended and is already closed here.

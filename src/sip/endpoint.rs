@@ -32,6 +32,7 @@ use super::event::{Cause, EndedBy, SipCounters, SipEvent};
 use super::ping::Pings;
 use super::registration::Registration;
 use super::session::Session;
+use super::session_timer::SessionTimers;
 use super::table::{Slot, Table};
 use super::transaction_client::{ClientTransaction, Unanswered};
 use super::transaction_invite::InviteTransaction;
@@ -52,6 +53,8 @@ pub struct SipConfig {
     pub allow: Vec<Network>,
     /// Calls at once; one more is answered with 503.
     pub calls: usize,
+    /// Session timers (RFC 4028), if they are used.
+    pub session_timer: Option<SessionTimers>,
 }
 
 /// Why a connection was not taken; the owner closes it.
@@ -371,9 +374,10 @@ impl SipEndpoint {
             let calling = session.calling().and_then(|calling| calling.invite);
             let has_invite = calling.is_none_or(|invite| self.invites.get(invite).is_some());
             assert!(has_invite, "a call of ours has lost its INVITE");
-            let pending = session.initial_invite().or(session.reinvite());
-            let has_transaction = pending.is_none_or(|p| self.servers.get(p.transaction).is_some());
-            assert!(has_transaction, "an INVITE has lost its transaction");
+            let pending = [session.initial_invite(), session.reinvite()];
+            let mut pending = pending.into_iter().flatten();
+            let has_transaction = pending.all(|p| self.servers.get(p.transaction).is_some());
+            assert!(has_transaction, "a request has lost its transaction");
         }
         assert!(
             self.events.len() <= self.events_capacity,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use trunkcast::base::ids::{CallId, ConnId};
 use trunkcast::base::rng::Rng;
 use trunkcast::base::time::Instant;
-use trunkcast::sip::{SipConfig, SipDestination, SipEndpoint, SipEvent};
+use trunkcast::sip::{SessionTimers, SipConfig, SipDestination, SipEndpoint, SipEvent};
 use trunkcast::wire::sip_message::SipMessage;
 use trunkcast::wire::sip_name::HeaderName;
 
@@ -29,6 +29,7 @@ pub fn config(calls: usize) -> SipConfig {
             "2001:db8::/32".parse().unwrap(),
         ],
         calls,
+        session_timer: Some(SessionTimers::default()),
     }
 }
 
