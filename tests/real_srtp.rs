@@ -56,11 +56,11 @@ fn call(encryption: &str, policy: &str, protected: bool) {
         "{log}"
     );
     assert!(!log.contains("inline:"), "{log}");
-    // baresip opens its RTCP port with one report in the clear, for the NATs on its way.
+    // baresip's first report and its last, which may come after the call's end, are in the clear.
     let failed: Vec<_> = log.match_indices(" packets failed SRTP").collect();
-    let one_each = failed.iter().all(|(at, _)| log[..*at].ends_with(", 1"));
-    let expected = 2 * usize::from(protected);
-    assert_eq!((failed.len(), one_each), (expected, true), "{log}");
+    let few = |at: usize| log[..at].ends_with(", 1") || log[..at].ends_with(", 2");
+    assert!(failed.iter().all(|(at, _)| few(*at)), "{log}");
+    assert_eq!(failed.len(), 2 * usize::from(protected), "{log}");
 
     let recording = nginx.recording("rtmp_001201234");
     probe::decode_strictly(&recording);
