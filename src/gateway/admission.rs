@@ -151,7 +151,6 @@ impl Gateway {
         let diverted = identity.and_then(|identity| identity.diverted.as_ref());
         let asserted_display = asserted.and_then(|party| party.display.as_deref());
         let display = incoming.display_name.as_deref().or(asserted_display);
-        let media_timeout = config.media_timeout;
         let stream = config.stream_name.expand(&CallNames {
             callee: &incoming.callee,
             caller: &incoming.caller,
@@ -243,7 +242,6 @@ impl Gateway {
                 outgoing: None,
             },
         );
-        call.watchdog = call.watchdog.patient(media_timeout);
         call.display = display.map(Box::from);
         call.identity = incoming.identity.clone();
         if let Some(negotiated) = &negotiated {

@@ -1,6 +1,7 @@
 //! One call: its SIP session, its media, its stream and the stream's readers.
 
 use core::fmt;
+use core::time::Duration;
 use std::net::IpAddr;
 
 use crate::base::codec::{self, Track};
@@ -14,7 +15,7 @@ use crate::gateway::outlet::{Level, Outlet};
 use crate::gateway::relay::Link;
 use crate::gateway::sink::Sink;
 use crate::gateway::status::{CallStatus, TrackStatus};
-use crate::gateway::watchdog::Watchdog;
+use crate::gateway::watchdog::{Watch, Watchdog};
 use crate::limits::PLAYERS_A_CALL;
 use crate::rtmp::{Publisher, RtmpStatus};
 use crate::rtp::bitrate::BitrateFeedback;
@@ -295,13 +296,19 @@ impl Call {
             .unwrap_or_else(|| self.log.end())
     }
 
-    /// Whether nothing has come from the caller for longer than patience lasts.
-    pub fn is_abandoned(&mut self, now: Instant) -> bool {
-        let media = [Track::Audio, Track::Video].map(|track| self.session.stats(track).packets);
-        let packets = media.iter().sum::<u64>() + self.session.rtcp_counters().received;
-        self.watchdog.is_gone(now, packets, self.is_held())
+    /// What the watchdog has to say by now, with so much patience.
+    pub fn watch(&mut self, now: Instant, patience: Option<Duration>) -> Watch {
+        let is_held = self.is_held();
+        self.watchdog.look(now, patience, is_held)
     }
 
+    /// When to look again.
+    pub fn watched_until(&self, patience: Option<Duration>) -> Option<Instant> {
+        self.sip?;
+        self.watchdog.poll_timeout(patience, self.is_held())
+    }
+
+    /// Whether no media is expected: either side holds the call, or does not want any.
     fn is_held(&self) -> bool {
         // Nothing has to come before the answer.
         self.is_calling() || self.status == CallStatus::Hold || self.listening == Listening::Stopped

@@ -39,6 +39,7 @@ pub mod call_table;
 pub mod config;
 pub mod connections;
 mod contain;
+pub mod hold;
 pub mod http;
 pub mod incoming;
 pub mod look_ups;
@@ -91,6 +92,8 @@ pub struct GatewayCounters {
     pub players_crashed: u64,
     /// SIP datagrams and connections dropped for a defect of this program.
     pub inputs_crashed: u64,
+    /// Timers of SIP given up, with what they were of, for a defect of this program.
+    pub timers_crashed: u64,
     /// Players turned away because a table was full.
     pub players_refused: u64,
     /// Media packets for tracks or calls that were gone.
@@ -105,6 +108,9 @@ pub struct GatewayCounters {
 
 /// How long a stream has to end cleanly after its call.
 const STREAM_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the BYE of a call waits for an ACK that is missing while the process ends.
+const ACK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// All calls of the box.
 pub struct Gateway {
@@ -387,13 +393,22 @@ impl Gateway {
             MediaPort::Rtcp => session.handle_rtcp(now, track, from, &packet),
         });
         call.crashed = done.is_none();
+        if port == MediaPort::Rtp && !call.crashed {
+            let packets = call.session.stats(track).packets;
+            call.watchdog.heard(now, track, packets);
+        }
     }
 
     /// Runs every timer that is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         for trunk in &mut self.trunks {
             if trunk.endpoint.poll_timeout().is_some_and(|at| at <= now) {
-                trunk.endpoint.handle_timeout(now);
+                let endpoint = &mut trunk.endpoint;
+                if contained(|| endpoint.handle_timeout(now)).is_none() {
+                    self.counters.timers_crashed += 1;
+                    // Its turn would come again at once, for ever.
+                    endpoint.give_up_turn();
+                }
                 trunk.dirty = true;
             }
         }
@@ -540,6 +555,9 @@ impl Gateway {
                 out.stage = outgoing::Stage::Over(Cause::new(200, "the gateway stops"));
             }
             from = CallIndex(index.0.saturating_add(1));
+        }
+        for trunk in &mut self.trunks {
+            trunk.endpoint.hurry(now + ACK_PATIENCE);
         }
     }
 

@@ -273,7 +273,6 @@ impl Gateway {
             callee: request.callee.clone(),
         };
         let (way, hosts, transport) = Way::of(&request, trunk);
-        let media_timeout = trunk.config.media_timeout;
         let mut negotiation = OfferAnswer::new(trunk.plan.clone(), self.rng.u32());
         negotiation.set_sends(request.has_audio, request.has_video);
         let cname = format!("trunkcast-{:08x}", self.rng.u32());
@@ -308,8 +307,7 @@ impl Gateway {
             offered: false,
             outgoing: Some(Box::new(outgoing)),
         };
-        let mut call = Call::new(now, beginning);
-        call.watchdog = call.watchdog.patient(media_timeout);
+        let call = Call::new(now, beginning);
         outlet.note(
             Level::Info,
             format_args!(
@@ -378,7 +376,8 @@ impl CallRequest {
         };
         if reserved(&self.login) {
             Err("sipLogin: SIP login or authentication name contains reserved symbols")
-        } else if reserved(&self.authentication_name) {
+            // Providers give out names with their domain.
+        } else if reserved(&self.authentication_name.replace('@', "")) {
             Err("sipAuthenticationName: SIP login or authentication name contains reserved symbols")
         } else if self.callee.is_empty() {
             Err("callee: expected whom to call")

@@ -462,9 +462,6 @@ impl Daemon {
                     Service::Rtmp => {
                         self.accept_plain(now, socket, remote, ConnectionKind::Player);
                     }
-                    Service::Http => {
-                        self.accept_plain(now, socket, remote, ConnectionKind::Http);
-                    }
                     Service::SipTls(trunk) => self.accept_tls(now, socket, remote, trunk),
                 }
             }

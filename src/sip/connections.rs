@@ -113,6 +113,12 @@ impl Connections {
         self.open.iter().any(|known| known.id == id)
     }
 
+    /// The far end of a connection and whether it is protected.
+    pub(super) fn far(&self, id: ConnId) -> Option<(SocketAddr, bool)> {
+        let known = self.open.iter().find(|known| known.id == id)?;
+        Some((known.remote, known.secure))
+    }
+
     /// An open connection with that far end, protected or not. Of one that is protected and that the
     /// peer opened nobody has seen a certificate: it is for what belongs to its own messages alone.
     pub(super) fn to(&self, remote: SocketAddr, secure: bool) -> Option<ConnId> {

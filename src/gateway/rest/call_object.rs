@@ -55,7 +55,7 @@ struct Nothing {}
 /// Whether a call has not ended yet.
 pub fn is_live(call: &Call) -> bool {
     let over = matches!(call.status, CallStatus::Finish | CallStatus::Failed);
-    !over && !call.crashed && call.gone_by.is_none()
+    !over && !call.crashed && call.is_live()
 }
 
 impl<'a> CallObject<'a> {
