@@ -39,8 +39,6 @@ pub(in crate::gateway) struct Way {
     pub login: String,
     /// Route values.
     pub routes: Vec<String>,
-    /// How, where that is known; by the names' records otherwise.
-    pub transport: Option<Transport>,
     /// For challenges.
     pub credentials: Option<Rc<Credentials>>,
     /// Whether to register first.
@@ -48,8 +46,12 @@ pub(in crate::gateway) struct Way {
 }
 
 impl Way {
-    /// The way of a call by a trunk, and the hosts to look up for it, in the order to try them.
-    pub(super) fn of(request: &CallRequest, trunk: &Trunk) -> (Self, Vec<HostPort>) {
+    /// The way of a call by a trunk, the hosts to look up for it, in the order to try them, and the
+    /// transport, where it is known.
+    pub(super) fn of(
+        request: &CallRequest,
+        trunk: &Trunk,
+    ) -> (Self, Vec<HostPort>, Option<Transport>) {
         let config = &trunk.config;
         let is_known = trunk.serves(request);
         let of_trunk = config.outbound_proxy.as_ref().filter(|_| is_known);
@@ -92,7 +94,6 @@ impl Way {
             registrar: format!("sip:{shown}"),
             login: request.login.clone(),
             routes,
-            transport,
             credentials: password.map(|password| {
                 Rc::new(Credentials {
                     username: request.authentication_name.clone(),
@@ -101,7 +102,7 @@ impl Way {
             }),
             register: request.register,
         };
-        (way, hosts)
+        (way, hosts, transport)
     }
 }
 
@@ -174,6 +175,7 @@ impl Gateway {
             hosts,
             targets,
             is_asked,
+            ..
         } = &mut out.stage
         else {
             return;
@@ -205,6 +207,7 @@ impl Gateway {
         };
         let Stage::LookingUp {
             hosts,
+            transport,
             targets,
             is_asked,
         } = &mut out.stage
@@ -216,7 +219,7 @@ impl Gateway {
             port,
         }) = hosts.first()
         {
-            let transport = out.way.transport.unwrap_or_default();
+            let transport = transport.unwrap_or_default();
             let address = SocketAddr::new(*ip, port.unwrap_or(transport.default_port()));
             let _ = targets.push(SipTarget { transport, address });
             hosts.remove(0);
@@ -226,7 +229,7 @@ impl Gateway {
             let what = LookUp {
                 host: &name,
                 port: *port,
-                transport: out.way.transport,
+                transport: *transport,
             };
             *is_asked = true;
             if !outlet.look_up(id, what) {
