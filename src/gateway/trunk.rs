@@ -50,6 +50,7 @@ impl Trunk {
             display_name: config.visible_name.clone(),
             allow: config.sources().collect(),
             calls,
+            secure_only: config.transport == Transport::Tls,
         };
         Ok(Self {
             plan: Rc::new(config.codec_plan()?),

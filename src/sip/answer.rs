@@ -117,16 +117,19 @@ impl SipEndpoint {
         self.printed(length.ok())
     }
 
-    /// Our Contact at an address of ours, for a peer on that transport.
-    pub(super) fn contact(&self, local: IpAddr, transport: Transport) -> Header {
+    /// Our Contact at an address of ours, for a peer on that transport; a SIPS URI, which needs no
+    /// transport (RFC 5630 section 3.1.2), where that is asked for.
+    pub(super) fn contact(&self, local: IpAddr, transport: Transport, is_sips: bool) -> Header {
         let host = host_text(local);
         let port = self.config.local.port();
         let transport = match transport {
+            _ if is_sips => "",
             Transport::Udp => "",
             Transport::Tcp => ";transport=tcp",
             Transport::Tls => ";transport=tls",
         };
-        let uri = format!("<sip:{host}:{port}{transport}>");
+        let scheme = if is_sips { "sips" } else { "sip" };
+        let uri = format!("<{scheme}:{host}:{port}{transport}>");
         let contact = match &self.config.display_name {
             Some(name) => {
                 let name = name.replace('\\', "\\\\").replace('"', "\\\"");

@@ -182,7 +182,8 @@ impl SipEndpoint {
         let session = self.sessions.get(slot);
         let contact = session.map(|session| {
             let dialog = &session.dialog;
-            self.contact(dialog.local_address(), dialog.arrival().transport())
+            let transport = dialog.arrival().transport();
+            self.contact(dialog.local_address(), transport, dialog.is_sips())
         });
         contact
             .into_iter()

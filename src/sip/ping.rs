@@ -281,7 +281,9 @@ impl SipEndpoint {
             body: Vec::new(),
         };
         let local = self.local_for(target.address.ip());
-        request.headers.push(self.contact(local, target.transport));
+        request
+            .headers
+            .push(self.contact(local, target.transport, false));
         let owner = Owner::Ping(u8::try_from(at).unwrap_or(u8::MAX));
         let sent = self.send_client(now, owner, request, target.destination(), local);
         if let Some(ping) = self.pings.peers.get_mut(at) {
