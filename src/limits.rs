@@ -113,7 +113,16 @@ pub const SIP_DATAGRAM_BYTES: usize = 1_300;
 /// Characters of the words that a peer's refusal is remembered by; the rest is cut.
 pub const SIP_CAUSE_CHARACTERS: usize = 240;
 
+/// Bytes of an INVITE of ours, so that it fits one datagram on any path.
+pub const SIP_INVITE_BYTES: usize = 1_200;
+
+/// Bytes of its head without the names in it, which are added for each call.
+pub const SIP_INVITE_HEAD_BYTES: usize = 460;
+
 // SDP
+
+/// Bytes of its offer that are always left, however long the names are.
+pub const SDP_OFFER_LEAST_BYTES: usize = 400;
 
 /// Bytes of one session description: it has to fit a SIP message.
 pub const SDP_BYTES: usize = SIP_MESSAGE_BYTES;
@@ -186,6 +195,12 @@ pub const RTCP_CNAME_BYTES: usize = 64;
 /// Bytes that hold any compound RTCP packet of ours.
 pub const RTCP_COMPOUND_BYTES: usize = 256;
 
+/// Bytes that hold any packet of ours, protected or not: a compound and what SRTCP adds to it.
+pub const MEDIA_PACKET_BYTES: usize = RTCP_COMPOUND_BYTES + 14;
+
+/// Sources that may send under one SRTP key; the packets of one more are dropped and counted.
+pub const SRTP_SOURCES: usize = 16;
+
 // RTMP
 
 /// Chunk size that is announced to RTMP peers; nginx-rtmp ends connections with very large ones.
@@ -235,6 +250,47 @@ pub const RTMP_BACKLOG_BYTES: usize = 1_048_576;
 
 const _: () = assert!(LOG_SEGMENTS * (PACKET_BYTES + SEGMENT_PREFIX_BYTES) <= RTMP_BACKLOG_BYTES);
 
+// HTTP
+
+/// Bytes of the head of an HTTP request, request line included; more is answered with 414 or 431.
+pub const HTTP_HEAD_BYTES: usize = 4_096;
+
+/// Header lines of one HTTP request; more is answered with 431.
+pub const HTTP_HEADERS: usize = 32;
+
+/// Bytes of the body of an HTTP request; more is answered with 413.
+pub const HTTP_BODY_BYTES: usize = 16_384;
+
+/// HTTP connections at once. Another one takes the place of the one that has been longest without a
+/// whole request, or is closed.
+pub const HTTP_CONNECTIONS: usize = 32;
+
+/// HTTP connections of one address.
+pub const HTTP_CONNECTIONS_AN_ADDRESS: usize = 16;
+
+/// HTTP requests answered in one turn of the loop; the rest waits for the next.
+pub const HTTP_REQUESTS_A_TURN: usize = 8;
+
+/// Bytes of answers made in one turn of the loop, the last answer aside: a list of about a hundred
+/// calls, made in about a tenth of a millisecond.
+pub const HTTP_BYTES_A_TURN: usize = 65_536;
+
+/// Bytes of one answer: a list of every call there may be.
+pub const HTTP_ANSWER_BYTES: usize = 1_048_576;
+
+/// Bytes of all answers that wait for their sockets; one that does not fit is a 503.
+pub const HTTP_UNSENT_BYTES: usize = HTTP_ANSWER_BYTES + 65_536;
+
+/// Bytes of one HTTP connection at its worst, its share of what is not sent included.
+pub const HTTP_STATE_BYTES: usize =
+    1_024 + 2 * (HTTP_HEAD_BYTES + HTTP_BODY_BYTES) + HTTP_UNSENT_BYTES / HTTP_CONNECTIONS;
+
+/// Addresses whose failed logins are remembered; the one that failed longest ago gives way.
+pub const HTTP_LOGIN_ADDRESSES: usize = 64;
+
+/// Failed logins of one address, after which it has to wait.
+pub const HTTP_LOGIN_TRIES: u32 = 5;
+
 // Gateway and shell
 
 /// Connections that one trunk opens at the same time.
@@ -257,6 +313,17 @@ pub const PLAYERS_A_CALL: usize = 16;
 
 /// Bytes gathered for one write to a stream socket.
 pub const GATHER_BYTES: usize = 131_072;
+
+// REST
+
+/// Bytes of a client's name of a call.
+pub const REST_CALL_ID_BYTES: usize = 128;
+
+/// Bytes of a password that a client gives for a call.
+pub const REST_PASSWORD_BYTES: usize = 128;
+
+/// Bytes of a display name, or of an application's key, that a client gives.
+pub const REST_NAME_BYTES: usize = 128;
 
 // What is remembered
 
@@ -297,8 +364,13 @@ pub const POOL_PACKETS_BASE: usize = 512;
 pub const POOL_PACKETS_PER_CALL: usize = 48;
 
 /// Bytes of one call's state on every floor, its frame log included. An upper estimate of what a
-/// call takes with every buffer of its publisher in use; one that streams takes 64 KiB at most.
-pub const CALL_STATE_BYTES: usize = 96 * 1_024;
+/// call takes with every buffer of its publisher in use and its media protected; one that streams
+/// takes 64 KiB at most, and [`SRTP_CALL_BYTES`] where it is protected.
+pub const CALL_STATE_BYTES: usize = 96 * 1_024 + SRTP_CALL_BYTES;
+
+/// Bytes that SRTP adds to a call whose media it protects: keys in use, windows against replays, and
+/// for a moment those of a key that was replaced.
+pub const SRTP_CALL_BYTES: usize = 16 * 1_024;
 
 /// Bytes of one player's state. An upper estimate, with every buffer in use; one that plays takes
 /// about 9 KiB.

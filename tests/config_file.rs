@@ -309,10 +309,7 @@ fn the_documented_example_spells_out_the_defaults() {
 fn what_is_not_active_yet_is_said_with_its_line() {
     assert_eq!(
         config(FULL).notices,
-        [
-            "f.yml:39: rest: read and checked, but the REST service is not there yet",
-            "f.yml:41: hooks: read and checked, but no hook is called yet",
-        ]
+        ["f.yml:41: hooks: read and checked, but no hook is called yet",]
     );
 }
 

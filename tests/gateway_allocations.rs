@@ -17,6 +17,7 @@ use trunkcast::base::codec::Track;
 use trunkcast::base::frame_log::Segment;
 use trunkcast::base::packet_pool::PacketPool;
 use trunkcast::base::rng::Rng;
+use trunkcast::base::srtp::{MasterKey, SrtpPolicy, Suite};
 use trunkcast::base::time::NtpTime;
 use trunkcast::gateway::Gateway;
 use trunkcast::gateway::config::Trunk;
@@ -78,7 +79,8 @@ fn feed(world: &mut World, phone: &Phone, track: Track, rtcp: bool, bytes: &[u8]
     } else {
         MediaPort::Rtp
     };
-    let packet = world.pool.copy_from(bytes).unwrap();
+    let bytes = world.shielded(track, bytes);
+    let packet = world.pool.copy_from(&bytes).unwrap();
     counted(|| {
         world
             .gateway
@@ -107,11 +109,33 @@ fn no_packet_touches_the_heap_on_its_way_to_a_server_and_two_players() {
     let mut world = World::publishing(4);
     let mut phone = Phone::new("4711");
     world.call(&mut phone);
+    assert_untouched(world, &phone);
+}
+
+#[test]
+fn no_protected_packet_touches_the_heap_either() {
+    let mut world = protecting();
+    let mut phone = Phone::new("4711");
+    let key = MasterKey::random(Suite::Aes256Tag80, &mut Rng::from_number(3));
+    phone.sdp = with_key(&phone.sdp, &key);
+    world.call(&mut phone);
+    world.shield = Some(Shield::new(key, &phone.told));
+    assert_untouched(world, &phone);
+}
+
+/// A gateway whose calls may be protected.
+fn protecting() -> World {
+    let mut config = config(4, Some("rtmp://198.51.100.5/live"));
+    config.trunks[0].srtp = SrtpPolicy::Optional;
+    World::new(config)
+}
+
+fn assert_untouched(mut world: World, phone: &Phone) {
     world.play("rtmp_4711");
     world.play("rtmp_4711");
     let mut camera = Camera::new(1);
     // Sequence headers, metadata and the first reports are out after this.
-    camera.film(&mut world, &phone, Duration::from_secs(12));
+    camera.film(&mut world, phone, Duration::from_secs(12));
     let sent = world.outlet.sent_media.len();
     assert_eq!(ALLOCATIONS.get(), 0, "counted too early");
 
@@ -120,20 +144,20 @@ fn no_packet_touches_the_heap_on_its_way_to_a_server_and_two_players() {
         if at % 2 == 0 {
             let keyframe = at % 50 == 0;
             for bytes in camera.video.picture(keyframe) {
-                feed(&mut world, &phone, Track::Video, false, &bytes);
+                feed(&mut world, phone, Track::Video, false, &bytes);
                 packets += 1;
             }
             camera.video.timestamp = camera.video.timestamp.wrapping_add(600);
         }
         let timestamp = (600 + at).wrapping_mul(160);
         let sound = rtp_support::packet(8, false, (600 + at) as u16, timestamp, 5, &[0xd5; 160]);
-        feed(&mut world, &phone, Track::Audio, false, &sound);
+        feed(&mut world, phone, Track::Audio, false, &sound);
         packets += 1;
         if at % 250 == 0 {
             let report = sender_report(world.now, 5, timestamp);
-            feed(&mut world, &phone, Track::Audio, true, &report);
+            feed(&mut world, phone, Track::Audio, true, &report);
             let report = sender_report(world.now, 7, camera.video.timestamp);
-            feed(&mut world, &phone, Track::Video, true, &report);
+            feed(&mut world, phone, Track::Video, true, &report);
         }
         pass(&mut world, Duration::from_millis(20));
     }
@@ -228,8 +252,34 @@ fn a_call_with_its_publisher_stays_within_its_memory() {
     }
 }
 
+#[test]
+fn a_protected_call_takes_little_more() {
+    let key = MasterKey::random(Suite::Aes256Tag80, &mut Rng::from_number(3));
+    let (plain, _) = call_memory(protecting(), Picture::H264, Sound::Generic, None);
+    let (protected, most) = call_memory(protecting(), Picture::H264, Sound::Generic, Some(key));
+    let added = protected - plain;
+    println!("protection takes {added} bytes");
+    assert!(added > 8 * 1_024, "not counted");
+    assert!(added <= SRTP_CALL_BYTES as i64, "{added} bytes");
+    assert!(most <= CALL_STATE_BYTES, "a call may take {most} bytes");
+}
+
 fn assert_within_memory(picture: Picture, sound: Sound) {
-    let mut world = World::publishing(4);
+    let (grown, most) = call_memory(World::publishing(4), picture, sound, None);
+    assert!(
+        grown <= CALL_GROWTH_BYTES,
+        "a call of {picture:?} and {sound:?} takes {grown} bytes"
+    );
+    assert!(most <= CALL_STATE_BYTES, "a call may take {most} bytes");
+}
+
+/// What a call takes, and may take with every buffer of its publisher used to its end.
+fn call_memory(
+    mut world: World,
+    picture: Picture,
+    sound: Sound,
+    key: Option<MasterKey>,
+) -> (i64, usize) {
     world.checks = false;
     world.policy = Policy::ListsAll;
     // Lazily made tables of the gateway itself are no part of a call.
@@ -241,7 +291,11 @@ fn assert_within_memory(picture: Picture, sound: Sound) {
     let before = BYTES.get();
     world.counted = true;
     let mut phone = phone_of("4711", picture, sound);
+    if let Some(key) = &key {
+        phone.sdp = with_key(&phone.sdp, key);
+    }
     world.call(&mut phone);
+    world.shield = key.map(|key| Shield::new(key, &phone.told));
     let at_set_up = BYTES.get() - before;
     // Large pictures over slow connections: messages are taken in parts. Later one packet in a
     // hundred is lost and asked for.
@@ -269,22 +323,18 @@ fn assert_within_memory(picture: Picture, sound: Sound) {
     );
     assert!(at_set_up > 16 * 1_024, "not counted");
     let grown = at_set_up + streaming;
-    assert!(
-        grown <= CALL_GROWTH_BYTES,
-        "a call of {picture:?} and {sound:?} takes {grown} bytes"
-    );
 
     // With every buffer of the publisher used to its end.
     let buffers = RTMP_CONTROL_BYTES
         + RTMP_COMMANDS_BEGUN * RTMP_COMMAND_BYTES
         + FRAME_SEGMENTS * size_of::<Segment>();
     let most = usize::try_from(grown).unwrap() + buffers;
-    assert!(most <= CALL_STATE_BYTES, "a call may take {most} bytes");
     let player = size_of::<Viewer>() + buffers;
     assert!(
         player <= PLAYER_STATE_BYTES,
         "a player may take {player} bytes"
     );
+    (grown, most)
 }
 
 #[test]

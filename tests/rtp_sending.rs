@@ -34,6 +34,7 @@ fn config(codec: Codec, payload_type: u8, clock_rate: u32) -> StreamConfig {
         send: true,
         receive: true,
         feedback: Feedback::default(),
+        srtp: None,
         nack: false,
         bitrate_feedback: BitrateFeedback::default(),
         bitrate: None,

@@ -8,7 +8,7 @@ use trunkcast::base::sink::SinkView;
 use trunkcast::sdp::direction::Direction;
 use trunkcast::sdp::{
     Answer, CodecPlan, LineRefusal, LocalMedia, MediaPlan, OfferAnswer, PlannedCodec, Refusal,
-    Wanted, wanted,
+    SrtpTerms, Wanted, wanted,
 };
 use trunkcast::wire::sdp::SessionDescription;
 
@@ -271,7 +271,7 @@ fn slides_are_not_taken_for_the_main_picture() {
 #[test]
 fn lines_are_refused_for_their_own_reason() {
     let table = [
-        ("m=audio 4000 RTP/SAVP 0\n", LineRefusal::Protocol),
+        ("m=audio 4000 RTP/SAVP 0\n", LineRefusal::SrtpReadable),
         ("m=audio 4000 TCP/RTP/AVP 0\n", LineRefusal::Protocol),
         (
             "m=audio 4000 RTP/AVP 0\nc=IN IP6 2001:db8::1\n",
@@ -329,7 +329,12 @@ fn a_line_without_a_local_port_is_refused() {
 #[test]
 fn what_an_offer_wants_is_known_before_ports_are_leased() {
     let plan = CodecPlan::default();
-    let both = wanted(&from_phone(&[AUDIO, VIDEO, BFCP]), &plan, SinkView::UNKNOWN);
+    let both = wanted(
+        &from_phone(&[AUDIO, VIDEO, BFCP]),
+        &plan,
+        SinkView::UNKNOWN,
+        SrtpTerms::default(),
+    );
     assert_eq!(
         both,
         Wanted {
@@ -341,13 +346,19 @@ fn what_an_offer_wants_is_known_before_ports_are_leased() {
     );
     assert!(both.remote.is_some_and(|remote| remote.is_ipv4()));
     assert_eq!(
-        wanted(&from_phone(&[BFCP, NO_VIDEO]), &plan, SinkView::UNKNOWN),
+        wanted(
+            &from_phone(&[BFCP, NO_VIDEO]),
+            &plan,
+            SinkView::UNKNOWN,
+            SrtpTerms::default()
+        ),
         Wanted::default()
     );
     let ipv6 = wanted(
         &read(&format!("v=0\nc=IN IP6 ::\n{AUDIO}")),
         &plan,
         SinkView::UNKNOWN,
+        SrtpTerms::default(),
     );
     assert_eq!(
         ipv6,
@@ -359,7 +370,12 @@ fn what_an_offer_wants_is_known_before_ports_are_leased() {
         }
     );
     let plan = CodecPlan::new(Some(&["pcma"]), None, &[]).unwrap();
-    let audio = wanted(&from_phone(&[AUDIO, VIDEO]), &plan, SinkView::UNKNOWN);
+    let audio = wanted(
+        &from_phone(&[AUDIO, VIDEO]),
+        &plan,
+        SinkView::UNKNOWN,
+        SrtpTerms::default(),
+    );
     assert_eq!(
         audio,
         Wanted {

@@ -7,7 +7,7 @@ use trunkcast::base::codec::{Codec, CodecSet};
 use trunkcast::base::sink::SinkView;
 use trunkcast::sdp::{
     Answer, CodecPlan, LineRefusal, LocalMedia, MediaPlan, OfferAnswer, PlannedCodec, Refusal,
-    wanted,
+    SrtpTerms, wanted,
 };
 use trunkcast::wire::aac::AacPacking;
 use trunkcast::wire::sdp::SessionDescription;
@@ -322,6 +322,7 @@ fn a_line_whose_codecs_the_server_refuses_is_left_out_and_the_call_goes_on() {
         &from_phone(&[G711, H264]),
         &CodecPlan::default(),
         REFUSES_G711,
+        SrtpTerms::default(),
     );
     assert!(
         !wanted.audio && wanted.video,
@@ -424,7 +425,7 @@ fn a_refusal_names_what_was_offered() {
         ),
         (
             "m=audio 4000 RTP/SAVP 0\n".to_owned(),
-            "only RTP/AVP and RTP/AVPF are supported",
+            "keys of SRTP are taken over TLS only",
         ),
     ];
     for (section, expected) in table {

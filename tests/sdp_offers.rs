@@ -12,7 +12,9 @@ use std::rc::Rc;
 use trunkcast::base::codec::{Codec, CodecSet};
 use trunkcast::base::rng::Rng;
 use trunkcast::base::sink::SinkView;
-use trunkcast::sdp::{Answer, CodecPlan, LocalMedia, OfferAnswer, PlannedCodec, Refusal, wanted};
+use trunkcast::sdp::{
+    Answer, CodecPlan, LocalMedia, OfferAnswer, PlannedCodec, Refusal, SrtpTerms, wanted,
+};
 use trunkcast::wire::sdp::SessionDescription;
 
 fn folder() -> PathBuf {
@@ -55,7 +57,7 @@ fn answer(body: &[u8]) -> Result<Answer, Refusal> {
 fn begin(body: &[u8], sink: SinkView) -> Result<(OfferAnswer, LocalMedia, Answer), Refusal> {
     let offer = SessionDescription::parse(body)?;
     let plan = Rc::new(CodecPlan::default());
-    let local = local(wanted(&offer, &plan, sink).ipv6);
+    let local = local(wanted(&offer, &plan, sink, SrtpTerms::default()).ipv6);
     let mut call = OfferAnswer::new(plan, 4_711);
     call.set_sink(sink);
     let answer = call.answer(&offer, &local)?;

@@ -14,9 +14,9 @@ use core::fmt;
 
 use crate::base::packet_pool::PacketPool;
 use crate::limits::{
-    CALL_STATE_BYTES, FIXED_STATE_BYTES, Limits, PLAYER_STATE_BYTES, PLAYERS, PROGRAM_BYTES,
-    SIP_CALL_STATE_BYTES, SIP_SPARE_CONNECTIONS, STREAM_PENDING_BYTES, STREAMS, TRUNK_OPENING,
-    TRUNK_STATE_BYTES,
+    CALL_STATE_BYTES, FIXED_STATE_BYTES, HTTP_CONNECTIONS, HTTP_STATE_BYTES, Limits,
+    PLAYER_STATE_BYTES, PLAYERS, PROGRAM_BYTES, SIP_CALL_STATE_BYTES, SIP_SPARE_CONNECTIONS,
+    STREAM_PENDING_BYTES, STREAMS, TRUNK_OPENING, TRUNK_STATE_BYTES,
 };
 
 const MIB: usize = 1_024 * 1_024;
@@ -44,7 +44,7 @@ impl BudgetLine {
 /// Prints as a heading and one line a part.
 #[derive(Clone, Debug)]
 pub struct Budget {
-    lines: heapless::Vec<BudgetLine, 14>,
+    lines: heapless::Vec<BudgetLine, 15>,
     allowed_mib: usize,
 }
 
@@ -85,6 +85,7 @@ impl Budget {
         let connections = places.saturating_add(trunks.saturating_mul(spare));
         budget.add("SIP unsent", connections.min(STREAMS), STREAM_PENDING_BYTES);
         budget.add("players", PLAYERS, PLAYER_STATE_BYTES);
+        budget.add("HTTP", HTTP_CONNECTIONS, HTTP_STATE_BYTES);
         budget.add("fixed buffers", 1, FIXED_STATE_BYTES);
         budget.add("program", 1, PROGRAM_BYTES);
         budget

@@ -24,8 +24,11 @@ use crate::base::rng::Rng;
 /// Bytes of a master salt, in every suite.
 pub const SALT_BYTES: usize = 14;
 
+/// Bytes of the longest key, without salt.
+pub const KEY_BYTES: usize = 32;
+
 /// Bytes of the longest master key with its salt.
-pub const MASTER_BYTES: usize = 32 + SALT_BYTES;
+pub const MASTER_BYTES: usize = KEY_BYTES + SALT_BYTES;
 
 /// When a trunk's calls have their media protected by SRTP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -189,6 +192,21 @@ impl MasterKey {
         self.suite
     }
 
+    /// The key alone, with zeros behind a short one.
+    pub fn key(&self) -> [u8; KEY_BYTES] {
+        let mut key = [0; KEY_BYTES];
+        let bytes = self.expose().iter().take(self.suite.key_bytes());
+        for (place, byte) in key.iter_mut().zip(bytes) {
+            *place = *byte;
+        }
+        key
+    }
+
+    /// The salt alone.
+    pub fn salt(&self) -> [u8; SALT_BYTES] {
+        self.expose().last_chunk().copied().unwrap_or_default()
+    }
+
     /// Key and salt, one after the other. Every use is a place to look at when a key leaks.
     pub fn expose(&self) -> &[u8] {
         let length = self.suite.master_bytes();
@@ -263,7 +281,9 @@ mod tests {
         let one = MasterKey::random(Suite::Aes256Tag80, &mut rng);
         let two = MasterKey::random(Suite::Aes256Tag80, &mut rng);
         assert_ne!(one, two);
-        assert_eq!(one.expose().len(), 46);
+        assert_eq!(one.expose(), [&one.key()[..], &one.salt()].concat());
+        let short = MasterKey::new(Suite::Aes128Tag32, &[7; 30]).unwrap();
+        assert_eq!((short.key()[15], short.key()[16]), (7, 0));
         assert!(one.expose().iter().any(|byte| *byte != 0));
         assert_eq!(format!("{one:?}"), "AES_256_CM_HMAC_SHA1_80 ***");
         let keys = SrtpKeys {

@@ -185,11 +185,6 @@ fn top_hint(key: &str) -> Option<String> {
 }
 
 fn read_rest(reader: &mut Reader<'_>, section: &Section<'_>) -> Rest {
-    reader.notice(
-        section,
-        "",
-        "read and checked, but the REST service is not there yet",
-    );
     Rest {
         listen: reader
             .value(section, "listen", listen)

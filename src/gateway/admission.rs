@@ -6,19 +6,18 @@ use crate::base::codec::CodecSet;
 use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
-use crate::gateway::call::{Call, Label, Listening, Ports, Publishing};
-use crate::gateway::call_summary::TrackSummary;
+use crate::gateway::call::{Beginning, Call, Label, Ports, Publishing};
 use crate::gateway::config::{CallNames, MediaAddress};
 use crate::gateway::negotiation::{local_media, tracks};
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
-use crate::gateway::status::{CallStatus, TrackStatus};
-use crate::gateway::watchdog::Watchdog;
+use crate::gateway::sink::Sink;
+use crate::gateway::status::CallStatus;
 use crate::limits::RETRY_AFTER_SECONDS;
 use crate::rtmp::{Publisher, PublisherConfig};
 use crate::rtp::session::{Session, SessionConfig};
-use crate::sdp::{OfferAnswer, Refusal};
+use crate::sdp::{OfferAnswer, Refusal, SrtpTerms};
 use crate::sip::Cause;
-use crate::wire::rtmp_url::StreamKey;
+use crate::wire::rtmp_url::{RtmpUrl, StreamKey};
 use crate::wire::sdp::SessionDescription;
 
 /// An INVITE as SIP reports it.
@@ -28,6 +27,7 @@ pub(super) struct Invite {
     pub callee: String,
     pub call_id: String,
     pub remote: SocketAddr,
+    pub secure: bool,
     pub offer: Option<Box<[u8]>>,
 }
 
@@ -133,6 +133,9 @@ impl Gateway {
             .calls
             .vacant()
             .ok_or(Turned::Full("every call is taken"))?;
+        if self.trunk_is_full(at) {
+            return Err(Turned::Full("every call of the trunk is taken"));
+        }
         let trunk = self.trunks.get(at).ok_or(Turned::Full("no such trunk"))?;
         let config = &trunk.config;
         let stream = config.stream_name.expand(&CallNames {
@@ -146,7 +149,7 @@ impl Gateway {
         if self
             .calls
             .iter()
-            .any(|(_, call)| call.gone_by.is_none() && call.stream == stream)
+            .any(|(_, call)| call.is_live() && call.stream == stream)
         {
             return Err(Turned::Busy);
         }
@@ -157,11 +160,16 @@ impl Gateway {
             .transpose()
             .map_err(Refusal::from)
             .map_err(Turned::Media)?;
+        let terms = SrtpTerms {
+            policy: config.srtp,
+            secure: incoming.secure,
+        };
         let view = self.sinks.view(now, sink);
         let mut negotiation = OfferAnswer::new(plan.clone(), self.rng.u32());
         negotiation.set_sink(view);
+        negotiation.set_protection(terms, &mut self.rng);
         let mut ports = Ports::default();
-        let wanted = tracks(offer.as_ref(), &plan, view);
+        let wanted = tracks(offer.as_ref(), &plan, view, terms);
         let local = match self.config.media.address {
             MediaAddress::Fixed(address) => address,
             // Media may come over the other protocol version than SIP, and from another host.
@@ -193,64 +201,65 @@ impl Gateway {
                 return Err(turned);
             }
         };
-        let session = SessionConfig {
-            cname: format!("trunkcast@{local}"),
-            epoch: self.epoch,
-        };
-        let session = Session::new(session, self.rng.fork());
         let expects_video = ports.video.is_some();
-        let refused = self.sinks.refused(sink);
-        let publishing = url.and_then(|url| {
-            let publisher = PublisherConfig {
-                expect_video: expects_video,
-                abilities: CodecSet::ALL.without(sink.abilities.refuses),
-                certain: sink.abilities.takes,
-                refused,
-                ..PublisherConfig::new(url, StreamKey::new(&stream)?)
-            };
-            let publisher = Publisher::new(now, publisher, self.rng.fork());
-            Some(Box::new(Publishing {
-                publisher,
-                link: None,
-            }))
-        });
-        let mut call = Box::new(Call {
-            label: Label {
-                number: self.next_call,
-                trunk: trunk_name,
-                caller: incoming.caller.clone(),
-                callee: incoming.callee.clone(),
+        let publishing =
+            url.and_then(|url| self.publishing(now, url, &stream, (sink, expects_video)));
+        let mut call = Call::new(
+            now,
+            Beginning {
+                label: Label {
+                    number: self.next_call,
+                    trunk: trunk_name,
+                    caller: incoming.caller.clone(),
+                    callee: incoming.callee.clone(),
+                },
+                trunk: at,
+                sip: Some(incoming.id),
+                sip_call_id: incoming.call_id.clone(),
+                stream,
+                sink,
+                negotiation,
+                local,
+                ports,
+                session: self.session(format!("trunkcast@{local}")),
+                publishing,
+                offered: negotiated.is_none(),
+                outgoing: None,
             },
-            trunk: at,
-            sip: Some(incoming.id),
-            sip_call_id: incoming.call_id.clone(),
-            status: CallStatus::Trying,
-            answered: None,
-            stream,
-            sink,
-            audio: TrackStatus::default(),
-            video: TrackStatus::default(),
-            negotiation,
-            local,
-            ports,
-            expects_video,
-            video_codec: None,
-            session,
-            former: [TrackSummary::default(); 2],
-            log: Box::default(),
-            publishing,
-            players: heapless::Vec::new(),
-            offered: negotiated.is_none(),
-            watchdog: Watchdog::new(now),
-            listening: Listening::default(),
-            gone_by: None,
-            crashed: false,
-        });
+        );
         if let Some(negotiated) = &negotiated {
             call.agree(now, negotiated, outlet);
         }
         self.next_call += 1;
         self.calls.insert(index, call);
         Ok((index, text))
+    }
+
+    /// The media of a new call.
+    pub(super) fn session(&mut self, cname: String) -> Session {
+        let epoch = self.epoch;
+        Session::new(SessionConfig { cname, epoch }, self.rng.fork())
+    }
+
+    /// A publisher that begins to connect; `None` for a name that no server could be told.
+    pub(super) fn publishing(
+        &mut self,
+        now: Instant,
+        url: RtmpUrl,
+        name: &str,
+        (sink, expect_video): (Sink, bool),
+    ) -> Option<Box<Publishing>> {
+        let config = PublisherConfig {
+            expect_video,
+            abilities: CodecSet::ALL.without(sink.abilities.refuses),
+            certain: sink.abilities.takes,
+            refused: self.sinks.refused(sink),
+            ..PublisherConfig::new(url, StreamKey::new(name)?)
+        };
+        let publisher = Publisher::new(now, config, self.rng.fork());
+        Some(Box::new(Publishing {
+            publisher,
+            link: None,
+        }))
     }
 }

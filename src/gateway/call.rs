@@ -6,15 +6,17 @@ use std::net::IpAddr;
 use crate::base::codec::{self, Track};
 use crate::base::frame_log::FrameLog;
 use crate::base::ids::CallId;
+use crate::base::redact::HIDDEN;
 use crate::base::time::Instant;
 use crate::gateway::call_summary::{CallSummary, SinkSummary, TrackSummary};
+use crate::gateway::outgoing::Outgoing;
 use crate::gateway::outlet::{Level, Outlet};
 use crate::gateway::relay::Link;
 use crate::gateway::sink::Sink;
 use crate::gateway::status::{CallStatus, TrackStatus};
 use crate::gateway::watchdog::Watchdog;
 use crate::limits::PLAYERS_A_CALL;
-use crate::rtmp::Publisher;
+use crate::rtmp::{Publisher, RtmpStatus};
 use crate::rtp::bitrate::BitrateFeedback;
 use crate::rtp::keyframe::Feedback;
 use crate::rtp::session::Session;
@@ -102,6 +104,23 @@ impl Listening {
     }
 }
 
+/// What a new call begins with.
+pub(super) struct Beginning {
+    pub label: Label,
+    pub trunk: usize,
+    pub sip: Option<CallId>,
+    pub sip_call_id: String,
+    pub stream: String,
+    pub sink: Sink,
+    pub negotiation: OfferAnswer,
+    pub local: IpAddr,
+    pub ports: Ports,
+    pub session: Session,
+    pub publishing: Option<Box<Publishing>>,
+    pub offered: bool,
+    pub outgoing: Option<Box<Outgoing>>,
+}
+
 /// One call.
 pub struct Call {
     /// Who calls whom.
@@ -110,8 +129,10 @@ pub struct Call {
     pub trunk: usize,
     /// The SIP session; `None` once SIP is done with the call.
     pub sip: Option<CallId>,
-    /// Call-ID of the peer's INVITE.
+    /// Call-ID of the INVITE.
     pub sip_call_id: String,
+    /// What is kept of a call out; `None` for one that came in.
+    pub outgoing: Option<Box<Outgoing>>,
     /// What the call is doing.
     pub status: CallStatus,
     /// Since when it is answered.
@@ -126,7 +147,7 @@ pub struct Call {
     pub video: TrackStatus,
     /// Offer and answer so far.
     pub negotiation: OfferAnswer,
-    /// Whether our 200 carried an offer whose answer has not come.
+    /// Whether our 200, or our INVITE, carried an offer whose answer has not come.
     pub offered: bool,
     /// Our address as the caller sees it.
     pub local: IpAddr,
@@ -139,7 +160,7 @@ pub struct Call {
     /// Media received and sent.
     pub session: Session,
     /// What became of tracks, sound and picture, that an offer took away again.
-    pub former: [TrackSummary; 2],
+    pub former: Option<Box<[TrackSummary; 2]>>,
     /// Whole frames that readers may still want.
     pub log: Box<FrameLog>,
     /// The publisher, when the trunk has a target.
@@ -158,6 +179,62 @@ pub struct Call {
 }
 
 impl Call {
+    /// A call that begins now.
+    pub(super) fn new(now: Instant, beginning: Beginning) -> Box<Self> {
+        let expects_video = beginning.ports.video.is_some();
+        Box::new(Self {
+            label: beginning.label,
+            trunk: beginning.trunk,
+            sip: beginning.sip,
+            sip_call_id: beginning.sip_call_id,
+            status: CallStatus::Trying,
+            answered: None,
+            stream: beginning.stream,
+            sink: beginning.sink,
+            audio: TrackStatus::default(),
+            video: TrackStatus::default(),
+            negotiation: beginning.negotiation,
+            local: beginning.local,
+            ports: beginning.ports,
+            expects_video,
+            video_codec: None,
+            session: beginning.session,
+            former: None,
+            log: Box::default(),
+            publishing: beginning.publishing,
+            players: heapless::Vec::new(),
+            offered: beginning.offered,
+            watchdog: Watchdog::new(now),
+            listening: Listening::default(),
+            gone_by: None,
+            outgoing: beginning.outgoing,
+            crashed: false,
+        })
+    }
+
+    /// Whether it goes on: one that has ended is kept until its stream has ended too.
+    pub fn is_live(&self) -> bool {
+        self.gone_by.is_none()
+    }
+
+    /// Whether it goes out and was not answered.
+    pub fn is_calling(&self) -> bool {
+        self.outgoing.is_some() && self.answered.is_none()
+    }
+
+    /// How its stream at an RTMP server stands; `None` where it goes to none.
+    pub fn rtmp_status(&self) -> Option<RtmpStatus> {
+        let publishing = self.publishing.as_ref().map(|p| p.publisher.status());
+        let outgoing = self.outgoing.as_ref();
+        // It is not connected to before there is something to send.
+        publishing.or_else(|| outgoing?.rtmp_url.as_ref().map(|_| RtmpStatus::Wait))
+    }
+
+    /// The name of its stream, for lines of the journal: that of a call out may be a secret key.
+    pub fn shown_stream(&self) -> &str {
+        shown_stream(&self.stream, self.outgoing.as_deref())
+    }
+
     /// The oldest log position that some reader still needs.
     pub fn needed_from(&self, players: impl Iterator<Item = u64>) -> u64 {
         let publisher = self
@@ -178,7 +255,8 @@ impl Call {
     }
 
     fn is_held(&self) -> bool {
-        self.status == CallStatus::Hold || self.listening == Listening::Stopped
+        // Nothing has to come before the answer.
+        self.is_calling() || self.status == CallStatus::Hold || self.listening == Listening::Stopped
     }
 
     /// State of a track.
@@ -210,7 +288,7 @@ impl Call {
 
     /// What became of the call's media up to now.
     pub fn summary(&self, now: Instant) -> CallSummary<'_> {
-        let [audio, video] = self.former;
+        let [audio, video] = self.former.as_deref().copied().unwrap_or_default();
         let of = |track| TrackSummary::of(&self.session, track);
         let publisher = self.publishing.as_ref().map(|it| &it.publisher);
         CallSummary {
@@ -236,7 +314,7 @@ impl Call {
             (Track::Video, &negotiated.video),
         ] {
             if plan.is_none() {
-                let [audio, video] = &mut self.former;
+                let [audio, video] = &mut **self.former.get_or_insert_default();
                 let former = match track {
                     Track::Audio => audio,
                     Track::Video => video,
@@ -267,14 +345,21 @@ impl Call {
         self.note_media(negotiated, outlet);
     }
 
-    fn note_media(&mut self, negotiated: &Negotiated, outlet: &mut dyn Outlet) {
-        let plans = [&negotiated.audio, &negotiated.video];
-        let receives = plans.into_iter().flatten().any(|plan| plan.receive);
-        self.status = if receives {
+    /// What an answered call is doing, by what was agreed.
+    pub(super) fn status_agreed(&self) -> CallStatus {
+        let current = self.negotiation.current();
+        let plans = [&current.audio, &current.video];
+        if plans.into_iter().flatten().any(|plan| plan.receive) {
             CallStatus::Established
         } else {
             CallStatus::Hold
-        };
+        }
+    }
+
+    fn note_media(&mut self, negotiated: &Negotiated, outlet: &mut dyn Outlet) {
+        if !self.is_calling() {
+            self.status = self.status_agreed();
+        }
         let audio = negotiated.audio.as_ref().map(TrackWords);
         let video = negotiated.video.as_ref().map(TrackWords);
         outlet.note(
@@ -290,6 +375,14 @@ impl Call {
         for line in negotiated.left_out() {
             outlet.note(Level::Warn, format_args!("{}: {line}", self.label));
         }
+    }
+}
+
+/// The name of a stream as it may be printed.
+pub(super) fn shown_stream<'a>(stream: &'a str, outgoing: Option<&Outgoing>) -> &'a str {
+    match outgoing {
+        Some(out) if out.to_stream.is_none() && out.rtmp_stream.is_some() => HIDDEN,
+        _ => stream,
     }
 }
 
@@ -328,6 +421,7 @@ fn stream_config(plan: &MediaPlan) -> StreamConfig {
         },
         bitrate: plan.bitrate_asked,
         clock_rate: plan.clock_rate,
+        srtp: plan.srtp.clone(),
     }
 }
 
@@ -338,6 +432,9 @@ impl fmt::Display for TrackWords<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = self.0;
         write!(f, "{} payload {}", plan.codec, plan.payload_type)?;
+        if let Some(keys) = &plan.srtp {
+            write!(f, " with {}", keys.suite())?;
+        }
         match plan.remote_rtp {
             Some(remote) => write!(f, " from {remote}"),
             None => f.write_str(" on hold"),

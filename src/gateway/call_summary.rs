@@ -35,6 +35,8 @@ pub struct TrackSummary {
     pub other_types: u64,
     /// Packets of addresses that may not send here.
     pub strangers: u64,
+    /// Packets of SRTP that were dropped: not authentic, or come before.
+    pub unauthentic: u64,
     /// Packets asked for again.
     pub asked_again: u64,
     /// Those of them that came.
@@ -62,6 +64,7 @@ impl TrackSummary {
             ]),
             other_types: stats.wrong_payload_type,
             strangers: stats.source.strangers,
+            unauthentic: stats.srtp.dropped(),
             asked_again: stats.retransmission.asked,
             came_again: stats.retransmission.came,
             keyframes_asked: match track {
@@ -82,6 +85,7 @@ impl TrackSummary {
             malformed: self.malformed.saturating_add(other.malformed),
             other_types: self.other_types.saturating_add(other.other_types),
             strangers: self.strangers.saturating_add(other.strangers),
+            unauthentic: self.unauthentic.saturating_add(other.unauthentic),
             asked_again: self.asked_again.saturating_add(other.asked_again),
             came_again: self.came_again.saturating_add(other.came_again),
             keyframes_asked: self.keyframes_asked.saturating_add(other.keyframes_asked),
@@ -102,6 +106,7 @@ impl fmt::Display for TrackSummary {
             (self.malformed, "packets malformed"),
             (self.other_types, "packets of other payload types"),
             (self.strangers, "packets of strangers"),
+            (self.unauthentic, "packets failed SRTP authentication"),
             (self.damaged, "frames damaged"),
             (self.waiting, "dropped up to a keyframe"),
             (self.keyframes_asked, "keyframes asked for"),
@@ -232,6 +237,7 @@ mod tests {
             malformed: 1,
             other_types: 2,
             strangers: 4,
+            unauthentic: 5,
             asked_again: 30,
             came_again: 18,
             keyframes_asked: 2,
@@ -256,7 +262,8 @@ mod tests {
             summary.to_string(),
             "ended after 5 s; audio 0 frames, 0 packets lost; video 1400 frames, 24 packets lost, \
              60 asked for again of which 36 came, 2 packets malformed, \
-             4 packets of other payload types, 8 packets of strangers, 6 frames damaged, \
+             4 packets of other payload types, 8 packets of strangers, \
+             10 packets failed SRTP authentication, 6 frames damaged, \
              80 dropped up to a keyframe, 4 keyframes asked for; skew p99 7 ms; published 3 times; \
              server too slow 2 times, 90 frames dropped; audio left out: the server refused G.711"
         );

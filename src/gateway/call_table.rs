@@ -69,8 +69,14 @@ impl CallTable {
             .map(|(index, _)| index)
     }
 
+    /// The first call from place `from` on that fits.
+    pub fn find_from(&self, from: CallIndex, fits: impl Fn(&Call) -> bool) -> Option<CallIndex> {
+        let mut calls = self.iter().filter(|(index, _)| *index >= from);
+        calls.find(|(_, call)| fits(call)).map(|(index, _)| index)
+    }
+
     /// Every call with its place.
-    pub fn iter(&self) -> impl Iterator<Item = (CallIndex, &Call)> {
+    pub fn iter(&self) -> impl Iterator<Item = (CallIndex, &Call)> + Clone {
         (0_u16..)
             .map(CallIndex)
             .zip(&self.calls)

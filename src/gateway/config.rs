@@ -52,7 +52,7 @@ pub struct Config {
     /// File of the certificate authorities that RTMP servers are trusted by; the system's without
     /// one.
     pub rtmp_ca_file: Option<String>,
-    /// The REST service.
+    /// The REST interface.
     pub rest: Rest,
     /// Addresses and ports of RTP.
     pub media: Media,
@@ -127,12 +127,14 @@ pub struct Trunk {
     pub abuse: AbuseLimits,
 }
 
-/// The REST service. Not active yet.
+/// The REST interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rest {
     /// Where it listens; beyond loopback only with a password.
     pub listen: SocketAddr,
-    /// Password of HTTP Basic authentication, if asked for.
+    /// Password that every request but one for health must bring, if any.
+    ///
+    /// As HTTP Basic with any user name, or as Bearer.
     pub password: Option<Secret<String>>,
 }
 

@@ -13,6 +13,8 @@ pub enum User {
     Publisher(CallIndex),
     /// The player at this place.
     Player(usize),
+    /// The HTTP connection at this place.
+    Http(usize),
 }
 
 /// The user of every connection, by its place in the shell's table.

@@ -29,6 +29,12 @@ pub(super) fn call_of(event: &SipEvent) -> Option<CallId> {
         | SipEvent::Reinvite { id, .. }
         | SipEvent::ReinviteConfirmed { id, .. }
         | SipEvent::ReinviteCancelled { id }
+        | SipEvent::ProvisionalConfirmed { id, .. }
+        | SipEvent::OfferWanted { id, .. }
+        | SipEvent::Reinvited { id, .. }
+        | SipEvent::ReinviteRefused { id, .. }
+        | SipEvent::KeyframeWanted { id }
+        | SipEvent::Dtmf { id, .. }
         | SipEvent::Ended { id, .. } => Some(*id),
         SipEvent::Registration { .. } | SipEvent::Peer { .. } => None,
         SipEvent::Disconnect { .. } => None,
@@ -38,6 +44,7 @@ pub(super) fn call_of(event: &SipEvent) -> Option<CallId> {
 impl Gateway {
     /// Ends a call whose state is unknown, without using any of it but its handles.
     pub(super) fn crash_call(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
+        self.release_registration(now, index);
         let Some(mut call) = self.calls.remove(index) else {
             return;
         };

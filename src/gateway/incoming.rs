@@ -6,8 +6,8 @@ use crate::gateway::Gateway;
 use crate::gateway::admission::Invite;
 use crate::gateway::connections::User;
 use crate::gateway::contain::{self, contained};
+use crate::gateway::outgoing::Progress;
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
-use crate::gateway::status::CallStatus;
 use crate::sip::{Cause, SipDestination, SipEvent};
 
 impl Gateway {
@@ -87,6 +87,7 @@ impl Gateway {
                 callee,
                 call_id,
                 remote,
+                secure,
                 offer,
                 ..
             } => {
@@ -96,6 +97,7 @@ impl Gateway {
                     callee,
                     call_id,
                     remote,
+                    secure,
                     offer,
                 };
                 self.handle_invite(now, at, invite, outlet);
@@ -111,26 +113,40 @@ impl Gateway {
                 }
             }
             SipEvent::ReinviteCancelled { .. }
-            | SipEvent::Progress { .. }
-            | SipEvent::Answered { .. }
+            | SipEvent::ProvisionalConfirmed { .. }
+            | SipEvent::OfferWanted { .. }
+            | SipEvent::Reinvited { .. }
+            | SipEvent::ReinviteRefused { .. }
+            | SipEvent::KeyframeWanted { .. }
+            | SipEvent::Dtmf { .. }
             | SipEvent::Redirected { .. }
-            | SipEvent::Registration { .. }
             | SipEvent::Peer { .. } => {}
-            SipEvent::Ended { id, cause, .. } => {
-                let Some(index) = self.call_of(at, id) else {
-                    return;
+            SipEvent::Progress {
+                id,
+                code,
+                reason,
+                answer,
+            } => {
+                let progress = Progress {
+                    id,
+                    code,
+                    reason,
+                    answer,
                 };
-                if let Some(call) = self.calls.get_mut(index) {
-                    call.status = match cause.code {
-                        200 | 487 => CallStatus::Finish,
-                        _ => CallStatus::Failed,
-                    };
-                    outlet.note(
-                        Level::Info,
-                        format_args!("{}: {} ({cause})", call.label, call.status),
-                    );
+                self.handle_progress(now, at, &progress, outlet);
+            }
+            SipEvent::Answered { id, answer } => {
+                if let Some(index) = self.call_of(at, id) {
+                    self.handle_answered(now, index, Some(&answer), outlet);
                 }
-                self.end_streams(now, index, outlet);
+            }
+            SipEvent::Registration { id, state } => {
+                self.handle_registration(at, id, state, outlet);
+            }
+            SipEvent::Ended { id, cause, by } => {
+                if let Some(index) = self.call_of(at, id) {
+                    self.call_over(now, index, cause, by, outlet);
+                }
             }
             SipEvent::Disconnect { conn } => {
                 self.connections.remove(conn);

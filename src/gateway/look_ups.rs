@@ -94,7 +94,7 @@ impl Gateway {
             }
             // What was found before stays in use.
             (Some(Wanted::Pbx { .. }), Err(_)) => {}
-            (None, _) => {}
+            (None, result) => self.handle_call_looked_up(id, result),
         }
     }
 }

@@ -25,6 +25,7 @@ use call_table::CallTable;
 use config::Config;
 use connections::{Connections, User};
 use contain::contained;
+use http::Http;
 use media_ports::MediaPorts;
 use outlet::{CallIndex, Level, MediaPort, Outlet};
 use players::Players;
@@ -38,13 +39,17 @@ pub mod call_table;
 pub mod config;
 pub mod connections;
 mod contain;
+pub mod http;
 pub mod incoming;
 pub mod look_ups;
 pub mod media_ports;
 mod negotiation;
+pub mod outgoing;
 pub mod outlet;
 pub mod players;
+pub mod registrations;
 pub mod relay;
+pub mod rest;
 mod shed;
 pub mod sink;
 pub mod status;
@@ -52,9 +57,11 @@ pub mod stored;
 pub mod streaming;
 pub mod tls_names;
 pub mod trunk;
+pub mod trunk_view;
 mod usage;
 pub mod watchdog;
 
+pub use trunk_view::TrunkView;
 pub use usage::Usage;
 
 /// What an accepted connection is for.
@@ -64,6 +71,8 @@ pub enum ConnectionKind {
     Sip(usize),
     /// A player of streams.
     Player,
+    /// A client of the REST interface.
+    Http,
 }
 
 /// What the gateway did and refused.
@@ -102,6 +111,7 @@ pub struct Gateway {
     trunks: Vec<Trunk>,
     calls: CallTable,
     players: Players,
+    http: Http,
     connections: Connections,
     ports: MediaPorts,
     pool: PacketPool,
@@ -136,6 +146,7 @@ impl Gateway {
             trunks,
             calls: CallTable::new(config.limits.calls),
             players: Players::default(),
+            http: Http::new(&mut rng),
             connections: Connections::default(),
             ports: MediaPorts::new(config.media.ports),
             pool,
@@ -229,6 +240,12 @@ impl Gateway {
                 };
                 User::Player(at)
             }
+            ConnectionKind::Http => {
+                let Some(at) = self.accept_http(now, conn, remote, outlet) else {
+                    return false;
+                };
+                User::Http(at)
+            }
         };
         self.connections.insert(conn, user);
         true
@@ -254,7 +271,7 @@ impl Gateway {
                     }
                 });
             }
-            Some(User::Player(_)) | None => {}
+            Some(User::Player(_) | User::Http(_)) | None => {}
         }
     }
 
@@ -279,6 +296,7 @@ impl Gateway {
                 });
             }
             Some(User::Player(at)) => self.forget_player(at),
+            Some(User::Http(at)) => self.http.forget(at),
             None => {}
         }
     }
@@ -315,7 +333,17 @@ impl Gateway {
                     self.touch_player(at);
                 }
             }
+            Some(User::Http(at)) => self.read_http(now, at, bytes, outlet),
             None => {}
+        }
+    }
+
+    /// The far end of a connection sends nothing more; false when the connection is over by that,
+    /// and true when an answer is still owed.
+    pub fn handle_end(&mut self, conn: ConnId) -> bool {
+        match self.connections.user(conn) {
+            Some(User::Http(at)) => self.http.handle_end(at),
+            _ => false,
         }
     }
 
@@ -335,6 +363,7 @@ impl Gateway {
                     self.touch_player(at);
                 }
             }
+            Some(User::Http(at)) => self.http.handle_writable(at),
             Some(User::Sip(_)) | None => {}
         }
     }
@@ -402,11 +431,12 @@ impl Gateway {
                 }
             }
         }
+        self.http.handle_timeout(now);
     }
 
     /// When [`Self::handle_timeout`] is next to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let mut deadline = self.calls.deadline();
+        let mut deadline = Instant::earliest(self.calls.deadline(), self.http.poll_timeout());
         for trunk in &self.trunks {
             deadline = Instant::earliest(deadline, trunk.endpoint.poll_timeout());
         }
@@ -445,7 +475,9 @@ impl Gateway {
         while let Some(index) = self.calls.next_touched() {
             self.drain_call(now, index, outlet);
         }
-        !self.dirty_players.is_empty() || self.trunks.iter().any(|trunk| trunk.dirty)
+        // What calls have to send goes before the answers to who asks of them.
+        let answered = self.drain_http(now, outlet);
+        answered || !self.dirty_players.is_empty() || self.trunks.iter().any(|trunk| trunk.dirty)
     }
 
     /// Takes a new configuration over for coming calls.
@@ -475,10 +507,15 @@ impl Gateway {
             || taken != config.trunks.len()
             || config.limits != self.config.limits
             || config.rtmp_listen != self.config.rtmp_listen
+            || config.rest.listen != self.config.rest.listen
             || config.rtmp_ca_file != self.config.rtmp_ca_file
             || config.media.ports != self.config.media.ports
             || config.state_directory != self.config.state_directory;
         self.config.media.address = config.media.address;
+        // The password guards the listener that there is: one for another says nothing of it.
+        if config.rest.listen == self.config.rest.listen {
+            self.config.rest = config.rest;
+        }
         Ok(needs_start)
     }
 
@@ -498,6 +535,15 @@ impl Gateway {
                     .hangup(now, sip, Cause::new(200, "the gateway stops"));
                 trunk.dirty = true;
             }
+        }
+        // Those that are still on their way to the INVITE.
+        let mut from = CallIndex(0);
+        while let Some(index) = self.calls.find_from(from, |call| call.sip.is_none()) {
+            let call = self.calls.touch_mut(index);
+            if let Some(out) = call.and_then(|call| call.outgoing.as_mut()) {
+                out.stage = outgoing::Stage::Over(Cause::new(200, "the gateway stops"));
+            }
+            from = CallIndex(index.0.saturating_add(1));
         }
     }
 

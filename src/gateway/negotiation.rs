@@ -11,7 +11,7 @@ use crate::gateway::admission::Turned;
 use crate::gateway::call::Ports;
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::limits::PORT_ATTEMPTS;
-use crate::sdp::{CodecPlan, LocalMedia, Negotiated, Refusal, Wanted, wanted};
+use crate::sdp::{CodecPlan, LocalMedia, Negotiated, Refusal, SrtpTerms, Wanted, wanted};
 use crate::sip::Cause;
 use crate::wire::sdp::SessionDescription;
 
@@ -120,7 +120,8 @@ impl Gateway {
             .ok_or(GONE)?;
         let view = self.sinks.view(now, call.sink);
         call.negotiation.set_sink(view);
-        let wanted = tracks(offer.as_ref(), &plan, view);
+        let terms = call.negotiation.terms();
+        let wanted = tracks(offer.as_ref(), &plan, view, terms);
         let opened = self.open_tracks(index, &mut ports, local, wanted, outlet);
         let call = self.calls.get_mut(index).ok_or(GONE)?;
         call.ports = ports;
@@ -189,7 +190,7 @@ impl Gateway {
     }
 
     /// Tells players whether a call's stream will have video.
-    fn expect_video(&mut self, index: CallIndex) {
+    pub(super) fn expect_video(&mut self, index: CallIndex) {
         let Some(call) = self.calls.get_mut(index) else {
             return;
         };
@@ -207,9 +208,10 @@ pub(super) fn tracks(
     offer: Option<&SessionDescription>,
     plan: &CodecPlan,
     sink: SinkView,
+    terms: SrtpTerms,
 ) -> Wanted {
     match offer {
-        Some(offer) => wanted(offer, plan, sink),
+        Some(offer) => wanted(offer, plan, sink, terms),
         None => Wanted {
             audio: true,
             video: true,

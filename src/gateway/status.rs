@@ -11,8 +11,12 @@ use crate::sdp::RefusedLine;
 pub enum CallStatus {
     /// The INVITE is being worked on.
     Trying,
-    /// The caller hears ringing.
+    /// It rings at the callee.
     Ring,
+    /// The callee's side sends media before its answer.
+    SessionProgress,
+    /// The callee is busy.
+    Busy,
     /// Answered.
     Established,
     /// The caller holds the call.
@@ -28,6 +32,8 @@ impl fmt::Display for CallStatus {
         f.write_str(match self {
             Self::Trying => "TRYING",
             Self::Ring => "RING",
+            Self::SessionProgress => "SESSION_PROGRESS",
+            Self::Busy => "BUSY",
             Self::Established => "ESTABLISHED",
             Self::Hold => "HOLD",
             Self::Finish => "FINISH",

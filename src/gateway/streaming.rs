@@ -4,7 +4,7 @@ use crate::base::codec::Track;
 use crate::base::frame_log::FrameLog;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
-use crate::gateway::call::Call;
+use crate::gateway::call::{Call, shown_stream};
 use crate::gateway::connections::User;
 use crate::gateway::contain::contained;
 use crate::gateway::outlet::{CallIndex, Level, MediaPort, Outlet, Security};
@@ -26,7 +26,9 @@ impl Gateway {
         let mut crashed = call.crashed;
         if !crashed {
             let done = contained(|| {
+                self.drive_call(now, index, outlet);
                 self.drain_session(now, index, outlet);
+                self.start_publishing(now, index);
                 self.drain_publisher(now, index, outlet);
             });
             crashed = done.is_none();
@@ -68,6 +70,7 @@ impl Gateway {
         }
         let watched = call.sip.map(|_| call.watchdog.poll_timeout());
         let ends = Instant::earliest(watched, call.gone_by);
+        let ends = Instant::earliest(ends, call.calling_until());
         let deadline = Instant::earliest(
             Instant::earliest(call.session.poll_timeout(), ends),
             call.publishing
@@ -129,8 +132,10 @@ impl Gateway {
             label,
             stream,
             sink,
+            outgoing,
             ..
         } = call;
+        let stream = shown_stream(stream, outgoing.as_deref());
         let Some(publishing) = publishing else { return };
         // A failed attempt makes an event again at once; two rounds settle every case.
         for _ in 0..2 {
@@ -262,7 +267,7 @@ impl Gateway {
         };
         let index = self
             .calls
-            .find(|call| call.gone_by.is_none() && call.stream == name);
+            .find(|call| call.is_live() && call.stream == name);
         let call = index.and_then(|index| self.calls.touch_mut(index));
         let joined = call.and_then(|call| call.players.push(at).ok().map(|()| call));
         match joined {
@@ -272,7 +277,12 @@ impl Gateway {
                 viewer.player.start(now, &call.log, call.expects_video);
                 outlet.note(
                     Level::Info,
-                    format_args!("{}: {} plays {name}", call.label, viewer.remote),
+                    format_args!(
+                        "{}: {} plays {}",
+                        call.label,
+                        viewer.remote,
+                        call.shown_stream()
+                    ),
                 );
             }
             None => {
@@ -302,6 +312,7 @@ impl Gateway {
 
     /// Ends a call's streams: SIP is done with it.
     pub(super) fn end_streams(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
+        self.release_registration(now, index);
         let Some(call) = self.calls.touch_mut(index) else {
             return;
         };

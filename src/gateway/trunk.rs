@@ -10,11 +10,12 @@ use crate::base::network::{Network, Transport};
 use crate::base::rng::Rng;
 use crate::gateway::config::{self, Host, MediaAddress};
 use crate::gateway::outlet::Outlet;
+use crate::gateway::registrations::Registrations;
 use crate::gateway::sink::Sink;
 use crate::gateway::tls_names::TlsNames;
 use crate::limits::{SIP_TARGETS, TRUNK_OPENING};
 use crate::sdp::{CodecPlan, PlanError};
-use crate::sip::{SipConfig, SipEndpoint, SipTarget, SipTargets};
+use crate::sip::{SessionTimers, SipConfig, SipEndpoint, SipTarget, SipTargets};
 
 /// What we call ourselves in SIP.
 const USER_AGENT: &str = concat!("Trunkcast/", env!("CARGO_PKG_VERSION"));
@@ -39,6 +40,8 @@ pub struct Trunk {
     pub tls_names: TlsNames,
     /// Calls that the endpoint was known to have refused by itself.
     pub refused: u64,
+    /// Registrations that calls share.
+    pub registrations: Registrations,
 }
 
 impl Trunk {
@@ -51,6 +54,10 @@ impl Trunk {
             allow: config.sources().collect(),
             calls,
             secure_only: config.transport == Transport::Tls,
+            session_timer: config.session_timer.map(|timer| SessionTimers {
+                expires: timer.expires,
+                min: timer.min,
+            }),
         };
         Ok(Self {
             plan: Rc::new(config.codec_plan()?),
@@ -61,6 +68,7 @@ impl Trunk {
             refused: 0,
             found: vec![SipTargets::new(); config.pbx().count()],
             tls_names: TlsNames::default(),
+            registrations: Registrations::default(),
             config,
         })
     }
@@ -75,6 +83,29 @@ impl Trunk {
             };
             self.endpoint.set_local(peer, local);
         }
+    }
+
+    /// Tells SIP at which address of ours the peers of a request of ours reach us.
+    pub fn set_ways(
+        &mut self,
+        targets: &SipTargets,
+        address: MediaAddress,
+        outlet: &mut dyn Outlet,
+    ) {
+        for target in targets {
+            let peer = target.address.ip();
+            let local = match address {
+                MediaAddress::Fixed(address) => address,
+                MediaAddress::Auto => outlet.local_address(peer),
+            };
+            self.endpoint.set_local(peer, local);
+        }
+    }
+
+    /// Whether an address is one that a name of the PBX led to.
+    pub fn has_resolved(&self, address: IpAddr) -> bool {
+        let mut found = self.found.iter().flatten();
+        found.any(|target| target.address.ip() == address)
     }
 
     /// Takes what was found for the PBX's address at a place of the configuration: its hosts may call.

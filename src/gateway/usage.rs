@@ -10,7 +10,9 @@ pub struct Usage {
     pub calls: usize,
     /// Local players, those that have not asked for a stream yet included.
     pub players: usize,
-    /// Connections that belong to a trunk, a publisher or a player.
+    /// HTTP connections.
+    pub clients: usize,
+    /// Connections that belong to a trunk, a publisher, a player or a client.
     pub connections: usize,
     /// Even media ports that are leased.
     pub ports: usize,
@@ -24,6 +26,7 @@ impl Gateway {
         Usage {
             calls: self.calls.len(),
             players: self.players.len(),
+            clients: self.http.len(),
             connections: self.connections.iter().count(),
             ports: self.ports.leased(),
             sip: self.trunks.iter().map(|trunk| trunk.endpoint.busy()).sum(),
@@ -69,10 +72,12 @@ impl Gateway {
             });
             assert_ne!(call, Some(false), "a player's call does not know it");
         }
+        self.check_http();
         for (_, user) in self.connections.iter() {
             let held = match user {
                 User::Sip(at) => at < self.trunks.len(),
                 User::Player(at) => self.players.get(at).is_some(),
+                User::Http(at) => self.http.get(at).is_some(),
                 User::Publisher(index) => self
                     .calls
                     .iter()

@@ -22,6 +22,7 @@ pub mod sending;
 pub mod session;
 pub mod silence;
 pub mod source;
+pub mod srtp;
 pub mod still;
 pub mod stream;
 pub mod telephone_event;

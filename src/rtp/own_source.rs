@@ -48,7 +48,8 @@ impl OwnSource {
         let header = Header {
             version: 2,
             payload_type: payload_type & 0x7f,
-            sequence_number: (rng.u32() >> 16) as u16,
+            // In the lower half, so that a lost start is not taken for a round (RFC 3711, 3.3.1).
+            sequence_number: (rng.u32() >> 17) as u16,
             ssrc: rng.u32(),
             ..Header::default()
         };

@@ -3,6 +3,9 @@
 //!
 //! RTCP goes out whenever the peer's address is known, whether or not we send media. Where media
 //! comes from an address that was latched, ours goes there too.
+//!
+//! Where keys were agreed on ([`StreamConfig::srtp`]), all of it is SRTP and SRTCP: what does not
+//! authenticate is counted, and nothing else is made of it.
 
 #![cfg_attr(
     not(test),
@@ -205,7 +208,7 @@ impl Session {
 
     /// The next datagram to send, written to `out`; call until `None`.
     ///
-    /// [`crate::limits::RTCP_COMPOUND_BYTES`] suffice for `out`; what does not fit is left out.
+    /// [`crate::limits::MEDIA_PACKET_BYTES`] suffice for `out`; what does not fit is left out.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<SessionTransmit> {
         let ntp = self.wall_time(now);
         let ended = self.ended;
@@ -229,7 +232,7 @@ impl Session {
     /// What a track counted; zeros for one that does not exist.
     pub fn stats(&self, track: Track) -> StreamStats {
         let side = self.sides.get(track);
-        side.map(|side| side.stream().stats()).unwrap_or_default()
+        side.map(Side::stats).unwrap_or_default()
     }
 
     /// What was counted about RTCP.

@@ -35,6 +35,7 @@ use crate::rtp::reception::Reception;
 use crate::rtp::reorder::{Before, InOrder, MIN_HOLD, Reorder};
 use crate::rtp::retransmission::{Missing, Retransmission};
 use crate::rtp::source::{Admission, Admitted, Arrival, SourceLock};
+use crate::rtp::srtp::SrtpCounters;
 use crate::rtp::stream::media::{Media, Outlet};
 use crate::rtp::telephone_event::{TelephoneEvent, TelephoneEvents};
 use crate::wire::rtcp::SenderInfo;
@@ -359,7 +360,7 @@ impl Stream {
         self.reception.as_mut()
     }
 
-    /// Everything counted so far.
+    /// Everything counted so far, apart from protection, which is not the stream's.
     pub fn stats(&self) -> StreamStats {
         StreamStats {
             source: *self.source.counters(),
@@ -386,6 +387,7 @@ impl Stream {
             telephone_events: self.counts.telephone_events,
             telephone_events_missed: self.counts.telephone_events_missed,
             audio: self.counts.audio,
+            srtp: SrtpCounters::default(),
         }
     }
 

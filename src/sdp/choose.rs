@@ -20,10 +20,12 @@ use crate::limits::SDP_MEDIA;
 use crate::sdp::codec_plan::{CodecPlan, Codecs};
 use crate::sdp::format::{Format, Unfit};
 use crate::sdp::media_plan::{MediaPlan, PlannedCodec, RefusedLine};
+use crate::sdp::protection::{SrtpTerms, offered_key};
 use crate::sdp::refusal::LineRefusal;
 use crate::sdp::unrelayed::Unrelayed;
 use crate::wire::sdp::SessionDescription;
 use crate::wire::sdp_audio::AacFormatError;
+use crate::wire::sdp_crypto::CryptoLine;
 use crate::wire::sdp_media::{MediaAddress, MediaKind, MediaLine};
 
 /// Which local ports an offer asks for.
@@ -39,9 +41,19 @@ pub struct Wanted {
     pub remote: Option<IpAddr>,
 }
 
-/// What an offer asks for, before ports are leased, by what is known of the sink; changes nothing.
-pub fn wanted(offer: &SessionDescription, plan: &CodecPlan, sink: SinkView) -> Wanted {
-    let chosen = choose(offer, plan, sink, InUse::default());
+/// What an offer asks for, before ports are leased, by what is known of the sink and wanted of the
+/// protection; changes nothing.
+pub fn wanted(
+    offer: &SessionDescription,
+    plan: &CodecPlan,
+    sink: SinkView,
+    terms: SrtpTerms,
+) -> Wanted {
+    let in_use = InUse {
+        terms,
+        ..InUse::default()
+    };
+    let chosen = choose(offer, plan, sink, in_use);
     let line = chosen
         .audio
         .as_ref()
@@ -64,6 +76,10 @@ pub fn wanted(offer: &SessionDescription, plan: &CodecPlan, sink: SinkView) -> W
 pub(super) struct InUse<'a> {
     pub(super) audio: Option<&'a MediaPlan>,
     pub(super) video: Option<&'a MediaPlan>,
+    /// What decides on the protection.
+    pub(super) terms: SrtpTerms,
+    /// Whether audio and video were protected once.
+    pub(super) protected: [bool; 2],
 }
 
 impl<'a> InUse<'a> {
@@ -73,6 +89,18 @@ impl<'a> InUse<'a> {
             MediaKind::Video => self.video,
             MediaKind::Other => None,
         }
+    }
+
+    /// The key that a line of an offer brings, if it is to be protected.
+    fn offered_key(self, line: &MediaLine<'_>) -> Result<Option<CryptoLine>, LineRefusal> {
+        let keys = self.of(line.kind()).and_then(|plan| plan.srtp.as_deref());
+        let [audio, video] = self.protected;
+        let was_protected = match line.kind() {
+            MediaKind::Audio => audio,
+            MediaKind::Video => video,
+            MediaKind::Other => false,
+        };
+        offered_key(line, self.terms, keys, was_protected)
     }
 }
 
@@ -87,6 +115,8 @@ pub(super) struct Choice {
     pub(super) send_payload_type: u8,
     /// telephone-event beside it.
     pub(super) telephone_event: Option<Events>,
+    /// Their key, where the line is protected.
+    pub(super) key: Option<CryptoLine>,
 }
 
 /// A payload type of telephone-event (RFC 4733).
@@ -104,7 +134,8 @@ pub(super) struct Chosen {
     pub(super) refused: FixedVec<RefusedLine, SDP_MEDIA>,
 }
 
-/// At most one line of each kind: the one in use, else the first that is not slides, else the first.
+/// At most one line of each kind: the one in use, else the first that is not slides, else the first;
+/// of those that are alike in this, a protected one.
 pub(super) fn choose(
     offer: &SessionDescription,
     plan: &CodecPlan,
@@ -113,7 +144,7 @@ pub(super) fn choose(
 ) -> Chosen {
     let lines: Vec<_> = offer
         .media()
-        .map(|line| (line, usable(&line, plan, sink, in_use.of(line.kind()))))
+        .map(|line| (line, usable(&line, plan, sink, in_use)))
         .collect();
     let best = |kind: MediaKind| {
         let line_in_use = in_use.of(kind).map(|plan| plan.line);
@@ -121,8 +152,11 @@ pub(super) fn choose(
             .iter()
             .enumerate()
             .filter(|(_, (line, use_of))| line.kind() == kind && use_of.is_ok());
-        fit.min_by_key(|(at, (line, _))| (line_in_use != Some(*at), line.is_slides()))
-            .map(|(at, _)| at)
+        fit.min_by_key(|(at, (line, use_of))| {
+            let is_clear = use_of.as_ref().is_ok_and(|choice| choice.key.is_none());
+            (line_in_use != Some(*at), line.is_slides(), is_clear)
+        })
+        .map(|(at, _)| at)
     };
     let audio = best(MediaKind::Audio);
     let video = best(MediaKind::Video);
@@ -156,7 +190,7 @@ pub(super) fn reachable(line: &MediaLine<'_>) -> Result<(), LineRefusal> {
         Err(LineRefusal::Disabled)
     } else if line.kind() == MediaKind::Other {
         Err(LineRefusal::MediaKind)
-    } else if !line.is_plain_rtp() {
+    } else if !line.is_plain_rtp() && !line.is_secure_rtp() {
         Err(LineRefusal::Protocol)
     } else {
         match line.address() {
@@ -198,13 +232,15 @@ fn usable(
     line: &MediaLine<'_>,
     plan: &CodecPlan,
     sink: SinkView,
-    in_use: Option<&MediaPlan>,
+    in_use: InUse<'_>,
 ) -> Result<Choice, LineRefusal> {
     reachable(line)?;
     let kind = line.kind();
     if !plan.wants(kind) {
         return Err(LineRefusal::NotWanted);
     }
+    let key = in_use.offered_key(line)?;
+    let in_use = in_use.of(kind);
     let mut rejects = Rejects::default();
     let mut best: Option<(Rank, u8, Format)> = None;
     let mut offered = Codecs::new();
@@ -244,6 +280,7 @@ fn usable(
             .then(|| telephone_event(line, format.clock_rate()))
             .flatten(),
         format,
+        key,
     })
 }
 

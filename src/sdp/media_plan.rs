@@ -16,6 +16,7 @@ use core::net::{IpAddr, SocketAddr};
 use heapless::Vec as FixedVec;
 
 use crate::base::codec::{self, ParameterSet};
+use crate::base::srtp::SrtpKeys;
 use crate::limits::SDP_MEDIA;
 use crate::sdp::choose::Choice;
 use crate::sdp::direction::{Direction, without_receiving};
@@ -122,6 +123,8 @@ pub struct MediaPlan {
     pub ptime: Option<u16>,
     /// Milliseconds of audio that the other side takes in a packet at most.
     pub maxptime: Option<u16>,
+    /// The keys of both sides, where the line is protected by SRTP.
+    pub srtp: Option<Box<SrtpKeys>>,
 }
 
 /// The codec of a line and what its description told of it.
@@ -213,6 +216,7 @@ pub(super) fn media_plan(
     direction: Direction,
     rtcp_mux: bool,
     bitrate_asked: Option<u64>,
+    srtp: Option<Box<SrtpKeys>>,
 ) -> MediaPlan {
     let (remote_rtp, remote_rtcp) = remote(line, rtcp_mux);
     let scope = FeedbackScope::PayloadType(choice.send_payload_type);
@@ -233,6 +237,7 @@ pub(super) fn media_plan(
         bitrate_theirs: line.bitrate(),
         ptime: line.ptime(),
         maxptime: line.maxptime(),
+        srtp,
     }
 }
 

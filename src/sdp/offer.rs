@@ -18,6 +18,7 @@ use sdp_types::Media;
 
 use crate::base::codec::Codec;
 use crate::base::sink::{SinkView, Suits};
+use crate::base::srtp::MasterKey;
 use crate::limits::SDP_MEDIA;
 use crate::sdp::choose::{self, Choice, Events};
 use crate::sdp::codec_plan::CodecPlan;
@@ -25,6 +26,8 @@ use crate::sdp::direction::{Direction, agree};
 use crate::sdp::emit::{self, OfferedFormat};
 use crate::sdp::format::{Format, Unfit};
 use crate::sdp::media_plan::{MediaPlan, PlannedCodec, media_plan, their_direction};
+use crate::sdp::offer_trim::Trim;
+use crate::sdp::protection;
 use crate::sdp::refusal::LineRefusal;
 use crate::wire::sdp_audio::{AacFormat, OpusFormat};
 use crate::wire::sdp_codec::{
@@ -69,11 +72,17 @@ pub(super) struct LineOffer<'a> {
     pub(super) theirs: &'a str,
     /// What is agreed for it now.
     pub(super) current: Option<&'a MediaPlan>,
+    /// What we do with the media.
+    pub(super) direction: Direction,
+    /// What is left out.
+    pub(super) trim: Trim,
+    /// Our keys, where it is to be protected.
+    pub(super) keys: Box<[MasterKey]>,
 }
 
 impl LineOffer<'_> {
     /// The section to send, and what to hold the answer against.
-    pub(super) fn build(&self, plan: &CodecPlan, sink: SinkView) -> (Media, OfferedLine) {
+    pub(super) fn build(self, plan: &CodecPlan, sink: SinkView) -> (Media, OfferedLine) {
         let kind = self.kind;
         let mut numbers = Numbers::default();
         // A number keeps its meaning for a whole session.
@@ -82,12 +91,20 @@ impl LineOffer<'_> {
             .chain(self.theirs.split_ascii_whitespace())
             .for_each(|number| numbers.take(number));
         let formats = self.formats(numbers, plan, sink);
-        let direction = plan.wish(kind);
+        let direction = self.direction;
         let rtcp_mux = self.rtcp_mux && self.current.is_some_and(|current| current.rtcp_mux);
         let proto = self.before.filter(|_| self.current.is_some());
-        let proto = proto.map_or("RTP/AVP", |media| media.proto.as_str());
+        let usual = if self.keys.is_empty() {
+            "RTP/AVP"
+        } else {
+            "RTP/SAVP"
+        };
+        let proto = proto.map_or(usual, |media| media.proto.as_str());
         let place = (self.port, proto);
-        let section = emit::offered(kind, place, &formats, direction, rtcp_mux, plan);
+        let mut section = emit::offered(kind, place, &formats, direction, rtcp_mux, plan);
+        for ((at, tag), key) in (1_u32..).enumerate().zip(&self.keys) {
+            protection::add_key(&mut section, at, tag, key);
+        }
         (
             section,
             OfferedLine {
@@ -95,6 +112,7 @@ impl LineOffer<'_> {
                 formats,
                 direction,
                 rtcp_mux,
+                keys: self.keys,
             },
         )
     }
@@ -111,6 +129,7 @@ impl LineOffer<'_> {
             // There is room for each codec once.
             let _ = codecs.insert(0, codec);
         }
+        codecs.truncate(self.trim.codecs(self.kind));
         for codec in codecs {
             // There is room for every codec and every rate.
             match codec {
@@ -208,7 +227,7 @@ impl LineOffer<'_> {
             Some(0) => [(0, MODE_0_PAYLOAD_TYPE), (1, MODE_1_PAYLOAD_TYPE)],
             _ => [(1, MODE_1_PAYLOAD_TYPE), (0, MODE_0_PAYLOAD_TYPE)],
         };
-        for (packetization_mode, usual) in modes {
+        for (packetization_mode, usual) in modes.into_iter().take(self.trim.modes()) {
             let format = Format::H264(H264Format {
                 packetization_mode,
                 ..H264Format::default()
@@ -272,17 +291,33 @@ pub(super) struct OfferedLine {
     formats: Formats,
     direction: Direction,
     rtcp_mux: bool,
+    keys: Box<[MasterKey]>,
 }
 
 impl OfferedLine {
     /// A line out of use, kept for its place.
-    pub(super) const fn unused() -> Self {
+    pub(super) fn unused() -> Self {
         Self {
             kind: MediaKind::Other,
             formats: FixedVec::new(),
             direction: Direction::Inactive,
             rtcp_mux: false,
+            keys: Box::default(),
         }
+    }
+
+    /// How many codecs it has, both modes of H.264 being one.
+    pub(super) fn codecs(&self) -> usize {
+        let mut codecs = FixedVec::<Codec, { Codec::ALL.len() }>::new();
+        for (_, format) in &self.formats {
+            if let OfferedFormat::Codec(format, _) = format
+                && !codecs.contains(&format.codec())
+            {
+                // There is room for each codec once.
+                let _ = codecs.push(format.codec());
+            }
+        }
+        codecs.len()
     }
 
     /// What their answer makes of it.
@@ -298,6 +333,7 @@ impl OfferedLine {
         if line.kind() != self.kind {
             return Err(LineRefusal::MediaKind);
         }
+        let srtp = protection::answered_keys(&self.keys, line)?;
         let choice = line
             .payload_types()
             .find_map(|number| self.choice(line, number))
@@ -311,6 +347,7 @@ impl OfferedLine {
             direction,
             rtcp_mux,
             bitrate_asked,
+            srtp,
         ))
     }
 
@@ -368,6 +405,7 @@ impl OfferedLine {
             payload_type,
             send_payload_type: number,
             telephone_event,
+            key: None,
         })
     }
 

@@ -11,6 +11,7 @@
     )
 )]
 
+use core::fmt;
 use core::net::IpAddr;
 use std::rc::Rc;
 
@@ -18,22 +19,28 @@ use heapless::Vec as FixedVec;
 use sdp_types::{Media, Session, Time};
 
 use crate::base::codec::CodecSet;
+use crate::base::rng::Rng;
 use crate::base::sink::SinkView;
 use crate::limits::SDP_MEDIA;
-use crate::sdp::choose::{self, Choice, InUse};
+use crate::sdp::choose::{self, Choice, Chosen, InUse};
 use crate::sdp::codec_plan::CodecPlan;
-use crate::sdp::direction::agree;
+use crate::sdp::direction::{Direction, agree};
 use crate::sdp::emit;
 use crate::sdp::media_plan::{
     LocalMedia, MediaPlan, Negotiated, RefusedLine, may_mux, media_plan, their_direction,
 };
 use crate::sdp::offer::{LineOffer, OfferedLine, PendingOffer};
+use crate::sdp::offer_trim::Trim;
+use crate::sdp::protection::{self, KeySource, SrtpTerms};
 use crate::sdp::refusal::{LineRefusal, Refusal};
 use crate::wire::sdp::{SessionDescription, print};
 use crate::wire::sdp_media::{MediaKind, MediaLine};
 
-/// An answer and what it agrees to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The lines of an offer of ours.
+type OfferedLines = FixedVec<OfferedLine, SDP_MEDIA>;
+
+/// An answer and what it agrees to. Its text is not shown by `Debug`: it may have keys in it.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The text to send.
     pub sdp: String,
@@ -41,13 +48,22 @@ pub struct Answer {
     pub negotiated: Negotiated,
 }
 
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Answer");
+        shown.field("negotiated", &self.negotiated);
+        shown.finish_non_exhaustive()
+    }
+}
+
 /// The descriptions of one call.
 ///
 /// A refused offer or answer leaves everything as it was, so the session goes on as before.
-#[derive(Debug)]
 pub struct OfferAnswer {
     plan: Rc<CodecPlan>,
     sink: SinkView,
+    /// Whether sound and picture are sent, where the call and not the trunk says so.
+    sends: Option<[bool; 2]>,
     session_id: u32,
     /// What we sent last; its media lines are those of the session.
     sent: Option<Session>,
@@ -57,6 +73,22 @@ pub struct OfferAnswer {
     /// The formats of each line of their last offer.
     theirs: Vec<String>,
     current: Negotiated,
+    terms: SrtpTerms,
+    /// Whether audio and video were protected once.
+    protected: [bool; 2],
+    /// Where keys come from, while the terms allow any.
+    keys: Option<KeySource>,
+}
+
+impl fmt::Debug for OfferAnswer {
+    /// Without the text that was sent, which may have keys in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OfferAnswer")
+            .field("session_id", &self.session_id)
+            .field("terms", &self.terms)
+            .field("current", &self.current)
+            .finish_non_exhaustive()
+    }
 }
 
 impl OfferAnswer {
@@ -65,12 +97,26 @@ impl OfferAnswer {
         Self {
             plan,
             sink: SinkView::UNKNOWN,
+            sends: None,
             session_id,
             sent: None,
             origin: None,
             pending: None,
             theirs: Vec::new(),
             current: Negotiated::default(),
+            terms: SrtpTerms::default(),
+            protected: [false; 2],
+            keys: None,
+        }
+    }
+
+    /// Whether media is protected, from the next offer or answer on; without it, the default terms
+    /// hold, under which no key is taken. Keys are drawn from `rng`, which is to be seeded by the
+    /// system: it is a stream cipher, so they are unpredictable.
+    pub fn set_protection(&mut self, terms: SrtpTerms, rng: &mut Rng) {
+        self.terms = terms;
+        if terms.takes_keys().is_ok() && self.keys.is_none() {
+            self.keys = Some(KeySource::new(rng));
         }
     }
 
@@ -78,6 +124,17 @@ impl OfferAnswer {
     /// in use while it is offered and not refused.
     pub const fn set_sink(&mut self, sink: SinkView) {
         self.sink = sink;
+    }
+
+    /// Whether sound and picture are sent from now on, whatever the trunk wishes; both are always
+    /// received.
+    pub const fn set_sends(&mut self, audio: bool, video: bool) {
+        self.sends = Some([audio, video]);
+    }
+
+    /// What decides on the protection.
+    pub const fn terms(&self) -> SrtpTerms {
+        self.terms
     }
 
     /// What was agreed last.
@@ -96,6 +153,9 @@ impl OfferAnswer {
         local: &LocalMedia,
     ) -> Result<Answer, Refusal> {
         let mut chosen = choose::choose(offer, &self.plan, self.sink, self.in_use());
+        if let Some(reason) = unprotected(&chosen) {
+            return Err(Refusal::NothingUsable(reason));
+        }
         let mut negotiated = Negotiated::default();
         let mut medias = Vec::with_capacity(offer.session().medias.len());
         for (at, line) in offer.media().enumerate() {
@@ -130,7 +190,7 @@ impl OfferAnswer {
         self.pending = None;
         let medias = offer.session().medias.iter();
         self.theirs = medias.map(|media| media.fmt.clone()).collect();
-        self.current = negotiated.clone();
+        self.agree(&negotiated);
         Ok(Answer { sdp, negotiated })
     }
 
@@ -140,7 +200,43 @@ impl OfferAnswer {
     /// the media lines that the session has; a kind that it has not is added where a port is given.
     /// Without the trunk's additions it is short enough for a 200 that fits one datagram.
     pub fn offer(&mut self, local: &LocalMedia) -> Result<String, Refusal> {
-        let mut lines = FixedVec::<OfferedLine, SDP_MEDIA>::new();
+        self.offer_within(local, usize::MAX)
+    }
+
+    /// The same in at most so many bytes, as far as that goes: the least wanted codecs of sound are
+    /// left out first, down to two, then those of pictures down to one, then the second of sound, then
+    /// the second packetization-mode of H.264.
+    pub fn offer_within(&mut self, local: &LocalMedia, bytes: usize) -> Result<String, Refusal> {
+        let mut trim = Trim::default();
+        let (lines, medias) = loop {
+            let (lines, medias) = self.offered(local, trim)?;
+            let (_, draft) = self.draft(local.address, None, medias.clone());
+            if print(&draft).len() <= bytes {
+                break (lines, medias);
+            }
+            let formats = |kind| lines.iter().find(|line| line.kind == kind);
+            let [audio, video] = [MediaKind::Audio, MediaKind::Video]
+                .map(|kind| formats(kind).map_or(0, OfferedLine::codecs));
+            match trim.after(audio, video) {
+                Some(next) => trim = next,
+                None => break (lines, medias),
+            }
+        };
+        let sdp = self.send(local.address, None, medias);
+        self.pending = Some(Box::new(PendingOffer {
+            lines,
+            local: local.address,
+        }));
+        Ok(sdp)
+    }
+
+    /// The lines of an offer, and what to hold the answer against.
+    fn offered(
+        &mut self,
+        local: &LocalMedia,
+        trim: Trim,
+    ) -> Result<(OfferedLines, Vec<Media>), Refusal> {
+        let mut lines = OfferedLines::new();
         let mut medias = Vec::new();
         let kinds = [MediaKind::Audio, MediaKind::Video];
         let mut open = kinds.map(|kind| {
@@ -152,37 +248,60 @@ impl OfferAnswer {
         if open.iter().all(Option::is_none) {
             return Err(Refusal::NothingUsable(self.nothing_to_offer(local)));
         }
-        for (at, media) in self.sent.iter().flat_map(|sent| &sent.medias).enumerate() {
+        let sent = self.sent.take();
+        for (at, media) in sent.iter().flat_map(|sent| &sent.medias).enumerate() {
             let live = open
                 .iter_mut()
                 .find_map(|slot| slot.take_if(|(kind, _)| self.reoffers(*kind, at, media)));
             let (section, line) = match live {
-                Some((kind, port)) => self.line_offer(kind, port, Some((at, media)), local),
+                Some((kind, port)) => self.line_offer(kind, port, Some((at, media)), local, trim),
                 None => (emit::refused(media), OfferedLine::unused()),
             };
             medias.push(section);
             let _ = lines.push(line);
         }
+        self.sent = sent;
         for (kind, port) in open.into_iter().flatten() {
-            let (section, line) = self.line_offer(kind, port, None, local);
+            let (section, line) = self.line_offer(kind, port, None, local, trim);
             // A session that already has as many lines as we take gets no more.
             if lines.push(line).is_ok() {
                 medias.push(section);
             }
         }
-        let sdp = self.send(local.address, None, medias);
-        self.pending = Some(Box::new(PendingOffer {
-            lines,
-            local: local.address,
-        }));
-        Ok(sdp)
+        Ok((lines, medias))
     }
 
-    /// Takes the answer to our offer.
+    /// Takes the answer to our offer, the last one.
     ///
     /// Lines that it lacks count as refused, lines too many are passed over.
     pub fn accept_answer(&mut self, answer: &SessionDescription) -> Result<Negotiated, Refusal> {
         let offer = self.pending.take().ok_or(Refusal::NoOffer)?;
+        self.take_answer(&offer, answer)
+    }
+
+    /// Takes an answer that holds until another one comes: that of a provisional response, which
+    /// may be of one fork among several (RFC 3261, section 13.2.2.4).
+    pub fn accept_early(&mut self, answer: &SessionDescription) -> Result<Negotiated, Refusal> {
+        let offer = self.pending.take().ok_or(Refusal::NoOffer)?;
+        let taken = self.take_answer(&offer, answer);
+        self.pending = Some(offer);
+        taken
+    }
+
+    /// No further answer will come: the last early one holds.
+    pub fn settle_early(&mut self) -> Result<(), Refusal> {
+        self.pending.take().ok_or(Refusal::NoOffer)?;
+        if self.current.audio.is_none() && self.current.video.is_none() {
+            return Err(Refusal::NoMedia);
+        }
+        Ok(())
+    }
+
+    fn take_answer(
+        &mut self,
+        offer: &PendingOffer,
+        answer: &SessionDescription,
+    ) -> Result<Negotiated, Refusal> {
         let mut negotiated = Negotiated::default();
         let mut theirs = answer.media();
         for (at, line) in offer.lines.iter().enumerate() {
@@ -208,20 +327,41 @@ impl OfferAnswer {
         if negotiated.audio.is_none() && negotiated.video.is_none() {
             return Err(nothing_usable(&negotiated));
         }
-        self.current = negotiated.clone();
+        self.agree(&negotiated);
         Ok(negotiated)
+    }
+
+    /// What we would do with media of a kind.
+    fn wish(&self, kind: MediaKind) -> Direction {
+        match (self.sends, kind) {
+            (Some([sends, _]), MediaKind::Audio) | (Some([_, sends]), MediaKind::Video) => {
+                Direction::new(sends, true)
+            }
+            _ => self.plan.wish(kind),
+        }
+    }
+
+    /// Takes over what was agreed.
+    fn agree(&mut self, negotiated: &Negotiated) {
+        self.current = negotiated.clone();
+        let plans = [&negotiated.audio, &negotiated.video];
+        for (protected, plan) in self.protected.iter_mut().zip(plans) {
+            *protected |= plan.as_ref().is_some_and(|plan| plan.srtp.is_some());
+        }
     }
 
     fn in_use(&self) -> InUse<'_> {
         InUse {
             audio: self.current.audio.as_ref(),
             video: self.current.video.as_ref(),
+            terms: self.terms,
+            protected: self.protected,
         }
     }
 
     /// The answer to one chosen line.
     fn take(
-        &self,
+        &mut self,
         at: usize,
         line: &MediaLine<'_>,
         choice: Choice,
@@ -230,11 +370,22 @@ impl OfferAnswer {
         choose::same_family(line, local.address)?;
         let kind = line.kind();
         let port = self.port(kind, local)?;
-        let direction = agree(their_direction(line), self.plan.wish(kind));
+        let direction = agree(their_direction(line), self.wish(kind));
         let rtcp_mux = local.rtcp_mux && line.rtcp_mux() && may_mux(&choice);
-        let section = emit::accepted(line, &choice, port, direction, rtcp_mux, &self.plan);
+        let mut section = emit::accepted(line, &choice, port, direction, rtcp_mux, &self.plan);
         let asked = self.plan.bitrate(kind);
-        let plan = media_plan(at, line, choice, direction, rtcp_mux, asked);
+        let mut srtp = None;
+        if let Some(theirs) = &choice.key {
+            let current = match kind {
+                MediaKind::Video => self.current.video.as_ref(),
+                MediaKind::Audio | MediaKind::Other => self.current.audio.as_ref(),
+            };
+            let in_use = current.and_then(|plan| plan.srtp.as_deref());
+            let keys = protection::agreed_keys(theirs, in_use, self.keys.as_mut())?;
+            protection::add_key(&mut section, 0, theirs.tag, &keys.local);
+            srtp = Some(keys);
+        }
+        let plan = media_plan(at, line, choice, direction, rtcp_mux, asked, srtp);
         Ok((section, plan))
     }
 
@@ -297,17 +448,29 @@ impl OfferAnswer {
 
     /// One line of an offer, in a line of the session or a new one.
     fn line_offer(
-        &self,
+        &mut self,
         kind: MediaKind,
         port: u16,
         before: Option<(usize, &Media)>,
         local: &LocalMedia,
+        trim: Trim,
     ) -> (Media, OfferedLine) {
         let current = match kind {
             MediaKind::Video => self.current.video.as_ref(),
             MediaKind::Audio | MediaKind::Other => self.current.audio.as_ref(),
         };
         let theirs = before.and_then(|(at, _)| self.theirs.get(at));
+        let [audio, video] = self.protected;
+        let was_protected = match kind {
+            MediaKind::Video => video,
+            MediaKind::Audio | MediaKind::Other => audio,
+        };
+        let keys = if was_protected || self.terms.demands() {
+            let in_use = current.and_then(|plan| plan.srtp.as_deref());
+            protection::keys_to_offer(in_use, self.keys.as_mut())
+        } else {
+            Box::default()
+        };
         LineOffer {
             kind,
             port,
@@ -315,13 +478,25 @@ impl OfferAnswer {
             before: before.map(|(_, media)| media),
             theirs: theirs.map_or("", String::as_str),
             current,
+            direction: self.wish(kind),
+            trim,
+            keys,
         }
         .build(&self.plan, self.sink)
     }
 
     /// Writes a description and keeps it; the version rises when it differs from the last.
     fn send(&mut self, address: IpAddr, time: Option<&Time>, medias: Vec<Media>) -> String {
-        let origin = *self.origin.get_or_insert(address);
+        let (origin, session) = self.draft(address, time, medias);
+        self.origin = Some(origin);
+        let text = print(&session);
+        self.sent = Some(session);
+        text
+    }
+
+    /// A description as it would be sent now, with the address of its origin.
+    fn draft(&self, address: IpAddr, time: Option<&Time>, medias: Vec<Media>) -> (IpAddr, Session) {
+        let origin = self.origin.unwrap_or(address);
         let version = self
             .sent
             .as_ref()
@@ -331,10 +506,21 @@ impl OfferAnswer {
         if self.sent.as_ref().is_some_and(|sent| *sent != session) {
             session.origin.sess_version = version.saturating_add(1);
         }
-        let text = print(&session);
-        self.sent = Some(session);
-        text
+        (origin, session)
     }
+}
+
+/// Why an offer is refused as a whole: it takes the protection from a kind of media.
+fn unprotected(chosen: &Chosen) -> Option<LineRefusal> {
+    let lost = |line: &&RefusedLine| {
+        line.reason == LineRefusal::Unprotected
+            && match line.kind {
+                MediaKind::Audio => chosen.audio.is_none(),
+                MediaKind::Video => chosen.video.is_none(),
+                MediaKind::Other => false,
+            }
+    };
+    chosen.refused.iter().find(lost).map(|line| line.reason)
 }
 
 /// The most telling of the reasons.

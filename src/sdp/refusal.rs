@@ -17,6 +17,7 @@ use crate::base::sink::CodecNames;
 use crate::sdp::unrelayed::Unrelayed;
 use crate::wire::sdp::SdpError;
 use crate::wire::sdp_audio::AacFormatError;
+use crate::wire::sdp_crypto::CryptoError;
 
 /// Why one media line is answered with port 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub enum LineRefusal {
     Disabled,
     /// Neither audio nor video.
     MediaKind,
-    /// Neither RTP/AVP nor RTP/AVPF.
+    /// None of RTP/AVP, RTP/AVPF, RTP/SAVP and RTP/SAVPF, or another one than was offered.
     Protocol,
     /// A network or address type other than IN with IP4 or IP6.
     AddressType,
@@ -49,13 +50,28 @@ pub enum LineRefusal {
     Spare,
     /// No local port was given for it.
     NoLocalPort,
+    /// SRTP alone, which the trunk has switched off.
+    SrtpOff,
+    /// SRTP alone, with keys that did not come by TLS.
+    SrtpReadable,
+    /// No SRTP, without which the trunk takes nothing.
+    SrtpRequired,
+    /// SRTP without a key that can be used; what is wrong with the first, where there is one.
+    NoKey(Option<CryptoError>),
+    /// No SRTP, in a call that has it.
+    Unprotected,
 }
 
 impl LineRefusal {
     /// The warning code of RFC 3261, section 20.43, that comes nearest.
     pub const fn warning_code(self) -> u16 {
         match self {
-            Self::Protocol => 302,
+            Self::Protocol
+            | Self::SrtpOff
+            | Self::SrtpReadable
+            | Self::SrtpRequired
+            | Self::NoKey(_)
+            | Self::Unprotected => 302,
             Self::AddressType => 300,
             Self::AddressFamily => 301,
             Self::Disabled | Self::MediaKind | Self::NotWanted | Self::Spare => 304,
@@ -97,6 +113,9 @@ impl LineRefusal {
             Self::Aac(_) => 10,
             Self::NotNamed(_) => 11,
             Self::SinkRefuses(_) => 12,
+            Self::SrtpOff | Self::SrtpReadable | Self::SrtpRequired => 13,
+            Self::NoKey(_) => 14,
+            Self::Unprotected => 15,
         }
     }
 }
@@ -106,7 +125,7 @@ impl fmt::Display for LineRefusal {
         f.write_str(match self {
             Self::Disabled => "media line out of use",
             Self::MediaKind => "media type not available",
-            Self::Protocol => "only RTP/AVP and RTP/AVPF are supported",
+            Self::Protocol => "only RTP/AVP, RTP/AVPF, RTP/SAVP and RTP/SAVPF are supported",
             Self::AddressType => "network or address type not supported",
             Self::Multicast => "multicast not available",
             Self::AddressFamily => "address family not available here",
@@ -126,6 +145,12 @@ impl fmt::Display for LineRefusal {
             Self::NotWanted => "media type not wanted on this trunk",
             Self::Spare => "one media line of a kind only",
             Self::NoLocalPort => "no media port available",
+            Self::SrtpOff => "SRTP is off on this trunk",
+            Self::SrtpReadable => "keys of SRTP are taken over TLS only",
+            Self::SrtpRequired => "this trunk requires SRTP",
+            Self::NoKey(None) => "no a=crypto line for SRTP",
+            Self::NoKey(Some(error)) => return error.fmt(f),
+            Self::Unprotected => "media in the clear in a call that has SRTP",
         })
     }
 }

@@ -35,8 +35,8 @@ use crate::gateway::config::Config;
 use crate::gateway::outlet::{CallIndex, MediaPort};
 use crate::gateway::{ConnectionKind, Gateway};
 use crate::limits::{
-    MEDIA_PORTS_PER_CALL, PLAYERS, RECEIVE_BATCH, SIP_DATAGRAMS_A_WAKE, SIP_MESSAGE_BYTES,
-    SIP_SPARE_CONNECTIONS, STREAM_READ_BYTES, STREAM_READS_A_WAKE,
+    HTTP_CONNECTIONS, MEDIA_PORTS_PER_CALL, PLAYERS, RECEIVE_BATCH, SIP_DATAGRAMS_A_WAKE,
+    SIP_MESSAGE_BYTES, SIP_SPARE_CONNECTIONS, STREAM_READ_BYTES, STREAM_READS_A_WAKE,
 };
 use crate::sdp::PlanError;
 
@@ -176,6 +176,10 @@ impl Daemon {
         sockets.listen_rtmp(address).map_err(|error| {
             StartError::Bind("RTMP players".to_owned(), address.to_string(), error)
         })?;
+        let address = config.rest.listen;
+        sockets.listen_rest(address).map_err(|error| {
+            StartError::Bind("REST clients".to_owned(), address.to_string(), error)
+        })?;
         let pool = PacketPool::new(config.limits.pool_packets());
         let rng = Rng::from_seed(seed);
         let directory = config.state_directory.clone();
@@ -277,6 +281,7 @@ impl Daemon {
         for (trunk, counters) in self.gateway.sip_counters() {
             log::info!("counted: {trunk}: {counters:?}");
         }
+        log::info!("counted: {:?}", self.gateway.http_counters());
         log::info!(
             "counted: {:?}; {} datagrams too long, {} without a free packet slot",
             self.sockets.counters,
@@ -454,6 +459,9 @@ impl Daemon {
                     Service::Sip(trunk) => {
                         self.accept_plain(now, socket, remote, ConnectionKind::Sip(trunk));
                     }
+                    Service::Http => {
+                        self.accept_plain(now, socket, remote, ConnectionKind::Http);
+                    }
                     Service::Rtmp => {
                         self.accept_plain(now, socket, remote, ConnectionKind::Player);
                     }
@@ -560,6 +568,7 @@ impl Daemon {
                 break;
             }
             match self.sockets.streams.read(conn, &mut self.scratch) {
+                Ok(0) if self.gateway.handle_end(conn) => return,
                 Ok(0) => return self.sockets.fail(conn, "closed by the peer".to_owned()),
                 Ok(length) => {
                     self.reads.spend(length);
@@ -602,7 +611,7 @@ fn remember(gateway: &mut Gateway, directory: &Path) -> Option<JournalFile> {
 fn descriptors_wanted(config: &Config) -> u64 {
     let calls = config.limits.calls * (MEDIA_PORTS_PER_CALL + 2);
     let trunks = config.trunks.len() * (SIP_SPARE_CONNECTIONS + 4);
-    (calls + trunks + PLAYERS + SPARE_DESCRIPTORS) as u64
+    (calls + trunks + PLAYERS + HTTP_CONNECTIONS + SPARE_DESCRIPTORS) as u64
 }
 
 fn unmapped(address: SocketAddr) -> SocketAddr {

@@ -38,6 +38,8 @@ pub enum Service {
     SipTls(usize),
     /// Players of streams.
     Rtmp,
+    /// Clients of the REST interface.
+    Http,
 }
 
 /// A trunk's datagram socket.
@@ -155,6 +157,11 @@ impl Sockets {
     /// Binds the RTMP listener.
     pub fn listen_rtmp(&mut self, address: SocketAddr) -> io::Result<()> {
         self.listen(address, Service::Rtmp)
+    }
+
+    /// Binds the REST listener.
+    pub fn listen_rest(&mut self, address: SocketAddr) -> io::Result<()> {
+        self.listen(address, Service::Http)
     }
 
     /// A connection that ended and is already closed here.

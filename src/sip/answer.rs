@@ -22,11 +22,12 @@ use crate::wire::sip_name::HeaderName;
 use crate::wire::sip_reply::ReplyHead;
 
 use super::endpoint::SipEndpoint;
+use super::session::Session;
 use super::table::hash;
 use super::transmit::Printed;
 
 /// The methods that are served.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO";
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO, UPDATE, PRACK";
 
 /// Seconds after which a caller that found no room may try again.
 pub(super) const RETRY_AFTER: u32 = 5;
@@ -73,11 +74,11 @@ impl Answer {
         self.with(Header::Allow(ALLOW.into()))
     }
 
-    /// With what is read and what is supported, which is no extension.
-    pub(super) fn capabilities(self) -> Self {
+    /// With what is read and which extensions are supported.
+    pub(super) fn capabilities(self, supported: &str) -> Self {
         self.allow()
             .with(Header::Accept("application/sdp".into()))
-            .with(Header::Supported("".into()))
+            .with(Header::Supported(supported.into()))
     }
 
     /// With a session description.
@@ -93,6 +94,14 @@ impl Answer {
 }
 
 impl SipEndpoint {
+    /// The extensions that are supported.
+    pub(super) fn supported(&self) -> &'static str {
+        match self.config.session_timer {
+            Some(_) => "100rel, timer",
+            None => "100rel",
+        }
+    }
+
     /// Prints an answer. Nothing, when it does not fit.
     pub(super) fn print(
         &mut self,
@@ -117,19 +126,37 @@ impl SipEndpoint {
         self.printed(length.ok())
     }
 
-    /// Our Contact at an address of ours, for a peer on that transport; a SIPS URI, which needs no
-    /// transport (RFC 5630 section 3.1.2), where that is asked for.
-    pub(super) fn contact(&self, local: IpAddr, transport: Transport, is_sips: bool) -> Header {
+    /// Our Contact within a call; a SIPS URI, which needs no transport (RFC 5630 section 3.1.2), where
+    /// the call asks for that.
+    pub(super) fn contact_of(&self, session: &Session) -> Header {
+        let dialog = &session.dialog;
+        let user = session.placed.as_ref().map_or("", |p| &p.contact_user);
+        let transport = match dialog.is_sips() {
+            true => None,
+            false => Some(dialog.arrival().transport()),
+        };
+        self.contact_by(user, dialog.local_address(), transport)
+    }
+
+    /// Our Contact at an address of ours, for a peer on that transport; without a user where that is
+    /// empty.
+    pub(super) fn contact(&self, user: &str, local: IpAddr, transport: Transport) -> Header {
+        self.contact_by(user, local, Some(transport))
+    }
+
+    /// The same; a SIPS URI without a transport.
+    fn contact_by(&self, user: &str, local: IpAddr, transport: Option<Transport>) -> Header {
         let host = host_text(local);
         let port = self.config.local.port();
+        let is_sips = transport.is_none();
         let transport = match transport {
-            _ if is_sips => "",
-            Transport::Udp => "",
-            Transport::Tcp => ";transport=tcp",
-            Transport::Tls => ";transport=tls",
+            None | Some(Transport::Udp) => "",
+            Some(Transport::Tcp) => ";transport=tcp",
+            Some(Transport::Tls) => ";transport=tls",
         };
         let scheme = if is_sips { "sips" } else { "sip" };
-        let uri = format!("<{scheme}:{host}:{port}{transport}>");
+        let at = if user.is_empty() { "" } else { "@" };
+        let uri = format!("<{scheme}:{user}{at}{host}:{port}{transport}>");
         let contact = match &self.config.display_name {
             Some(name) => {
                 let name = name.replace('\\', "\\\\").replace('"', "\\\"");

@@ -45,9 +45,14 @@ pub(super) fn session_description<'a>(
     ignored_or(may_ignore, answer)
 }
 
-/// The extensions in Require, of which none is supported: the answer that says so.
-pub(super) fn unmet_require(headers: &SipHeaders<'_>) -> Option<Answer> {
-    let required: Vec<&str> = headers.tokens(HeaderName::Require).collect();
+/// The extensions in Require that are not `supported`, a list as in Supported: the answer that says so.
+pub(super) fn unmet_require(headers: &SipHeaders<'_>, supported: &str) -> Option<Answer> {
+    let knows = |name: &str| {
+        let mut supported = supported.split(',').map(str::trim);
+        supported.any(|known| known.eq_ignore_ascii_case(name))
+    };
+    let mut required: Vec<&str> = headers.tokens(HeaderName::Require).collect();
+    required.retain(|name| !knows(name));
     if required.is_empty() {
         return None;
     }

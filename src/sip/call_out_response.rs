@@ -27,9 +27,9 @@ use super::calling::Progressed;
 use super::dialog::{Arrival, Dialog};
 use super::endpoint::{SipEndpoint, call_id};
 use super::event::{Cause, EndedBy, SipEvent};
+use super::reason::reason;
 use super::table::Slot;
 use super::transaction_client::{Owner, Purpose};
-use super::uas::reason;
 
 impl SipEndpoint {
     /// A response came that its transaction let through. A refusal is acknowledged.
@@ -148,6 +148,7 @@ impl SipEndpoint {
             return self.release_dialog(now, dialog);
         };
         self.sessions.update(slot, |s| s.answered(dialog));
+        self.refreshed(now, slot, Some(response));
         let id: CallId = call_id(slot);
         self.push_event(SipEvent::Answered { id, answer });
     }

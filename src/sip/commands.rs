@@ -10,6 +10,8 @@
     )
 )]
 
+use rsip::Header;
+
 use crate::base::ids::CallId;
 use crate::base::time::Instant;
 
@@ -17,21 +19,84 @@ use super::answer::Answer;
 use super::endpoint::{SipEndpoint, slot};
 use super::event::{Cause, EndedBy, SipRefusal};
 use super::session::{HangUp, PendingInvite, Session};
+use super::session_timer::Agreed;
 use super::table::Slot;
+use super::transaction_client::Purpose;
 
 impl SipEndpoint {
-    /// Answers an INVITE with 180.
+    /// Answers an INVITE with 180, reliably where the caller requires that.
     pub fn ring(&mut self, now: Instant, id: CallId) -> Result<(), SipRefusal> {
+        self.progress(now, id, 180, None)
+    }
+
+    /// Answers an INVITE with a provisional code, 101 to 199, and early media by `sdp`: the answer to
+    /// its offer, or an offer where it had none. It is reliable where the caller requires that, and
+    /// where it has a session description and the caller knows how (RFC 3262). One reliable answer at
+    /// a time: [`SipRefusal::WrongState`] until the one before is acknowledged.
+    pub fn progress(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        code: u16,
+        sdp: Option<&str>,
+    ) -> Result<(), SipRefusal> {
         let (slot, invite, tag) = self.waiting_invite(id, Session::initial_invite)?;
-        let answer = self.dialog_answer(180, slot);
-        self.provisional(now, &invite, &tag, answer)
+        let mut answer = self.dialog_answer(code.clamp(101, 199), slot);
+        if let Some(sdp) = sdp {
+            answer = answer.sdp(sdp);
+        }
+        let session = self.sessions.get(slot);
+        let reliable = session.and_then(|s| s.reliable.as_ref());
+        let Some(reliable) = reliable.filter(|r| r.required || sdp.is_some()) else {
+            return self.provisional(now, &invite, &tag, answer);
+        };
+        if reliable.is_waiting() {
+            return Err(SipRefusal::WrongState);
+        }
+        // RFC 3262 section 5: the first reliable answer to an INVITE without offer has to carry one.
+        if sdp.is_none() && invite.late_offer && !reliable.is_described() {
+            return Ok(());
+        }
+        let answer = answer
+            .with(Header::Require("100rel".into()))
+            .with(Header::Other(
+                "RSeq".into(),
+                reliable.next_rseq().to_string(),
+            ));
+        let printed = self.print(&invite.head, &tag, answer);
+        let printed = printed.ok_or(SipRefusal::TooLarge)?;
+        let destination = self.servers.update(invite.transaction, |transaction| {
+            transaction.answer(now, code, printed.clone());
+            transaction.destination()
+        });
+        let destination = destination.ok_or(SipRefusal::WrongState)?;
+        let sent = (printed.clone(), destination);
+        self.sessions.update(slot, |session| {
+            if let Some(reliable) = &mut session.reliable {
+                reliable.sent(now, sent, sdp.map(|_| invite.late_offer));
+            }
+        });
+        self.send(destination, printed);
+        self.settle();
+        Ok(())
     }
 
     /// Answers an INVITE with 200 and a session description: the answer to its offer, or an offer
-    /// where it had none.
+    /// where it had none. It waits while an answer of [`SipEndpoint::progress`] with a session
+    /// description is not acknowledged, and goes without one when that has settled the media.
     pub fn accept(&mut self, now: Instant, id: CallId, sdp: &str) -> Result<(), SipRefusal> {
-        let waiting = self.waiting_invite(id, Session::initial_invite)?;
-        self.accept_invite(now, waiting, sdp)
+        let (slot, invite, tag) = self.waiting_invite(id, Session::initial_invite)?;
+        let held = self.sessions.update(slot, |session| {
+            let reliable = session.reliable.as_mut().filter(|r| r.holds_back())?;
+            reliable.held = Some(sdp.into());
+            Some(())
+        });
+        if held.flatten().is_some() {
+            return Ok(());
+        }
+        let described = self.sessions.get(slot).and_then(|s| s.reliable.as_ref());
+        let sdp = (!described.is_some_and(|r| r.is_described())).then_some(sdp);
+        self.accept_invite(now, (slot, invite, tag), sdp)
     }
 
     /// Refuses an INVITE with a code of 300 or more and a phrase; empty for the code's own. The
@@ -54,7 +119,7 @@ impl SipEndpoint {
         Ok(())
     }
 
-    /// Answers a re-INVITE with 200 and a session description.
+    /// Answers a re-INVITE, or an UPDATE or PRACK with an offer, with 200 and a session description.
     pub fn answer_reinvite(
         &mut self,
         now: Instant,
@@ -62,10 +127,10 @@ impl SipEndpoint {
         sdp: &str,
     ) -> Result<(), SipRefusal> {
         let waiting = self.waiting_invite(id, Session::reinvite)?;
-        self.accept_invite(now, waiting, sdp)
+        self.accept_invite(now, waiting, Some(sdp))
     }
 
-    /// Refuses a re-INVITE with a code of 300 or more; the call goes on as it was.
+    /// Refuses a re-INVITE, or an UPDATE or PRACK with an offer, with a code of 300 or more; the call goes on as it was.
     pub fn refuse_reinvite(
         &mut self,
         now: Instant,
@@ -88,9 +153,46 @@ impl SipEndpoint {
         if !session.is_confirmed() || session.info.is_some() {
             return Err(SipRefusal::WrongState);
         }
-        let sent = self.send_info(now, slot);
+        let sent = self.send_keyframe_info(now, slot);
         self.settle();
         sent
+    }
+
+    /// Asks the peer by OPTIONS whether it still knows the call. A call whose peer does not, or does not
+    /// answer, is ended. Nothing is asked while another question is open.
+    pub fn probe(&mut self, now: Instant, id: CallId) -> Result<(), SipRefusal> {
+        let slot = slot(id);
+        let session = self.sessions.get(slot).ok_or(SipRefusal::NoSuchCall)?;
+        if !session.is_confirmed() || session.update.is_some() {
+            return Err(SipRefusal::WrongState);
+        }
+        let sent = self.send_request(now, slot, Purpose::Probe, Vec::new(), Vec::new());
+        if let Ok(transaction) = sent {
+            self.sessions.update(slot, |s| s.update = Some(transaction));
+        }
+        self.settle();
+        sent.map(drop)
+    }
+
+    /// Whether a call is refreshed by a session timer, so that it ends when its peer is gone.
+    pub fn has_session_timer(&self, id: CallId) -> bool {
+        let session = self.sessions.get(slot(id));
+        session.is_some_and(|s| s.timer.is_some())
+    }
+
+    /// The process is about to end: the BYE of a call whose 200 is not acknowledged waits for the ACK
+    /// no longer than `until`.
+    pub fn hurry(&mut self, until: Instant) {
+        let ending: Vec<Slot> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.is_ending())
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in ending {
+            self.sessions.update(slot, |s| s.hurry(until));
+        }
+        self.settle();
     }
 
     /// Ends a call, whatever its state: an INVITE without final answer is refused with the cause's
@@ -100,6 +202,7 @@ impl SipEndpoint {
         let slot = slot(id);
         let session = self.sessions.get(slot).ok_or(SipRefusal::NoSuchCall)?;
         let tag: Box<str> = session.dialog.local_tag().into();
+        self.drop_exchange(now, slot, &tag);
         let hang_up = self.sessions.update(slot, Session::hang_up);
         match hang_up.unwrap_or(HangUp::Already) {
             HangUp::Already => return Err(SipRefusal::NoSuchCall),
@@ -114,12 +217,7 @@ impl SipEndpoint {
             }
             HangUp::Cancel(calling) => self.cancel_invite(now, slot, &calling),
             HangUp::AwaitAck => {}
-            HangUp::Bye(reinvite) => {
-                if let Some(invite) = reinvite {
-                    self.finish_invite(now, &invite, &tag, Answer::code(487));
-                }
-                self.send_bye(now, slot, Some(&cause));
-            }
+            HangUp::Bye => self.send_bye(now, slot, Some(&cause)),
         }
         self.tell_ended(slot, cause, EndedBy::Local);
         self.settle();
@@ -143,9 +241,15 @@ impl SipEndpoint {
         &mut self,
         now: Instant,
         (slot, invite, tag): (Slot, PendingInvite, Box<str>),
-        sdp: &str,
+        sdp: Option<&str>,
     ) -> Result<(), SipRefusal> {
-        let answer = self.dialog_answer(200, slot).sdp(sdp);
+        let mut answer = self.dialog_answer(200, slot);
+        for header in invite.timer.into_iter().flat_map(Agreed::headers) {
+            answer = answer.with(header);
+        }
+        if let Some(sdp) = sdp {
+            answer = answer.sdp(sdp);
+        }
         let printed = self.print(&invite.head, &tag, answer);
         let printed = printed.ok_or(SipRefusal::TooLarge)?;
         let destination = self.servers.update(invite.transaction, |transaction| {
@@ -153,9 +257,17 @@ impl SipEndpoint {
             transaction.destination()
         });
         let destination = destination.ok_or(SipRefusal::WrongState)?;
-        let accepted = printed.clone();
-        self.sessions
-            .update(slot, |s| s.accepted(now, accepted, destination));
+        let sent = (printed.clone(), destination);
+        self.sessions.update(slot, |session| {
+            if session.initial_invite().map(|i| i.transaction) == Some(invite.transaction) {
+                session.accepted(now, sent);
+            } else {
+                session.exchanged(now, sent);
+            }
+        });
+        if invite.method != rsip::Method::PRack {
+            self.set_timer(now, slot, invite.timer);
+        }
         self.send(destination, printed);
         self.settle();
         Ok(())
@@ -178,18 +290,14 @@ impl SipEndpoint {
     }
 
     /// An answer that makes a dialog, with where we are reached.
-    fn dialog_answer(&self, code: u16, slot: Slot) -> Answer {
+    pub(super) fn dialog_answer(&self, code: u16, slot: Slot) -> Answer {
         let session = self.sessions.get(slot);
-        let contact = session.map(|session| {
-            let dialog = &session.dialog;
-            let transport = dialog.arrival().transport();
-            self.contact(dialog.local_address(), transport, dialog.is_sips())
-        });
+        let contact = session.map(|session| self.contact_of(session));
         contact
             .into_iter()
             .fold(Answer::code(code), Answer::with)
             .allow()
-            .with(rsip::Header::Supported("".into()))
+            .with(Header::Supported(self.supported().into()))
     }
 }
 

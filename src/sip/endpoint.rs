@@ -33,6 +33,7 @@ use super::keep_alive::Patience;
 use super::ping::Pings;
 use super::registration::Registration;
 use super::session::Session;
+use super::session_timer::SessionTimers;
 use super::table::{Slot, Table};
 use super::transaction_client::{ClientTransaction, Unanswered};
 use super::transaction_invite::InviteTransaction;
@@ -55,6 +56,8 @@ pub struct SipConfig {
     pub calls: usize,
     /// Whether nothing is ever sent but over TLS.
     pub secure_only: bool,
+    /// Session timers (RFC 4028), if they are used.
+    pub session_timer: Option<SessionTimers>,
 }
 
 /// Why a connection was not taken; the owner closes it.
@@ -393,9 +396,10 @@ impl SipEndpoint {
             let calling = session.calling().and_then(|calling| calling.invite);
             let has_invite = calling.is_none_or(|invite| self.invites.get(invite).is_some());
             assert!(has_invite, "a call of ours has lost its INVITE");
-            let pending = session.initial_invite().or(session.reinvite());
-            let has_transaction = pending.is_none_or(|p| self.servers.get(p.transaction).is_some());
-            assert!(has_transaction, "an INVITE has lost its transaction");
+            let pending = [session.initial_invite(), session.reinvite()];
+            let mut pending = pending.into_iter().flatten();
+            let has_transaction = pending.all(|p| self.servers.get(p.transaction).is_some());
+            assert!(has_transaction, "a request has lost its transaction");
         }
         assert!(
             self.events.len() <= self.events_capacity,

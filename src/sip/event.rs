@@ -12,6 +12,7 @@
 
 use core::fmt;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use crate::base::ids::{CallId, ConnId};
 
@@ -40,6 +41,8 @@ pub enum SipEvent {
         call_id: String,
         /// Where the INVITE came from.
         remote: SocketAddr,
+        /// Whether it came by TLS.
+        secure: bool,
         /// The session description; without one the 200 has to carry an offer.
         offer: Option<Box<[u8]>>,
     },
@@ -90,7 +93,15 @@ pub enum SipEvent {
         /// The answer to the offer that was in our 200.
         answer: Option<Box<[u8]>>,
     },
-    /// The caller wants other media. Answer by `answer_reinvite` or `refuse_reinvite`.
+    /// The caller acknowledged a reliable provisional answer of ours that carried an offer.
+    ProvisionalConfirmed {
+        /// The call.
+        id: CallId,
+        /// The answer to that offer.
+        answer: Option<Box<[u8]>>,
+    },
+    /// The caller wants other media, by re-INVITE, UPDATE or PRACK. Answer by `answer_reinvite` or
+    /// `refuse_reinvite`. One by UPDATE or PRACK has an offer and is done with its answer.
     Reinvite {
         /// The call.
         id: CallId,
@@ -108,6 +119,42 @@ pub enum SipEvent {
     ReinviteCancelled {
         /// The call.
         id: CallId,
+    },
+    /// A re-INVITE of ours may go now: one that had to wait, that collided with one of theirs, or that
+    /// the session timer needs. Send it by `reinvite`.
+    OfferWanted {
+        /// The call.
+        id: CallId,
+        /// Whether it is to say nothing new: the description as it was sent last.
+        refresh: bool,
+    },
+    /// The peer took the offer of our re-INVITE or UPDATE.
+    Reinvited {
+        /// The call.
+        id: CallId,
+        /// Its answer; without one the peer is in breach of RFC 3261 section 13.2.1.
+        answer: Option<Box<[u8]>>,
+    },
+    /// The peer refused the offer of our re-INVITE or UPDATE; the session is as it was before.
+    ReinviteRefused {
+        /// The call.
+        id: CallId,
+        /// The code. After 491 [`SipEvent::OfferWanted`] follows.
+        code: u16,
+    },
+    /// The peer asks for a keyframe of the picture that it gets (RFC 5168).
+    KeyframeWanted {
+        /// The call.
+        id: CallId,
+    },
+    /// A key was pressed, by INFO.
+    Dtmf {
+        /// The call.
+        id: CallId,
+        /// 0 to 9, `*`, `#`, A to D, or `!` for a flash of the hook.
+        key: char,
+        /// For how long, as the peer says.
+        duration: Duration,
     },
     /// The call is over. A BYE that is due is sent and repeated without the owner.
     Ended {
@@ -219,6 +266,12 @@ pub struct SipCounters {
     pub calls: u64,
     /// INVITEs that found no room (503).
     pub calls_refused: u64,
+    /// INFO that asked for a keyframe, or was a key.
+    pub infos: u64,
+    /// Sessions that we refreshed, or that were refreshed for us.
+    pub refreshes: u64,
+    /// Re-INVITEs of ours that collided with one of theirs (491).
+    pub glares: u64,
     /// Messages of ours that were sent again.
     pub resent: u64,
     /// Answers to INVITE whose ACK never came.

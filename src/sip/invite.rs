@@ -17,6 +17,7 @@ use crate::base::counter::count;
 use crate::base::time::Instant;
 use crate::limits::SIP_USER_BYTES;
 use crate::wire::sip_message::SipMessage;
+use crate::wire::sip_name::HeaderName;
 use crate::wire::sip_uri::Uri;
 
 use super::answer::{Answer, RETRY_AFTER};
@@ -24,11 +25,15 @@ use super::body::{session_description, unmet_accept};
 use super::dialog::Dialog;
 use super::endpoint::{SipEndpoint, call_id, slot};
 use super::event::{Cause, EndedBy, SipEvent};
+use super::exchange::Gate;
+use super::prack::Reliable;
+use super::reason::reason;
 use super::reply::Incoming;
-use super::session::{Acked, PendingInvite, ReinviteGate, Session};
+use super::session::{Acked, PendingInvite, Session};
+use super::session_timer::{Agreed, Asked};
 use super::table::Slot;
 use super::transaction_server::{AckIs, TransactionKey};
-use super::uas::reason;
+use super::update::too_small;
 
 impl SipEndpoint {
     /// A call that begins.
@@ -41,6 +46,11 @@ impl SipEndpoint {
         if let Some(answer) = unmet_accept(request.headers()) {
             return self.refuse(incoming, answer);
         }
+        let timer = match self.asked(incoming, None) {
+            Asked::TooSmall(min) => return self.refuse(incoming, too_small(min)),
+            Asked::On(agreed) => Some(agreed),
+            Asked::Off => None,
+        };
         let callee = callee(request);
         if callee.len() > SIP_USER_BYTES {
             return self.refuse(incoming, Answer::code(414));
@@ -54,10 +64,19 @@ impl SipEndpoint {
         let tag = self.rng.token();
         let local = self.local_for(incoming.arrival.remote.ip());
         let dialog = Dialog::new(request, &tag, incoming.arrival, local);
-        let invite = pending(incoming, transaction, offer.is_none());
+        let invite = pending(incoming, transaction, offer.is_none(), timer);
         self.make_session_room();
         let hash = Dialog::hash(request.call_id(), &tag);
-        let Ok(slot) = self.sessions.insert(hash, Session::new(dialog, invite)) else {
+        let headers = request.headers();
+        let mut session = Session::new(dialog, invite);
+        session.peer = session.peer.after(headers);
+        let requires = headers.has_token(HeaderName::Require, "100rel");
+        if requires || session.peer.reliable {
+            let rseq = self.rng.below(1 << 30).saturating_add(1);
+            let reliable = Reliable::new(requires, request.cseq().number, rseq);
+            session.reliable = Some(Box::new(reliable));
+        }
+        let Ok(slot) = self.sessions.insert(hash, session) else {
             // Not reached: there is a place for every call and for one that is ending.
             self.servers.remove(transaction);
             return;
@@ -74,6 +93,7 @@ impl SipEndpoint {
             display_name: request.from().display_name(),
             call_id: request.call_id().into(),
             remote: incoming.arrival.remote,
+            secure: incoming.arrival.secure,
             offer,
         });
     }
@@ -82,16 +102,16 @@ impl SipEndpoint {
         &mut self,
         incoming: &Incoming<'_, '_>,
         slot: Slot,
-        gate: Option<ReinviteGate>,
+        gate: Option<Gate>,
     ) {
         let later = Answer::code(500).retry_after(Some(self.rng.below(10).saturating_add(1)));
         match gate {
-            Some(ReinviteGate::Open) => {}
-            Some(ReinviteGate::Overlapping) => return self.refuse_uncounted(incoming, later),
-            Some(ReinviteGate::Pending) => {
+            Some(Gate::Open) => {}
+            Some(Gate::Overlapping) => return self.refuse_uncounted(incoming, later),
+            Some(Gate::Pending) => {
                 return self.refuse_uncounted(incoming, Answer::code(491));
             }
-            Some(ReinviteGate::Over) | None => {
+            Some(Gate::Over) | None => {
                 count(&mut self.counters.unknown_dialog);
                 return self.refuse_uncounted(incoming, Answer::code(481));
             }
@@ -100,11 +120,16 @@ impl SipEndpoint {
             Ok(offer) => offer.map(Box::from),
             Err(answer) => return self.refuse_uncounted(incoming, answer),
         };
+        let timer = match self.asked(incoming, Some(slot)) {
+            Asked::TooSmall(min) => return self.refuse_uncounted(incoming, too_small(min)),
+            Asked::On(agreed) => Some(agreed),
+            Asked::Off => None,
+        };
         let has_room = self.has_event_room();
         let Some(transaction) = has_room.then(|| self.open_invite(incoming)).flatten() else {
             return self.refuse_uncounted(incoming, later);
         };
-        let invite = pending(incoming, transaction, offer.is_none());
+        let invite = pending(incoming, transaction, offer.is_none(), timer);
         let id = call_id(slot);
         self.servers.update(transaction, |t| t.set_call(id));
         self.sessions.update(slot, |session| {
@@ -118,12 +143,13 @@ impl SipEndpoint {
     pub(super) fn receive_cancel(&mut self, incoming: &Incoming<'_, '_>) {
         let invite = TransactionKey::of(incoming.request, "INVITE");
         let found = self.servers.find(invite.hash(), |t| t.has_key(&invite));
-        let Some(transaction) = found.and_then(|slot| self.servers.get(slot)) else {
+        let known = found.and_then(|found| Some((found, self.servers.get(found)?)));
+        let Some((transaction, known)) = known else {
             count(&mut self.counters.unknown_dialog);
             return self.answer(incoming, Answer::code(481));
         };
-        let is_proceeding = transaction.is_proceeding();
-        let call = transaction.call().map(slot);
+        let is_proceeding = known.is_proceeding();
+        let call = known.call().map(slot);
         let session = call.and_then(|slot| Some((slot, self.sessions.get(slot)?)));
         // Section 9.2: the tag is the one that answers to the INVITE have.
         let Some((slot, session)) = session else {
@@ -138,7 +164,10 @@ impl SipEndpoint {
         if is_initial {
             let words = reason(incoming.request).unwrap_or("the caller cancelled".into());
             self.cancel_call(incoming.now, slot, Cause::new(487, words), EndedBy::Remote);
-        } else if let Some(Some(invite)) = self.sessions.update(slot, Session::take_reinvite) {
+        } else if let Some(Some(invite)) = self
+            .sessions
+            .update(slot, |s| s.take_reinvite_of(transaction))
+        {
             self.finish_invite(incoming.now, &invite, &tag, Answer::code(487));
             let id = call_id(slot);
             self.push_event(SipEvent::ReinviteCancelled { id });
@@ -187,6 +216,9 @@ impl SipEndpoint {
         if let Some(invite) = session.initial_invite() {
             self.finish_invite(now, invite, session.dialog.local_tag(), Answer::code(487));
         }
+        if let Some(pending) = session.reinvite() {
+            self.finish_invite(now, pending, session.dialog.local_tag(), Answer::code(481));
+        }
         self.tell_ended(slot, cause, by);
     }
 
@@ -208,7 +240,12 @@ impl SipEndpoint {
     }
 }
 
-fn pending(incoming: &Incoming<'_, '_>, transaction: Slot, late_offer: bool) -> PendingInvite {
+fn pending(
+    incoming: &Incoming<'_, '_>,
+    transaction: Slot,
+    late_offer: bool,
+    timer: Option<Agreed>,
+) -> PendingInvite {
     let seconds = incoming.request.headers().expires().filter(|s| *s > 0);
     PendingInvite {
         transaction,
@@ -216,6 +253,8 @@ fn pending(incoming: &Incoming<'_, '_>, transaction: Slot, late_offer: bool) -> 
         cseq: incoming.request.cseq().number,
         late_offer,
         expires: seconds.map(|s| incoming.now + Duration::from_secs(u64::from(s))),
+        method: rsip::Method::Invite,
+        timer,
     }
 }
 

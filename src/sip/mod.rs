@@ -2,12 +2,11 @@
 //!
 //! [`SipEndpoint`] is the user agent server that takes calls over UDP and TCP on one port. It
 //! implements the UAS core and dialogs of RFC 3261, server transactions with RFC 6026, non-INVITE
-//! client transactions for BYE and INFO, symmetric response routing (RFC 3581), keep-alives on
-//! streams (RFC 5626 section 4.4.1) and picture_fast_update (RFC 5168). It hands session descriptions
-//! up and down unread.
+//! client transactions, symmetric response routing (RFC 3581), keep-alives on streams (RFC 5626 section
+//! 4.4.1), session timers (RFC 4028), reliable provisional answers (RFC 3262), UPDATE (RFC 3311),
+//! picture_fast_update (RFC 5168) and keys by INFO. It hands session descriptions up and down unread.
 //!
-//! Not here yet: calls that go out, registration, authentication, session timers (RFC 4028),
-//! reliable provisional answers (RFC 3262), UPDATE (RFC 3311), name resolution, TLS.
+//! Not here yet: registration, authentication, name resolution, TLS.
 //!
 //! ```text
 //! handle_datagram ─┐                        ┌─ poll_transmit
@@ -20,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+mod abilities;
 mod answer;
 pub mod authentication;
 mod body;
@@ -33,17 +33,22 @@ mod connections;
 mod dialog;
 mod endpoint;
 mod event;
+mod exchange;
 pub mod guard;
+mod info;
 mod invite;
 mod invite_client;
 pub mod keep_alive;
 mod peers;
 mod ping;
+mod prack;
+mod reason;
 mod receive;
 mod registration;
 mod reinvite_client;
 mod reply;
 mod session;
+mod session_timer;
 mod table;
 mod target_order;
 mod timeouts;
@@ -54,6 +59,7 @@ mod transaction_server;
 mod transmit;
 mod uac;
 mod uas;
+mod update;
 
 pub use authentication::{AuthenticationError, Authenticator, Credentials, Verdict};
 pub use call_out::{CallOut, RING};
@@ -61,5 +67,6 @@ pub use endpoint::{ConnectionRefused, SipConfig, SipEndpoint};
 pub use event::{Cause, EndedBy, SipCounters, SipEvent, SipRefusal};
 pub use ping::{PeerState, PingConfig};
 pub use registration::{RegistrationConfig, RegistrationId, RegistrationState};
+pub use session_timer::SessionTimers;
 pub use target_order::TargetWalk;
 pub use transmit::{SipDestination, SipTarget, SipTargets, SipTransmit};

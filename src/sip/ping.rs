@@ -283,7 +283,7 @@ impl SipEndpoint {
         let local = self.local_for(target.address.ip());
         request
             .headers
-            .push(self.contact(local, target.transport, false));
+            .push(self.contact("", local, target.transport));
         let owner = Owner::Ping(u8::try_from(at).unwrap_or(u8::MAX));
         let sent = self.send_client(now, owner, request, target.destination(), local);
         if let Some(ping) = self.pings.peers.get_mut(at) {

@@ -62,6 +62,19 @@ impl SipEndpoint {
         true
     }
 
+    /// Refuses the request of theirs with an offer, or the re-INVITE, that waits in a call that ends.
+    pub(super) fn drop_exchange(&mut self, now: Instant, slot: Slot, tag: &str) {
+        let pending = self.sessions.update(slot, |session| {
+            session.waiting = None;
+            session.take_reinvite()
+        });
+        if let Some(pending) = pending.flatten() {
+            let is_invite = pending.method == rsip::Method::Invite;
+            let code = if is_invite { 487 } else { 481 };
+            self.finish_invite(now, &pending, tag, Answer::code(code));
+        }
+    }
+
     /// Gives an INVITE its final refusal, or a provisional answer. False when it does not fit.
     pub(super) fn finish_invite(
         &mut self,
@@ -170,6 +183,17 @@ impl SipEndpoint {
         let (key, merge) = (incoming.key.clone(), MergeKey::of(incoming.request));
         let hash = key.hash();
         let transaction = ServerTransaction::invite(key, merge, incoming.destination());
+        self.servers.insert(hash, transaction).ok()
+    }
+
+    /// The transaction of another request that is not answered at once, when there is room for it.
+    pub(super) fn open_request(&mut self, incoming: &Incoming<'_, '_>) -> Option<Slot> {
+        if !self.make_transaction_room() {
+            return None;
+        }
+        let key = incoming.key.clone();
+        let hash = key.hash();
+        let transaction = ServerTransaction::other(key, incoming.destination());
         self.servers.insert(hash, transaction).ok()
     }
 

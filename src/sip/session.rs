@@ -18,13 +18,17 @@ use crate::base::time::Instant;
 use crate::wire::sip_message::SipMessage;
 use crate::wire::sip_reply::ReplyHead;
 
+use super::abilities::Abilities;
 use super::calling::{Calling, Placed};
 use super::dialog::Dialog;
+use super::exchange::{Exchange, Gate, Waiting};
+use super::prack::Reliable;
+use super::session_timer::{Agreed, SessionTimer, TimerDue};
 use super::table::{Slot, Timed};
 use super::timer::{Backoff, TRANSACTION};
 use super::transmit::{Printed, SipDestination};
 
-/// An INVITE that waits for its final answer.
+/// A request that waits for its final answer: an INVITE, or an UPDATE or PRACK with an offer.
 #[derive(Clone, Debug)]
 pub(super) struct PendingInvite {
     /// Its server transaction.
@@ -37,13 +41,17 @@ pub(super) struct PendingInvite {
     pub(super) late_offer: bool,
     /// When the caller gives up by itself (Expires).
     pub(super) expires: Option<Instant>,
+    /// What it is.
+    pub(super) method: rsip::Method,
+    /// The session timer that its 2xx is to tell.
+    pub(super) timer: Option<Agreed>,
 }
 
 /// A 200 that waits for its ACK.
 #[derive(Debug)]
 pub(super) struct Unacked {
     cseq: u32,
-    late_offer: bool,
+    pub(super) late_offer: bool,
     answer: Printed,
     destination: SipDestination,
     resend: Backoff,
@@ -60,20 +68,9 @@ enum Phase {
     /// Answered, not acknowledged.
     Accepted(Unacked),
     /// Up.
-    Confirmed(Reinvite),
+    Confirmed,
     /// Over for the owner: until the ACK comes that our BYE waits for, then until its answer comes.
     Ending(Option<Unacked>),
-}
-
-/// The re-INVITE of a call that is up.
-#[derive(Debug)]
-enum Reinvite {
-    /// None going on.
-    Idle,
-    /// Not answered.
-    Pending(PendingInvite),
-    /// Accepted, not acknowledged.
-    Answered(Unacked),
 }
 
 /// One call.
@@ -86,8 +83,22 @@ pub(super) struct Session {
     pub(super) placed: Option<Box<Placed>>,
     /// Our INFO that is not answered.
     pub(super) info: Option<Slot>,
+    /// Our UPDATE or OPTIONS that is not answered.
+    pub(super) update: Option<Slot>,
+    /// What the peer can.
+    pub(super) peer: Abilities,
+    pub(super) timer: Option<SessionTimer>,
+    /// Reliable provisional answers, where there are any.
+    pub(super) reliable: Option<Box<Reliable>>,
+    /// Offer and answer that are under way, beside those of the first INVITE.
+    pub(super) exchange: Exchange,
+    /// An offer of ours that waits for its turn.
+    pub(super) waiting: Option<Waiting>,
     phase: Phase,
 }
+
+/// A 2xx that was sent, and where to.
+pub(super) type Sent = (Printed, SipDestination);
 
 /// What an ACK for a 2xx was to its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,23 +122,10 @@ pub(super) enum HangUp {
     Cancel(Box<Calling>),
     /// Nothing before the ACK comes.
     AwaitAck,
-    /// Send BYE, after refusing a re-INVITE that waits.
-    Bye(Option<PendingInvite>),
+    /// Send BYE.
+    Bye,
     /// It has ended already.
     Already,
-}
-
-/// What may be done with a re-INVITE that just came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ReinviteGate {
-    /// Take it.
-    Open,
-    /// 500 with Retry-After: the INVITE before it has no final answer (section 14.2).
-    Overlapping,
-    /// 491: the 200 to the INVITE before it is not acknowledged.
-    Pending,
-    /// 481: the call is over.
-    Over,
 }
 
 /// What came of a deadline.
@@ -143,28 +141,42 @@ pub(super) enum SessionTimeout {
     Unanswered,
     /// The ACK never came; the call is to be ended. Whether the owner still thinks it is up.
     NoAck { was_up: bool },
+    /// The PRACK never came.
+    NoPrack,
+    /// The session is to be refreshed.
+    Refresh,
+    /// The session was not refreshed.
+    NotRefreshed,
+    /// An offer of ours may go now.
+    Offer(Waiting),
+    /// A re-INVITE of ours was not answered for too long.
+    NoAnswer,
 }
 
 impl Session {
     /// A call that rings.
     pub(super) fn new(dialog: Dialog, invite: PendingInvite) -> Self {
-        Self {
-            dialog,
-            outgoing: false,
-            placed: None,
-            info: None,
-            phase: Phase::Early(invite),
-        }
+        Self::with(dialog, false, Phase::Early(invite))
     }
 
     /// A call of ours whose INVITE goes out.
     pub(super) fn outgoing(dialog: Dialog, calling: Calling) -> Self {
+        Self::with(dialog, true, Phase::Calling(Box::new(calling)))
+    }
+
+    fn with(dialog: Dialog, outgoing: bool, phase: Phase) -> Self {
         Self {
             dialog,
-            outgoing: true,
+            outgoing,
             placed: None,
             info: None,
-            phase: Phase::Calling(Box::new(calling)),
+            update: None,
+            peer: Abilities::UNKNOWN,
+            timer: None,
+            reliable: None,
+            exchange: Exchange::Idle,
+            waiting: None,
+            phase,
         }
     }
 
@@ -186,9 +198,7 @@ impl Session {
 
     /// A call of ours was answered, and the answer acknowledged.
     pub(super) fn answered(&mut self, dialog: Dialog) {
-        if let Phase::Calling(calling) =
-            core::mem::replace(&mut self.phase, Phase::Confirmed(Reinvite::Idle))
-        {
+        if let Phase::Calling(calling) = core::mem::replace(&mut self.phase, Phase::Confirmed) {
             self.dialog = dialog;
             self.placed = Some(Box::new(calling.placed()));
         }
@@ -211,7 +221,7 @@ impl Session {
 
     /// Whether it was answered and has not ended.
     pub(super) fn is_confirmed(&self) -> bool {
-        matches!(self.phase, Phase::Confirmed(_))
+        matches!(self.phase, Phase::Confirmed)
     }
 
     /// The INVITE of a call that was not answered.
@@ -222,94 +232,123 @@ impl Session {
         }
     }
 
-    /// The re-INVITE that waits for an answer.
+    /// The request with an offer, or the re-INVITE, that waits for an answer.
     pub(super) fn reinvite(&self) -> Option<&PendingInvite> {
-        match &self.phase {
-            Phase::Confirmed(Reinvite::Pending(invite)) => Some(invite),
-            _ => None,
-        }
+        self.exchange.theirs()
     }
 
-    /// Notes that the waiting INVITE was answered with a 200.
-    pub(super) fn accepted(&mut self, now: Instant, answer: Printed, destination: SipDestination) {
-        let (Phase::Early(invite) | Phase::Confirmed(Reinvite::Pending(invite))) = &self.phase
-        else {
-            return;
-        };
-        let unacked = Unacked {
+    fn unacked(invite: &PendingInvite, now: Instant, (answer, destination): Sent) -> Unacked {
+        Unacked {
             cseq: invite.cseq,
             late_offer: invite.late_offer,
             answer,
             destination,
             resend: Backoff::new(now),
             until: now + TRANSACTION,
-        };
-        self.phase = match self.phase {
-            Phase::Early(_) => Phase::Accepted(unacked),
-            _ => Phase::Confirmed(Reinvite::Answered(unacked)),
+        }
+    }
+
+    /// Notes that the INVITE that began the call was answered with a 200.
+    pub(super) fn accepted(&mut self, now: Instant, sent: Sent) {
+        if let Phase::Early(invite) = &self.phase {
+            self.phase = Phase::Accepted(Self::unacked(invite, now, sent));
+            if let Some(reliable) = &mut self.reliable {
+                reliable.stop();
+            }
+        }
+    }
+
+    /// Notes that their request with an offer, or their re-INVITE, was answered with a 200.
+    pub(super) fn exchanged(&mut self, now: Instant, sent: Sent) {
+        self.exchange = match core::mem::take(&mut self.exchange) {
+            Exchange::Theirs(pending) if pending.method == rsip::Method::Invite => {
+                Exchange::Answered(Self::unacked(&pending, now, sent))
+            }
+            Exchange::Theirs(_) => Exchange::Idle,
+            other => other,
         };
     }
 
     /// What may be done with a re-INVITE that just came.
-    pub(super) fn reinvite_gate(&self) -> ReinviteGate {
+    pub(super) fn reinvite_gate(&self) -> Gate {
         match &self.phase {
-            Phase::Confirmed(Reinvite::Idle) => ReinviteGate::Open,
-            Phase::Calling(_) => ReinviteGate::Pending,
-            Phase::Early(_) | Phase::Confirmed(Reinvite::Pending(_)) => ReinviteGate::Overlapping,
-            Phase::Accepted(_) | Phase::Confirmed(Reinvite::Answered(_)) => ReinviteGate::Pending,
-            Phase::Ending(_) => ReinviteGate::Over,
+            Phase::Confirmed => self.exchange.gate(),
+            Phase::Early(_) => Gate::Overlapping,
+            Phase::Calling(_) | Phase::Accepted(_) => Gate::Pending,
+            Phase::Ending(_) => Gate::Over,
         }
     }
 
-    /// Takes a re-INVITE that the gate was open for.
-    pub(super) fn reinvited(&mut self, invite: PendingInvite) {
-        if let Phase::Confirmed(reinvite @ Reinvite::Idle) = &mut self.phase {
-            *reinvite = Reinvite::Pending(invite);
-        }
-    }
-
-    /// Forgets the re-INVITE that waits: it was refused or taken back.
-    pub(super) fn take_reinvite(&mut self) -> Option<PendingInvite> {
-        let Phase::Confirmed(reinvite) = &mut self.phase else {
-            return None;
+    /// What may be done with an offer in an UPDATE or PRACK that just came (RFC 3311 section 5.2).
+    pub(super) fn offer_gate(&self) -> Gate {
+        let first = match &self.phase {
+            Phase::Confirmed => Gate::Open,
+            Phase::Early(_) => match &self.reliable {
+                Some(reliable) => reliable.offer_gate(),
+                None => Gate::Overlapping,
+            },
+            Phase::Accepted(unacked) if unacked.late_offer => Gate::Pending,
+            Phase::Accepted(_) => Gate::Open,
+            Phase::Calling(_) => Gate::Pending,
+            Phase::Ending(_) => Gate::Over,
         };
-        match core::mem::replace(reinvite, Reinvite::Idle) {
-            Reinvite::Pending(invite) => Some(invite),
-            other => {
-                *reinvite = other;
-                None
-            }
+        match first {
+            Gate::Open => self.exchange.gate(),
+            other => other,
         }
+    }
+
+    /// Whether an offer of ours may go.
+    pub(super) fn may_offer(&self) -> bool {
+        self.is_confirmed() && matches!(self.exchange, Exchange::Idle)
+    }
+
+    /// Takes a request of theirs that the gate was open for.
+    pub(super) fn reinvited(&mut self, pending: PendingInvite) {
+        if matches!(self.exchange, Exchange::Idle) {
+            self.exchange = Exchange::Theirs(pending);
+        }
+    }
+
+    /// Forgets the request that waits: it was refused or taken back.
+    pub(super) fn take_reinvite(&mut self) -> Option<PendingInvite> {
+        self.exchange.take_theirs()
+    }
+
+    /// The same, where it is the one of that transaction.
+    pub(super) fn take_reinvite_of(&mut self, transaction: Slot) -> Option<PendingInvite> {
+        let theirs = self.exchange.theirs()?;
+        (theirs.transaction == transaction).then(|| self.exchange.take_theirs())?
     }
 
     /// An ACK came that is not for a refusal.
     pub(super) fn acknowledged(&mut self, cseq: u32) -> Acked {
-        let acked;
         match &mut self.phase {
             Phase::Accepted(unacked) if unacked.cseq == cseq => {
                 let late_offer = unacked.late_offer;
-                acked = Acked::Confirmed { late_offer };
-                self.phase = Phase::Confirmed(Reinvite::Idle);
+                self.phase = Phase::Confirmed;
+                self.reliable = None;
+                Acked::Confirmed { late_offer }
             }
-            Phase::Confirmed(reinvite) => match reinvite {
-                Reinvite::Answered(unacked) if unacked.cseq == cseq => {
+            Phase::Confirmed => match &self.exchange {
+                Exchange::Answered(unacked) if unacked.cseq == cseq => {
                     let late_offer = unacked.late_offer;
-                    acked = Acked::ReinviteConfirmed { late_offer };
-                    *reinvite = Reinvite::Idle;
+                    self.exchange = Exchange::Idle;
+                    Acked::ReinviteConfirmed { late_offer }
                 }
-                _ => acked = Acked::Nothing,
+                _ => Acked::Nothing,
             },
             Phase::Ending(awaited) if awaited.as_ref().is_some_and(|u| u.cseq == cseq) => {
-                acked = Acked::SendBye;
                 *awaited = None;
+                Acked::SendBye
             }
-            _ => acked = Acked::Nothing,
+            _ => Acked::Nothing,
         }
-        acked
     }
 
     /// The owner ends the call.
     pub(super) fn hang_up(&mut self) -> HangUp {
+        self.at_rest();
         match core::mem::replace(&mut self.phase, Phase::Ending(None)) {
             Phase::Calling(calling) => HangUp::Cancel(calling),
             Phase::Early(invite) => HangUp::Refuse(invite),
@@ -317,8 +356,7 @@ impl Session {
                 self.phase = Phase::Ending(Some(unacked));
                 HangUp::AwaitAck
             }
-            Phase::Confirmed(Reinvite::Pending(invite)) => HangUp::Bye(Some(invite)),
-            Phase::Confirmed(_) => HangUp::Bye(None),
+            Phase::Confirmed => HangUp::Bye,
             ending @ Phase::Ending(_) => {
                 self.phase = ending;
                 HangUp::Already
@@ -326,55 +364,113 @@ impl Session {
         }
     }
 
-    /// The peer ends the call: gives an INVITE of it that waits for its refusal.
+    /// The peer ends the call: gives its INVITE, where that waits for its refusal.
     pub(super) fn peer_hung_up(&mut self) -> Option<PendingInvite> {
+        self.at_rest();
         match core::mem::replace(&mut self.phase, Phase::Ending(None)) {
-            Phase::Early(invite) | Phase::Confirmed(Reinvite::Pending(invite)) => Some(invite),
+            Phase::Early(invite) => Some(invite),
             _ => None,
+        }
+    }
+
+    /// Nothing of what goes on in a call goes on after its end.
+    fn at_rest(&mut self) {
+        self.timer = None;
+        self.reliable = None;
+        self.waiting = None;
+        self.exchange = Exchange::Idle;
+    }
+
+    /// The process ends: a BYE does not wait for the ACK beyond this.
+    pub(super) fn hurry(&mut self, until: Instant) {
+        if let Phase::Ending(Some(unacked)) = &mut self.phase {
+            unacked.until = unacked.until.min(until);
         }
     }
 
     /// A deadline came.
     pub(super) fn timed_out(&mut self, now: Instant) -> SessionTimeout {
-        let unacked = match &mut self.phase {
-            Phase::Early(invite) => {
-                return match invite.expires {
-                    Some(at) if at <= now => SessionTimeout::Expired,
-                    _ => SessionTimeout::Nothing,
-                };
+        if let Some(timeout) = self.answer_timed_out(now) {
+            return timeout;
+        }
+        if let Some(reliable) = self.reliable.as_mut().filter(|r| r.is_due(now)) {
+            return match reliable.timed_out(now) {
+                Some((destination, answer)) => SessionTimeout::Resend(destination, answer),
+                None => SessionTimeout::NoPrack,
+            };
+        }
+        if matches!(&self.exchange, Exchange::Ours { until, .. } if *until <= now) {
+            return SessionTimeout::NoAnswer;
+        }
+        match self.timer.as_mut().and_then(|timer| timer.timed_out(now)) {
+            Some(TimerDue::Refresh) => return SessionTimeout::Refresh,
+            Some(TimerDue::Expired) => return SessionTimeout::NotRefreshed,
+            None => {}
+        }
+        let may_offer = self.may_offer();
+        let due = self.waiting.take_if(|w| may_offer && w.at <= now);
+        due.map_or(SessionTimeout::Nothing, SessionTimeout::Offer)
+    }
+
+    /// The first INVITE, or a 2xx that waits for its ACK.
+    fn answer_timed_out(&mut self, now: Instant) -> Option<SessionTimeout> {
+        let unacked = match (&mut self.phase, &mut self.exchange) {
+            (Phase::Early(invite), _) => {
+                let is_over = invite.expires.is_some_and(|at| at <= now);
+                return is_over.then_some(SessionTimeout::Expired);
             }
-            Phase::Accepted(unacked)
-            | Phase::Confirmed(Reinvite::Answered(unacked))
-            | Phase::Ending(Some(unacked)) => unacked,
-            Phase::Calling(calling) => {
-                return match calling.give_up <= now {
-                    true => SessionTimeout::Unanswered,
-                    false => SessionTimeout::Nothing,
-                };
+            (Phase::Calling(calling), _) => {
+                return (calling.give_up <= now).then_some(SessionTimeout::Unanswered);
             }
-            Phase::Confirmed(_) | Phase::Ending(None) => {
-                return SessionTimeout::Nothing;
-            }
+            (Phase::Accepted(unacked) | Phase::Ending(Some(unacked)), _)
+            | (Phase::Confirmed, Exchange::Answered(unacked)) => unacked,
+            _ => return None,
         };
         if now < unacked.until {
+            if now < unacked.resend.next() {
+                return None;
+            }
             unacked.resend.sent(now);
-            return SessionTimeout::Resend(unacked.destination, unacked.answer.clone());
+            return Some(SessionTimeout::Resend(
+                unacked.destination,
+                unacked.answer.clone(),
+            ));
         }
         let was_up = !self.is_ending();
+        self.at_rest();
         self.phase = Phase::Ending(None);
-        SessionTimeout::NoAck { was_up }
+        Some(SessionTimeout::NoAck { was_up })
+    }
+
+    fn answer_deadline(&self) -> Option<Instant> {
+        match (&self.phase, &self.exchange) {
+            (Phase::Early(invite), _) => invite.expires,
+            (Phase::Calling(calling), _) => Some(calling.give_up),
+            (Phase::Accepted(unacked) | Phase::Ending(Some(unacked)), _)
+            | (Phase::Confirmed, Exchange::Answered(unacked)) => {
+                Some(unacked.resend.next().min(unacked.until))
+            }
+            _ => None,
+        }
     }
 }
 
 impl Timed for Session {
     fn deadline(&self) -> Option<Instant> {
-        match &self.phase {
-            Phase::Early(invite) => invite.expires,
-            Phase::Accepted(unacked)
-            | Phase::Confirmed(Reinvite::Answered(unacked))
-            | Phase::Ending(Some(unacked)) => Some(unacked.resend.next().min(unacked.until)),
-            Phase::Calling(calling) => Some(calling.give_up),
-            Phase::Confirmed(_) | Phase::Ending(None) => None,
-        }
+        let ours = match &self.exchange {
+            Exchange::Ours { until, .. } => Some(*until),
+            _ => None,
+        };
+        let waiting = self.waiting.filter(|_| self.may_offer());
+        [
+            self.answer_deadline(),
+            self.reliable.as_ref().and_then(|r| r.deadline()),
+            self.timer.as_ref().map(SessionTimer::deadline),
+            ours,
+            waiting.map(|waiting| waiting.at),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 }

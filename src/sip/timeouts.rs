@@ -13,8 +13,8 @@
 use crate::base::counter::count;
 use crate::base::time::Instant;
 
-use super::endpoint::SipEndpoint;
-use super::event::{Cause, EndedBy};
+use super::endpoint::{SipEndpoint, call_id};
+use super::event::{Cause, EndedBy, SipEvent};
 use super::session::SessionTimeout;
 use super::transaction_client::{ClientTimeout, Unanswered};
 use super::transaction_invite::InviteTimeout;
@@ -85,6 +85,20 @@ impl SipEndpoint {
                     self.cancel_call(now, slot, cause, EndedBy::Remote);
                 }
                 Some(SessionTimeout::Unanswered) => self.rang_too_long(now, slot),
+                Some(SessionTimeout::NoPrack) => self.not_pracked(now, slot),
+                Some(SessionTimeout::Refresh) => self.refresh(now, slot),
+                Some(SessionTimeout::NotRefreshed) => {
+                    let cause = Cause::new(408, "the session was not refreshed");
+                    self.end_call(now, slot, cause);
+                }
+                Some(SessionTimeout::Offer(waiting)) => {
+                    let (id, refresh) = (call_id(slot), waiting.refresh);
+                    self.push_event(SipEvent::OfferWanted { id, refresh });
+                }
+                Some(SessionTimeout::NoAnswer) => {
+                    let cause = Cause::new(408, "our re-INVITE was not answered");
+                    self.end_call(now, slot, cause);
+                }
                 Some(SessionTimeout::Nothing) | None => {}
             }
             true

@@ -62,6 +62,12 @@ pub(super) enum Purpose {
     Prack(u8),
     /// That an INVITE is taken back.
     Cancel,
+    /// Other media, by UPDATE.
+    Update,
+    /// That the session goes on, by UPDATE (RFC 4028).
+    Refresh,
+    /// Whether the peer still knows the call, by OPTIONS.
+    Probe,
 }
 
 impl Purpose {
@@ -71,6 +77,8 @@ impl Purpose {
             Self::Info => rsip::Method::Info,
             Self::Prack(_) => rsip::Method::PRack,
             Self::Cancel => rsip::Method::Cancel,
+            Self::Update | Self::Refresh => rsip::Method::Update,
+            Self::Probe => rsip::Method::Options,
         }
     }
 }
@@ -143,6 +151,11 @@ impl ClientTransaction {
     /// Whose request it is.
     pub(super) fn owner(&self) -> Owner {
         self.owner
+    }
+
+    /// The request as sent.
+    pub(super) fn request(&self) -> &Printed {
+        &self.request
     }
 
     /// Whether it waits for its final response.

@@ -134,6 +134,18 @@ impl ServerTransaction {
         }
     }
 
+    /// The transaction of another request, before its answer.
+    pub(super) fn other(key: TransactionKey, destination: SipDestination) -> Self {
+        Self {
+            key,
+            merge: None,
+            call: None,
+            destination,
+            state: State::Proceeding,
+            answer: None,
+        }
+    }
+
     /// The transaction of another request, with the answer that was just sent.
     pub(super) fn answered(
         now: Instant,
@@ -206,11 +218,18 @@ impl ServerTransaction {
         is_completed && self.merge.is_some() && self.call.is_none()
     }
 
-    /// Notes an answer to its INVITE that is being sent.
+    /// Notes an answer that is being sent.
     pub(super) fn answer(&mut self, now: Instant, code: u16, answer: Printed) {
         let reliable = self.destination.is_reliable();
         match code {
             ..200 => self.answer = Some(answer),
+            _ if self.merge.is_none() => {
+                self.answer = Some(answer);
+                self.state = State::Completed {
+                    resend: None,
+                    until: now + timer_j(reliable),
+                };
+            }
             200..300 => {
                 self.answer = None;
                 self.state = State::Accepted {

@@ -17,21 +17,20 @@ use rsip::Header;
 use crate::base::counter::count;
 use crate::base::network::Transport;
 use crate::base::time::Instant;
+use crate::wire::sip_emit::uri_text;
 use crate::wire::sip_message::SipMessage;
+use crate::wire::sip_name::HeaderName;
 use crate::wire::sip_uri::{Scheme, Uri};
 
 use super::dialog::Arrival;
 use super::endpoint::{SipEndpoint, call_id, slot};
 use super::event::{Cause, EndedBy, SipRefusal};
+use super::exchange::Exchange;
+use super::reason::reason_header;
 use super::table::Slot;
 use super::transaction_client::{ClientTransaction, Owner, Purpose, Unanswered};
 use super::transaction_invite::InviteTransaction;
 use super::transmit::SipDestination;
-
-/// The body that asks a phone for a keyframe (RFC 5168).
-const PICTURE_FAST_UPDATE: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\n\
-    <media_control><vc_primitive><to_encoder><picture_fast_update/></to_encoder></vc_primitive>\
-    </media_control>\r\n";
 
 impl SipEndpoint {
     pub(super) fn receive_response(
@@ -57,7 +56,8 @@ impl SipEndpoint {
         });
         match answered.flatten() {
             Some(Owner::Call(call, purpose)) => {
-                self.request_answered(slot(call), purpose, code);
+                let answered = Ok((transaction, response));
+                self.request_answered(now, slot(call), purpose, code, answered);
             }
             Some(Owner::Nobody(_)) => {}
             Some(Owner::Registration(id)) => self.registration_answered(now, id, Ok(response)),
@@ -70,7 +70,9 @@ impl SipEndpoint {
     pub(super) fn request_failed(&mut self, now: Instant, transaction: Slot, why: Unanswered) {
         count(&mut self.counters.requests_unanswered);
         match self.clients.remove(transaction).map(|t| t.owner()) {
-            Some(Owner::Call(call, purpose)) => self.request_answered(slot(call), purpose, 408),
+            Some(Owner::Call(call, purpose)) => {
+                self.request_answered(now, slot(call), purpose, 408, Err(why));
+            }
             Some(Owner::Nobody(_)) => {}
             Some(Owner::Registration(id)) => self.registration_answered(now, id, Err(why)),
             Some(Owner::Ping(target)) => self.ping_answered(now, target, Err(why)),
@@ -80,69 +82,68 @@ impl SipEndpoint {
 
     /// Sends the BYE of a call that has ended; with the cause, when there is more to say than that.
     pub(super) fn send_bye(&mut self, now: Instant, slot: Slot, cause: Option<&Cause>) {
-        let reason = cause.filter(|cause| cause.code >= 300).map(|cause| {
-            let words = cause.words.replace(['"', '\\'], "'");
-            let reason = format!("SIP;cause={};text=\"{words}\"", cause.code);
-            Header::Other("Reason".into(), reason)
-        });
-        self.forget_info(slot);
-        let sent = self.send_request(now, slot, Purpose::Bye, reason.into_iter().collect());
+        let reason = cause.and_then(reason_header);
+        self.forget_requests(slot);
+        let headers = reason.into_iter().collect();
+        let sent = self.send_request(now, slot, Purpose::Bye, headers, Vec::new());
         if sent.is_err() {
             self.sessions.remove(slot);
         }
     }
 
-    /// Forgets a session, and an INFO that still waits for its answer.
+    /// Forgets a session, and its requests that still wait for their answers.
     pub(super) fn forget_session(&mut self, slot: Slot) {
-        self.forget_info(slot);
+        self.forget_requests(slot);
         self.sessions.remove(slot);
     }
 
-    fn forget_info(&mut self, slot: Slot) {
-        let info = self.sessions.update(slot, |session| session.info.take());
-        if let Some(Some(transaction)) = info {
+    fn forget_requests(&mut self, slot: Slot) {
+        let requests = self.sessions.update(slot, |session| {
+            let requests = [session.info.take(), session.update.take()];
+            requests.into_iter().flatten()
+        });
+        for transaction in requests.into_iter().flatten() {
             self.clients.remove(transaction);
         }
     }
 
-    /// Sends the INFO that asks for a keyframe.
-    pub(super) fn send_info(&mut self, now: Instant, slot: Slot) -> Result<(), SipRefusal> {
-        let kind = "application/media_control+xml";
-        let transaction = self.send_request(
-            now,
-            slot,
-            Purpose::Info,
-            vec![Header::ContentType(kind.into())],
-        )?;
-        self.sessions.update(slot, |s| s.info = Some(transaction));
-        Ok(())
-    }
-
-    fn send_request(
+    /// Sends a request other than INVITE within a call.
+    pub(super) fn send_request(
         &mut self,
         now: Instant,
         slot: Slot,
         purpose: Purpose,
         headers: Vec<Header>,
+        body: Vec<u8>,
     ) -> Result<Slot, SipRefusal> {
         if !self.make_client_room() {
             return Err(SipRefusal::Full);
         }
+        let rng = &mut self.rng;
         let made = self.sessions.update(slot, |session| {
-            let request = session.dialog.request(purpose.method());
+            let method = purpose.method();
+            let made = session.dialog.request(method);
+            let mut request = made.request;
+            request.headers.extend(headers);
+            if let Some(placed) = &mut session.placed {
+                let uri = uri_text(&request.uri);
+                let method = method.to_string();
+                let proofs = placed.authenticator.headers(&method, &uri, &body, rng);
+                request
+                    .headers
+                    .extend(proofs.into_iter().collect::<Vec<_>>());
+            }
+            request.body = body;
+            let dialog = &session.dialog;
             (
                 request,
-                session.dialog.arrival(),
-                session.dialog.local_address(),
+                made.next_hop,
+                dialog.arrival(),
+                dialog.local_address(),
             )
         });
-        let (made, arrival, local) = made.ok_or(SipRefusal::NoSuchCall)?;
-        let destination = self.way_to(&made.next_hop, arrival);
-        let mut request = made.request;
-        request.headers.extend(headers);
-        if purpose == Purpose::Info {
-            request.body = PICTURE_FAST_UPDATE.into();
-        }
+        let (request, next_hop, arrival, local) = made.ok_or(SipRefusal::NoSuchCall)?;
+        let destination = self.way_to(&next_hop, arrival);
         let owner = Owner::Call(call_id(slot), purpose);
         self.send_client(now, owner, request, destination, local)
     }
@@ -206,7 +207,22 @@ impl SipEndpoint {
         }
     }
 
-    fn request_answered(&mut self, slot: Slot, purpose: Purpose, code: u16) {
+    fn request_answered(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        purpose: Purpose,
+        code: u16,
+        answered: Result<(Slot, &SipMessage<'_>), Unanswered>,
+    ) {
+        let response = answered.ok().map(|(_, response)| response);
+        if let (Ok((transaction, response)), 401 | 407) = (answered, code)
+            && self.is_retried(slot, code, response)
+            && self.retry(now, slot, purpose, transaction)
+        {
+            return;
+        }
+        let is_up = self.sessions.get(slot).is_some_and(|s| !s.is_ending());
         match purpose {
             Purpose::Prack(fork) => self.prack_answered(slot, fork, code),
             Purpose::Cancel => {}
@@ -214,19 +230,63 @@ impl SipEndpoint {
                 self.sessions.remove(slot);
             }
             Purpose::Info => {
-                let is_up = self.sessions.update(slot, |session| {
-                    session.info = None;
-                    !session.is_ending()
-                });
+                self.sessions.update(slot, |session| session.info = None);
                 // Section 12.2.1.2: the peer knows of no such call. A phone that does not answer INFO
                 // at all keeps its call.
-                if code == 481 && is_up == Some(true) {
-                    self.sessions.remove(slot);
+                if code == 481 && is_up {
+                    self.forget_session(slot);
                     let cause = Cause::new(481, "the caller no longer knew the call");
                     self.tell_ended(slot, cause, EndedBy::Remote);
                 }
             }
+            Purpose::Update | Purpose::Refresh | Purpose::Probe => {
+                self.sessions.update(slot, |session| session.update = None);
+                if !is_up {
+                    return;
+                }
+                match (purpose, code) {
+                    (Purpose::Update, _) => self.offer_answered(now, slot, code, response),
+                    (Purpose::Refresh, 200..300) => self.refreshed(now, slot, response),
+                    // Whoever answers OPTIONS is there; what it thinks of them is no matter.
+                    (Purpose::Probe, 408 | 481) | (Purpose::Refresh, _) => {
+                        self.not_refreshed(now, slot, code, response);
+                    }
+                    _ => {}
+                }
+            }
         }
+    }
+
+    /// Sends a request that was challenged once more, with credentials.
+    fn retry(&mut self, now: Instant, slot: Slot, purpose: Purpose, transaction: Slot) -> bool {
+        let request = self.clients.get(transaction).map(|t| t.request().clone());
+        let body = request.as_deref().and_then(|request| {
+            let end = request.windows(4).position(|four| four == b"\r\n\r\n")?;
+            request.get(end.saturating_add(4)..)
+        });
+        let body = body.unwrap_or_default().to_vec();
+        let mut headers = match purpose {
+            Purpose::Update | Purpose::Refresh => self.refresh_headers(slot),
+            _ => Vec::new(),
+        };
+        let kind = request.as_deref().and_then(content_type);
+        headers.extend(kind.filter(|_| !body.is_empty()));
+        let Ok(again) = self.send_request(now, slot, purpose, headers, body) else {
+            return false;
+        };
+        self.sessions.update(slot, |session| match purpose {
+            Purpose::Info => session.info = Some(again),
+            Purpose::Update | Purpose::Refresh | Purpose::Probe => {
+                session.update = Some(again);
+                if let Exchange::Ours { transaction, .. } = &mut session.exchange
+                    && purpose == Purpose::Update
+                {
+                    *transaction = again;
+                }
+            }
+            Purpose::Bye | Purpose::Prack(_) | Purpose::Cancel => {}
+        });
+        true
     }
 
     /// Makes room for one request by forgetting one that was answered.
@@ -238,4 +298,11 @@ impl SipEndpoint {
         let slot = answered.map(|(slot, _)| slot);
         slot.and_then(|slot| self.clients.remove(slot)).is_some()
     }
+}
+
+/// The type of the body of a request of ours as it was printed.
+fn content_type(request: &[u8]) -> Option<Header> {
+    let message = SipMessage::parse(request).ok()?;
+    let kind = message.headers().text(HeaderName::ContentType)?;
+    Some(Header::ContentType(kind.into()))
 }

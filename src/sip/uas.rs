@@ -14,7 +14,6 @@ use crate::base::counter::count;
 use crate::base::time::Instant;
 use crate::wire::sip_message::SipMessage;
 use crate::wire::sip_method::Method;
-use crate::wire::sip_name::HeaderName;
 use crate::wire::sip_reply::ReplyHead;
 
 use super::answer::Answer;
@@ -22,6 +21,7 @@ use super::body::unmet_require;
 use super::dialog::{Arrival, Dialog};
 use super::endpoint::SipEndpoint;
 use super::event::{Cause, EndedBy};
+use super::reason::reason;
 use super::reply::Incoming;
 use super::session::Session;
 use super::table::Slot;
@@ -63,6 +63,8 @@ impl SipEndpoint {
                 rsip::Method::Invite
                 | rsip::Method::Bye
                 | rsip::Method::Info
+                | rsip::Method::Update
+                | rsip::Method::PRack
                 | rsip::Method::Options,
             ) => self.receive_served(&incoming, method),
             Method::Known(_) => self.refuse(&incoming, Answer::code(405).allow()),
@@ -92,7 +94,7 @@ impl SipEndpoint {
                 return self.refuse_uncounted(incoming, Answer::code(482));
             }
         }
-        if let Some(answer) = unmet_require(request.headers()) {
+        if let Some(answer) = unmet_require(request.headers(), self.supported()) {
             return self.refuse(incoming, answer);
         }
         match (dialog, is_invite) {
@@ -100,7 +102,8 @@ impl SipEndpoint {
             (None, true) => self.receive_invite(incoming),
             (None, false) if method == rsip::Method::Options => {
                 count(&mut self.counters.options);
-                self.answer(incoming, Answer::code(200).capabilities());
+                let answer = Answer::code(200).capabilities(self.supported());
+                self.answer(incoming, answer);
             }
             (None, false) => {
                 count(&mut self.counters.unknown_dialog);
@@ -113,9 +116,13 @@ impl SipEndpoint {
         let (request, arrival) = (incoming.request, incoming.arrival);
         let is_invite = method == rsip::Method::Invite;
         let gate = self.sessions.get(slot).map(Session::reinvite_gate);
-        let in_order = self
-            .sessions
-            .update(slot, |s| s.dialog.take(request, arrival));
+        let in_order = self.sessions.update(slot, |session| {
+            let in_order = session.dialog.take(request, arrival);
+            if in_order {
+                session.peer = session.peer.after(request.headers());
+            }
+            in_order
+        });
         if in_order != Some(true) {
             count(&mut self.counters.out_of_order);
             return self.refuse_uncounted(incoming, Answer::code(500));
@@ -125,9 +132,12 @@ impl SipEndpoint {
             _ if is_invite => self.receive_reinvite(incoming, slot, gate),
             _ if method == rsip::Method::Options => {
                 count(&mut self.counters.options);
-                self.answer_once(incoming, Answer::code(200).capabilities());
+                let answer = Answer::code(200).capabilities(self.supported());
+                self.answer_once(incoming, answer);
             }
-            _ => self.answer_once(incoming, Answer::code(200)),
+            _ if method == rsip::Method::Update => self.receive_update(incoming, slot),
+            _ if method == rsip::Method::PRack => self.receive_prack(incoming, slot),
+            _ => self.receive_info(incoming, slot),
         }
     }
 
@@ -143,6 +153,7 @@ impl SipEndpoint {
             "caller"
         };
         let tag: Box<str> = session.dialog.local_tag().into();
+        self.drop_exchange(incoming.now, slot, &tag);
         let invite = self.sessions.update(slot, Session::peer_hung_up).flatten();
         if let Some(invite) = invite {
             self.finish_invite(incoming.now, &invite, &tag, Answer::code(487));
@@ -156,15 +167,4 @@ impl SipEndpoint {
             self.tell_ended(slot, Cause::new(200, words), EndedBy::Remote);
         }
     }
-}
-
-/// The words of a Reason header (RFC 3326).
-pub(super) fn reason(request: &SipMessage<'_>) -> Option<String> {
-    let reason = request.headers().text(HeaderName::Reason)?;
-    let text = reason.split_once("text=").map(|(_, text)| text)?;
-    let words = match text.strip_prefix('"') {
-        Some(quoted) => quoted.split('"').next()?,
-        None => text.split([';', ',']).next()?.trim(),
-    };
-    (!words.is_empty()).then(|| words.into())
 }

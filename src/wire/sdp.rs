@@ -23,8 +23,9 @@ use core::fmt;
 use crate::wire::sdp_lines::tidy;
 use crate::wire::sdp_media::MediaLine;
 
-/// One session description, read from a body.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One session description, read from a body. Its `Debug` shows nothing of the text, which may have
+/// keys in it.
+#[derive(Clone, PartialEq, Eq)]
 pub struct SessionDescription {
     session: sdp_types::Session,
 }
@@ -50,6 +51,16 @@ impl SessionDescription {
             .medias
             .iter()
             .map(|media| MediaLine::new(&self.session, media))
+    }
+}
+
+impl fmt::Debug for SessionDescription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "SessionDescription({} media lines)",
+            self.session.medias.len()
+        )
     }
 }
 

@@ -16,6 +16,7 @@ use sdp_types::{AddrType, Attribute, Bandwidth, Media, NetType, Session};
 
 use crate::wire::sdp::Direction;
 use crate::wire::sdp_codec::{H264Format, RtpMap, fmtp_parameters, payload_type_number};
+use crate::wire::sdp_crypto::{CryptoError, CryptoLine};
 
 /// What a media line is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,9 +128,17 @@ impl<'a> MediaLine<'a> {
 
     /// Whether it is RTP in the clear: RTP/AVP or RTP/AVPF.
     pub fn is_plain_rtp(&self) -> bool {
-        ["RTP/AVP", "RTP/AVPF"]
-            .iter()
-            .any(|known| self.media.proto.eq_ignore_ascii_case(known))
+        self.is_protocol(["RTP/AVP", "RTP/AVPF"])
+    }
+
+    /// Whether it is SRTP with keys in the description: RTP/SAVP or RTP/SAVPF.
+    pub fn is_secure_rtp(&self) -> bool {
+        self.is_protocol(["RTP/SAVP", "RTP/SAVPF"])
+    }
+
+    /// Its `a=crypto` lines (RFC 4568), read, in order of preference.
+    pub fn crypto(&self) -> impl Iterator<Item = Result<CryptoLine, CryptoError>> + use<'a> {
+        self.values("crypto").map(CryptoLine::parse)
     }
 
     /// The payload types in order of preference, each once; other formats are left out.
@@ -284,6 +293,11 @@ impl<'a> MediaLine<'a> {
                 .split(',')
                 .any(|content| content.trim().eq_ignore_ascii_case("slides"))
         })
+    }
+
+    fn is_protocol(&self, known: [&str; 2]) -> bool {
+        let mut known = known.into_iter();
+        known.any(|known| self.media.proto.eq_ignore_ascii_case(known))
     }
 
     /// Whether the section has an attribute, with or without value.

@@ -9,6 +9,7 @@ mod outlet;
 mod phone;
 mod player;
 mod server;
+mod shield;
 mod studio;
 
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ pub use outlet::{COUNTED, Defect, FakeOutlet, SentMedia};
 pub use phone::{Phone, headers, status};
 pub use player::PlayerPeer;
 pub use server::{Heard, Policy, RtmpServer};
+pub use shield::{Shield, with_key};
 pub use studio::{Picture, SentPicture, Sound, Studio};
 
 /// Calls the gateway, with its allocations counted if they are to be.
@@ -76,6 +78,8 @@ pub struct World {
     pub pool_empty: u64,
     /// Whether allocations within the gateway count.
     pub counted: bool,
+    /// The protection of what phones send, where they have one.
+    pub shield: Option<Shield>,
     pub rng: Rng,
     stuck: u32,
     sip_streams: Vec<(ConnId, SocketAddr)>,
@@ -117,6 +121,7 @@ impl World {
             attempts: Vec::new(),
             pool_empty: 0,
             counted: false,
+            shield: None,
             rng: Rng::from_number(2),
             stuck: 0,
             sip_streams: Vec::new(),
@@ -230,7 +235,8 @@ impl World {
             Track::Video => phone.video_port,
         };
         let from = phone.media_source(track);
-        self.datagram(from, port.unwrap_or(0), bytes);
+        let bytes = self.shielded(track, bytes);
+        self.datagram(from, port.unwrap_or(0), &bytes);
     }
 
     /// RTCP of a phone for a track.
@@ -241,7 +247,16 @@ impl World {
         };
         let mut from = phone.media_source(track);
         from.set_port(from.port() + 1);
-        self.datagram(from, port.unwrap_or(0) + 1, bytes);
+        let bytes = self.shielded(track, bytes);
+        self.datagram(from, port.unwrap_or(0) + 1, &bytes);
+    }
+
+    /// A phone's packet as it goes on the wire.
+    pub fn shielded(&mut self, track: Track, bytes: &[u8]) -> Vec<u8> {
+        match &mut self.shield {
+            Some(shield) => shield.close(track, bytes),
+            None => bytes.to_vec(),
+        }
     }
 
     /// A datagram to one of the gateway's media ports; nothing happens when it is closed.

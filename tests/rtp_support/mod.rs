@@ -404,6 +404,7 @@ pub fn video_config() -> StreamConfig {
         bitrate_feedback: BitrateFeedback::default(),
         bitrate: None,
         clock_rate: 90_000,
+        srtp: None,
     }
 }
 

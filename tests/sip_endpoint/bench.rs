@@ -6,7 +6,7 @@ use std::time::Duration;
 use trunkcast::base::ids::{CallId, ConnId};
 use trunkcast::base::rng::Rng;
 use trunkcast::base::time::Instant;
-use trunkcast::sip::{SipConfig, SipDestination, SipEndpoint, SipEvent};
+use trunkcast::sip::{SessionTimers, SipConfig, SipDestination, SipEndpoint, SipEvent};
 use trunkcast::wire::sip_message::SipMessage;
 use trunkcast::wire::sip_name::HeaderName;
 
@@ -30,6 +30,7 @@ pub fn config(calls: usize) -> SipConfig {
         ],
         calls,
         secure_only: false,
+        session_timer: Some(SessionTimers::default()),
     }
 }
 

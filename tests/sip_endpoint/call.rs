@@ -20,6 +20,7 @@ fn a_call_is_tried_rung_answered_and_acknowledged() {
         display_name,
         call_id,
         remote,
+        secure: false,
         offer,
     } = bench.event()
     else {
@@ -46,7 +47,7 @@ fn a_call_is_tried_rung_answered_and_acknowledged() {
     );
     assert_eq!(
         header(HeaderName::Allow),
-        "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO"
+        "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO, UPDATE, PRACK"
     );
     assert_eq!(header(HeaderName::ContentType), "application/sdp");
     assert_eq!(header(HeaderName::Server), "trunkcast");

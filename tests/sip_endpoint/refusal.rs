@@ -1,9 +1,9 @@
 //! What is refused, and OPTIONS.
 
-use trunkcast::sip::SipEvent;
+use trunkcast::sip::{SipConfig, SipEvent};
 use trunkcast::wire::sip_name::HeaderName;
 
-use crate::bench::{Bench, Caller, OFFER, secs, whats};
+use crate::bench::{Bench, Caller, OFFER, config, secs, whats};
 
 #[test]
 fn options_tells_what_is_served_without_any_state() {
@@ -15,10 +15,10 @@ fn options_tells_what_is_served_without_any_state() {
     let header = |name| sent[0].header(name).unwrap();
     assert_eq!(
         header(HeaderName::Allow),
-        "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO"
+        "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO, UPDATE, PRACK"
     );
     assert_eq!(header(HeaderName::Accept), "application/sdp");
-    assert_eq!(header(HeaderName::Supported), "");
+    assert_eq!(header(HeaderName::Supported), "100rel, timer");
     assert_eq!(header(HeaderName::Server), "trunkcast");
     assert!(sent[0].to_tag().is_some());
     assert_eq!(bench.datagram(&options)[0].bytes, sent[0].bytes);
@@ -37,14 +37,14 @@ fn methods_not_served_are_405_and_unknown_ones_501() {
         ("NOTIFY", "405"),
         ("PUBLISH", "405"),
         ("REFER", "405"),
-        ("UPDATE", "405"),
-        ("PRACK", "405"),
+        ("UPDATE", "481"),
+        ("PRACK", "481"),
         ("DANCE", "501"),
         ("invite", "501"),
     ] {
         let sent = bench.datagram(caller.request(method));
         assert_eq!(whats(&sent), [code], "{method}");
-        assert!(sent[0].header(HeaderName::Allow).is_some());
+        assert_eq!(sent[0].header(HeaderName::Allow).is_some(), code != "481");
         assert!(sent[0].to_tag().is_some());
     }
     assert_eq!(bench.endpoint.busy(), 0);
@@ -53,9 +53,9 @@ fn methods_not_served_are_405_and_unknown_ones_501() {
 #[test]
 fn an_extension_that_is_required_is_420() {
     let mut bench = Bench::new();
-    for option in ["timer", "100rel", "nothingSupportsThis"] {
+    for option in ["precondition", "nothingSupportsThis"] {
         let mut caller = Caller::new(option);
-        caller.extra = format!("Require: {option}\r\nSession-Expires: 1800\r\n");
+        caller.extra = format!("Require: timer, {option}, 100rel\r\n");
         let sent = bench.datagram(caller.invite());
         assert_eq!(whats(&sent), ["420"]);
         assert_eq!(
@@ -70,13 +70,20 @@ fn an_extension_that_is_required_is_420() {
 }
 
 #[test]
-fn a_session_timer_that_is_offered_only_is_ignored() {
-    let mut bench = Bench::new();
+fn without_session_timers_of_our_own_nothing_is_said_of_them() {
+    let mut bench = Bench::with_config(SipConfig {
+        session_timer: None,
+        ..config(4)
+    });
     let mut caller = Caller::new("a");
     caller.extra = "Supported: timer, 100rel\r\nSession-Expires: 1800\r\n".into();
     let id = bench.invite(&mut caller);
     let ok = bench.accept(id, &mut caller);
     assert_eq!(ok.header(HeaderName::SessionExpires), None);
+    assert_eq!(ok.header(HeaderName::Supported).as_deref(), Some("100rel"));
+    let mut caller = Caller::new("b");
+    caller.extra = "Require: timer\r\n".into();
+    assert_eq!(whats(&bench.datagram(caller.invite())), ["420"]);
 }
 
 #[test]

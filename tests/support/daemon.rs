@@ -22,6 +22,8 @@ pub struct Settings {
     pub media: String,
     /// Inside of the section `rtmp`, after its first entry.
     pub rtmp: String,
+    /// The same for the section `rest`.
+    pub rest: String,
     /// A second trunk: its SIP port and its `url`.
     pub second: Option<(u16, String)>,
     /// File of certificate authorities that the daemon is to take for the system's.
@@ -33,6 +35,7 @@ pub struct Daemon {
     program: Program,
     sip: SocketAddr,
     rtmp: SocketAddr,
+    rest: SocketAddr,
     folder: Scratch,
     system_roots: Option<PathBuf>,
 }
@@ -84,7 +87,7 @@ impl Daemon {
             let _ = writeln!(yaml, "    proxyIp: 127.0.0.1\n    url: {url}");
         }
         let _ = writeln!(yaml, "rtmp: {{listen: \"{rtmp}\"{}}}", settings.rtmp);
-        let _ = writeln!(yaml, "rest: {{listen: \"{rest}\"}}");
+        let _ = writeln!(yaml, "rest: {{listen: \"{rest}\"{}}}", settings.rest);
         let media = match &settings.media[..] {
             "" => "127.0.0.1",
             media => media,
@@ -100,6 +103,7 @@ impl Daemon {
             program: run(&file, settings.system_roots.as_deref()),
             sip,
             rtmp,
+            rest,
             folder,
             system_roots: settings.system_roots,
         }
@@ -115,6 +119,11 @@ impl Daemon {
     /// Where the trunk takes SIP, over UDP and TCP.
     pub fn sip(&self) -> SocketAddr {
         self.sip
+    }
+
+    /// Where REST clients connect.
+    pub fn rest(&self) -> SocketAddr {
+        self.rest
     }
 
     /// The address at which the stream of a dialled number is played locally.

@@ -49,6 +49,8 @@ pub fn demonstrate(
     config
         .rtmp_listen
         .set_port(port("RTMP", rtmp_port, is_tcp_free, &mut out)?);
+    // Nobody asks a demonstration anything.
+    config.rest.listen.set_port(0);
     let sip_port = config.trunks.first().map_or(0, |trunk| trunk.local_port);
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let stage = Stage {

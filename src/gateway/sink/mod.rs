@@ -26,8 +26,9 @@ use crate::gateway::Gateway;
 use crate::gateway::config;
 use crate::gateway::outlet::Outlet;
 use crate::gateway::sink::facts::{SinkFacts, SinkKey};
-use crate::gateway::sink::profile::Abilities;
+use crate::gateway::sink::profile::{Abilities, Profile};
 use crate::gateway::stored::Stored;
+use crate::wire::rtmp_url::RtmpUrl;
 
 /// Both laws of G.711: a server that refuses one refuses the other.
 const G711: CodecSet = CodecSet::of(&[Codec::Pcma, Codec::Pcmu]);
@@ -44,10 +45,15 @@ pub struct Sink {
 impl Sink {
     /// The sink of a trunk.
     pub fn of(trunk: &config::Trunk) -> Self {
-        match &trunk.url {
+        Self::to(trunk.url.as_ref(), trunk.sink)
+    }
+
+    /// A server of this kind, where that is known; without one, the players at the box.
+    pub fn to(url: Option<&RtmpUrl>, profile: Option<Profile>) -> Self {
+        match url {
             Some(url) => Self {
-                key: Some(SinkKey::of(url, trunk.sink)),
-                abilities: Abilities::of(trunk.sink),
+                key: Some(SinkKey::of(url, profile)),
+                abilities: Abilities::of(profile),
             },
             None => Self {
                 key: None,
@@ -128,6 +134,13 @@ impl SinkMemory {
 }
 
 impl Gateway {
+    /// What the wall clock says, in milliseconds since 1970.
+    pub(super) fn unix_millis(&self, now: Instant) -> u64 {
+        let (at, wall) = self.sinks.wall;
+        let millis = u64::try_from(now.since(at).as_millis()).unwrap_or_default();
+        wall.seconds().saturating_mul(1_000).saturating_add(millis)
+    }
+
     /// Takes over what earlier runs have kept: the records of [`Outlet::keep`], oldest first.
     /// Records of no use any more are forgotten with the next drain.
     pub fn recall<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) {
@@ -146,10 +159,11 @@ impl Gateway {
         self.sinks.wall = (now, WallTime::from_unix(seconds));
     }
 
-    /// Forgets the sinks that no trunk has any more.
+    /// Forgets the sinks that no trunk and no call has any more.
     pub(super) fn forget_sinks(&mut self) {
         let keys = self.trunks.iter().filter_map(|trunk| trunk.sink.key);
-        self.sinks.facts.retain(keys);
+        let of_calls = self.calls.iter().filter_map(|(_, call)| call.sink.key);
+        self.sinks.facts.retain(keys.chain(of_calls));
     }
 
     /// Hands out what was learned and is not kept yet.

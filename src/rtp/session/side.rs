@@ -21,13 +21,15 @@ use crate::base::frame_log::FrameLog;
 use crate::base::packet_pool::Packet;
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, NtpTime};
+use crate::limits::PACKET_BYTES;
 use crate::rtp::bitrate::BitrateRequester;
 use crate::rtp::call_clock::CallClock;
 use crate::rtp::keyframe::{Ask, KeyframeRequester};
 use crate::rtp::report::{Content, Reporter, Requests};
 use crate::rtp::sending::Sending;
 use crate::rtp::session::{RtcpCounters, SessionEvent, SessionTransmit};
-use crate::rtp::stream::{Stream, StreamConfig};
+use crate::rtp::srtp::{Srtp, TRAILER_BYTES};
+use crate::rtp::stream::{Stream, StreamConfig, StreamStats};
 use crate::wire::rtcp::{self, BitrateLimit, RtcpPacket};
 
 /// One track with everything that goes back to its sender.
@@ -38,6 +40,8 @@ pub(super) struct Side {
     keyframe: KeyframeRequester,
     bitrate: BitrateRequester,
     sending: Sending,
+    /// The protection, where it was agreed on: without it nothing goes in or out.
+    srtp: Option<Box<Srtp>>,
     /// Where the peer's RTCP comes from, if not from where it was negotiated.
     rtcp_source: Option<SocketAddr>,
     ask: Option<Ask>,
@@ -56,16 +60,18 @@ impl Side {
     pub fn new(
         now: Instant,
         track: Track,
-        config: StreamConfig,
+        mut config: StreamConfig,
         cname: &str,
         rng: &mut Rng,
     ) -> Self {
         let sending = Sending::new(track, &config, rng);
+        let srtp = config.srtp.take().map(|keys| Box::new(Srtp::new(keys)));
         let mut side = Self {
             reporter: Reporter::new(sending.ssrc(), cname, rng.fork()),
             keyframe: KeyframeRequester::new(config.feedback),
             bitrate: BitrateRequester::default(),
             sending,
+            srtp,
             rtcp_source: None,
             ask: None,
             limit: None,
@@ -82,7 +88,11 @@ impl Side {
     }
 
     /// Takes over what a new offer and answer say.
-    pub fn configure(&mut self, now: Instant, config: StreamConfig, clock: &mut CallClock) {
+    pub fn configure(&mut self, now: Instant, mut config: StreamConfig, clock: &mut CallClock) {
+        match (&mut self.srtp, config.srtp.take()) {
+            (Some(srtp), Some(keys)) => srtp.rekey(now, keys),
+            (srtp, keys) => *srtp = keys.map(|keys| Box::new(Srtp::new(keys))),
+        }
         self.keyframe.set_feedback(config.feedback);
         self.sending.configure(&config);
         self.rtcp_source = None;
@@ -95,6 +105,15 @@ impl Side {
     /// What is received.
     pub fn stream(&self) -> &Stream {
         &self.stream
+    }
+
+    /// Everything counted about what is received.
+    pub fn stats(&self) -> StreamStats {
+        let srtp = self.srtp.as_ref().map(|srtp| *srtp.counters());
+        StreamStats {
+            srtp: srtp.unwrap_or_default(),
+            ..self.stream.stats()
+        }
     }
 
     /// Lets go of what is no whole frame yet.
@@ -117,10 +136,18 @@ impl Side {
         &mut self,
         now: Instant,
         from: SocketAddr,
-        packet: Packet,
+        mut packet: Packet,
         clock: &mut CallClock,
         log: &mut FrameLog,
     ) {
+        if let Some(srtp) = &mut self.srtp {
+            // A datagram just received has its buffer to itself.
+            let bytes = packet.bytes_mut().unwrap_or_default();
+            match srtp.unprotect_rtp(now, bytes) {
+                Ok(len) => packet.truncate(len),
+                Err(_) => return,
+            }
+        }
         let source = self.stream.ssrc();
         self.stream.handle_packet(now, from, packet, clock, log);
         if self.stream.ssrc() != source {
@@ -141,6 +168,14 @@ impl Side {
         clock: &mut CallClock,
         counters: &mut RtcpCounters,
     ) {
+        let mut copy = [0; PACKET_BYTES];
+        let datagram = match &mut self.srtp {
+            Some(srtp) => match unprotected(srtp, now, datagram, &mut copy) {
+                Some(datagram) => datagram,
+                None => return,
+            },
+            None => datagram,
+        };
         count(&mut counters.received);
         if !self.trusts_reports_of(from) {
             return count(&mut counters.strangers);
@@ -205,9 +240,17 @@ impl Side {
     ) -> Option<SessionTransmit> {
         let track = self.stream.track();
         let mux = self.stream.config().rtcp_mux;
+        // Room for what protection adds.
+        let added = self.srtp.as_ref().map_or(0, |_| TRAILER_BYTES);
+        let room = out.len().saturating_sub(added);
+        let plain = out.get_mut(..room)?;
         if let Some(to) = self.rtcp_remote()
-            && let Some(len) = self.write_rtcp(now, ntp, ended, out)
+            && let Some(len) = self.write_rtcp(now, ntp, ended, plain)
         {
+            let len = match &mut self.srtp {
+                Some(srtp) => srtp.protect_rtcp(out, len).ok()?,
+                None => len,
+            };
             return Some(SessionTransmit {
                 track,
                 rtcp: !mux,
@@ -216,7 +259,11 @@ impl Side {
             });
         }
         let to = self.stream.source().remote()?;
-        let len = self.sending.poll_packet(now, out)?;
+        let len = self.sending.poll_packet(now, plain)?;
+        let len = match &mut self.srtp {
+            Some(srtp) => srtp.protect_rtp(out, len).ok()?,
+            None => len,
+        };
         Some(SessionTransmit {
             track,
             rtcp: false,
@@ -414,4 +461,17 @@ impl Side {
             .remote_rtcp
             .or_else(|| source.remote().and_then(after))
     }
+}
+
+/// A compound freed of its protection, in `copy`; `None` for one that is dropped.
+fn unprotected<'a>(
+    srtp: &mut Srtp,
+    now: Instant,
+    datagram: &[u8],
+    copy: &'a mut [u8; PACKET_BYTES],
+) -> Option<&'a [u8]> {
+    let copy = copy.get_mut(..datagram.len()).unwrap_or_default();
+    copy.copy_from_slice(datagram.get(..copy.len())?);
+    let len = srtp.unprotect_rtcp(now, copy).ok()?;
+    copy.get(..len)
 }

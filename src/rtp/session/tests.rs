@@ -34,6 +34,7 @@ fn audio() -> StreamConfig {
         bitrate_feedback: BitrateFeedback::default(),
         bitrate: None,
         clock_rate: 8_000,
+        srtp: None,
     }
 }
 

@@ -14,6 +14,7 @@
 use core::net::SocketAddr;
 
 use crate::base::codec::ParameterSet;
+use crate::base::srtp::SrtpKeys;
 use crate::rtp::bitrate::BitrateFeedback;
 use crate::rtp::keyframe::Feedback;
 use crate::wire::aac::AacPacking;
@@ -74,4 +75,6 @@ pub struct StreamConfig {
     pub bitrate: Option<u64>,
     /// Ticks of the RTP timestamp in a second.
     pub clock_rate: u32,
+    /// The keys of both sides, where RTP and RTCP are protected.
+    pub srtp: Option<Box<SrtpKeys>>,
 }

@@ -19,6 +19,7 @@ use crate::rtp::depack_vp8::Vp8Counters;
 use crate::rtp::reorder::ReorderCounters;
 use crate::rtp::retransmission::RetransmissionCounters;
 use crate::rtp::source::SourceCounters;
+use crate::rtp::srtp::SrtpCounters;
 
 /// Everything counted about one received track.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct StreamStats {
     pub retransmission: RetransmissionCounters,
     /// What the VP8 depacketizer saw; zeros for audio.
     pub vp8: Vp8Counters,
+    /// What protection dropped, of RTP and RTCP; zeros without. None of it is in [`Self::packets`].
+    pub srtp: SrtpCounters,
     /// How long a gap is waited on now.
     pub hold: Duration,
     /// Interarrival jitter (RFC 3550, section 6.4.1).

@@ -1,0 +1,200 @@
+//! The fields of a request's body: read as loosely as clients write them, checked one by one.
+//!
+//! Booleans come as such and as text, numbers too; what is unknown is passed over. What a field
+//! should have been is told with its name.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use core::fmt;
+use std::borrow::Cow;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::gateway::http::exchange::Exchange;
+use crate::gateway::rest::failure::Failure;
+
+/// One field, as it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Field<'a> {
+    /// Not there, or null.
+    #[default]
+    Absent,
+    /// Text.
+    Text(Cow<'a, str>),
+    /// A whole number.
+    Number(i128),
+    /// A boolean.
+    Bool(bool),
+    /// Something that no field is.
+    Other,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FieldVisitor)
+    }
+}
+
+struct FieldVisitor;
+
+impl<'de> Visitor<'de> for FieldVisitor {
+    type Value = Field<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Field::Absent)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Field::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Field::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Field::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Field::Other)
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
+        Ok(Field::Text(Cow::Borrowed(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(Field::Text(Cow::Owned(value.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Field::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Field::Other)
+    }
+}
+
+impl Field<'_> {
+    /// The text of a field, or of a number in its place; `None` where there is none or an empty one.
+    ///
+    /// # Errors
+    ///
+    /// It is something else, longer than `bytes`, or holds a control character.
+    pub fn text(&self, name: &'static str, bytes: usize) -> Result<Option<String>, Failure> {
+        let text = match self {
+            Self::Absent => return Ok(None),
+            Self::Text(text) => text.clone().into_owned(),
+            Self::Number(number) => number.to_string(),
+            Self::Bool(_) | Self::Other => return Err(wrong(name, "text")),
+        };
+        if text.len() > bytes {
+            return Err(wrong(name, format_args!("at most {bytes} bytes")));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(wrong(name, "text without control characters"));
+        }
+        Ok(Some(text).filter(|text| !text.is_empty()))
+    }
+
+    /// The text of a field that must be there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::text`], and where there is none.
+    pub fn required(&self, name: &'static str, bytes: usize) -> Result<String, Failure> {
+        let text = self.text(name, bytes)?;
+        text.ok_or_else(|| wrong(name, "text; the field is missing or empty"))
+    }
+
+    /// A boolean, also as text; `default` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// It is something else.
+    pub fn boolean(&self, name: &'static str, default: bool) -> Result<bool, Failure> {
+        match self {
+            Self::Absent => Ok(default),
+            Self::Bool(value) => Ok(*value),
+            Self::Text(text) if text.is_empty() => Ok(default),
+            Self::Text(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+            Self::Text(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+            _ => Err(wrong(name, "true or false")),
+        }
+    }
+
+    /// A port, also as text.
+    ///
+    /// # Errors
+    ///
+    /// It is something else.
+    pub fn port(&self, name: &'static str) -> Result<Option<u16>, Failure> {
+        let expected = || wrong(name, "a port from 1 to 65535");
+        let number = match self {
+            Self::Absent => return Ok(None),
+            Self::Text(text) if text.is_empty() => return Ok(None),
+            Self::Text(text) if text.bytes().all(|b| b.is_ascii_digit()) => {
+                text.parse().map_err(|_| expected())?
+            }
+            Self::Number(number) => *number,
+            _ => return Err(expected()),
+        };
+        let port = u16::try_from(number).ok().filter(|port| *port > 0);
+        port.map(Some).ok_or_else(expected)
+    }
+}
+
+/// A field that is not as it should be.
+pub fn wrong(name: &'static str, expected: impl fmt::Display) -> Failure {
+    Failure::bad_request(format!("{name}: expected {expected}"))
+}
+
+/// Takes the body of a request; one without a body is an empty object.
+pub fn take(exchange: &mut Exchange<'_>) -> Vec<u8> {
+    let body = exchange.take_body();
+    match body.trim_ascii().is_empty() {
+        true => b"{}".to_vec(),
+        false => body,
+    }
+}
+
+/// Reads the object that a body holds.
+pub fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Failure> {
+    let expected = || Failure::bad_request("the body: expected a JSON object");
+    // What is read by name would be read by place from a list.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(expected());
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        // What serde says may hold a value, and values may be secret.
+        match error.classify() {
+            serde_json::error::Category::Data => {
+                Failure::bad_request("the body: expected every field once")
+            }
+            _ => Failure::bad_request(format!(
+                "the body: expected a JSON object; it breaks off or is none at line {} column {}",
+                error.line(),
+                error.column()
+            )),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! The REST interface: what clients ask of calls, and what they are told.
+//!
+//! `/rest-api/call/startup`, `find`, `find_all` and `terminate`, and `/healthz` beside them. Bodies
+//! are JSON in both directions; whoever asks for a change gets an empty answer, and whoever finds
+//! nothing a 404. Browsers of any origin may ask. There is no REST for DTMF, injected sound, pushes
+//! and recordings.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+mod call_object;
+mod failure;
+mod fields;
+mod find;
+mod startup;
+
+use embedded_svc::http::server::{Handler, Middleware, Request};
+use embedded_svc::http::{Headers, Method, Query};
+use embedded_svc::io::Write;
+
+use crate::gateway::http::exchange::{Exchange, ExchangeError};
+use crate::gateway::http::guard::Verdict;
+use crate::gateway::outlet::Level;
+use crate::wire::http::HttpFault;
+use crate::wire::http_answer::Answer;
+
+use failure::Failure;
+
+/// What every path of the interface begins with.
+const BASE: &str = "/rest-api";
+
+/// Where health is asked for; nobody needs a password for it.
+const HEALTH: &str = "/healthz";
+
+const JSON: (&str, &str) = ("Content-Type", "application/json;charset=UTF-8");
+const TEXT: (&str, &str) = ("Content-Type", "text/plain;charset=UTF-8");
+
+/// What every answer tells browsers.
+const ANY_ORIGIN: (&str, &str) = ("Access-Control-Allow-Origin", "*");
+
+/// What a browser is told that asks before it asks.
+const PREFLIGHT: [(&str, &str); 4] = [
+    ANY_ORIGIN,
+    ("Access-Control-Allow-Methods", ALLOWED),
+    (
+        "Access-Control-Allow-Headers",
+        "content-type,x-requested-with,authorization",
+    ),
+    ("Access-Control-Max-Age", "600"),
+];
+
+const ALLOWED: &str = "POST,GET,OPTIONS";
+
+/// Answers one request, whatever it is.
+pub(super) fn handle(exchange: &mut Exchange<'_>) {
+    let handler = Guarded.compose(Routes);
+    if let Err(error) = handler.handle(exchange) {
+        let path = exchange.path().to_owned();
+        let failure = Failure::internal(error.to_string());
+        exchange.discard_answer();
+        let _ = failure.answer(exchange, &path);
+    }
+}
+
+/// The answer to what was no request.
+pub(super) fn refusal(fault: HttpFault, unix_millis: u64) -> Answer {
+    Failure::new(fault.status(), fault.to_string()).alone(unix_millis)
+}
+
+/// The answer in place of one that there is no room for.
+pub(super) fn overload(unix_millis: u64) -> Answer {
+    Failure::new(503, "too many answers wait to be read").alone(unix_millis)
+}
+
+/// The answer where a defect left none.
+pub(super) fn defect(unix_millis: u64) -> Answer {
+    Failure::internal("a defect of this program").alone(unix_millis)
+}
+
+/// Lets pass who knows the password.
+struct Guarded;
+
+impl<'a, H: Handler<Exchange<'a>, Error = ExchangeError>> Middleware<Exchange<'a>, H> for Guarded {
+    type Error = ExchangeError;
+
+    fn handle(&self, exchange: &mut Exchange<'a>, next: &H) -> Result<(), ExchangeError> {
+        // A browser asks its first question without the password.
+        if exchange.path() == HEALTH || exchange.method() == Method::Options {
+            return next.handle(exchange);
+        }
+        let (now, from) = (exchange.now, exchange.remote);
+        // The exchange lends its fields one by one only to this function, not through itself.
+        let field = exchange.header("Authorization").map(str::to_owned);
+        let gateway = &mut *exchange.gateway;
+        let password = gateway.config.rest.password.as_ref();
+        let http = &mut gateway.http;
+        let verdict = http.guard.judge(now, from, field.as_deref(), password);
+        let failure = match verdict {
+            Verdict::Open => return next.handle(exchange),
+            Verdict::Missing => Failure::unauthorized("a password is needed"),
+            Verdict::Wrong { last } => {
+                http.counters.logins_failed += 1;
+                if last {
+                    let line = format_args!("REST {from}: too many wrong passwords, it must wait");
+                    exchange.outlet.note(Level::Warn, line);
+                }
+                Failure::unauthorized("the password is another")
+            }
+            Verdict::Locked(seconds) => {
+                http.counters.logins_locked += 1;
+                Failure::new(429, "too many wrong passwords")
+                    .with_header("Retry-After", seconds.to_string())
+            }
+        };
+        let path = exchange.path().to_owned();
+        failure.answer(exchange, &path)
+    }
+}
+
+/// Finds who answers.
+struct Routes;
+
+impl<'a> Handler<Exchange<'a>> for Routes {
+    type Error = ExchangeError;
+
+    fn handle(&self, exchange: &mut Exchange<'a>) -> Result<(), ExchangeError> {
+        let path = exchange.path().to_owned();
+        match route(exchange, &path) {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                exchange.discard_answer();
+                failure.answer(exchange, &path)
+            }
+        }
+    }
+}
+
+fn route(exchange: &mut Exchange<'_>, path: &str) -> Result<(), Failure> {
+    let method = exchange.method();
+    if method == Method::Options {
+        return respond(exchange, 200, &PREFLIGHT, &[]);
+    }
+    if path == HEALTH {
+        if !matches!(method, Method::Get | Method::Head) {
+            return Err(Failure::method("GET,HEAD"));
+        }
+        return respond(exchange, 200, &[TEXT, ANY_ORIGIN], b"ok");
+    }
+    let Some(called) = path.strip_prefix(BASE) else {
+        return Err(Failure::not_found("there is nothing here"));
+    };
+    let work: fn(&mut Exchange<'_>) -> Result<(), Failure> = match called {
+        "/call/startup" => startup::handle,
+        "/call/find" => find::find,
+        "/call/find_all" => find::find_all,
+        "/call/terminate" => find::terminate,
+        _ => return Err(Failure::not_found("there is no such method")),
+    };
+    if !matches!(method, Method::Get | Method::Post) {
+        return Err(Failure::method(ALLOWED));
+    }
+    work(exchange)
+}
+
+/// An answer without a body: what was asked for is done.
+fn done(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+    respond(exchange, 200, &[ANY_ORIGIN], &[])
+}
+
+fn respond(
+    exchange: &mut Exchange<'_>,
+    status: u16,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<(), Failure> {
+    let request = Request::wrap(exchange);
+    let mut response = request.into_response(status, None, headers)?;
+    Ok(response.write_all(body)?)
+}

@@ -1,0 +1,55 @@
+//! How a trunk is doing, for those who show it.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use crate::gateway::Gateway;
+use crate::gateway::trunk::Trunk;
+use crate::sip::RegistrationState;
+
+/// A trunk as it is now.
+pub struct TrunkView<'a> {
+    trunk: &'a Trunk,
+    calls: usize,
+}
+
+impl<'a> TrunkView<'a> {
+    /// Its name in the configuration.
+    pub fn name(&self) -> &'a str {
+        &self.trunk.config.name
+    }
+
+    /// Its live calls, in both directions.
+    pub fn calls(&self) -> usize {
+        self.calls
+    }
+
+    /// How many it may have at once; `None` where only the box as a whole is limited.
+    pub fn limit(&self) -> Option<usize> {
+        self.trunk.config.calls
+    }
+
+    /// Its registrations: the address of record, and how each is.
+    pub fn registrations(
+        &self,
+    ) -> impl Iterator<Item = (&'a str, &'a RegistrationState)> + use<'a> {
+        self.trunk.registrations.iter()
+    }
+}
+
+impl Gateway {
+    /// Every trunk, in the order of the configuration.
+    pub fn trunks(&self) -> impl Iterator<Item = TrunkView<'_>> {
+        self.trunks.iter().enumerate().map(|(at, trunk)| TrunkView {
+            trunk,
+            calls: self.calls_of(at),
+        })
+    }
+}
