@@ -93,6 +93,24 @@ pub const SIP_EXPIRES_MAX: u32 = 604_800;
 /// Registrations of one SIP endpoint: that of its trunk, and those of calls that asked for one.
 pub const SIP_REGISTRATIONS: usize = 16;
 
+/// Rules of one trunk for the requests that it takes.
+pub const SIP_RULES: usize = 16;
+
+/// Things that one rule looks at.
+pub const SIP_RULE_CONDITIONS: usize = 8;
+
+/// Things that one rule changes.
+pub const SIP_RULE_CHANGES: usize = 8;
+
+/// Bytes of one pattern or value of a rule.
+pub const SIP_RULE_TEXT_BYTES: usize = 256;
+
+/// Bytes of one number or name by which a call's parties are told; longer ones are cut.
+pub const SIP_IDENTITY_BYTES: usize = 128;
+
+/// Values of one header that tell a call's history, such as Diversion; the rest are passed over.
+pub const SIP_IDENTITY_VALUES: usize = 8;
+
 /// Forks of one call of ours: dialogs that one INVITE made. What further ones say is not heard.
 pub const SIP_FORKS: usize = 6;
 

@@ -13,6 +13,7 @@ use crate::sip::{Cause, SipDestination, SipEvent};
 impl Gateway {
     /// Handles what a trunk's endpoint reports and sends what it has to send.
     pub(super) fn drain_trunk(&mut self, now: Instant, at: usize, outlet: &mut dyn Outlet) {
+        self.settle_trunk(now, at, outlet);
         loop {
             let Some(trunk) = self.trunks.get_mut(at) else {
                 return;
@@ -85,16 +86,19 @@ impl Gateway {
                 id,
                 caller,
                 callee,
+                display_name,
+                identity,
                 call_id,
                 remote,
                 secure,
                 offer,
-                ..
             } => {
                 let invite = Invite {
                     id,
                     caller,
                     callee,
+                    display_name,
+                    identity,
                     call_id,
                     remote,
                     secure,
@@ -113,14 +117,38 @@ impl Gateway {
                 }
             }
             SipEvent::ReinviteCancelled { .. }
+            // Nothing is offered in a provisional answer.
             | SipEvent::ProvisionalConfirmed { .. }
-            | SipEvent::OfferWanted { .. }
-            | SipEvent::Reinvited { .. }
-            | SipEvent::ReinviteRefused { .. }
-            | SipEvent::KeyframeWanted { .. }
-            | SipEvent::Dtmf { .. }
-            | SipEvent::Redirected { .. }
-            | SipEvent::Peer { .. } => {}
+            | SipEvent::Redirected { .. } => {}
+            SipEvent::Peer { target, state } => self.handle_peer(at, target, state, outlet),
+            SipEvent::OfferWanted { id, refresh } => {
+                if let Some(index) = self.call_of(at, id) {
+                    self.offer(now, index, refresh);
+                }
+            }
+            SipEvent::Reinvited { id, answer } => {
+                if let Some(index) = self.call_of(at, id) {
+                    self.handle_reinvited(now, index, answer.as_deref(), outlet);
+                }
+            }
+            SipEvent::ReinviteRefused { id, code } => {
+                if let Some(index) = self.call_of(at, id) {
+                    self.handle_reinvite_refused(index, code, outlet);
+                }
+            }
+            SipEvent::KeyframeWanted { id } => {
+                if let Some(index) = self.call_of(at, id) {
+                    self.handle_keyframe_wanted(now, index);
+                }
+            }
+            // Which key is not said: it may be part of a secret number.
+            SipEvent::Dtmf { id, .. } => {
+                let index = self.call_of(at, id);
+                if let Some(call) = index.and_then(|index| self.calls.get_mut(index)) {
+                    let label = &call.label;
+                    outlet.note(Level::Info, format_args!("{label}: a key was pressed"));
+                }
+            }
             SipEvent::Progress {
                 id,
                 code,

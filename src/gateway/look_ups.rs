@@ -6,6 +6,9 @@ use crate::gateway::config::Host;
 use crate::gateway::outlet::{Level, LookUp, LookUpId, Outlet};
 use crate::sip::SipTarget;
 
+/// The look-ups of first hops, by their number, have this bit.
+const HOP: u32 = 1 << 24;
+
 /// What a look-up is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
@@ -16,6 +19,11 @@ pub enum Wanted {
         /// The address's place.
         place: u8,
     },
+    /// What the requests of the trunk at this place go through first: its outbound proxy or registrar.
+    Hop {
+        /// The trunk's place.
+        trunk: u16,
+    },
 }
 
 impl Wanted {
@@ -23,6 +31,7 @@ impl Wanted {
     pub fn id(self) -> LookUpId {
         match self {
             Self::Pbx { trunk, place } => LookUpId(u32::from(trunk) << 8 | u32::from(place)),
+            Self::Hop { trunk } => LookUpId(HOP | u32::from(trunk) << 8),
         }
     }
 
@@ -33,6 +42,9 @@ impl Wanted {
                 trunk: (id.0 >> 8) as u16,
                 place: id.0 as u8,
             }),
+            1 => Some(Self::Hop {
+                trunk: (id.0 >> 8) as u16,
+            }),
             _ => None,
         }
     }
@@ -42,30 +54,40 @@ impl Gateway {
     /// Whether a PBX is known by name, so that [`Self::look_up_pbxs`] has something to do.
     pub fn has_names(&self) -> bool {
         let mut trunks = self.trunks.iter();
-        trunks.any(|trunk| trunk.config.names().next().is_some())
+        trunks.any(|trunk| {
+            let hop = trunk.first_hop().map(|(hop, _)| &hop.host);
+            trunk.config.names().next().is_some() || matches!(hop, Some(Host::Name(_)))
+        })
     }
 
     /// The trunk whose PBX a look-up is for, if it is for one.
     pub fn trunk_of_look_up(&self, id: LookUpId) -> Option<&str> {
-        let Wanted::Pbx { trunk, .. } = Wanted::of(id)?;
+        let (Wanted::Pbx { trunk, .. } | Wanted::Hop { trunk }) = Wanted::of(id)?;
         Some(self.trunk_name(usize::from(trunk)))
     }
 
     /// Begins to look up every PBX that is known by name; to be called now and then.
     pub fn look_up_pbxs(&mut self, outlet: &mut dyn Outlet) {
         for (at, trunk) in self.trunks.iter().enumerate() {
-            for (place, pbx) in trunk.config.pbx().enumerate() {
+            let trunk_at = at as u16;
+            let transport = trunk.config.transport;
+            let pbxs = trunk.config.pbx().enumerate().map(|(place, pbx)| {
+                let place = place as u8;
+                let trunk = trunk_at;
+                (Wanted::Pbx { trunk, place }, pbx, transport)
+            });
+            let hop = trunk.first_hop().map(|(hop, transport)| {
+                let trunk = trunk_at;
+                (Wanted::Hop { trunk }, hop.clone(), transport)
+            });
+            for (wanted, pbx, transport) in pbxs.chain(hop) {
                 let Host::Name(host) = &pbx.host else {
                     continue;
-                };
-                let wanted = Wanted::Pbx {
-                    trunk: at as u16,
-                    place: place as u8,
                 };
                 let what = LookUp {
                     host,
                     port: pbx.port,
-                    transport: Some(trunk.config.transport),
+                    transport: Some(transport),
                 };
                 if !outlet.look_up(wanted.id(), what) {
                     let name = &trunk.config.name;
@@ -92,9 +114,14 @@ impl Gateway {
                     trunk.set_found(usize::from(place), targets);
                 }
             }
+            (Some(Wanted::Hop { trunk }), Ok(targets)) => {
+                if let Some(trunk) = self.trunks.get_mut(usize::from(trunk)) {
+                    trunk.set_hop(targets);
+                }
+            }
             // What was found before stays in use.
-            (Some(Wanted::Pbx { .. }), Err(_)) => {}
-            (None, result) => self.handle_call_looked_up(id, result),
+            (Some(_), Err(_)) => {}
+            (None, result) => self.call_looked_up(id, result),
         }
     }
 }
@@ -107,6 +134,10 @@ mod tests {
     fn a_number_stands_for_what_it_was_made_of() {
         for (trunk, place) in [(0, 0), (15, 7), (u16::MAX, u8::MAX)] {
             let wanted = Wanted::Pbx { trunk, place };
+            assert_eq!(Wanted::of(wanted.id()), Some(wanted));
+        }
+        for trunk in [0, 15, u16::MAX] {
+            let wanted = Wanted::Hop { trunk };
             assert_eq!(Wanted::of(wanted.id()), Some(wanted));
         }
         // Calls have the other half of the numbers.

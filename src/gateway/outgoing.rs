@@ -367,7 +367,8 @@ impl CallRequest {
         };
         if reserved(&self.login) {
             Err("sipLogin: SIP login or authentication name contains reserved symbols")
-        } else if reserved(&self.authentication_name) {
+            // Providers give out names with their domain.
+        } else if reserved(&self.authentication_name.replace('@', "")) {
             Err("sipAuthenticationName: SIP login or authentication name contains reserved symbols")
         } else if self.callee.is_empty() {
             Err("callee: expected whom to call")

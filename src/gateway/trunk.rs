@@ -10,6 +10,7 @@ use crate::base::network::{Network, Transport};
 use crate::base::rng::Rng;
 use crate::gateway::config::{self, Host, MediaAddress};
 use crate::gateway::outlet::Outlet;
+use crate::gateway::presence::Presence;
 use crate::gateway::registrations::Registrations;
 use crate::gateway::sink::Sink;
 use crate::gateway::tls_names::TlsNames;
@@ -38,6 +39,12 @@ pub struct Trunk {
     found: Vec<SipTargets>,
     /// Whose name a TLS server at an address has to prove.
     pub tls_names: TlsNames,
+    /// Where requests of ours go first, where that is not the PBX, as last found.
+    pub hop: SipTargets,
+    /// What it does to be known at the PBX.
+    pub presence: Presence,
+    /// Whether its settings or addresses are others than its presence was made of.
+    pub unsettled: bool,
     /// Calls that the endpoint was known to have refused by itself.
     pub refused: u64,
     /// Registrations that calls share.
@@ -59,16 +66,21 @@ impl Trunk {
                 min: timer.min,
             }),
         };
+        let mut endpoint = SipEndpoint::new(sip, rng);
+        endpoint.set_rules(config.rules.clone());
         Ok(Self {
             plan: Rc::new(config.codec_plan()?),
             sink: Sink::of(&config),
-            endpoint: SipEndpoint::new(sip, rng),
+            endpoint,
             opening: FixedVec::new(),
-            dirty: false,
+            dirty: true,
             refused: 0,
+            registrations: Registrations::default(),
             found: vec![SipTargets::new(); config.pbx().count()],
             tls_names: TlsNames::default(),
-            registrations: Registrations::default(),
+            hop: SipTargets::new(),
+            presence: Presence::default(),
+            unsettled: true,
             config,
         })
     }
@@ -102,7 +114,7 @@ impl Trunk {
         }
     }
 
-    /// Whether an address is one that a name of the PBX led to.
+    /// Whether an address is one that was found for a name of the PBX.
     pub fn has_resolved(&self, address: IpAddr) -> bool {
         let mut found = self.found.iter().flatten();
         found.any(|target| target.address.ip() == address)
@@ -117,6 +129,16 @@ impl Trunk {
         if let Some(found) = self.found.get_mut(place) {
             *found = targets.iter().copied().take(SIP_TARGETS).collect();
             self.allow_sources();
+            self.unsettle();
+        }
+    }
+
+    /// Takes what was found for what requests of ours go through first.
+    pub fn set_hop(&mut self, targets: &[SipTarget]) {
+        if let Some(host) = self.first_hop().map(|(hop, _)| hop.host.to_string()) {
+            self.tls_names.set(&host, targets);
+            self.hop = targets.iter().copied().take(SIP_TARGETS).collect();
+            self.unsettle();
         }
     }
 
@@ -156,12 +178,19 @@ impl Trunk {
         self.plan = Rc::new(plan);
         self.sink = Sink::of(&config);
         self.endpoint.set_display_name(config.visible_name.clone());
+        self.endpoint.set_rules(config.rules.clone());
         // The PBX is not locked out until its name is resolved again.
         if !config.pbx().eq(self.config.pbx()) {
             self.found = vec![SipTargets::new(); config.pbx().count()];
         }
+        if config.register != self.config.register
+            || config.outbound_proxy != self.config.outbound_proxy
+        {
+            self.hop.clear();
+        }
         self.config = config;
         self.allow_sources();
+        self.unsettle();
     }
 
     /// Forgets that a connection is being opened; where it was to lead and whether with TLS.

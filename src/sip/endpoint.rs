@@ -32,6 +32,7 @@ use super::event::{Cause, EndedBy, SipCounters, SipEvent};
 use super::keep_alive::Patience;
 use super::ping::Pings;
 use super::registration::Registration;
+use super::ruling::Ruling;
 use super::session::Session;
 use super::session_timer::SessionTimers;
 use super::table::{Slot, Table};
@@ -103,10 +104,22 @@ pub struct SipEndpoint {
     pub(super) connections: Connections,
     pub(super) counters: SipCounters,
     pub(super) scratch: Box<[u8]>,
+    pub(super) ruling: Ruling,
     transmits: TransmitQueue,
     events: VecDeque<SipEvent>,
     events_capacity: usize,
     deadline: Option<Instant>,
+    /// Whose timer is at work.
+    pub(super) turn: Option<Turn>,
+}
+
+/// An entry whose deadline has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Server(Slot),
+    Client(Slot),
+    Invite(Slot),
+    Session(Slot),
 }
 
 impl SipEndpoint {
@@ -138,10 +151,12 @@ impl SipEndpoint {
             connections: Connections::new(connections),
             counters: SipCounters::default(),
             scratch: vec![0; SIP_MESSAGE_BYTES].into(),
+            ruling: Ruling::default(),
             transmits: TransmitQueue::new(),
             events: VecDeque::with_capacity(events.saturating_add(EVENTS_SPARE)),
             events_capacity: events.saturating_add(EVENTS_SPARE),
             deadline: None,
+            turn: None,
             routes: heapless::Vec::new(),
             config,
         }
@@ -335,6 +350,24 @@ impl SipEndpoint {
             if self.transmits.is_full() || !self.one_timeout(now) {
                 break;
             }
+        }
+        self.settle();
+    }
+
+    /// Gives up that whose timer [`SipEndpoint::handle_timeout`] was at when a defect ended it, lest it
+    /// be due for ever.
+    pub fn give_up_turn(&mut self) {
+        match self.turn.take() {
+            Some(Turn::Server(slot)) => drop(self.servers.remove(slot)),
+            Some(Turn::Client(slot)) => drop(self.clients.remove(slot)),
+            Some(Turn::Invite(slot)) => drop(self.invites.remove(slot)),
+            Some(Turn::Session(slot)) => {
+                let session = self.sessions.remove(slot);
+                if session.is_some_and(|session| !session.is_ending()) {
+                    self.tell_ended(slot, Cause::new(500, "a defect"), EndedBy::Local);
+                }
+            }
+            None => {}
         }
         self.settle();
     }

@@ -47,6 +47,8 @@ mod receive;
 mod registration;
 mod reinvite_client;
 mod reply;
+pub mod rules;
+mod ruling;
 mod session;
 mod session_timer;
 mod table;

@@ -39,7 +39,7 @@ impl SipEndpoint {
                 if !self.may_ask(arrival.remote.ip(), &message) {
                     return count(&mut self.counters.source_refused);
                 }
-                self.receive_request(now, arrival.of(&message), method, &message);
+                self.receive_by_rules(now, arrival, method, &message);
             }
             StartLine::Status { code, .. } => {
                 self.receive_response(now, arrival, *code, &message);

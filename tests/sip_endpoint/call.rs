@@ -18,6 +18,7 @@ fn a_call_is_tried_rung_answered_and_acknowledged() {
         caller: from,
         callee,
         display_name,
+        identity: None,
         call_id,
         remote,
         secure: false,
@@ -51,7 +52,7 @@ fn a_call_is_tried_rung_answered_and_acknowledged() {
     );
     assert_eq!(header(HeaderName::ContentType), "application/sdp");
     assert_eq!(header(HeaderName::Server), "trunkcast");
-    assert_eq!(header(HeaderName::Supported), "");
+    assert_eq!(header(HeaderName::Supported), "100rel, timer");
     assert!(
         header(HeaderName::Via).ends_with(";received=192.0.2.10;rport=5060")
             || header(HeaderName::Via).ends_with(";rport=5060")

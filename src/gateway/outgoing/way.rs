@@ -153,8 +153,8 @@ impl Gateway {
         known.or((!self.trunks.is_empty()).then_some(0))
     }
 
-    /// A call's look-up is done: what follows from it goes out with the next drain.
-    pub(in crate::gateway) fn handle_call_looked_up(
+    /// A look-up of a call is done: where the host is reached, or why that is not known.
+    pub(in crate::gateway) fn call_looked_up(
         &mut self,
         id: LookUpId,
         result: Result<&[SipTarget], &str>,
