@@ -43,8 +43,7 @@ fn a_pbx_known_by_name_still_calls_after_the_file_is_read_again() {
         transport: Transport::Udp,
         address: "192.0.2.10:5060".parse().unwrap(),
     };
-    let now = world.now;
-    world.gateway.handle_looked_up(now, id, Ok(&[target]));
+    world.gateway.handle_looked_up(world.now, id, Ok(&[target]));
     // What was found stays in use.
     let failed = Err("cannot resolve pbx.example");
     world.gateway.handle_looked_up(world.now, id, failed);

@@ -111,7 +111,7 @@ impl Trunk {
         }
     }
 
-    /// Whether an address is one that was found for a name of the PBX.
+    /// Whether an address was found for one of the PBX's names.
     pub fn has_resolved(&self, address: IpAddr) -> bool {
         let mut found = self.found.iter().flatten();
         found.any(|target| target.address.ip() == address)

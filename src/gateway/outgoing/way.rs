@@ -153,7 +153,7 @@ impl Gateway {
         known.or((!self.trunks.is_empty()).then_some(0))
     }
 
-    /// A look-up of a call is done: where the host is reached, or why that is not known.
+    /// A look-up that a call asked for is done.
     pub(in crate::gateway) fn call_looked_up(
         &mut self,
         id: LookUpId,
