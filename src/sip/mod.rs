@@ -6,7 +6,8 @@
 //! 4.4.1), session timers (RFC 4028), reliable provisional answers (RFC 3262), UPDATE (RFC 3311),
 //! picture_fast_update (RFC 5168) and keys by INFO. It hands session descriptions up and down unread.
 //!
-//! Not here yet: registration, authentication, name resolution, TLS.
+//! As a client it calls, registers (section 10.2) with digest authentication (RFC 7616, RFC 8760), and
+//! asks peers by OPTIONS whether they are there. Names are looked up and TLS is spoken elsewhere.
 //!
 //! ```text
 //! handle_datagram ─┐                        ┌─ poll_transmit
