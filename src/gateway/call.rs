@@ -1,6 +1,7 @@
 //! One call: its SIP session, its media, its stream and the stream's readers.
 
 use core::fmt;
+use core::time::Duration;
 use std::net::IpAddr;
 
 use crate::base::codec::{self, Track};
@@ -14,7 +15,7 @@ use crate::gateway::outlet::{Level, Outlet};
 use crate::gateway::relay::Link;
 use crate::gateway::sink::Sink;
 use crate::gateway::status::{CallStatus, TrackStatus};
-use crate::gateway::watchdog::Watchdog;
+use crate::gateway::watchdog::{Watch, Watchdog};
 use crate::limits::PLAYERS_A_CALL;
 use crate::rtmp::{Publisher, RtmpStatus};
 use crate::rtp::bitrate::BitrateFeedback;
@@ -23,6 +24,7 @@ use crate::rtp::session::Session;
 use crate::rtp::stream::{Codec, StreamConfig};
 use crate::sdp::{MediaPlan, Negotiated, OfferAnswer, PlannedCodec};
 use crate::wire::sdp_media::MediaKind;
+use crate::wire::sip_identity::Identity;
 
 /// Who calls whom, for lines of the journal.
 #[derive(Clone, Debug)]
@@ -44,6 +46,47 @@ impl fmt::Display for Label {
             "call {} {} {}->{}",
             self.number, self.trunk, self.caller, self.callee
         )
+    }
+}
+
+/// What is known of a caller beside its number, for the line of the journal that begins a call.
+#[derive(Clone, Copy, Debug)]
+pub struct CallerWords<'a> {
+    display: Option<&'a str>,
+    identity: Option<&'a Identity>,
+}
+
+impl<'a> CallerWords<'a> {
+    /// Of a call.
+    pub fn of(call: &'a Call) -> Self {
+        Self {
+            display: call.display.as_deref(),
+            identity: call.identity.as_deref(),
+        }
+    }
+}
+
+impl fmt::Display for CallerWords<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(display) = self.display {
+            write!(f, " named {display:?}")?;
+        }
+        let Some(identity) = self.identity else {
+            return Ok(());
+        };
+        if let Some(asserted) = &identity.asserted {
+            write!(f, " asserted {}", asserted.number)?;
+        }
+        if let Some(diverted) = &identity.diverted {
+            write!(f, " diverted from {}", diverted.from.number)?;
+            if let Some(reason) = &diverted.reason {
+                write!(f, " ({reason})")?;
+            }
+        }
+        if identity.private {
+            f.write_str(" private")?;
+        }
+        Ok(())
     }
 }
 
@@ -131,6 +174,10 @@ pub struct Call {
     pub sip: Option<CallId>,
     /// Call-ID of the INVITE.
     pub sip_call_id: String,
+    /// The caller's display name.
+    pub display: Option<Box<str>>,
+    /// What the PBX says of the caller beside From.
+    pub identity: Option<Box<Identity>>,
     /// What is kept of a call out; `None` for one that came in.
     pub outgoing: Option<Box<Outgoing>>,
     /// What the call is doing.
@@ -204,6 +251,8 @@ impl Call {
             publishing: beginning.publishing,
             players: heapless::Vec::new(),
             offered: beginning.offered,
+            display: None,
+            identity: None,
             watchdog: Watchdog::new(now),
             listening: Listening::default(),
             gone_by: None,
@@ -247,13 +296,19 @@ impl Call {
             .unwrap_or_else(|| self.log.end())
     }
 
-    /// Whether nothing has come from the caller for longer than patience lasts.
-    pub fn is_abandoned(&mut self, now: Instant) -> bool {
-        let media = [Track::Audio, Track::Video].map(|track| self.session.stats(track).packets);
-        let packets = media.iter().sum::<u64>() + self.session.rtcp_counters().received;
-        self.watchdog.is_gone(now, packets, self.is_held())
+    /// What the watchdog has to say by now, with so much patience.
+    pub fn watch(&mut self, now: Instant, patience: Option<Duration>) -> Watch {
+        let is_held = self.is_held();
+        self.watchdog.look(now, patience, is_held)
     }
 
+    /// When to look again.
+    pub fn watched_until(&self, patience: Option<Duration>) -> Option<Instant> {
+        self.sip?;
+        self.watchdog.poll_timeout(patience, self.is_held())
+    }
+
+    /// Whether no media is expected: either side holds the call, or does not want any.
     fn is_held(&self) -> bool {
         // Nothing has to come before the answer.
         self.is_calling() || self.status == CallStatus::Hold || self.listening == Listening::Stopped

@@ -39,13 +39,16 @@ pub mod call_table;
 pub mod config;
 pub mod connections;
 mod contain;
+pub mod hold;
 pub mod http;
 pub mod incoming;
+pub mod look_ups;
 pub mod media_ports;
 mod negotiation;
 pub mod outgoing;
 pub mod outlet;
 pub mod players;
+mod presence;
 pub mod registrations;
 pub mod relay;
 pub mod rest;
@@ -54,6 +57,7 @@ pub mod sink;
 pub mod status;
 pub mod stored;
 pub mod streaming;
+pub mod tls_names;
 pub mod trunk;
 pub mod trunk_view;
 mod usage;
@@ -88,6 +92,8 @@ pub struct GatewayCounters {
     pub players_crashed: u64,
     /// SIP datagrams and connections dropped for a defect of this program.
     pub inputs_crashed: u64,
+    /// Timers of SIP given up, with what they were of, for a defect of this program.
+    pub timers_crashed: u64,
     /// Players turned away because a table was full.
     pub players_refused: u64,
     /// Media packets for tracks or calls that were gone.
@@ -102,6 +108,9 @@ pub struct GatewayCounters {
 
 /// How long a stream has to end cleanly after its call.
 const STREAM_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the BYE of a call waits for an ACK that is missing while the process ends.
+const ACK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// All calls of the box.
 pub struct Gateway {
@@ -181,6 +190,18 @@ impl Gateway {
             outlet.note(Level::Error, line);
         }
         self.drain_trunk(now, trunk, outlet);
+    }
+
+    /// Whether a peer at that address may connect to a trunk; a refusal is counted.
+    pub fn may_connect(&mut self, trunk: usize, from: IpAddr) -> bool {
+        let trunk = self.trunks.get_mut(trunk);
+        trunk.is_some_and(|trunk| trunk.endpoint.admits(from))
+    }
+
+    /// The name of the trunk at that place.
+    pub fn trunk_name(&self, trunk: usize) -> &str {
+        let trunk = self.trunks.get(trunk);
+        trunk.map_or("", |trunk| trunk.config.name.as_str())
     }
 
     /// An accepted connection; false when there is no room for it.
@@ -372,13 +393,22 @@ impl Gateway {
             MediaPort::Rtcp => session.handle_rtcp(now, track, from, &packet),
         });
         call.crashed = done.is_none();
+        if port == MediaPort::Rtp && !call.crashed {
+            let packets = call.session.stats(track).packets;
+            call.watchdog.heard(now, track, packets);
+        }
     }
 
     /// Runs every timer that is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         for trunk in &mut self.trunks {
             if trunk.endpoint.poll_timeout().is_some_and(|at| at <= now) {
-                trunk.endpoint.handle_timeout(now);
+                let endpoint = &mut trunk.endpoint;
+                if contained(|| endpoint.handle_timeout(now)).is_none() {
+                    self.counters.timers_crashed += 1;
+                    // Its turn would come again at once, for ever.
+                    endpoint.give_up_turn();
+                }
                 trunk.dirty = true;
             }
         }
@@ -414,6 +444,10 @@ impl Gateway {
         let mut deadline = Instant::earliest(self.calls.deadline(), self.http.poll_timeout());
         for trunk in &self.trunks {
             deadline = Instant::earliest(deadline, trunk.endpoint.poll_timeout());
+            // It has to register, or to ask, before anything comes.
+            if trunk.unsettled {
+                deadline = Some(Instant::ZERO);
+            }
         }
         for viewer in self.players.iter() {
             deadline = Instant::earliest(deadline, viewer.player.poll_timeout());
@@ -468,11 +502,13 @@ impl Gateway {
         let mut taken = 0;
         for (new, plan) in config.trunks.iter().zip(plans) {
             let same = |trunk: &&mut Trunk| {
-                trunk.config.name == new.name && trunk.config.local_port == new.local_port
+                let old = &trunk.config;
+                (&old.name, old.local_port, old.transport)
+                    == (&new.name, new.local_port, new.transport)
             };
             if let Some(trunk) = self.trunks.iter_mut().find(same) {
+                taken += usize::from(!trunk.config.needs_start(new));
                 trunk.reconfigure(new.clone(), plan);
-                taken += 1;
             }
         }
         self.forget_sinks();
@@ -489,12 +525,14 @@ impl Gateway {
         if config.rest.listen == self.config.rest.listen {
             self.config.rest = config.rest;
         }
+        self.trunks.iter_mut().for_each(Trunk::unsettle);
         Ok(needs_start)
     }
 
     /// Ends every call with BYE and every stream with a clean unpublish; new calls get 503.
     pub fn stop(&mut self, now: Instant) {
         self.stopping = true;
+        self.unregister_all(now);
         let sessions: Vec<_> = self
             .calls
             .iter()
@@ -518,30 +556,17 @@ impl Gateway {
             }
             from = CallIndex(index.0.saturating_add(1));
         }
+        for trunk in &mut self.trunks {
+            trunk.endpoint.hurry(now + ACK_PATIENCE);
+        }
     }
 
     /// Whether no call and no stream is left.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty()
-            && self
-                .trunks
-                .iter()
-                .all(|trunk| trunk.endpoint.closing_calls() == 0)
-    }
-
-    /// Trunks whose PBX is known by name, with the name.
-    pub fn proxy_names(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.trunks
-            .iter()
-            .enumerate()
-            .filter_map(|(at, trunk)| Some((at, trunk.proxy_name()?)))
-    }
-
-    /// Tells the addresses of a trunk's PBX.
-    pub fn set_proxy(&mut self, trunk: usize, addresses: impl Iterator<Item = IpAddr>) {
-        if let Some(trunk) = self.trunks.get_mut(trunk) {
-            trunk.set_proxy(addresses);
-        }
+            && self.trunks.iter().all(|trunk| {
+                trunk.endpoint.closing_calls() == 0 && trunk.endpoint.registrations() == 0
+            })
     }
 
     /// Every call.

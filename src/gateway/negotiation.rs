@@ -64,6 +64,8 @@ impl Gateway {
         else {
             return;
         };
+        let before = self.calls.get_mut(index);
+        let before = before.map(|call| call.negotiation.current().clone());
         let result = self.renegotiate(now, index, offer, outlet);
         let (Some(call), Some(trunk)) = (self.calls.touch_mut(index), self.trunks.get_mut(trunk))
         else {
@@ -74,7 +76,8 @@ impl Gateway {
             Ok((text, negotiated)) => {
                 // Refused when the caller took its offer back meanwhile.
                 let _ = trunk.endpoint.answer_reinvite(now, sip, &text);
-                if let Some(negotiated) = negotiated {
+                // The same again, as refreshes are, leaves the media alone.
+                if let Some(negotiated) = negotiated.filter(|new| Some(new) != before.as_ref()) {
                     call.agree(now, &negotiated, outlet);
                     self.expect_video(index);
                 }

@@ -9,7 +9,7 @@ use crate::gateway::connections::User;
 use crate::gateway::contain::contained;
 use crate::gateway::outlet::{CallIndex, Level, MediaPort, Outlet, Security};
 use crate::gateway::relay::Link;
-use crate::gateway::watchdog::MEDIA_PATIENCE;
+use crate::gateway::watchdog::Watch;
 use crate::rtmp::{PlayerEvent, PublisherEvent};
 use crate::rtp::session::SessionEvent;
 use crate::sip::Cause;
@@ -59,16 +59,33 @@ impl Gateway {
             self.release_call(now, index, outlet);
             return;
         }
-        let watched = call.sip.map(|_| call.watchdog.poll_timeout());
-        if watched.is_some_and(|at| at <= now) && call.is_abandoned(now) {
-            let seconds = MEDIA_PATIENCE.as_secs();
-            let words = format!("no media for {seconds} s");
-            if !self.hang_up(now, index, Cause::new(408, words)) {
-                self.end_streams(now, index, outlet);
+        let trunk = self.trunks.get_mut(call.trunk);
+        let patience = trunk.as_ref().and_then(|t| t.config.media_timeout);
+        let is_due = call.watched_until(patience).is_some_and(|at| at <= now);
+        match call.watch(now, patience) {
+            Watch::Gone if is_due => {
+                let seconds = patience.unwrap_or_default().as_secs();
+                let words = format!("RTP Timeout: no media for {seconds} s");
+                if !self.hang_up(now, index, Cause::new(408, words)) {
+                    self.end_streams(now, index, outlet);
+                }
+                return;
             }
-            return;
+            Watch::Ask if is_due => {
+                if let (Some(sip), Some(trunk)) = (call.sip, trunk)
+                    && !trunk.endpoint.has_session_timer(sip)
+                {
+                    // Refused while an earlier question is open.
+                    let _ = trunk.endpoint.probe(now, sip);
+                    trunk.dirty = true;
+                }
+            }
+            Watch::Gone | Watch::Ask | Watch::Nothing => {}
         }
-        let watched = call.sip.map(|_| call.watchdog.poll_timeout());
+        let Some(call) = self.calls.get_mut(index) else {
+            return;
+        };
+        let watched = call.watched_until(patience);
         let ends = Instant::earliest(watched, call.gone_by);
         let ends = Instant::earliest(ends, call.calling_until());
         let deadline = Instant::earliest(

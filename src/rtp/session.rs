@@ -181,6 +181,14 @@ impl Session {
         }
     }
 
+    /// The peer asks by SIP for a keyframe of the picture that we send.
+    pub fn keyframe_wanted(&mut self, now: Instant) {
+        if let Some(side) = &mut self.sides.video {
+            self.rtcp.keyframes_asked += 1;
+            side.keyframe_wanted(now);
+        }
+    }
+
     /// Asks the video's sender for a keyframe: a new reader came, or one lost its place.
     pub fn request_keyframe(&mut self, now: Instant) {
         if let Some(side) = &mut self.sides.video {

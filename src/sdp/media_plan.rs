@@ -127,6 +127,20 @@ pub struct MediaPlan {
     pub srtp: Option<Box<SrtpKeys>>,
 }
 
+impl MediaPlan {
+    /// The same line after an answer that only moves it: where its media goes, and its direction.
+    pub(super) fn moved(&self, line: &MediaLine<'_>, direction: Direction) -> Self {
+        let (remote_rtp, remote_rtcp) = remote(line, self.rtcp_mux);
+        Self {
+            remote_rtp,
+            remote_rtcp,
+            send: direction.sends(),
+            receive: direction.receives(),
+            ..self.clone()
+        }
+    }
+}
+
 /// The codec of a line and what its description told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlannedCodec {

@@ -14,7 +14,7 @@
 use core::net::IpAddr;
 
 use heapless::Vec as FixedVec;
-use sdp_types::Media;
+use sdp_types::{Media, Session};
 
 use crate::base::codec::Codec;
 use crate::base::sink::{SinkView, Suits};
@@ -282,6 +282,10 @@ pub(super) struct PendingOffer {
     pub(super) lines: FixedVec<OfferedLine, SDP_MEDIA>,
     /// The address that we gave.
     pub(super) local: IpAddr,
+    /// What was sent before it.
+    pub(super) before: Option<Session>,
+    /// Whether it is what was sent before: the lines are those in use then.
+    pub(super) again: bool,
 }
 
 /// What we offered in one line.

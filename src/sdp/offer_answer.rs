@@ -24,8 +24,9 @@ use crate::base::sink::SinkView;
 use crate::limits::SDP_MEDIA;
 use crate::sdp::choose::{self, Choice, Chosen, InUse};
 use crate::sdp::codec_plan::CodecPlan;
-use crate::sdp::direction::{Direction, agree};
+use crate::sdp::direction::{Direction, agree, wanted};
 use crate::sdp::emit;
+use crate::sdp::format::kind_of;
 use crate::sdp::media_plan::{
     LocalMedia, MediaPlan, Negotiated, RefusedLine, may_mux, media_plan, their_direction,
 };
@@ -64,6 +65,10 @@ pub struct OfferAnswer {
     sink: SinkView,
     /// Whether sound and picture are sent, where the call and not the trunk says so.
     sends: Option<[bool; 2]>,
+    /// Whether we hold the session, from the next offer or answer on, and whether we do in the one in
+    /// force.
+    held: bool,
+    holds: bool,
     session_id: u32,
     /// What we sent last; its media lines are those of the session.
     sent: Option<Session>,
@@ -98,6 +103,8 @@ impl OfferAnswer {
             plan,
             sink: SinkView::UNKNOWN,
             sends: None,
+            held: false,
+            holds: false,
             session_id,
             sent: None,
             origin: None,
@@ -130,6 +137,16 @@ impl OfferAnswer {
     /// received.
     pub const fn set_sends(&mut self, audio: bool, video: bool) {
         self.sends = Some([audio, video]);
+    }
+
+    /// Whether we hold the session, from the next offer or answer on: we receive nothing then.
+    pub const fn set_held(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// Whether we hold the session, or are about to.
+    pub const fn is_held(&self) -> bool {
+        self.held
     }
 
     /// What decides on the protection.
@@ -222,12 +239,46 @@ impl OfferAnswer {
                 None => break (lines, medias),
             }
         };
+        let before = self.sent.clone();
         let sdp = self.send(local.address, None, medias);
         self.pending = Some(Box::new(PendingOffer {
             lines,
             local: local.address,
+            before,
+            again: false,
         }));
         Ok(sdp)
+    }
+
+    /// What was sent last, as an offer: it says by its version that nothing has changed (RFC 4028,
+    /// section 7.4). The answer is taken by [`Self::accept_answer`] as that to any other.
+    pub fn again(&mut self) -> Result<String, Refusal> {
+        let sent = self.sent.as_ref().ok_or(Refusal::NoMedia)?;
+        let text = print(sent);
+        let local = self
+            .origin
+            .unwrap_or(IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED));
+        self.pending = Some(Box::new(PendingOffer {
+            lines: OfferedLines::new(),
+            local,
+            before: None,
+            again: true,
+        }));
+        Ok(text)
+    }
+
+    /// Our offer was refused, or was not sent: what was agreed before holds (RFC 3264, section 4). A
+    /// hold or its end that it was for stays wished for when the offer is to come again.
+    pub fn withdraw(&mut self, comes_again: bool) {
+        if let Some(before) = self.pending.take().and_then(|offer| offer.before) {
+            let version = self.sent.take().map(|sent| sent.origin.sess_version);
+            let mut sent = before;
+            sent.origin.sess_version = version.unwrap_or(sent.origin.sess_version);
+            self.sent = Some(sent);
+        }
+        if !comes_again {
+            self.held = self.holds;
+        }
     }
 
     /// The lines of an offer, and what to hold the answer against.
@@ -303,6 +354,9 @@ impl OfferAnswer {
         answer: &SessionDescription,
     ) -> Result<Negotiated, Refusal> {
         let mut negotiated = Negotiated::default();
+        if offer.again {
+            negotiated = self.answered_again(answer);
+        }
         let mut theirs = answer.media();
         for (at, line) in offer.lines.iter().enumerate() {
             let taken = match theirs.next() {
@@ -331,19 +385,54 @@ impl OfferAnswer {
         Ok(negotiated)
     }
 
+    /// What an answer to the same offer again changes: where media goes, and its direction.
+    fn answered_again(&self, answer: &SessionDescription) -> Negotiated {
+        let mut negotiated = Negotiated {
+            refused: self.current.refused.clone(),
+            ..Negotiated::default()
+        };
+        for plan in [&self.current.audio, &self.current.video]
+            .into_iter()
+            .flatten()
+        {
+            let (at, kind) = (plan.line, kind_of(plan.codec.codec()));
+            let line = answer.media().nth(at);
+            let line = line.filter(|line| choose::reachable(line).is_ok());
+            let Some(line) = line else {
+                let reason = LineRefusal::Disabled;
+                // A line is refused once, so there is room.
+                let _ = negotiated.refused.push(RefusedLine {
+                    line: at,
+                    kind,
+                    reason,
+                });
+                continue;
+            };
+            let direction = agree(their_direction(&line), self.wish(kind));
+            let moved = Some(plan.moved(&line, direction));
+            match kind {
+                MediaKind::Video => negotiated.video = moved,
+                MediaKind::Audio | MediaKind::Other => negotiated.audio = moved,
+            }
+        }
+        negotiated
+    }
+
     /// What we would do with media of a kind.
     fn wish(&self, kind: MediaKind) -> Direction {
-        match (self.sends, kind) {
+        let wish = match (self.sends, kind) {
             (Some([sends, _]), MediaKind::Audio) | (Some([_, sends]), MediaKind::Video) => {
                 Direction::new(sends, true)
             }
             _ => self.plan.wish(kind),
-        }
+        };
+        wanted(wish, self.held)
     }
 
     /// Takes over what was agreed.
     fn agree(&mut self, negotiated: &Negotiated) {
         self.current = negotiated.clone();
+        self.holds = self.held;
         let plans = [&negotiated.audio, &negotiated.video];
         for (protected, plan) in self.protected.iter_mut().zip(plans) {
             *protected |= plan.as_ref().is_some_and(|plan| plan.srtp.is_some());

@@ -19,6 +19,12 @@ use crate::wire::sip_name::HeaderName;
 
 use super::answer::Answer;
 
+/// What a body may be, for the answer to another one.
+const ACCEPT: &str = "application/sdp";
+
+/// How deep a session description may lie in bodies of several parts.
+const MULTIPART_DEPTH: usize = 2;
+
 /// The session description in a message: `None` when there is no body, or one that may be ignored.
 /// `Err` is the answer to a body that would have to be understood.
 pub(super) fn session_description<'a>(
@@ -33,6 +39,16 @@ pub(super) fn session_description<'a>(
         let answer = Answer::code(415).with(Header::AcceptEncoding("identity".into()));
         return ignored_or(may_ignore, answer);
     }
+    let parts = headers.content_type().and_then(|kind| multipart(&kind));
+    if let Some(boundary) = parts {
+        return match sdp_part(body, &boundary, MULTIPART_DEPTH) {
+            Some(sdp) => Ok(Some(sdp)),
+            None => ignored_or(
+                may_ignore,
+                Answer::code(415).with(Header::Accept(ACCEPT.into())),
+            ),
+        };
+    }
     let is_sdp = match headers.content_type() {
         Some(kind) => kind.is("application", "sdp"),
         // Old peers leave the type out; a body of theirs begins as a session description does.
@@ -41,7 +57,7 @@ pub(super) fn session_description<'a>(
     if is_sdp {
         return Ok(Some(body));
     }
-    let answer = Answer::code(415).with(Header::Accept("application/sdp".into()));
+    let answer = Answer::code(415).with(Header::Accept(ACCEPT.into()));
     ignored_or(may_ignore, answer)
 }
 
@@ -69,6 +85,80 @@ pub(super) fn unmet_accept(headers: &SipHeaders<'_>) -> Option<Answer> {
             && (subtype == "*" || subtype.eq_ignore_ascii_case("sdp"))
     });
     (!takes_sdp).then(|| Answer::code(406))
+}
+
+/// The boundary of a body of several parts (RFC 2046 section 5.1.1).
+fn multipart(kind: &MediaType<'_>) -> Option<Vec<u8>> {
+    if !kind.kind.eq_ignore_ascii_case("multipart") {
+        return None;
+    }
+    let boundary = kind.params.get("boundary")?.value?;
+    let boundary = boundary.strip_prefix(b"\"").unwrap_or(boundary);
+    let boundary = boundary.strip_suffix(b"\"").unwrap_or(boundary);
+    (!boundary.is_empty() && boundary.len() <= 70).then(|| [b"--", boundary].concat())
+}
+
+/// The first part that is a session description. `depth` bounds the work: each level reads the body once.
+fn sdp_part<'a>(body: &'a [u8], delimiter: &[u8], depth: usize) -> Option<&'a [u8]> {
+    let mut rest = after_delimiter(body, delimiter)?.1;
+    loop {
+        let (part, next) = match after_delimiter(rest, delimiter) {
+            Some((part, next)) => (part, Some(next)),
+            None => (rest, None),
+        };
+        if let Some(found) = sdp_of(part, depth) {
+            return Some(found);
+        }
+        rest = next?;
+    }
+}
+
+/// What lies before the next delimiter line, without the line end that belongs to that, and after it.
+/// Nothing where there is none, or after the last one.
+fn after_delimiter<'a>(bytes: &'a [u8], delimiter: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let mut from = 0_usize;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let next = from.saturating_add(line.len());
+        if let Some(tail) = line.strip_prefix(delimiter) {
+            let tail = tail.trim_ascii_end();
+            if tail.is_empty() || tail == b"--" {
+                let part = bytes.get(..from)?;
+                let part = part.strip_suffix(b"\n").unwrap_or(part);
+                let part = part.strip_suffix(b"\r").unwrap_or(part);
+                let after = if tail.is_empty() { next } else { bytes.len() };
+                return Some((part, bytes.get(after..)?));
+            }
+        }
+        from = next;
+    }
+    None
+}
+
+/// The session description that a part is, or holds.
+fn sdp_of(part: &[u8], depth: usize) -> Option<&[u8]> {
+    let mut kind = None;
+    let mut rest = part;
+    loop {
+        let end = rest.iter().position(|byte| *byte == b'\n')?;
+        let line = rest.get(..end)?.trim_ascii();
+        rest = rest.get(end.saturating_add(1)..)?;
+        if line.is_empty() {
+            break;
+        }
+        let colon = line.iter().position(|byte| *byte == b':');
+        if let Some((name, value)) = colon.and_then(|at| line.split_at_checked(at)) {
+            let value = value.strip_prefix(b":").unwrap_or(value).trim_ascii();
+            if HeaderName::parse(name.trim_ascii()) == HeaderName::ContentType {
+                kind = MediaType::parse(value);
+            }
+        }
+    }
+    let kind = kind?;
+    if kind.is("application", "sdp") {
+        return Some(rest);
+    }
+    let boundary = multipart(&kind).filter(|_| depth > 1)?;
+    sdp_part(rest, &boundary, depth.saturating_sub(1))
 }
 
 fn ignored_or(may_ignore: bool, answer: Answer) -> Result<Option<&'static [u8]>, Answer> {
@@ -118,6 +208,29 @@ mod tests {
             assert_eq!(judged(lines, "v=0"), found, "{lines}");
         }
         assert_eq!(judged("Content-Type: text/plain\r\n", ""), Ok(None));
+    }
+
+    #[test]
+    fn the_session_description_is_taken_out_of_several_parts() {
+        let lines = "Content-Type: multipart/mixed;boundary=\"b1\"\r\n";
+        let body = "preamble\r\n--b1\r\nContent-Type: text/plain\r\n\r\nhello\r\n--b1\r\n\
+            c: application/sdp\r\nContent-Disposition: session\r\n\r\nv=0\r\ns=-\r\n\r\n--b1--\r\nend";
+        let found = Ok(Some("v=0\r\ns=-\r\n".to_string()));
+        assert_eq!(judged(lines, body), found);
+        let outer = "Content-Type: multipart/mixed; boundary=o\r\n";
+        let nested = format!(
+            "--o\r\nContent-Type: multipart/alternative;boundary=b1\r\n\r\n{body}\r\n--o--\r\n"
+        );
+        assert_eq!(judged(outer, &nested), found);
+        let deeper = nested.replace("--o", "--p");
+        let deeper =
+            format!("--o\r\nContent-Type: multipart/mixed;boundary=p\r\n\r\n{deeper}\r\n--o--\r\n");
+        assert_eq!(judged(outer, &deeper), Err(415), "too deep");
+        assert_eq!(judged(lines, "--b1\r\n\r\nhello\r\n--b1--"), Err(415));
+        for end in 0..nested.len() {
+            // Whatever is cut off, nothing breaks.
+            let _ = judged(outer, &nested[..end]);
+        }
     }
 
     #[test]

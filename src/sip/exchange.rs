@@ -32,9 +32,9 @@ pub(super) enum Exchange {
     #[default]
     Idle,
     /// Theirs: a re-INVITE, or an UPDATE or PRACK with an offer, that is not answered.
-    Theirs(PendingInvite),
+    Theirs(Box<PendingInvite>),
     /// A re-INVITE of theirs that we accepted, and that is not acknowledged.
-    Answered(Unacked),
+    Answered(Box<Unacked>),
     /// Ours, not answered.
     Ours {
         /// The transaction: of an INVITE, or of another request.
@@ -90,7 +90,7 @@ impl Exchange {
     /// Forgets the request that waits: it was refused or taken back.
     pub(super) fn take_theirs(&mut self) -> Option<PendingInvite> {
         match core::mem::take(self) {
-            Self::Theirs(pending) => Some(pending),
+            Self::Theirs(pending) => Some(*pending),
             other => {
                 *self = other;
                 None

@@ -274,7 +274,8 @@ mod tests {
             ("99999999999 2 INVITE", None),
         ] {
             let text = format!(
-                "PRACK sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP a\r\nFrom: <sip:b@c>\r\n                 To: <sip:a@d>\r\nCall-ID: x\r\nCSeq: 1 PRACK\r\nRAck: {value}\r\n\r\n"
+                "PRACK sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP a\r\nFrom: <sip:b@c>\r\n\
+                 To: <sip:a@d>\r\nCall-ID: x\r\nCSeq: 1 PRACK\r\nRAck: {value}\r\n\r\n"
             );
             let message = SipMessage::parse(text.as_bytes()).unwrap();
             assert_eq!(rack(&message), wanted, "{value}");

@@ -262,7 +262,7 @@ impl Session {
     pub(super) fn exchanged(&mut self, now: Instant, sent: Sent) {
         self.exchange = match core::mem::take(&mut self.exchange) {
             Exchange::Theirs(pending) if pending.method == rsip::Method::Invite => {
-                Exchange::Answered(Self::unacked(&pending, now, sent))
+                Exchange::Answered(Box::new(Self::unacked(&pending, now, sent)))
             }
             Exchange::Theirs(_) => Exchange::Idle,
             other => other,
@@ -306,7 +306,7 @@ impl Session {
     /// Takes a request of theirs that the gate was open for.
     pub(super) fn reinvited(&mut self, pending: PendingInvite) {
         if matches!(self.exchange, Exchange::Idle) {
-            self.exchange = Exchange::Theirs(pending);
+            self.exchange = Exchange::Theirs(Box::new(pending));
         }
     }
 
@@ -414,7 +414,7 @@ impl Session {
 
     /// The first INVITE, or a 2xx that waits for its ACK.
     fn answer_timed_out(&mut self, now: Instant) -> Option<SessionTimeout> {
-        let unacked = match (&mut self.phase, &mut self.exchange) {
+        let unacked: &mut Unacked = match (&mut self.phase, &mut self.exchange) {
             (Phase::Early(invite), _) => {
                 let is_over = invite.expires.is_some_and(|at| at <= now);
                 return is_over.then_some(SessionTimeout::Expired);
@@ -422,8 +422,8 @@ impl Session {
             (Phase::Calling(calling), _) => {
                 return (calling.give_up <= now).then_some(SessionTimeout::Unanswered);
             }
-            (Phase::Accepted(unacked) | Phase::Ending(Some(unacked)), _)
-            | (Phase::Confirmed, Exchange::Answered(unacked)) => unacked,
+            (Phase::Accepted(unacked) | Phase::Ending(Some(unacked)), _) => unacked,
+            (Phase::Confirmed, Exchange::Answered(unacked)) => unacked,
             _ => return None,
         };
         if now < unacked.until {
@@ -446,8 +446,10 @@ impl Session {
         match (&self.phase, &self.exchange) {
             (Phase::Early(invite), _) => invite.expires,
             (Phase::Calling(calling), _) => Some(calling.give_up),
-            (Phase::Accepted(unacked) | Phase::Ending(Some(unacked)), _)
-            | (Phase::Confirmed, Exchange::Answered(unacked)) => {
+            (Phase::Accepted(unacked) | Phase::Ending(Some(unacked)), _) => {
+                Some(unacked.resend.next().min(unacked.until))
+            }
+            (Phase::Confirmed, Exchange::Answered(unacked)) => {
                 Some(unacked.resend.next().min(unacked.until))
             }
             _ => None,

@@ -288,7 +288,8 @@ mod tests {
 
     fn of(lines: &str, peer_updates: bool, we_refresh: Option<bool>) -> Asked {
         let text = format!(
-            "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP a\r\nFrom: <sip:b@c>\r\nTo: <sip:a@d>\r\n             Call-ID: x\r\nCSeq: 1 INVITE\r\n{lines}\r\n"
+            "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP a\r\nFrom: <sip:b@c>\r\nTo: <sip:a@d>\r\n\
+             Call-ID: x\r\nCSeq: 1 INVITE\r\n{lines}\r\n"
         );
         let message = SipMessage::parse(text.as_bytes()).unwrap();
         asked(Some(TIMERS), message.headers(), peer_updates, we_refresh)

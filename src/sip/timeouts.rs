@@ -13,7 +13,7 @@
 use crate::base::counter::count;
 use crate::base::time::Instant;
 
-use super::endpoint::{SipEndpoint, call_id};
+use super::endpoint::{SipEndpoint, Turn, call_id};
 use super::event::{Cause, EndedBy, SipEvent};
 use super::session::SessionTimeout;
 use super::transaction_client::{ClientTimeout, Unanswered};
@@ -24,6 +24,7 @@ impl SipEndpoint {
     /// Does one thing that is due; false when there is none.
     pub(super) fn one_timeout(&mut self, now: Instant) -> bool {
         if let Some(slot) = self.servers.due(now) {
+            self.turn = Some(Turn::Server(slot));
             match self.servers.update(slot, |t| t.timed_out(now)) {
                 Some(ServerTimeout::Resend(destination, answer)) => {
                     count(&mut self.counters.resent);
@@ -39,6 +40,7 @@ impl SipEndpoint {
             }
             true
         } else if let Some(slot) = self.clients.due(now) {
+            self.turn = Some(Turn::Client(slot));
             match self.clients.update(slot, |t| t.timed_out(now)) {
                 Some(ClientTimeout::Resend(destination, request)) => {
                     count(&mut self.counters.resent);
@@ -53,6 +55,7 @@ impl SipEndpoint {
             }
             true
         } else if let Some(slot) = self.invites.due(now) {
+            self.turn = Some(Turn::Invite(slot));
             match self.invites.update(slot, |t| t.timed_out(now)) {
                 Some(InviteTimeout::Resend(destination, request)) => {
                     count(&mut self.counters.resent);
@@ -67,6 +70,7 @@ impl SipEndpoint {
             }
             true
         } else if let Some(slot) = self.sessions.due(now) {
+            self.turn = Some(Turn::Session(slot));
             match self.sessions.update(slot, |s| s.timed_out(now)) {
                 Some(SessionTimeout::Resend(destination, answer)) => {
                     count(&mut self.counters.resent);
@@ -103,7 +107,7 @@ impl SipEndpoint {
             }
             true
         } else {
-            self.one_registration(now) || self.one_ping(now)
+            self.one_registration(now) || self.one_ping(now) || self.one_connection(now)
         }
     }
 }

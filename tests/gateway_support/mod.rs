@@ -3,6 +3,7 @@
 
 #![allow(dead_code, unused_imports)]
 
+pub mod callee;
 mod camera;
 pub mod handset;
 mod outlet;
@@ -30,7 +31,7 @@ use trunkcast::wire::rtmp_url::DEFAULT_PORT;
 
 pub use camera::{Camera, reports_of, sender_report};
 pub use outlet::{COUNTED, Defect, FakeOutlet, SentMedia};
-pub use phone::{Phone, headers, status};
+pub use phone::{Phone, headers, respond, status};
 pub use player::PlayerPeer;
 pub use server::{Heard, Policy, RtmpServer};
 pub use shield::{Shield, with_key};
@@ -374,7 +375,9 @@ impl World {
         while let Some((_, to, bytes)) = self.outlet.sip.pop_front() {
             moved = true;
             let text = String::from_utf8_lossy(&bytes).into_owned();
-            if self.answers && (text.starts_with("BYE ") || text.starts_with("INFO ")) {
+            let is_answered = ["BYE ", "INFO ", "OPTIONS "];
+            let is_answered = is_answered.iter().any(|method| text.starts_with(method));
+            if self.answers && is_answered {
                 let answer = phone::respond(&text, 200);
                 within!(
                     self,

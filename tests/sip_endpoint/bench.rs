@@ -220,7 +220,7 @@ pub struct Caller {
     /// Further header lines, each with its end.
     pub extra: String,
     pub offer: Option<&'static str>,
-    branch: u32,
+    pub branch: u32,
 }
 
 impl Caller {
@@ -303,6 +303,17 @@ impl Caller {
     pub fn request(&mut self, method: &str) -> String {
         self.cseq += 1;
         self.request_again(method)
+    }
+
+    /// The next request within the dialog, with a body.
+    pub fn request_with(&mut self, method: &str, kind: &str, body: &str) -> String {
+        self.cseq += 1;
+        self.branch += 1;
+        let text = self.write(method, &self.branch(), self.cseq, body);
+        text.replace(
+            "application/sdp\r\nContent-L",
+            &format!("{kind}\r\nContent-L"),
+        )
     }
 
     /// A request with the sequence number of the one before.

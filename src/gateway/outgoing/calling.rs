@@ -164,6 +164,7 @@ impl Gateway {
             call_id: Some(call.sip_call_id.clone()),
             routes: way.routes.clone(),
             credentials: way.credentials.clone(),
+            session_expires: trunk.config.session_timer.map(|timer| timer.expires),
             ..CallOut::new(
                 &way.request_uri,
                 &way.address_of_record,

@@ -126,6 +126,11 @@ impl Side {
         self.reporter.round_trip()
     }
 
+    /// The peer wants a keyframe of the picture that we send.
+    pub fn keyframe_wanted(&mut self, now: Instant) {
+        self.sending.keyframe_wanted(now);
+    }
+
     /// Keyframes asked for so far.
     pub fn keyframes_asked(&self) -> u64 {
         self.keyframe.count()
