@@ -93,6 +93,24 @@ pub const SIP_EXPIRES_MAX: u32 = 604_800;
 /// Registrations of one SIP endpoint: that of its trunk, and those of calls that asked for one.
 pub const SIP_REGISTRATIONS: usize = 16;
 
+/// Rules of one trunk for the requests that it takes.
+pub const SIP_RULES: usize = 16;
+
+/// Things that one rule looks at.
+pub const SIP_RULE_CONDITIONS: usize = 8;
+
+/// Things that one rule changes.
+pub const SIP_RULE_CHANGES: usize = 8;
+
+/// Bytes of one pattern or value of a rule.
+pub const SIP_RULE_TEXT_BYTES: usize = 256;
+
+/// Bytes of one number or name by which a call's parties are told; longer ones are cut.
+pub const SIP_IDENTITY_BYTES: usize = 128;
+
+/// Values of one header that tell a call's history, such as Diversion; the rest are passed over.
+pub const SIP_IDENTITY_VALUES: usize = 8;
+
 /// Forks of one call of ours: dialogs that one INVITE made. What further ones say is not heard.
 pub const SIP_FORKS: usize = 6;
 
@@ -296,6 +314,9 @@ pub const HTTP_LOGIN_TRIES: u32 = 5;
 /// Connections that one trunk opens at the same time.
 pub const TRUNK_OPENING: usize = 16;
 
+/// Addresses of one trunk for which the domain that led there is remembered.
+pub const TRUNK_NAMES: usize = 32;
+
 /// Media ports that are tried for one track before the call is refused.
 pub const PORT_ATTEMPTS: usize = 8;
 
@@ -442,6 +463,9 @@ pub const TLS_BUFFER_BYTES: usize = 16_384;
 /// does not read what is sent to it. Otherwise 11 KiB, or 27 KiB towards a server that does not read.
 pub const TLS_STATE_BYTES: usize = 80 * 1_024;
 
+/// TLS handshakes with clients at the same time; one more ends the oldest of the busiest source.
+pub const TLS_HANDSHAKES: usize = 64;
+
 /// Bytes read from a TCP connection at once.
 pub const STREAM_READ_BYTES: usize = 65_536;
 
@@ -457,3 +481,18 @@ pub const HOST_ADDRESSES: usize = 4;
 
 /// Host names being resolved at the same time.
 pub const RESOLUTIONS: usize = 64;
+
+/// Name servers of the system that are asked.
+pub const DNS_SERVERS: usize = 3;
+
+/// Bytes of one answer to a question by datagram: ours ask for no longer ones than 512.
+pub const DNS_MESSAGE_BYTES: usize = 4_096;
+
+/// Records of one section of an answer; more refuse it.
+pub const DNS_RECORDS: usize = 128;
+
+/// SRV records of one service that are taken; the rest are left out.
+pub const SRV_RECORDS: usize = 16;
+
+/// Aliases that are followed from one name.
+pub const DNS_ALIASES: usize = 8;

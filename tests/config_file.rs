@@ -9,6 +9,9 @@ use trunkcast::base::srtp::SrtpPolicy;
 use trunkcast::cli::config_file::{Problem, load};
 use trunkcast::gateway::config::{CallNames, Config, Dtmf, Host, MediaAddress, Trunk};
 use trunkcast::gateway::sink::profile::Profile;
+use trunkcast::sip::rules::{
+    Action, Change, Condition, HeaderChange, HeaderTo, Pattern, Rule, Rules, UriChange, Wanted,
+};
 
 const WCS: &str = include_str!("data/config/wcs.yml");
 const WCS_PRINTED: &str = include_str!("data/config/wcs_printed.yml");
@@ -234,6 +237,111 @@ fn assert_signalling(trunk: &Trunk) {
         (abuse.per_source, abuse.total, abuse.of_pbx()),
         (20, 200, 100)
     );
+    assert_rules(trunk);
+}
+
+fn assert_rules(trunk: &Trunk) {
+    let like = |text: &str| Wanted::Like(Pattern::new(text).unwrap());
+    let text = |text: &str| text.to_owned();
+    let header = |name: &str, to| {
+        let name = name.to_owned();
+        Change::Header(HeaderChange { name, to })
+    };
+    let rules = vec![
+        Rule {
+            conditions: vec![
+                Condition::Method(Pattern::new("INVITE").unwrap()),
+                Condition::UriPort(Wanted::Absent),
+            ],
+            action: Action::Change(vec![Change::Uri(UriChange::Port(Some(5_060)))]),
+        },
+        Rule {
+            conditions: vec![
+                Condition::Header {
+                    name: text("User-Agent"),
+                    wanted: like("*scan*"),
+                },
+                Condition::UriUser(like("9*")),
+                Condition::UriHost(like("pbx")),
+                Condition::Source("192.0.2.0/24".parse().unwrap()),
+            ],
+            action: Action::Reject {
+                code: 403,
+                reason: Some(text("Not for you")),
+            },
+        },
+        Rule {
+            conditions: vec![Condition::Header {
+                name: text("X-Old"),
+                wanted: Wanted::Absent,
+            }],
+            action: Action::Change(vec![
+                Change::Uri(UriChange::User(Some(text("1")))),
+                Change::Uri(UriChange::Host(text("[2001:db8::1]"))),
+                Change::Uri(UriChange::Param(text("user"), Some(Some(text("phone"))))),
+                Change::Uri(UriChange::Param(text("x"), None)),
+                header("Subject", HeaderTo::Set(text("a"))),
+                header("X-New", HeaderTo::Added(text("b"))),
+                header("X-Other", HeaderTo::Removed),
+            ]),
+        },
+    ];
+    assert_eq!(trunk.rules, Rules::new(rules).unwrap());
+}
+
+#[test]
+fn no_rule_changes_what_tells_messages_apart() {
+    for name in [
+        "Via",
+        "f",
+        "TO",
+        "call-id",
+        "i",
+        "CSeq",
+        "l",
+        "Content-Length",
+    ] {
+        let rule = |action: String| {
+            problem_after_trunk(&format!(
+                "    rules: [{{match: {{method: '*'}}, {action}}}]\n"
+            ))
+        };
+        for action in [
+            format!("set: {{header: {{{name}: x}}}}"),
+            format!("add: {{{name}: x}}"),
+            format!("remove: [{name}]"),
+        ] {
+            let found = rule(action);
+            let words = format!("another header field: {name} tells messages apart");
+            assert!(found.contains(&words), "{found}");
+        }
+    }
+}
+
+#[test]
+fn rules_are_counted_and_so_are_their_parts() {
+    let rule = "{match: {method: A}, remove: [X]}, ";
+    let found = problem_after_trunk(&format!("    rules: [{}]\n", rule.repeat(17)));
+    assert!(
+        found.ends_with("rules: expected 1 to 16 entries, found 17"),
+        "{found}"
+    );
+    let names: String = (0..9).map(|at| format!("X-{at}: y, ")).collect();
+    let found = problem_after_trunk(&format!(
+        "    rules: [{{match: {{method: A}}, add: {{{names}}}}}]\n"
+    ));
+    assert!(
+        found.ends_with("rules[1].add: expected 1 to 8 entries, found 9"),
+        "{found}"
+    );
+    let names: String = (0..8).map(|at| format!("X-{at}: y, ")).collect();
+    let found = problem_after_trunk(&format!(
+        "    rules: [{{match: {{method: A, header: {{{names}}}}}, remove: [X]}}]\n"
+    ));
+    assert!(
+        found.ends_with("rules[1].match: expected 1 to 8 conditions, found 9"),
+        "{found}"
+    );
 }
 
 #[test]
@@ -309,7 +417,7 @@ fn the_documented_example_spells_out_the_defaults() {
 fn what_is_not_active_yet_is_said_with_its_line() {
     assert_eq!(
         config(FULL).notices,
-        ["f.yml:41: hooks: read and checked, but no hook is called yet",]
+        ["f.yml:49: hooks: read and checked, but no hook is called yet",]
     );
 }
 

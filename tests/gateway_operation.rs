@@ -3,14 +3,16 @@
 mod gateway_support;
 mod rtp_support;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use gateway_support::*;
 use rtp_support::packet;
 use trunkcast::base::codec::Track;
+use trunkcast::base::network::Transport;
 use trunkcast::gateway::config::Host;
 use trunkcast::limits::SIP_SPARE_CONNECTIONS;
+use trunkcast::sip::SipTarget;
 use trunkcast::wire::rtcp::{self, RtcpPacket};
 
 #[test]
@@ -34,8 +36,17 @@ fn a_pbx_known_by_name_still_calls_after_the_file_is_read_again() {
     config.trunks[0].proxy = Some(Host::Name("pbx.example".to_owned()));
     config.trunks[0].allow.clear();
     let mut world = World::new(config.clone());
-    let address: IpAddr = "192.0.2.10".parse().unwrap();
-    world.gateway.set_proxy(0, [address].into_iter());
+    world.gateway.look_up_pbxs(&mut world.outlet);
+    let (id, host, port) = world.outlet.look_ups.pop().unwrap();
+    assert_eq!((host.as_str(), port), ("pbx.example", None));
+    let target = SipTarget {
+        transport: Transport::Udp,
+        address: "192.0.2.10:5060".parse().unwrap(),
+    };
+    world.gateway.handle_looked_up(world.now, id, Ok(&[target]));
+    // What was found stays in use.
+    let failed = Err("cannot resolve pbx.example");
+    world.gateway.handle_looked_up(world.now, id, failed);
     let mut up = Phone::new("1");
     world.call(&mut up);
 

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -49,6 +49,95 @@ fn a_call_is_listed_while_it_lasts() {
     let error: Value = serde_json::from_slice(&ended.1).unwrap();
     let told = error["timestamp"].as_u64().unwrap() as i64;
     assert!((told - now.as_millis() as i64).abs() < 2_000, "{error}");
+    gateway.terminate();
+    gateway.check_calm();
+}
+
+/// The answer to a SIP request, with a tag for its dialog.
+fn sip_answer(request: &str, code: &str, contact: SocketAddr, sdp: &str) -> String {
+    let mut answer = format!("SIP/2.0 {code}\r\n");
+    for line in request.lines().take_while(|line| !line.is_empty()) {
+        let name = line.split(':').next().unwrap_or_default();
+        let tag = if line.contains(";tag=") {
+            ""
+        } else {
+            ";tag=pbx"
+        };
+        match name {
+            "Via" | "From" | "Call-ID" | "CSeq" | "Record-Route" => {
+                answer += &format!("{line}\r\n")
+            }
+            "To" => answer += &format!("{line}{tag}\r\n"),
+            _ => {}
+        }
+    }
+    let length = sdp.len();
+    answer += &format!("Contact: <sip:pbx@{contact}>\r\nContent-Type: application/sdp\r\n");
+    answer + &format!("Content-Length: {length}\r\n\r\n{sdp}")
+}
+
+#[test]
+fn a_call_is_placed_answered_and_ended() {
+    let (mut gateway, mut ports) = running("");
+    let pbx = UdpSocket::bind(ports.address()).unwrap();
+    pbx.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let at = pbx.local_addr().unwrap();
+    let hear = |method: &str| {
+        let mut bytes = [0; 4_096];
+        loop {
+            let (length, from) = pbx.recv_from(&mut bytes).unwrap();
+            let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            if text.starts_with(method) {
+                return (text, from);
+            }
+        }
+    };
+    let mut client = Rest::connect(gateway.rest());
+    let body = json!({
+        "callId": "door-1", "callee": "1002", "sipLogin": "1001", "sipDomain": "127.0.0.1",
+        "sipPort": at.port().to_string(), "hasVideo": "true", "toStream": "door",
+    });
+    assert_eq!(client.post("/rest-api/call/startup", &body), (200, vec![]));
+    let status = |client: &mut Rest, wanted: &str| {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let (code, body) = client.post("/rest-api/call/find", &json!({"callId": "door-1"}));
+            assert_eq!(code, 200);
+            let calls: Value = serde_json::from_slice(&body).unwrap();
+            if calls[0]["status"] == wanted {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{wanted} never came: {calls}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let (invite, from) = hear("INVITE sip:1002@127.0.0.1");
+    assert!(invite.contains("Call-ID: door-1\r\n"), "{invite}");
+    assert!(
+        invite.contains("m=audio ") && invite.contains("m=video "),
+        "{invite}"
+    );
+    status(&mut client, "TRYING");
+    let ringing = sip_answer(&invite, "180 Ringing", at, "");
+    pbx.send_to(ringing.as_bytes(), from).unwrap();
+    status(&mut client, "RING");
+    let (_, last) = ports.media();
+    let sdp = format!(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+         m=audio {} RTP/AVP 8\r\na=sendrecv\r\nm=video 0 RTP/AVP 97\r\n",
+        last - 1
+    );
+    let answered = sip_answer(&invite, "200 OK", at, &sdp);
+    pbx.send_to(answered.as_bytes(), from).unwrap();
+    hear("ACK ");
+    status(&mut client, "ESTABLISHED");
+    let end = client.post("/rest-api/call/terminate", &json!({"callId": "door-1"}));
+    assert_eq!(end, (200, vec![]));
+    let (bye, from) = hear("BYE ");
+    pbx.send_to(sip_answer(&bye, "200 OK", at, "").as_bytes(), from)
+        .unwrap();
+    let gone = client.post("/rest-api/call/find", &json!({"callId": "door-1"}));
+    assert_eq!(gone.0, 404);
     gateway.terminate();
     gateway.check_calm();
 }

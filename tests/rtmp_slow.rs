@@ -213,7 +213,10 @@ fn a_stall_of_ten_seconds_costs_its_own_time_and_nothing_after() {
         slow.run(5_000, 20_000_000);
         assert!(slow.latest(Track::Video, 0, 5_000) <= 20);
         slow.run(15_000, 0);
-        assert_eq!(slow.asked, [], "nothing is asked for while nothing moves");
+        assert!(
+            slow.asked.is_empty(),
+            "nothing is asked for while nothing moves"
+        );
         slow.run(25_000, 20_000_000);
         slow.check();
         let [(before, after)] = slow.gaps(Track::Audio)[..] else {

@@ -22,7 +22,7 @@ use trunkcast::limits::TLS_STATE_BYTES;
 use trunkcast::shell::resolver::Addresses;
 use trunkcast::shell::streams::{Progress, Streams};
 use trunkcast::shell::sys::Epoll;
-use trunkcast::shell::tls::Trust;
+use trunkcast::shell::tls::{Servers, Trust};
 
 struct Counting;
 
@@ -116,7 +116,7 @@ fn a_connection_holds_no_more_than_the_budget_counts() {
     const READS: usize = 1_000_000;
     let mut epoll = Epoll::new().unwrap();
     let mut streams = Streams::default();
-    let trust = Arc::new(Trust::new(Some(file("server.pem"))));
+    let trust = Arc::new(Trust::new(Servers::Rtmp, Some(file("server.pem")), None));
     trust.config().unwrap();
     let gone = Arc::default();
     let (address, peer) = serve(SENDS, READS, &gone);
@@ -169,7 +169,7 @@ fn a_packet_costs_one_allocation() {
     const PACKETS: usize = 2_000;
     let mut epoll = Epoll::new().unwrap();
     let mut streams = Streams::default();
-    let trust = Arc::new(Trust::new(Some(file("server.pem"))));
+    let trust = Arc::new(Trust::new(Servers::Rtmp, Some(file("server.pem")), None));
     let gone = Arc::default();
     let (address, peer) = serve(0, usize::MAX, &gone);
     let conn = connect(&mut epoll, &mut streams, &trust, address);

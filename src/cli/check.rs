@@ -14,7 +14,7 @@ use core::fmt;
 
 use crate::base::codec::Codec;
 use crate::base::network::Transport;
-use crate::gateway::config::{Config, Trunk, codec_name};
+use crate::gateway::config::{Config, Host, Trunk, codec_name};
 
 /// What a configuration would run, in a few lines and without secrets.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +64,10 @@ fn write_trunk(f: &mut fmt::Formatter<'_>, trunk: &Trunk, play_port: u16) -> fmt
         (Transport::Tls, None) => writeln!(f, "trunk {name}: SIP over TLS, no port")?,
         _ => writeln!(f, "trunk {name}: SIP on UDP and TCP port {port}")?,
     }
-    let names = trunk.names().map(str::to_owned);
+    let names = trunk.proxy.iter().filter_map(|host| match host {
+        Host::Name(name) => Some(name.clone()),
+        Host::Ip(_) => None,
+    });
     let callers: Vec<String> = names
         .chain(trunk.sources().map(|net| net.to_string()))
         .collect();

@@ -46,6 +46,11 @@ impl Section<'_> {
         self.entry(key).is_some()
     }
 
+    /// Whether the file has no key in it.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// The text of a single value.
     pub fn text(&self, key: &str) -> Option<&str> {
         match &self.entry(key)?.value.value {
@@ -315,6 +320,77 @@ impl<'a> Reader<'a> {
             .map(|item| self.single(&field, item, item.line, Repeat::All, &parse))
             .collect();
         values.into_iter().collect()
+    }
+
+    /// The sections of a list, if the file has its key. Each is named by its place: `rules[1]`.
+    pub fn sections<'n>(
+        &mut self,
+        section: &Section<'n>,
+        key: &str,
+        most: usize,
+        known: &[&str],
+    ) -> Vec<Section<'n>> {
+        let Some(entry) = section.entries.iter().find(|entry| entry.key == key) else {
+            return Vec::new();
+        };
+        let field = section.field(key);
+        let Value::List(items) = &entry.value.value else {
+            let found = kind(&entry.value);
+            let expected = format!("expected a list, found {found}");
+            self.problem(entry.line, &field, expected);
+            return Vec::new();
+        };
+        if items.is_empty() || items.len() > most {
+            let expected = format!("expected 1 to {most} entries, found {}", items.len());
+            self.problem(entry.line, &field, expected);
+        }
+        let mut sections = Vec::new();
+        for (at, item) in items.iter().take(most).enumerate() {
+            let path = format!("{field}[{}]", at + 1);
+            if let Value::Map(entries) = &item.value {
+                let entries: Vec<&Entry> = entries.iter().collect();
+                sections.push(self.section(&path, item.line, &entries, known, |_| None));
+            } else {
+                let expected = format!("expected {}, found {}", known.join(", "), kind(item));
+                self.problem(item.line, &path, expected);
+            }
+        }
+        sections
+    }
+
+    /// The entries of a mapping with keys of any name, if the file has its key; those that are right.
+    pub fn pairs<T>(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        most: usize,
+        parse: impl Fn(&str, &str) -> Result<T, Expected>,
+    ) -> Vec<T> {
+        let Some(entry) = section.entry(key) else {
+            return Vec::new();
+        };
+        let field = section.field(key);
+        let entries = match &entry.value.value {
+            Value::Map(entries) if (1..=most).contains(&entries.len()) => entries,
+            Value::Map(entries) => {
+                let expected = format!("expected 1 to {most} entries, found {}", entries.len());
+                self.problem(entry.line, &field, expected);
+                return Vec::new();
+            }
+            _ => {
+                let found = kind(&entry.value);
+                let expected = format!("expected names with values below it, found {found}");
+                self.problem(entry.line, &field, expected);
+                return Vec::new();
+            }
+        };
+        let mut values = Vec::new();
+        for one in entries {
+            let field = format!("{field}.{}", one.key);
+            let read = |text: &str| parse(&one.key, text);
+            values.extend(self.single(&field, &one.value, one.line, Repeat::All, read));
+        }
+        values
     }
 
     /// A missing key is told in the words that an empty value would get.

@@ -13,6 +13,7 @@
 use core::time::Duration;
 
 use crate::base::srtp::{SrtpPolicy, UnknownPolicy};
+use crate::cli::config_rules::read_rules;
 use crate::cli::config_section::{Reader, Section};
 use crate::cli::config_value::{certificates, file, login, number, parse, password, port};
 use crate::gateway::config::{
@@ -71,6 +72,7 @@ pub fn read_signalling(reader: &mut Reader<'_>, section: &Section<'_>) -> Trunk 
         session_timer: read_session_timer(reader, section),
         dtmf: reader.value(section, "dtmf", parse).unwrap_or(default.dtmf),
         abuse: read_abuse(reader, section),
+        rules: read_rules(reader, section),
         ..default
     }
 }

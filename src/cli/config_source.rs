@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::config_file::{self, FILE_BYTES, Problem};
 use crate::gateway::config::Config;
-use crate::shell::tls::Trust;
+use crate::shell::tls::{Servers, Trust};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "/etc/trunkcast/trunkcast.yml";
@@ -71,7 +71,9 @@ impl ConfigSource {
 fn unreadable_authorities(config: &Config, text: &str, name: &str) -> Option<Problem> {
     const KEY: &str = "caFile";
     let file = config.rtmp_ca_file.as_ref()?;
-    let words = Trust::new(Some(file.into())).config().err()?;
+    let words = Trust::new(Servers::Rtmp, Some(file.into()), None)
+        .config()
+        .err()?;
     let line = text
         .lines()
         .position(|line| {

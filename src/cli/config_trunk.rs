@@ -54,6 +54,7 @@ pub const TRUNK_KEYS: &[&str] = &[
     "sessionTimer",
     "dtmf",
     "abuse",
+    "rules",
 ];
 
 /// What to say of a trunk's key that stands where a trunk or section belongs.

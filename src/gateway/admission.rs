@@ -6,7 +6,7 @@ use crate::base::codec::CodecSet;
 use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
-use crate::gateway::call::{Beginning, Call, Label, Ports, Publishing};
+use crate::gateway::call::{Beginning, Call, CallerWords, Label, Ports, Publishing};
 use crate::gateway::config::{CallNames, MediaAddress};
 use crate::gateway::negotiation::{local_media, tracks};
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
@@ -19,12 +19,15 @@ use crate::sdp::{OfferAnswer, Refusal, SrtpTerms};
 use crate::sip::Cause;
 use crate::wire::rtmp_url::{RtmpUrl, StreamKey};
 use crate::wire::sdp::SessionDescription;
+use crate::wire::sip_identity::Identity;
 
 /// An INVITE as SIP reports it.
 pub(super) struct Invite {
     pub id: CallId,
     pub caller: String,
     pub callee: String,
+    pub display_name: Option<String>,
+    pub identity: Option<Box<Identity>>,
     pub call_id: String,
     pub remote: SocketAddr,
     pub secure: bool,
@@ -79,8 +82,13 @@ impl Gateway {
                     outlet.note(
                         Level::Info,
                         format_args!(
-                            "{}: {} from {} Call-ID {} stream {}",
-                            call.label, call.status, incoming.remote, call.sip_call_id, call.stream
+                            "{}: {} from {} Call-ID {} stream {}{}",
+                            call.label,
+                            call.status,
+                            incoming.remote,
+                            call.sip_call_id,
+                            call.stream,
+                            CallerWords::of(call),
                         ),
                     );
                 }
@@ -138,11 +146,18 @@ impl Gateway {
         }
         let trunk = self.trunks.get(at).ok_or(Turned::Full("no such trunk"))?;
         let config = &trunk.config;
+        let identity = incoming.identity.as_deref();
+        let asserted = identity.and_then(|identity| identity.asserted.as_ref());
+        let diverted = identity.and_then(|identity| identity.diverted.as_ref());
+        let asserted_display = asserted.and_then(|party| party.display.as_deref());
+        let display = incoming.display_name.as_deref().or(asserted_display);
         let stream = config.stream_name.expand(&CallNames {
             callee: &incoming.callee,
             caller: &incoming.caller,
             trunk: &config.name,
-            ..CallNames::default()
+            display: display.unwrap_or_default(),
+            diverted: diverted.map_or("", |it| it.from.number.as_str()),
+            asserted: asserted.map_or("", |party| party.number.as_str()),
         });
         let sink = trunk.sink;
         let (plan, trunk_name, url) = (trunk.plan.clone(), config.name.clone(), config.url.clone());
@@ -227,6 +242,8 @@ impl Gateway {
                 outgoing: None,
             },
         );
+        call.display = display.map(Box::from);
+        call.identity = incoming.identity.clone();
         if let Some(negotiated) = &negotiated {
             call.agree(now, negotiated, outlet);
         }

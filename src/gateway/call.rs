@@ -24,6 +24,7 @@ use crate::rtp::session::Session;
 use crate::rtp::stream::{Codec, StreamConfig};
 use crate::sdp::{MediaPlan, Negotiated, OfferAnswer, PlannedCodec};
 use crate::wire::sdp_media::MediaKind;
+use crate::wire::sip_identity::Identity;
 
 /// Who calls whom, for lines of the journal.
 #[derive(Clone, Debug)]
@@ -45,6 +46,47 @@ impl fmt::Display for Label {
             "call {} {} {}->{}",
             self.number, self.trunk, self.caller, self.callee
         )
+    }
+}
+
+/// What is known of a caller beside its number, for the line of the journal that begins a call.
+#[derive(Clone, Copy, Debug)]
+pub struct CallerWords<'a> {
+    display: Option<&'a str>,
+    identity: Option<&'a Identity>,
+}
+
+impl<'a> CallerWords<'a> {
+    /// Of a call.
+    pub fn of(call: &'a Call) -> Self {
+        Self {
+            display: call.display.as_deref(),
+            identity: call.identity.as_deref(),
+        }
+    }
+}
+
+impl fmt::Display for CallerWords<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(display) = self.display {
+            write!(f, " named {display:?}")?;
+        }
+        let Some(identity) = self.identity else {
+            return Ok(());
+        };
+        if let Some(asserted) = &identity.asserted {
+            write!(f, " asserted {}", asserted.number)?;
+        }
+        if let Some(diverted) = &identity.diverted {
+            write!(f, " diverted from {}", diverted.from.number)?;
+            if let Some(reason) = &diverted.reason {
+                write!(f, " ({reason})")?;
+            }
+        }
+        if identity.private {
+            f.write_str(" private")?;
+        }
+        Ok(())
     }
 }
 
@@ -132,6 +174,10 @@ pub struct Call {
     pub sip: Option<CallId>,
     /// Call-ID of the INVITE.
     pub sip_call_id: String,
+    /// The caller's display name.
+    pub display: Option<Box<str>>,
+    /// What the PBX says of the caller beside From.
+    pub identity: Option<Box<Identity>>,
     /// What is kept of a call out; `None` for one that came in.
     pub outgoing: Option<Box<Outgoing>>,
     /// What the call is doing.
@@ -205,6 +251,8 @@ impl Call {
             publishing: beginning.publishing,
             players: heapless::Vec::new(),
             offered: beginning.offered,
+            display: None,
+            identity: None,
             watchdog: Watchdog::new(now),
             listening: Listening::default(),
             gone_by: None,

@@ -38,6 +38,7 @@ use crate::base::srtp::SrtpPolicy;
 use crate::gateway::sink::profile::Profile;
 use crate::limits::{Limits, MEDIA_PORTS_PER_CALL, TLS_STATE_BYTES};
 use crate::sdp::{CodecPlan, PlanError};
+use crate::sip::rules::Rules;
 use crate::wire::rtmp_url::RtmpUrl;
 
 /// The whole configuration.
@@ -78,7 +79,7 @@ pub struct Trunk {
     /// SIP port of the PBX, for what we send there unasked. Without one a name is looked up by SRV
     /// first, and [`Self::usual_port`] stands in.
     pub remote_port: Option<u16>,
-    /// Further addresses of the PBX, in the order to try them; may call as well.
+    /// Further addresses of the PBX, in the order to try them; those that are no names may call.
     pub targets: Vec<HostPort>,
     /// The proxy that requests of ours go through.
     pub outbound_proxy: Option<OutboundProxy>,
@@ -123,6 +124,8 @@ pub struct Trunk {
     pub dtmf: Dtmf,
     /// How much is looked at of those who flood.
     pub abuse: AbuseLimits,
+    /// What is changed in requests that come in, or refused of them.
+    pub rules: Rules,
 }
 
 /// The REST interface.
@@ -191,6 +194,7 @@ impl Trunk {
             session_timer: Some(SessionTimer::default()),
             dtmf: Dtmf::default(),
             abuse: AbuseLimits::default(),
+            rules: Rules::default(),
         }
     }
 
@@ -200,6 +204,15 @@ impl Trunk {
             Transport::Tls => 5_061,
             Transport::Udp | Transport::Tcp => 5_060,
         }
+    }
+
+    /// Whether some of what is new takes effect with the next start only.
+    pub fn needs_start(&self, new: &Self) -> bool {
+        let kept = |trunk: &Self| (trunk.local_port, trunk.transport, trunk.calls);
+        kept(self) != kept(new)
+            || self.ca_file != new.ca_file
+            || self.certificate != new.certificate
+            || self.key != new.key
     }
 
     /// Addresses of the PBX in the order to try them.
@@ -241,7 +254,7 @@ impl Trunk {
         pbx.chain(self.allow.iter().copied())
     }
 
-    /// Names of the PBX, whose addresses may call.
+    /// Names of the PBX, to be looked up.
     pub fn names(&self) -> impl Iterator<Item = &str> + '_ {
         let targets = self.targets.iter().map(|target| &target.host);
         self.proxy

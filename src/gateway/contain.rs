@@ -200,6 +200,9 @@ mod tests {
             self.sockets -= 1;
         }
         fn send_media(&mut self, _: CallIndex, _: Track, _: MediaPort, _: SocketAddr, _: &[u8]) {}
+        fn connect_sip(&mut self, _: usize, _: SocketAddr, _: Option<&str>) -> Option<ConnId> {
+            None
+        }
         fn look_up(&mut self, _: LookUpId, _: LookUp<'_>) -> bool {
             false
         }

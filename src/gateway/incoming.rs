@@ -7,12 +7,13 @@ use crate::gateway::admission::Invite;
 use crate::gateway::connections::User;
 use crate::gateway::contain::{self, contained};
 use crate::gateway::outgoing::Progress;
-use crate::gateway::outlet::{CallIndex, Level, Outlet, Security};
+use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::sip::{Cause, SipDestination, SipEvent};
 
 impl Gateway {
     /// Handles what a trunk's endpoint reports and sends what it has to send.
     pub(super) fn drain_trunk(&mut self, now: Instant, at: usize, outlet: &mut dyn Outlet) {
+        self.settle_trunk(now, at, outlet);
         loop {
             let Some(trunk) = self.trunks.get_mut(at) else {
                 return;
@@ -28,17 +29,9 @@ impl Gateway {
                     } => {
                         let mut opening = trunk.opening.iter();
                         let opening = opening.find(|(_, to, tls)| (*to, *tls) == (remote, secure));
-                        let security = if secure {
-                            Security::Tls
-                        } else {
-                            Security::Plain
-                        };
                         let conn = conn.or(opening.map(|(conn, ..)| *conn)).or_else(|| {
-                            let conn = outlet.connect(
-                                &remote.ip().to_string(),
-                                remote.port(),
-                                security,
-                            )?;
+                            let domain = secure.then(|| trunk.tls_names.of(remote));
+                            let conn = outlet.connect_sip(at, remote, domain.as_deref())?;
                             self.connections.insert(conn, User::Sip(at));
                             // Without room the next message opens a connection of its own.
                             let _ = trunk.opening.push((conn, remote, secure));
@@ -93,16 +86,19 @@ impl Gateway {
                 id,
                 caller,
                 callee,
+                display_name,
+                identity,
                 call_id,
                 remote,
                 secure,
                 offer,
-                ..
             } => {
                 let invite = Invite {
                     id,
                     caller,
                     callee,
+                    display_name,
+                    identity,
                     call_id,
                     remote,
                     secure,
@@ -123,8 +119,8 @@ impl Gateway {
             SipEvent::ReinviteCancelled { .. }
             // Nothing is offered in a provisional answer.
             | SipEvent::ProvisionalConfirmed { .. }
-            | SipEvent::Redirected { .. }
-            | SipEvent::Peer { .. } => {}
+            | SipEvent::Redirected { .. } => {}
+            SipEvent::Peer { target, state } => self.handle_peer(at, target, state, outlet),
             SipEvent::OfferWanted { id, refresh } => {
                 if let Some(index) = self.call_of(at, id) {
                     self.offer(now, index, refresh);

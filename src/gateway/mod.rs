@@ -42,11 +42,13 @@ mod contain;
 pub mod hold;
 pub mod http;
 pub mod incoming;
+pub mod look_ups;
 pub mod media_ports;
 mod negotiation;
 pub mod outgoing;
 pub mod outlet;
 pub mod players;
+mod presence;
 pub mod registrations;
 pub mod relay;
 pub mod rest;
@@ -55,6 +57,7 @@ pub mod sink;
 pub mod status;
 pub mod stored;
 pub mod streaming;
+pub mod tls_names;
 pub mod trunk;
 pub mod trunk_view;
 mod usage;
@@ -187,6 +190,18 @@ impl Gateway {
             outlet.note(Level::Error, line);
         }
         self.drain_trunk(now, trunk, outlet);
+    }
+
+    /// Whether a peer at that address may connect to a trunk; a refusal is counted.
+    pub fn may_connect(&mut self, trunk: usize, from: IpAddr) -> bool {
+        let trunk = self.trunks.get_mut(trunk);
+        trunk.is_some_and(|trunk| trunk.endpoint.admits(from))
+    }
+
+    /// The name of the trunk at that place.
+    pub fn trunk_name(&self, trunk: usize) -> &str {
+        let trunk = self.trunks.get(trunk);
+        trunk.map_or("", |trunk| trunk.config.name.as_str())
     }
 
     /// An accepted connection; false when there is no room for it.
@@ -429,6 +444,10 @@ impl Gateway {
         let mut deadline = Instant::earliest(self.calls.deadline(), self.http.poll_timeout());
         for trunk in &self.trunks {
             deadline = Instant::earliest(deadline, trunk.endpoint.poll_timeout());
+            // It has to register, or to ask, before anything comes.
+            if trunk.unsettled {
+                deadline = Some(Instant::ZERO);
+            }
         }
         for viewer in self.players.iter() {
             deadline = Instant::earliest(deadline, viewer.player.poll_timeout());
@@ -483,11 +502,13 @@ impl Gateway {
         let mut taken = 0;
         for (new, plan) in config.trunks.iter().zip(plans) {
             let same = |trunk: &&mut Trunk| {
-                trunk.config.name == new.name && trunk.config.local_port == new.local_port
+                let old = &trunk.config;
+                (&old.name, old.local_port, old.transport)
+                    == (&new.name, new.local_port, new.transport)
             };
             if let Some(trunk) = self.trunks.iter_mut().find(same) {
+                taken += usize::from(!trunk.config.needs_start(new));
                 trunk.reconfigure(new.clone(), plan);
-                taken += 1;
             }
         }
         self.forget_sinks();
@@ -504,12 +525,14 @@ impl Gateway {
         if config.rest.listen == self.config.rest.listen {
             self.config.rest = config.rest;
         }
+        self.trunks.iter_mut().for_each(Trunk::unsettle);
         Ok(needs_start)
     }
 
     /// Ends every call with BYE and every stream with a clean unpublish; new calls get 503.
     pub fn stop(&mut self, now: Instant) {
         self.stopping = true;
+        self.unregister_all(now);
         let sessions: Vec<_> = self
             .calls
             .iter()
@@ -541,25 +564,9 @@ impl Gateway {
     /// Whether no call and no stream is left.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty()
-            && self
-                .trunks
-                .iter()
-                .all(|trunk| trunk.endpoint.closing_calls() == 0)
-    }
-
-    /// Trunks whose PBX is known by name, with the name.
-    pub fn proxy_names(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.trunks
-            .iter()
-            .enumerate()
-            .filter_map(|(at, trunk)| Some((at, trunk.proxy_name()?)))
-    }
-
-    /// Tells the addresses of a trunk's PBX.
-    pub fn set_proxy(&mut self, trunk: usize, addresses: impl Iterator<Item = IpAddr>) {
-        if let Some(trunk) = self.trunks.get_mut(trunk) {
-            trunk.set_proxy(addresses);
-        }
+            && self.trunks.iter().all(|trunk| {
+                trunk.endpoint.closing_calls() == 0 && trunk.endpoint.registrations() == 0
+            })
     }
 
     /// Every call.

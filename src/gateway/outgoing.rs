@@ -25,7 +25,7 @@ use crate::gateway::call::{Beginning, Call, Label, Ports};
 use crate::gateway::config::{self, CallNames, Host, HostPort};
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::gateway::sink::Sink;
-use crate::sdp::OfferAnswer;
+use crate::sdp::{OfferAnswer, SrtpTerms};
 use crate::sip::{Cause, EndedBy, RegistrationId, SipTargets};
 use crate::wire::rtmp_url::RtmpUrl;
 
@@ -261,6 +261,11 @@ impl Gateway {
         };
         let (way, hosts) = Way::of(&request, trunk);
         let mut negotiation = OfferAnswer::new(trunk.plan.clone(), self.rng.u32());
+        let terms = SrtpTerms {
+            policy: trunk.config.srtp,
+            secure: trunk.is_secure(),
+        };
+        negotiation.set_protection(terms, &mut self.rng);
         negotiation.set_sends(request.has_audio, request.has_video);
         let cname = format!("trunkcast-{:08x}", self.rng.u32());
         let outgoing = Outgoing {
@@ -367,7 +372,8 @@ impl CallRequest {
         };
         if reserved(&self.login) {
             Err("sipLogin: SIP login or authentication name contains reserved symbols")
-        } else if reserved(&self.authentication_name) {
+            // Providers give out names with their domain.
+        } else if reserved(&self.authentication_name.replace('@', "")) {
             Err("sipAuthenticationName: SIP login or authentication name contains reserved symbols")
         } else if self.callee.is_empty() {
             Err("callee: expected whom to call")

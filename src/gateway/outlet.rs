@@ -69,6 +69,15 @@ pub trait Outlet {
     /// `handle_connected`, with TLS after its handshake, or `handle_disconnected`.
     fn connect(&mut self, host: &str, port: u16, security: Security) -> Option<ConnId>;
 
+    /// The same for SIP of a trunk, to an address; with TLS where a `domain` is given, which the
+    /// server's certificate has to be for.
+    fn connect_sip(
+        &mut self,
+        trunk: usize,
+        remote: SocketAddr,
+        domain: Option<&str>,
+    ) -> Option<ConnId>;
+
     /// Gives bytes to a connection's socket; how many it took. Fewer than given means that
     /// `handle_writable` will follow.
     fn write(&mut self, conn: ConnId, bytes: &[u8]) -> usize;

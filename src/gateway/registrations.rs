@@ -38,7 +38,8 @@ impl Registrations {
         config: RegistrationConfig,
     ) -> Result<RegistrationId, SipRefusal> {
         let same = |shared: &&mut Shared| {
-            shared.address_of_record == config.address_of_record
+            shared.users > 0
+                && shared.address_of_record == config.address_of_record
                 && shared.registrar == config.registrar
         };
         if let Some(shared) = self.0.iter_mut().find(same) {
@@ -67,19 +68,32 @@ impl Registrations {
             return;
         };
         if let Some(shared) = self.0.get_mut(at) {
+            let was_used = shared.users > 0;
             shared.users = shared.users.saturating_sub(1);
-            if shared.users == 0 {
-                self.0.remove(at);
+            if was_used && shared.users == 0 {
                 endpoint.unregister(now, id);
             }
         }
     }
 
-    /// Takes over how a registration is now; its address of record, where it is known here.
-    pub fn changed(&mut self, id: RegistrationId, state: RegistrationState) -> Option<&str> {
-        let shared = self.0.iter_mut().find(|shared| shared.id == id)?;
+    /// Takes every registration back, whoever needs it.
+    pub fn release_all(&mut self, now: Instant, endpoint: &mut SipEndpoint) {
+        for shared in &mut self.0 {
+            shared.users = 0;
+            endpoint.unregister(now, shared.id);
+        }
+    }
+
+    /// Takes over how a registration is now; its address of record, where it is known here. One that
+    /// has ended is forgotten.
+    pub fn changed(&mut self, id: RegistrationId, state: RegistrationState) -> Option<String> {
+        let at = self.0.iter().position(|shared| shared.id == id)?;
+        if state == RegistrationState::Unregistered {
+            return Some(self.0.remove(at).address_of_record);
+        }
+        let shared = self.0.get_mut(at)?;
         shared.state = state;
-        Some(&shared.address_of_record)
+        Some(shared.address_of_record.clone())
     }
 
     /// How a registration is.

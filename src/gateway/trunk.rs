@@ -6,15 +6,17 @@ use std::rc::Rc;
 use heapless::Vec as FixedVec;
 
 use crate::base::ids::ConnId;
-use crate::base::network::Network;
+use crate::base::network::{Network, Transport};
 use crate::base::rng::Rng;
 use crate::gateway::config::{self, Host, MediaAddress};
 use crate::gateway::outlet::Outlet;
+use crate::gateway::presence::Presence;
 use crate::gateway::registrations::Registrations;
 use crate::gateway::sink::Sink;
-use crate::limits::{HOST_ADDRESSES, TRUNK_OPENING};
+use crate::gateway::tls_names::TlsNames;
+use crate::limits::{SIP_TARGETS, TRUNK_OPENING};
 use crate::sdp::{CodecPlan, PlanError};
-use crate::sip::{SessionTimers, SipConfig, SipEndpoint, SipTargets};
+use crate::sip::{SessionTimers, SipConfig, SipEndpoint, SipTarget, SipTargets};
 
 /// What we call ourselves in SIP.
 const USER_AGENT: &str = concat!("Trunkcast/", env!("CARGO_PKG_VERSION"));
@@ -33,8 +35,16 @@ pub struct Trunk {
     pub opening: FixedVec<(ConnId, SocketAddr, bool), TRUNK_OPENING>,
     /// Whether the endpoint was touched since it was last drained.
     pub dirty: bool,
-    /// Addresses of the PBX's name, as last resolved.
-    resolved: FixedVec<IpAddr, HOST_ADDRESSES>,
+    /// What was last found for each of the PBX's addresses, in the order of the configuration.
+    found: Vec<SipTargets>,
+    /// Whose name a TLS server at an address has to prove.
+    pub tls_names: TlsNames,
+    /// Where requests of ours go first, where that is not the PBX, as last found.
+    pub hop: SipTargets,
+    /// What it does to be known at the PBX.
+    pub presence: Presence,
+    /// Whether its settings or addresses are others than its presence was made of.
+    pub unsettled: bool,
     /// Calls that the endpoint was known to have refused by itself.
     pub refused: u64,
     /// Registrations that calls share.
@@ -55,25 +65,23 @@ impl Trunk {
                 min: timer.min,
             }),
         };
+        let mut endpoint = SipEndpoint::new(sip, rng);
+        endpoint.set_rules(config.rules.clone());
         Ok(Self {
             plan: Rc::new(config.codec_plan()?),
             sink: Sink::of(&config),
-            endpoint: SipEndpoint::new(sip, rng),
+            endpoint,
             opening: FixedVec::new(),
-            dirty: false,
+            dirty: true,
             refused: 0,
             registrations: Registrations::default(),
-            resolved: FixedVec::new(),
+            found: vec![SipTargets::new(); config.pbx().count()],
+            tls_names: TlsNames::default(),
+            hop: SipTargets::new(),
+            presence: Presence::default(),
+            unsettled: true,
             config,
         })
-    }
-
-    /// The PBX's host name, when its address is not given as such.
-    pub fn proxy_name(&self) -> Option<&str> {
-        match &self.config.proxy {
-            Some(Host::Name(name)) => Some(name),
-            _ => None,
-        }
     }
 
     /// Tells SIP at which address of ours a peer reaches us.
@@ -105,20 +113,62 @@ impl Trunk {
         }
     }
 
-    /// Whether an address is one of the PBX's name.
+    /// Whether an address is one that was found for a name of the PBX.
     pub fn has_resolved(&self, address: IpAddr) -> bool {
-        self.resolved.contains(&address)
+        let mut found = self.found.iter().flatten();
+        found.any(|target| target.address.ip() == address)
     }
 
-    /// Lets the addresses of the PBX's name call, beside the configured networks.
-    pub fn set_proxy(&mut self, addresses: impl Iterator<Item = IpAddr>) {
-        self.resolved = addresses.take(HOST_ADDRESSES).collect();
-        self.allow_sources();
+    /// Takes what was found for the PBX's address at a place of the configuration: its hosts may call.
+    pub fn set_found(&mut self, place: usize, targets: &[SipTarget]) {
+        let Some(host) = self.config.pbx().nth(place).map(|pbx| pbx.host) else {
+            return;
+        };
+        self.tls_names.set(&host.to_string(), targets);
+        if let Some(found) = self.found.get_mut(place) {
+            *found = targets.iter().copied().take(SIP_TARGETS).collect();
+            self.allow_sources();
+            self.unsettle();
+        }
+    }
+
+    /// Takes what was found for what requests of ours go through first.
+    pub fn set_hop(&mut self, targets: &[SipTarget]) {
+        if let Some(host) = self.first_hop().map(|(hop, _)| hop.host.to_string()) {
+            self.tls_names.set(&host, targets);
+            self.hop = targets.iter().copied().take(SIP_TARGETS).collect();
+            self.unsettle();
+        }
+    }
+
+    /// Where the PBX is, in the order to try: its addresses as configured, and what was last found for
+    /// its names.
+    pub fn targets(&self) -> SipTargets {
+        let transport = self.config.transport;
+        let mut targets = SipTargets::new();
+        for (pbx, found) in self.config.pbx().zip(&self.found) {
+            let literal = match pbx.host {
+                Host::Ip(ip) => {
+                    let port = pbx.port.unwrap_or(transport.default_port());
+                    let address = SocketAddr::new(ip, port);
+                    Some(SipTarget { transport, address })
+                }
+                Host::Name(_) => None,
+            };
+            for target in literal.into_iter().chain(found.iter().copied()) {
+                if !targets.contains(&target) {
+                    // The rest is left out once there is no room.
+                    let _ = targets.push(target);
+                }
+            }
+        }
+        targets
     }
 
     fn allow_sources(&mut self) {
-        let resolved = self.resolved.iter().copied().map(Network::host);
-        let allow = self.config.sources().chain(resolved).collect();
+        let found = self.found.iter().flatten();
+        let found = found.map(|target| Network::host(target.address.ip()));
+        let allow = self.config.sources().chain(found).collect();
         self.endpoint.set_allow(allow);
     }
 
@@ -127,12 +177,19 @@ impl Trunk {
         self.plan = Rc::new(plan);
         self.sink = Sink::of(&config);
         self.endpoint.set_display_name(config.visible_name.clone());
+        self.endpoint.set_rules(config.rules.clone());
         // The PBX is not locked out until its name is resolved again.
-        if config.proxy != self.config.proxy {
-            self.resolved.clear();
+        if !config.pbx().eq(self.config.pbx()) {
+            self.found = vec![SipTargets::new(); config.pbx().count()];
+        }
+        if config.register != self.config.register
+            || config.outbound_proxy != self.config.outbound_proxy
+        {
+            self.hop.clear();
         }
         self.config = config;
         self.allow_sources();
+        self.unsettle();
     }
 
     /// Forgets that a connection is being opened; where it was to lead and whether with TLS.
@@ -145,6 +202,6 @@ impl Trunk {
 
     /// Whether connections to its port are protected by TLS.
     pub fn is_secure(&self) -> bool {
-        false
+        self.config.transport == Transport::Tls
     }
 }

@@ -12,7 +12,7 @@
 
 use crate::gateway::Gateway;
 use crate::gateway::trunk::Trunk;
-use crate::sip::RegistrationState;
+use crate::sip::{PeerState, RegistrationState, SipTarget};
 
 /// A trunk as it is now.
 pub struct TrunkView<'a> {
@@ -41,6 +41,17 @@ impl<'a> TrunkView<'a> {
         &self,
     ) -> impl Iterator<Item = (&'a str, &'a RegistrationState)> + use<'a> {
         self.trunk.registrations.iter()
+    }
+
+    /// How its own registration is, if it has one.
+    pub fn registration(&self) -> Option<&'a RegistrationState> {
+        let id = self.trunk.presence.registration()?;
+        self.trunk.registrations.state(id)
+    }
+
+    /// The hosts of its PBX that are asked whether they are there, and how each is.
+    pub fn peers(&self) -> impl Iterator<Item = (SipTarget, PeerState)> + use<'a> {
+        self.trunk.endpoint.peers()
     }
 }
 

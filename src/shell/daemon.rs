@@ -4,7 +4,7 @@
 //! the gateway write, and hands back what connections reported meanwhile.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -15,10 +15,12 @@ use smol::channel::{Receiver, Sender, bounded};
 use smol::future::FutureExt;
 
 use super::clock::Clock;
+use super::half_open::HalfOpen;
 use super::journal::{FILE_NAME, JournalFile};
 use super::pace::{Pace, Wait};
 use super::read_queue::ReadQueue;
-use super::resolver::Purpose;
+use super::resolver::Resolved;
+use super::sip_tls::SipTls;
 use super::sockets::{Service, Sockets};
 use super::streams::Progress;
 use super::sys::{self, ReceiveBatch};
@@ -66,6 +68,8 @@ pub enum StartError {
     Bind(String, String, io::Error),
     /// A trunk's SDP settings cannot be used.
     Sdp(PlanError),
+    /// A trunk's certificate or key cannot be used, in words.
+    Tls(String),
     /// The system refused something else.
     System(io::Error),
 }
@@ -77,6 +81,7 @@ impl std::fmt::Display for StartError {
                 write!(f, "cannot listen on {address} for {what}: {error}")
             }
             Self::Sdp(error) => write!(f, "cannot start: {error}"),
+            Self::Tls(words) => write!(f, "cannot start: {words}"),
             Self::System(error) => write!(f, "cannot start: {error}"),
         }
     }
@@ -157,11 +162,14 @@ impl Daemon {
         }
         let ca_file = config.rtmp_ca_file.as_ref().map(Into::into);
         let (mut sockets, waker) = Sockets::new(config.limits.calls, ca_file)?;
+        sockets.sip_tls = SipTls::load(&config).map_err(StartError::Tls)?;
         let (order, orders) = bounded(ORDERS);
         for (at, trunk) in config.trunks.iter().enumerate() {
-            sockets.listen_sip(at, trunk.local_port).map_err(|error| {
+            let (port, transport) = (trunk.local_port, trunk.transport);
+            let bound = sockets.listen_sip(at, port, transport);
+            bound.map_err(|error| {
                 let what = format!("trunk {}", trunk.name);
-                StartError::Bind(what, format!("port {}", trunk.local_port), error)
+                StartError::Bind(what, format!("port {port}"), error)
             })?;
         }
         let address = config.rtmp_listen;
@@ -224,7 +232,8 @@ impl Daemon {
         loop {
             let now = self.clock.now();
             let mut deadline = self.gateway.poll_timeout();
-            if self.gateway.proxy_names().next().is_some() {
+            deadline = Instant::earliest(deadline, self.sockets.half_open.deadline());
+            if self.gateway.has_names() {
                 deadline = Instant::earliest(deadline, Some(self.next_look_up));
             }
             if let Some(stop_by) = stop_by {
@@ -245,6 +254,9 @@ impl Daemon {
                     Order::Stop => return Ok(()),
                     Order::Reload => {
                         if let Some(config) = reload() {
+                            for words in self.sockets.sip_tls.reload(&config) {
+                                log::error!("certificate unchanged: {words}");
+                            }
                             match self.gateway.reload(config) {
                                 Ok(false) => log::info!("configuration read again"),
                                 Ok(true) => log::warn!(
@@ -365,20 +377,26 @@ impl Daemon {
                 Token::Alarm => self.sockets.alarm.clear(),
             }
         }
-        self.look_up_proxies(now);
-        while let Some((purpose, found)) = self.sockets.resolver.answered() {
-            match (purpose, found) {
-                (Purpose::Connection(conn), found) => self.sockets.resolved(conn, found),
-                (Purpose::Proxy(trunk), Ok(found)) => {
-                    self.gateway
-                        .set_proxy(trunk, found.iter().map(SocketAddr::ip));
-                }
-                // The addresses known so far stay in use.
-                (Purpose::Proxy(_), Err(reason)) => {
-                    log::warn!("proxyIp: {reason}");
-                    self.next_look_up = self.next_look_up.min(now + LOOK_UP_RETRY);
+        if now >= self.next_look_up {
+            self.next_look_up = now + LOOK_UP_INTERVAL;
+            self.gateway.look_up_pbxs(&mut self.sockets);
+        }
+        while let Some(resolved) = self.sockets.resolver.answered() {
+            match resolved {
+                Resolved::Connection(conn, found) => self.sockets.resolved(conn, found),
+                Resolved::Sip(id, found) => {
+                    if let (Err(reason), Some(trunk)) = (&found, self.gateway.trunk_of_look_up(id))
+                    {
+                        log::warn!("{trunk}: {reason}");
+                        self.next_look_up = self.next_look_up.min(now + LOOK_UP_RETRY);
+                    }
+                    let found = found.as_deref().map_err(String::as_str);
+                    self.gateway.handle_looked_up(now, id, found);
                 }
             }
+        }
+        while let Some(late) = self.sockets.half_open.expired(now) {
+            self.give_up(late, "did not finish the TLS handshake in time");
         }
         self.gateway.handle_timeout(now);
         self.gateway.drain(now, &mut self.sockets);
@@ -387,17 +405,6 @@ impl Daemon {
             self.gateway.drain(now, &mut self.sockets);
         }
         self.pace.woke(now, media_packets);
-    }
-
-    /// Resolves the PBXs that are known by name, now and then again.
-    fn look_up_proxies(&mut self, now: Instant) {
-        if now < self.next_look_up {
-            return;
-        }
-        self.next_look_up = now + LOOK_UP_INTERVAL;
-        for (trunk, host) in self.gateway.proxy_names() {
-            self.sockets.resolver.start(Purpose::Proxy(trunk), host, 0);
-        }
     }
 
     fn read_media(&mut self, now: Instant, call: CallIndex, track: Track, port: MediaPort) -> u32 {
@@ -445,21 +452,17 @@ impl Daemon {
         match listener.socket.accept() {
             Ok((socket, remote)) => {
                 let remote = unmapped(remote);
-                match self.sockets.streams.accept(&self.sockets.epoll, socket) {
-                    Some(conn) => {
-                        let kind = match service {
-                            Service::Sip(trunk) => ConnectionKind::Sip(trunk),
-                            Service::Rtmp => ConnectionKind::Player,
-                            Service::Http => ConnectionKind::Http,
-                        };
-                        if !self
-                            .gateway
-                            .handle_accepted(now, conn, kind, remote, &mut self.sockets)
-                        {
-                            self.sockets.streams.remove(conn);
-                        }
+                match service {
+                    Service::Sip(trunk) => {
+                        self.accept_plain(now, socket, remote, ConnectionKind::Sip(trunk));
                     }
-                    None => self.sockets.counters.streams_full += 1,
+                    Service::Http => {
+                        self.accept_plain(now, socket, remote, ConnectionKind::Http);
+                    }
+                    Service::Rtmp => {
+                        self.accept_plain(now, socket, remote, ConnectionKind::Player);
+                    }
+                    Service::SipTls(trunk) => self.accept_tls(now, socket, remote, trunk),
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -471,12 +474,77 @@ impl Daemon {
         }
     }
 
+    fn accept_plain(
+        &mut self,
+        now: Instant,
+        socket: TcpStream,
+        remote: SocketAddr,
+        kind: ConnectionKind,
+    ) {
+        match self.sockets.streams.accept(&self.sockets.epoll, socket) {
+            Some(conn) => self.hand_over(now, conn, remote, kind),
+            None => self.sockets.counters.streams_full += 1,
+        }
+    }
+
+    /// Begins the handshake of a client that may call; nobody else costs one.
+    fn accept_tls(&mut self, now: Instant, socket: TcpStream, remote: SocketAddr, trunk: usize) {
+        if !self.gateway.may_connect(trunk, remote.ip()) {
+            return;
+        }
+        let Some(config) = self.sockets.sip_tls.server(trunk) else {
+            return;
+        };
+        let streams = &mut self.sockets.streams;
+        let Some(conn) = streams.accept_tls(&self.sockets.epoll, socket, config) else {
+            self.sockets.counters.streams_full += 1;
+            return;
+        };
+        let crowded_out = self.sockets.half_open.insert(now, conn, trunk, remote);
+        if let Some(crowded_out) = crowded_out {
+            self.give_up(crowded_out, "gave way to another TLS handshake");
+        }
+    }
+
+    /// Gives a connection to the gateway, or closes it.
+    fn hand_over(&mut self, now: Instant, conn: ConnId, remote: SocketAddr, kind: ConnectionKind) {
+        let sockets = &mut self.sockets;
+        if !self
+            .gateway
+            .handle_accepted(now, conn, kind, remote, sockets)
+        {
+            self.sockets.streams.remove(conn);
+        }
+    }
+
+    fn give_up(&mut self, half_open: HalfOpen, reason: &str) {
+        self.sockets.counters.handshakes_given_up += 1;
+        let HalfOpen { conn, remote, .. } = half_open;
+        log::warn!(
+            "{}: {remote} {reason}",
+            self.gateway.trunk_name(half_open.trunk)
+        );
+        self.sockets.streams.remove(conn);
+    }
+
     fn stream_ready(&mut self, now: Instant, conn: ConnId, ready: sys::Ready) {
         if self.sockets.streams.is_connecting(conn) {
             match self.sockets.streams.progress(&self.sockets.epoll, conn) {
                 Progress::Pending => return,
-                Progress::Connected => self.gateway.handle_connected(now, conn),
-                Progress::Failed(reason) => return self.sockets.fail(conn, reason),
+                Progress::Connected => match self.sockets.half_open.take(conn) {
+                    Some(HalfOpen { remote, trunk, .. }) => {
+                        self.hand_over(now, conn, remote, ConnectionKind::Sip(trunk));
+                    }
+                    None => self.gateway.handle_connected(now, conn),
+                },
+                Progress::Failed(reason) => match self.sockets.half_open.take(conn) {
+                    Some(HalfOpen { remote, trunk, .. }) => {
+                        self.sockets.counters.handshakes_failed += 1;
+                        log::warn!("{}: {remote} {reason}", self.gateway.trunk_name(trunk));
+                        return self.sockets.streams.remove(conn);
+                    }
+                    None => return self.sockets.fail(conn, reason),
+                },
             }
         }
         if ready.writable {

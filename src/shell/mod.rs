@@ -6,6 +6,8 @@
 
 pub mod clock;
 pub mod daemon;
+pub mod dns;
+pub mod half_open;
 pub mod journal;
 pub mod listen;
 pub mod log_out;
@@ -14,6 +16,7 @@ pub mod pace;
 pub mod read_queue;
 pub mod resolver;
 pub mod signals;
+pub mod sip_tls;
 pub mod sockets;
 pub mod streams;
 pub mod sys;

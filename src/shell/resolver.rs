@@ -2,30 +2,33 @@
 //! connection the authorities are read there too.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use heapless::Vec;
 use smol::channel::{Receiver, Sender, bounded};
 
+use super::dns::{SipHost, SipNames};
+use super::sys;
 use super::tls::Trust;
 use super::waker::Waker;
 use crate::base::ids::ConnId;
+use crate::base::rng::Rng;
+use crate::gateway::outlet::LookUpId;
 use crate::limits::{HOST_ADDRESSES, RESOLUTIONS};
+use crate::sip::SipTargets;
 
 /// Addresses of one host, in the order to try them.
 pub type Addresses = Vec<SocketAddr, HOST_ADDRESSES>;
 
-/// What a name is resolved for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// A connection to it.
-    Connection(ConnId),
-    /// The sources that the trunk at this place accepts.
-    Proxy(usize),
+/// An answer: what was found, or the reason for its lack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolved {
+    /// Addresses for a connection.
+    Connection(ConnId, Result<Addresses, String>),
+    /// Places where SIP is spoken.
+    Sip(LookUpId, Result<SipTargets, String>),
 }
-
-/// An answer: what it is for, and the addresses or the reason for their lack.
-pub type Resolved = (Purpose, Result<Addresses, String>);
 
 /// Resolves names, several at a time.
 pub struct Resolver {
@@ -57,44 +60,52 @@ impl Resolver {
         Addresses::from_slice(&[SocketAddr::new(ip, port)]).ok()
     }
 
-    /// Begins to resolve a name; false when too many are under way.
-    pub fn start(&mut self, purpose: Purpose, host: &str, port: u16) -> bool {
-        self.start_with(purpose, host, port, None)
-    }
-
-    /// The same for a connection with TLS: `trust` is ready with the answer.
-    pub fn start_tls(
+    /// Begins to resolve a name for a connection; false when too many are under way. One with TLS
+    /// brings its `trust`, which is ready with the answer.
+    pub fn start(
         &mut self,
-        purpose: Purpose,
-        host: &str,
-        port: u16,
-        trust: Arc<Trust>,
-    ) -> bool {
-        self.start_with(purpose, host, port, Some(trust))
-    }
-
-    fn start_with(
-        &mut self,
-        purpose: Purpose,
+        conn: ConnId,
         host: &str,
         port: u16,
         trust: Option<Arc<Trust>>,
     ) -> bool {
+        let host = host.to_owned();
+        self.work(move || {
+            let bare = host.trim_start_matches('[').trim_end_matches(']');
+            let trusted = trust.map_or(Ok(()), |trust| trust.config().map(drop));
+            let found = || {
+                (bare, port)
+                    .to_socket_addrs()
+                    .map(|all| all.take(HOST_ADDRESSES).collect::<Addresses>())
+                    .map_err(|error| format!("cannot resolve {host}: {error}"))
+            };
+            Resolved::Connection(conn, trusted.and_then(|()| found()))
+        })
+    }
+
+    /// Begins to look up where SIP is spoken; false when too many are under way.
+    pub fn look_up(&mut self, id: LookUpId, host: SipHost) -> bool {
+        self.work(move || {
+            // The reader of answers is another's work, and a name server may be anyone.
+            let found = catch_unwind(AssertUnwindSafe(|| {
+                let mut seed = [0; 32];
+                sys::random(&mut seed).map_err(|error| error.to_string())?;
+                SipNames::of_system(Rng::from_seed(seed)).look_up(&host)
+            }));
+            let defect = || Err(format!("{}: a defect of this program", host.name));
+            Resolved::Sip(id, found.unwrap_or_else(|_| defect()))
+        })
+    }
+
+    fn work(&mut self, work: impl FnOnce() -> Resolved + Send + 'static) -> bool {
         if self.under_way >= RESOLUTIONS {
             return false;
         }
         self.under_way += 1;
-        let (host, answer, waker) = (host.to_owned(), self.answer.clone(), self.waker.clone());
+        let (answer, waker) = (self.answer.clone(), self.waker.clone());
         smol::unblock(move || {
-            let bare = host.trim_start_matches('[').trim_end_matches(']');
-            let found = (bare, port)
-                .to_socket_addrs()
-                .map(|all| all.take(HOST_ADDRESSES).collect::<Addresses>())
-                .map_err(|error| format!("cannot resolve {host}: {error}"));
-            let trusted = trust.map_or(Ok(()), |trust| trust.config().map(drop));
-            let found = trusted.and(found);
             // There is room for every name under way.
-            let _ = answer.try_send((purpose, found));
+            let _ = answer.try_send(work());
             waker.wake();
         })
         .detach();

@@ -9,17 +9,21 @@ use std::sync::Arc;
 
 use heapless::Deque;
 
+use super::dns::SipHost;
+use super::half_open::HalfOpens;
 use super::journal::JournalFile;
 use super::listen;
 use super::media::MediaSockets;
-use super::resolver::{Purpose, Resolver};
+use super::resolver::Resolver;
+use super::sip_tls::SipTls;
 use super::streams::{Progress, Streams};
 use super::sys::{Epoll, Interest};
-use super::tls::Trust;
+use super::tls::{Servers, Trust};
 use super::token::Token;
 use super::waker::{Alarm, Waker};
 use crate::base::codec::Track;
 use crate::base::ids::ConnId;
+use crate::base::network::Transport;
 use crate::gateway::outlet::{
     CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, Security,
 };
@@ -30,6 +34,8 @@ use crate::limits::STREAMS;
 pub enum Service {
     /// SIP of the trunk at this place.
     Sip(usize),
+    /// SIP over TLS of the trunk at this place.
+    SipTls(usize),
     /// Players of streams.
     Rtmp,
     /// Clients of the REST interface.
@@ -59,6 +65,10 @@ pub struct SocketCounters {
     pub send_failed: u64,
     /// Connections refused because the table was full.
     pub streams_full: u64,
+    /// Accepted connections that did not agree on TLS.
+    pub handshakes_failed: u64,
+    /// Accepted connections that did not agree on TLS in time, or gave way to others.
+    pub handshakes_given_up: u64,
 }
 
 /// A connection's end that the gateway has still to be told of.
@@ -80,7 +90,12 @@ pub struct Sockets {
     pub alarm: Alarm,
     /// Names being resolved.
     pub resolver: Resolver,
+    /// Whom RTMP servers are trusted by.
     trust: Arc<Trust>,
+    /// TLS of the trunks.
+    pub sip_tls: SipTls,
+    /// Accepted connections that have not agreed on TLS yet.
+    pub half_open: HalfOpens,
     /// What outlives a restart, where there is a place for it.
     pub journal: Option<JournalFile>,
     /// Losses.
@@ -104,7 +119,9 @@ impl Sockets {
             streams: Streams::default(),
             media: MediaSockets::new(calls),
             resolver: Resolver::new(waker.clone()),
-            trust: Arc::new(Trust::new(ca_file)),
+            trust: Arc::new(Trust::new(Servers::Rtmp, ca_file, None)),
+            sip_tls: SipTls::default(),
+            half_open: HalfOpens::default(),
             journal: None,
             counters: SocketCounters::default(),
             failures: Box::default(),
@@ -113,20 +130,28 @@ impl Sockets {
         Ok((sockets, waker))
     }
 
-    /// Binds a trunk's port, datagrams and connections, in both address families.
-    pub fn listen_sip(&mut self, trunk: usize, port: u16) -> io::Result<()> {
+    /// Binds a trunk's port in both address families: datagrams and connections, or connections with
+    /// TLS alone.
+    pub fn listen_sip(&mut self, trunk: usize, port: u16, transport: Transport) -> io::Result<()> {
         for (at, address) in listen::addresses(None, port).enumerate() {
-            let socket = match listen::udp(address, None) {
-                Ok(socket) => socket,
-                Err(error) if at > 0 && listen::family_missing(&error) => continue,
-                Err(error) => return Err(error),
+            let bound = match transport {
+                Transport::Tls => self.listen(address, Service::SipTls(trunk)),
+                Transport::Udp | Transport::Tcp => self.listen_plain(trunk, address),
             };
-            let token = Token::SipUdp(self.sip.len() as u32).pack();
-            self.epoll.add(socket.as_fd(), token, Interest::Readable)?;
-            self.sip.push(SipSocket { trunk, socket });
-            self.listen(address, Service::Sip(trunk))?;
+            match bound {
+                Err(error) if at > 0 && listen::family_missing(&error) => {}
+                bound => bound?,
+            }
         }
         Ok(())
+    }
+
+    fn listen_plain(&mut self, trunk: usize, address: SocketAddr) -> io::Result<()> {
+        let socket = listen::udp(address, None)?;
+        let token = Token::SipUdp(self.sip.len() as u32).pack();
+        self.epoll.add(socket.as_fd(), token, Interest::Readable)?;
+        self.sip.push(SipSocket { trunk, socket });
+        self.listen(address, Service::Sip(trunk))
     }
 
     /// Binds the RTMP listener.
@@ -171,6 +196,19 @@ impl Sockets {
         }
     }
 
+    /// Begins a reserved connection. The authorities of one with TLS may have to be read first, which
+    /// is work for another thread.
+    fn begin(&mut self, conn: ConnId, host: &str, port: u16, trust: Option<Arc<Trust>>) {
+        match Resolver::literal(host, port).filter(|_| trust.is_none()) {
+            Some(addresses) => self.resolved(conn, Ok(addresses)),
+            None => {
+                if !self.resolver.start(conn, host, port, trust) {
+                    self.fail(conn, "too many names are being resolved".to_owned());
+                }
+            }
+        }
+    }
+
     fn listen(&mut self, address: SocketAddr, service: Service) -> io::Result<()> {
         let socket = listen::tcp(address)?;
         let token = Token::Listener(self.listeners.len() as u32).pack();
@@ -203,21 +241,33 @@ impl Outlet for Sockets {
             self.counters.streams_full += 1;
             return None;
         };
-        let purpose = Purpose::Connection(conn);
-        let started = match (security, Resolver::literal(host, port)) {
-            (Security::Plain, Some(addresses)) => {
-                self.resolved(conn, Ok(addresses));
-                true
-            }
-            (Security::Plain, None) => self.resolver.start(purpose, host, port),
-            (Security::Tls, _) => {
-                let trust = Arc::clone(&self.trust);
-                self.resolver.start_tls(purpose, host, port, trust)
-            }
+        let trust = match security {
+            Security::Plain => None,
+            Security::Tls => Some(Arc::clone(&self.trust)),
         };
-        if !started {
-            self.fail(conn, "too many names are being resolved".to_owned());
-        }
+        self.begin(conn, host, port, trust);
+        Some(conn)
+    }
+
+    fn connect_sip(
+        &mut self,
+        trunk: usize,
+        remote: SocketAddr,
+        domain: Option<&str>,
+    ) -> Option<ConnId> {
+        let trust = match domain {
+            Some(_) => Some(self.sip_tls.trust(trunk)?),
+            None => None,
+        };
+        let reserved = match (domain, &trust) {
+            (Some(domain), Some(trust)) => self.streams.reserve_tls(Arc::clone(trust), domain),
+            _ => self.streams.reserve(),
+        };
+        let Some(conn) = reserved else {
+            self.counters.streams_full += 1;
+            return None;
+        };
+        self.begin(conn, &remote.ip().to_string(), remote.port(), trust);
         Some(conn)
     }
 
@@ -269,8 +319,13 @@ impl Outlet for Sockets {
         }
     }
 
-    fn look_up(&mut self, _id: LookUpId, _what: LookUp<'_>) -> bool {
-        false
+    fn look_up(&mut self, id: LookUpId, what: LookUp<'_>) -> bool {
+        let host = SipHost {
+            name: what.host.to_owned(),
+            port: what.port,
+            transport: what.transport,
+        };
+        self.resolver.look_up(id, host)
     }
 
     fn local_address(&mut self, remote: IpAddr) -> IpAddr {

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::resolver::Addresses;
@@ -95,7 +96,23 @@ impl Streams {
     /// Takes an accepted connection in; `None` when the table is full or the socket fails.
     pub fn accept(&mut self, epoll: &Epoll, socket: TcpStream) -> Option<ConnId> {
         prepare(&socket).ok()?;
-        let conn = self.insert(State::Open(Wire::Plain(socket)), None)?;
+        self.take_in(epoll, State::Open(Wire::Plain(socket)))
+    }
+
+    /// The same where TLS is to be agreed on first, which [`Self::progress`] tells.
+    pub fn accept_tls(
+        &mut self,
+        epoll: &Epoll,
+        socket: TcpStream,
+        config: Arc<ServerConfig>,
+    ) -> Option<ConnId> {
+        prepare(&socket).ok()?;
+        let tls = TlsStream::accept(socket, config).ok()?;
+        self.take_in(epoll, State::Securing(Box::new(tls)))
+    }
+
+    fn take_in(&mut self, epoll: &Epoll, state: State) -> Option<ConnId> {
+        let conn = self.insert(state, None)?;
         if self.watch(epoll, conn).is_err() {
             self.remove(conn);
             return None;
@@ -352,11 +369,7 @@ impl Stream {
             self.state = State::Open(Wire::Plain(socket));
             return Progress::Connected;
         };
-        let config = match trust.config() {
-            Ok(config) => config,
-            Err(words) => return Progress::Failed(words),
-        };
-        match TlsStream::new(socket, config, host) {
+        match TlsStream::connect(socket, trust, host) {
             Ok(tls) => {
                 self.state = State::Securing(Box::new(tls));
                 self.secure()

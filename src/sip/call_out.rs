@@ -59,7 +59,8 @@ pub struct CallOut {
     pub credentials: Option<Rc<Credentials>>,
     /// Our offer.
     pub sdp: String,
-    /// Seconds of a session that are asked for (RFC 4028); none asks for no timer.
+    /// Seconds of a session that are asked for (RFC 4028), where they are not those that the endpoint
+    /// was told; one without session timers asks for none.
     pub session_expires: Option<u32>,
     /// How long the call may be without final answer, over all attempts.
     pub ring: Duration,
@@ -93,8 +94,10 @@ impl CallOut {
 impl SipEndpoint {
     /// Calls somebody. Progress, answer and end come as events; [`SipEndpoint::hangup`] takes the call
     /// back.
-    pub fn call(&mut self, now: Instant, call: CallOut) -> Result<CallId, SipRefusal> {
+    pub fn call(&mut self, now: Instant, mut call: CallOut) -> Result<CallId, SipRefusal> {
         check(&call)?;
+        let timers = self.config.session_timer;
+        call.session_expires = timers.map(|own| call.session_expires.unwrap_or(own.expires));
         if self.live >= self.config.calls || !self.has_event_room() || self.invites.is_full() {
             return Err(SipRefusal::Full);
         }

@@ -18,6 +18,7 @@ use crate::base::ids::CallId;
 use crate::base::redact::OneLine;
 use crate::base::time::Instant;
 use crate::limits::SIP_CAUSE_CHARACTERS;
+use crate::wire::sip_emit::uri_text;
 use crate::wire::sip_message::{SipMessage, StartLine};
 use crate::wire::sip_name::HeaderName;
 
@@ -88,11 +89,17 @@ impl SipEndpoint {
     }
 
     fn send_prack(&mut self, now: Instant, slot: Slot, fork: u8, (rseq, cseq): (u32, u32)) {
+        let rng = &mut self.rng;
         let made = self.sessions.update(slot, |session| {
             let (_, calling) = session.calling_mut()?;
             let dialog = &mut calling.fork_mut(fork)?.dialog;
-            let made = dialog.request(rsip::Method::PRack);
-            Some((made, dialog.arrival(), dialog.local_address()))
+            let mut made = dialog.request(rsip::Method::PRack);
+            let way = (dialog.arrival(), dialog.local_address());
+            let uri = uri_text(&made.request.uri);
+            let answers = calling.authenticator.headers("PRACK", &uri, &[], rng);
+            let answers: Vec<Header> = answers.into_iter().collect();
+            made.request.headers.extend(answers);
+            Some((made, way.0, way.1))
         });
         let Some(Some((made, arrival, local))) = made else {
             return;

@@ -227,14 +227,17 @@ impl Calling {
 
     /// The dialog and the answer of the fork with that tag in To, or the answer that came without one.
     pub(super) fn take_fork(&mut self, tag: &str) -> (Option<Dialog>, Option<Box<[u8]>>) {
-        let mut forks = core::mem::take(&mut self.forks).into_iter();
-        match forks.find(|fork| fork.dialog.remote_tag() == tag) {
-            Some(fork) => (Some(fork.dialog), fork.answer),
-            None => {
-                let anybody = forks.find(|fork| fork.dialog.remote_tag().is_empty());
-                (None, anybody.and_then(|fork| fork.answer))
+        let forks = core::mem::take(&mut self.forks);
+        let mut untagged = None;
+        for fork in forks {
+            if fork.dialog.remote_tag() == tag {
+                return (Some(fork.dialog), fork.answer.or(untagged));
+            }
+            if fork.dialog.remote_tag().is_empty() {
+                untagged = fork.answer;
             }
         }
+        (None, untagged)
     }
 }
 

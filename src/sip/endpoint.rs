@@ -29,8 +29,10 @@ use crate::wire::sip_message::SipMessage;
 use super::connections::{Connections, Opened};
 use super::dialog::Arrival;
 use super::event::{Cause, EndedBy, SipCounters, SipEvent};
+use super::keep_alive::Patience;
 use super::ping::Pings;
 use super::registration::Registration;
+use super::ruling::Ruling;
 use super::session::Session;
 use super::session_timer::SessionTimers;
 use super::table::{Slot, Table};
@@ -100,6 +102,7 @@ pub struct SipEndpoint {
     pub(super) connections: Connections,
     pub(super) counters: SipCounters,
     pub(super) scratch: Box<[u8]>,
+    pub(super) ruling: Ruling,
     transmits: TransmitQueue,
     events: VecDeque<SipEvent>,
     events_capacity: usize,
@@ -148,6 +151,7 @@ impl SipEndpoint {
             connections: Connections::new(connections),
             counters: SipCounters::default(),
             scratch: vec![0; SIP_MESSAGE_BYTES].into(),
+            ruling: Ruling::default(),
             transmits: TransmitQueue::new(),
             events: VecDeque::with_capacity(events.saturating_add(EVENTS_SPARE)),
             events_capacity: events.saturating_add(EVENTS_SPARE),
@@ -164,6 +168,15 @@ impl SipEndpoint {
     pub fn allows(&self, address: IpAddr) -> bool {
         let mut allow = self.config.allow.iter();
         allow.any(|network| network.contains(address))
+    }
+
+    /// Whether a source may connect; that it may not is counted.
+    pub fn admits(&mut self, address: IpAddr) -> bool {
+        let is_heard = self.hears(address);
+        if !is_heard {
+            count(&mut self.counters.source_refused);
+        }
+        is_heard
     }
 
     /// Says anew who may call. Calls that are up stay.
@@ -219,37 +232,38 @@ impl SipEndpoint {
             count(&mut self.counters.source_refused);
             return Err(ConnectionRefused::Source);
         }
-        self.take_connection(now, conn, remote, secure)
+        self.take_connection(now, conn, (remote, secure), Patience::new(now, None))
+    }
+
+    /// Whether a call or a registration needs a connection.
+    pub(super) fn is_connection_in_use(&self, conn: ConnId) -> bool {
+        self.connections.far(conn).is_some_and(|(remote, secure)| {
+            let needs = needs_connection(&self.sessions, &self.registrations);
+            needs(conn, remote, secure)
+        })
     }
 
     fn take_connection(
         &mut self,
         now: Instant,
         conn: ConnId,
-        remote: SocketAddr,
-        secure: bool,
+        far: (SocketAddr, bool),
+        patience: Patience,
     ) -> Result<(), ConnectionRefused> {
-        let (sessions, registrations) = (&self.sessions, &self.registrations);
-        let in_use = |id, remote, secure| {
-            sessions
-                .iter()
-                .any(|(_, session)| session.dialog.arrival().conn == Some(id))
-                || registrations
-                    .iter()
-                    .any(|(_, registration)| registration.goes_over(remote, secure))
-        };
-        match self.connections.add(now, conn, (remote, secure), in_use) {
-            Opened::Added => Ok(()),
+        let in_use = needs_connection(&self.sessions, &self.registrations);
+        match self.connections.add(now, conn, far, patience, in_use) {
+            Opened::Added => {}
             Opened::Replaced(other) => {
                 count(&mut self.counters.connections_evicted);
                 self.push_event(SipEvent::Disconnect { conn: other });
-                Ok(())
             }
             Opened::Refused => {
                 count(&mut self.counters.connections_refused);
-                Err(ConnectionRefused::Full)
+                return Err(ConnectionRefused::Full);
             }
         }
+        self.settle();
+        Ok(())
     }
 
     /// Takes a connection that the owner opened for a [`SipDestination::Stream`] without one. A refused
@@ -262,7 +276,8 @@ impl SipEndpoint {
         secure: bool,
     ) -> Result<(), ConnectionRefused> {
         let taken = if self.hears(remote.ip()) {
-            self.take_connection(now, conn, remote, secure)
+            let patience = Patience::new(now, Some(&mut self.rng));
+            self.take_connection(now, conn, (remote, secure), patience)
         } else {
             count(&mut self.counters.source_refused);
             Err(ConnectionRefused::Source)
@@ -311,9 +326,17 @@ impl SipEndpoint {
             return;
         };
         let arrival = Arrival::stream(conn, remote, secure);
-        if self.receive_stream(now, arrival, &mut framer, bytes) {
-            self.connections.return_framer(conn, framer);
+        let is_tls = !secure && self.connections.is_silent(conn) && bytes.first() == Some(&TLS);
+        let taken = match is_tls {
+            true => None,
+            false => self.receive_stream(now, arrival, &mut framer, bytes),
+        };
+        if let Some(whole) = taken {
+            self.connections.return_framer(now, conn, framer, whole);
         } else {
+            if is_tls {
+                count(&mut self.counters.tls_unexpected);
+            }
             count(&mut self.counters.streams_broken);
             self.connections.remove(conn);
             self.registration_lost(now, remote, secure);
@@ -480,6 +503,7 @@ impl SipEndpoint {
         let transactions = Instant::earliest(transactions, self.invites.next_deadline());
         let registrations = self.registrations.next_deadline();
         let own = Instant::earliest(registrations, self.pings.next_deadline());
+        let own = Instant::earliest(own, self.connections.next_deadline());
         let transactions = Instant::earliest(transactions, own);
         self.deadline = Instant::earliest(self.sessions.next_deadline(), transactions);
     }
@@ -487,6 +511,23 @@ impl SipEndpoint {
     fn waiting_client(&self, wanted: impl Fn(&ClientTransaction) -> bool) -> Option<Slot> {
         let mut waiting = self.clients.iter().filter(|(_, t)| t.is_waiting());
         waiting.find(|(_, t)| wanted(t)).map(|(slot, _)| slot)
+    }
+}
+
+/// The first byte of a TLS connection: a handshake record. No SIP begins with it.
+const TLS: u8 = 22;
+
+/// Tells which connections a call or a registration needs.
+fn needs_connection(
+    sessions: &Table<Session>,
+    registrations: &Table<Box<Registration>>,
+) -> impl Fn(ConnId, SocketAddr, bool) -> bool {
+    |conn, remote, secure| {
+        let is_way = |session: &Session| session.dialog.arrival().conn == Some(conn);
+        sessions.iter().any(|(_, session)| is_way(session))
+            || registrations
+                .iter()
+                .any(|(_, registration)| registration.goes_over(remote, secure))
     }
 }
 

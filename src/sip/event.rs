@@ -16,6 +16,8 @@ use core::time::Duration;
 
 use crate::base::ids::{CallId, ConnId};
 
+use crate::wire::sip_identity::Identity;
+
 use super::ping::PeerState;
 use super::registration::{RegistrationId, RegistrationState};
 use super::transmit::SipTarget;
@@ -37,6 +39,8 @@ pub enum SipEvent {
         callee: String,
         /// Display name of From.
         display_name: Option<String>,
+        /// What the PBX says of the caller beside From. To be believed as far as those who may call.
+        identity: Option<Box<Identity>>,
         /// The Call-ID of the wire.
         call_id: String,
         /// Where the INVITE came from.
@@ -290,4 +294,18 @@ pub struct SipCounters {
     pub connections_evicted: u64,
     /// Connections whose messages could not be told apart.
     pub streams_broken: u64,
+    /// Connections that began with TLS where none is spoken.
+    pub tls_unexpected: u64,
+    /// Connections whose peer said nothing, or did not finish a message, in time.
+    pub connections_unfinished: u64,
+    /// Connections closed because nothing needed them for long.
+    pub connections_idle: u64,
+    /// Connections closed because the peer no longer answered our keep-alives.
+    pub connections_dead: u64,
+    /// Requests that the trunk's rules changed.
+    pub rules_applied: u64,
+    /// Requests that the trunk's rules refused.
+    pub rules_rejected: u64,
+    /// Requests that were taken as they came, because what the rules made of them was no request.
+    pub rules_failed: u64,
 }

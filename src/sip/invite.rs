@@ -16,6 +16,7 @@ use core::time::Duration;
 use crate::base::counter::count;
 use crate::base::time::Instant;
 use crate::limits::SIP_USER_BYTES;
+use crate::wire::sip_identity::Identity;
 use crate::wire::sip_message::SipMessage;
 use crate::wire::sip_name::HeaderName;
 use crate::wire::sip_uri::Uri;
@@ -91,6 +92,7 @@ impl SipEndpoint {
             caller: user_or_host(&request.from().uri),
             callee,
             display_name: request.from().display_name(),
+            identity: Identity::read(request.headers()),
             call_id: request.call_id().into(),
             remote: incoming.arrival.remote,
             secure: incoming.arrival.secure,

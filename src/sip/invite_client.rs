@@ -63,6 +63,7 @@ impl SipEndpoint {
             let again = self.print_request(request.clone());
             printed = again.ok_or(SipRefusal::TooLarge)?;
         }
+        let destination = self.over_open(destination);
         let transaction =
             InviteTransaction::new(now, &branch, owner, destination, request, printed.clone());
         let transaction = transaction.with_fallback(fallback);

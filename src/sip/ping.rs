@@ -258,11 +258,14 @@ impl SipEndpoint {
     }
 
     fn send_ping(&mut self, now: Instant, at: usize) {
-        let (Some(config), Some(ping)) = (&self.pings.config, self.pings.peers.get_mut(at)) else {
+        let Some(ping) = self.pings.peers.get_mut(at) else {
             return;
         };
         ping.cseq = ping.cseq.wrapping_add(1) & 0x7fff_ffff;
         let target = ping.target;
+        let (Some(config), Some(ping)) = (&self.pings.config, self.pings.peers.get(at)) else {
+            return;
+        };
         let mut headers = rsip::Headers::default();
         headers.push(Header::MaxForwards("70".into()));
         headers.push(Header::From(

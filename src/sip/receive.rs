@@ -39,7 +39,7 @@ impl SipEndpoint {
                 if !self.may_ask(arrival.remote.ip(), &message) {
                     return count(&mut self.counters.source_refused);
                 }
-                self.receive_request(now, arrival.of(&message), method, &message);
+                self.receive_by_rules(now, arrival, method, &message);
             }
             StartLine::Status { code, .. } => {
                 self.receive_response(now, arrival, *code, &message);
@@ -65,14 +65,15 @@ impl SipEndpoint {
         }
     }
 
-    /// False when the stream cannot go on.
+    /// Whether anything whole was among the bytes; nothing when the stream cannot go on.
     pub(super) fn receive_stream(
         &mut self,
         now: Instant,
         arrival: Arrival,
         framer: &mut StreamFramer,
         bytes: &[u8],
-    ) -> bool {
+    ) -> Option<bool> {
+        let mut whole = false;
         let mut rest = bytes;
         loop {
             let taken = framer.push(rest);
@@ -80,22 +81,24 @@ impl SipEndpoint {
             loop {
                 match framer.next_item() {
                     Ok(Some(StreamItem::Message(message) | StreamItem::Unframed(message))) => {
+                        whole = true;
                         self.receive(now, arrival, SipMessage::parse_stream(message));
                     }
                     Ok(Some(StreamItem::KeepAlive)) => {
+                        whole = true;
                         count(&mut self.counters.keep_alives);
                         let back = arrival.answers_to(arrival.remote);
                         self.send(back, Printed::from(&b"\r\n"[..]));
                     }
                     Ok(None) => break,
-                    Err(_) => return false,
+                    Err(_) => return None,
                 }
             }
             if rest.is_empty() {
-                return true;
+                return Some(whole);
             }
             if taken == 0 {
-                return false;
+                return None;
             }
         }
     }

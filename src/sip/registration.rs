@@ -48,7 +48,7 @@ pub struct RegistrationId {
 }
 
 /// What is to be registered, and where.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistrationConfig {
     /// Request-URI: `sip:pbx.example.net`.
     pub registrar: String,

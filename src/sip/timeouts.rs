@@ -112,7 +112,7 @@ impl SipEndpoint {
             }
             true
         } else {
-            self.one_registration(now) || self.one_ping(now)
+            self.one_registration(now) || self.one_ping(now) || self.one_connection(now)
         }
     }
 }

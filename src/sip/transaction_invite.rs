@@ -389,3 +389,196 @@ impl Timed for InviteTransaction {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Instant = Instant::from_millis;
+
+    fn request() -> rsip::Request {
+        let headers = vec![
+            Header::Via("SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKx".into()),
+            Header::MaxForwards("70".into()),
+            Header::Route("<sip:p;lr>".into()),
+            Header::From("<sip:a@b>;tag=1".into()),
+            Header::To("<sip:c@d>".into()),
+            Header::CallId("id".into()),
+            Header::CSeq("7 INVITE".into()),
+            Header::Contact("<sip:a@192.0.2.1>".into()),
+            Header::ProxyAuthorization("Digest x".into()),
+        ];
+        rsip::Request {
+            method: rsip::Method::Invite,
+            uri: rsip::Uri::default(),
+            version: rsip::Version::V2,
+            headers: headers.into(),
+            body: b"v=0".to_vec(),
+        }
+    }
+
+    fn sent(destination: SipDestination) -> InviteTransaction {
+        let owner = InviteOwner::Initial(CallId::new(0, 0));
+        let printed = Printed::from(&b"INVITE"[..]);
+        InviteTransaction::new(MS(0), "z9hG4bKx", owner, destination, request(), printed)
+    }
+
+    fn udp() -> InviteTransaction {
+        sent(SipDestination::Udp("192.0.2.2:5060".parse().unwrap()))
+    }
+
+    fn tcp() -> InviteTransaction {
+        sent(SipDestination::Stream {
+            secure: false,
+            conn: None,
+            remote: "192.0.2.2:5060".parse().unwrap(),
+        })
+    }
+
+    fn ack() -> Printed {
+        Printed::from(&b"ACK"[..])
+    }
+
+    #[test]
+    fn over_udp_the_interval_doubles_without_a_cap_until_timer_b() {
+        let mut t = udp();
+        let mut times = Vec::new();
+        loop {
+            let at = t.deadline().unwrap();
+            match t.timed_out(at) {
+                InviteTimeout::Resend(..) => times.push(at.as_micros() / 1_000),
+                end => {
+                    assert_eq!((end, at), (InviteTimeout::NoAnswer, MS(32_000)));
+                    break;
+                }
+            }
+        }
+        assert_eq!(times, [500, 1_500, 3_500, 7_500, 15_500, 31_500]);
+    }
+
+    #[test]
+    fn over_a_stream_there_is_timer_b_alone_and_no_wait_after_the_refusal() {
+        let mut t = tcp();
+        assert_eq!(t.deadline(), Some(MS(32_000)));
+        assert_eq!(t.answered(MS(10), 486, "b").0, InviteResponse::Refused);
+        t.acknowledge_refusal(MS(10), ack());
+        assert_eq!(t.deadline(), Some(MS(10)));
+        assert_eq!(t.timed_out(MS(10)), InviteTimeout::Ended);
+    }
+
+    #[test]
+    fn once_it_is_proceeding_nothing_is_repeated_and_nothing_is_due() {
+        let mut t = udp();
+        assert_eq!(t.answered(MS(10), 100, "").0, InviteResponse::Provisional);
+        assert_eq!(t.deadline(), None);
+        assert!(t.is_waiting() && !t.is_calling());
+        assert_eq!(t.answered(MS(20), 180, "b").0, InviteResponse::Provisional);
+    }
+
+    #[test]
+    fn a_refusal_is_let_through_once_and_acknowledged_for_timer_d() {
+        let mut t = udp();
+        assert_eq!(t.answered(MS(10), 503, "b").0, InviteResponse::Refused);
+        t.acknowledge_refusal(MS(10), ack());
+        let again = InviteResponse::Again(t.destination(), ack());
+        assert_eq!(t.answered(MS(900), 503, "b").0, again);
+        assert_eq!(t.answered(MS(900), 180, "b").0, InviteResponse::Nothing);
+        assert_eq!(t.answered(MS(900), 200, "b").0, InviteResponse::Nothing);
+        assert_eq!(t.deadline(), Some(MS(32_010)));
+        assert_eq!(t.timed_out(MS(32_010)), InviteTimeout::Ended);
+    }
+
+    #[test]
+    fn every_fork_is_let_through_once_and_its_ack_repeated_for_timer_m() {
+        let mut t = udp();
+        let way = t.destination();
+        assert_eq!(t.answered(MS(10), 200, "b").0, InviteResponse::Success);
+        t.acknowledge("b", way, ack());
+        assert_eq!(t.answered(MS(20), 202, "c").0, InviteResponse::Success);
+        let other = Printed::from(&b"ACK c"[..]);
+        t.acknowledge("c", way, other.clone());
+        assert_eq!(
+            t.answered(MS(30), 200, "b").0,
+            InviteResponse::Again(way, ack())
+        );
+        assert_eq!(
+            t.answered(MS(30), 200, "c").0,
+            InviteResponse::Again(way, other)
+        );
+        assert_eq!(t.answered(MS(30), 486, "d").0, InviteResponse::Nothing);
+        for number in 0..SIP_FORKS {
+            t.acknowledge(&number.to_string(), way, ack());
+        }
+        assert_eq!(t.answered(MS(40), 200, "z").0, InviteResponse::Nothing);
+        assert_eq!(t.deadline(), Some(MS(32_010)));
+    }
+
+    #[test]
+    fn a_cancel_goes_once_after_a_provisional_response_and_sets_an_end() {
+        let mut t = udp();
+        assert!(!t.take_back(MS(5)));
+        assert!(t.is_cancelled());
+        assert!(t.answered(MS(10), 100, "").1);
+        assert!(!t.answered(MS(11), 180, "b").1);
+        assert!(!t.take_back(MS(12)));
+        assert_eq!(t.deadline(), Some(MS(32_010)));
+        assert_eq!(t.timed_out(MS(32_010)), InviteTimeout::Ended);
+        let mut t = udp();
+        t.answered(MS(10), 180, "b");
+        assert!(t.take_back(MS(20)));
+        assert_eq!(t.deadline(), Some(MS(32_020)));
+        let mut t = udp();
+        t.answered(MS(10), 200, "b");
+        assert!(!t.take_back(MS(20)) && !t.is_cancelled());
+    }
+
+    #[test]
+    fn ack_and_cancel_have_of_the_invite_what_belongs_to_them() {
+        let t = udp();
+        let lines = |request: rsip::Request| {
+            let lines = request.headers.iter().map(ToString::to_string);
+            lines.collect::<Vec<_>>()
+        };
+        let ack = lines(t.ack("<sip:c@d>;tag=9".into()));
+        let expected = [
+            "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKx",
+            "Max-Forwards: 70",
+            "Route: <sip:p;lr>",
+            "From: <sip:a@b>;tag=1",
+            "To: <sip:c@d>;tag=9",
+            "Call-ID: id",
+            "CSeq: 7 ACK",
+            "Proxy-Authorization: Digest x",
+        ];
+        assert_eq!(ack, expected);
+        let cancel = lines(t.cancel());
+        assert_eq!(cancel.get(4).map(String::as_str), Some("To: <sip:c@d>"));
+        assert_eq!(cancel.get(6).map(String::as_str), Some("CSeq: 7 CANCEL"));
+        assert_eq!((t.cseq(), t.credentials().count()), (7, 1));
+    }
+
+    #[test]
+    fn a_broken_connection_is_replaced_once_and_only_while_nothing_answered() {
+        let mut t = tcp();
+        assert!(t.move_to_new().is_some());
+        assert!(t.move_to_new().is_none());
+        let mut t = tcp();
+        t.answered(MS(1), 100, "");
+        assert!(t.move_to_new().is_none());
+    }
+
+    #[test]
+    fn the_other_way_is_taken_once_and_begins_anew() {
+        let way = SipDestination::Udp("192.0.2.2:5060".parse().unwrap());
+        let mut t = tcp().with_fallback(Some(way));
+        let (other, request) = t.take_fallback().unwrap();
+        assert_eq!(other, way);
+        t.resent(MS(9_000), other, request, ack());
+        assert_eq!(t.deadline(), Some(MS(9_500)));
+        assert_eq!(t.timed_out(MS(9_500)), InviteTimeout::Resend(way, ack()));
+        assert!(t.take_fallback().is_none());
+        let mut t = tcp().with_fallback(Some(way));
+        t.take_back(MS(1));
+        assert!(t.take_fallback().is_none());
+    }
+}

@@ -142,7 +142,11 @@ pub fn crypto_value(tag: u32, key: &MasterKey) -> String {
             .iter()
             .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
         let missing = 3_usize.saturating_sub(group.len());
-        let bits = bits << (8 * missing.min(3));
+        let bits = match missing {
+            0 => bits,
+            1 => bits << 8,
+            _ => bits << 16,
+        };
         let digits = [18, 12, 6, 0].map(|shift| digit((bits >> shift) as u8 & 63));
         let count = 4_usize.saturating_sub(missing);
         text.extend(digits.iter().take(count));

@@ -158,6 +158,11 @@ impl<'o> Writer<'o> {
         Self { out, length: 0 }
     }
 
+    /// Bytes written so far.
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+
     /// Adds bytes as they are.
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Overflow> {
         let end = self.length.checked_add(bytes.len()).ok_or(Overflow)?;

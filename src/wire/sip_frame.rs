@@ -112,6 +112,23 @@ impl StreamFramer {
         Ok(self.give(length).map(StreamItem::Message))
     }
 
+    /// Takes a single line end that is all there is: the answer to a keep-alive of ours.
+    pub fn take_line_end(&mut self) -> bool {
+        let is_line_end = self.message.is_none() && self.pending() == b"\r\n";
+        if is_line_end {
+            self.used = self.used.saturating_add(2);
+            self.searched = 0;
+        }
+        is_line_end
+    }
+
+    /// Whether the first part of a message is there and its end is not.
+    pub fn has_begun(&self) -> bool {
+        self.pending()
+            .iter()
+            .any(|byte| !matches!(byte, b'\r' | b'\n'))
+    }
+
     /// Drops the bytes given out. Done on pushing, so that an item may borrow them until then.
     fn compact(&mut self) {
         if self.used == 0 {

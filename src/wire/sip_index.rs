@@ -67,6 +67,18 @@ impl<'a> SipHeaders<'a> {
             .map(|(_, _, value)| value)
     }
 
+    /// The value of every field of a name as one line of text, whether [`HeaderName`] has the name or
+    /// not, in full or compact.
+    pub fn texts_named<'s>(&'s self, name: &'s str) -> impl Iterator<Item = String> + 's {
+        let known = HeaderName::parse(name.as_bytes());
+        let is_it = move |entry: &(HeaderName, &[u8], &[u8])| match known {
+            HeaderName::Other => entry.1.eq_ignore_ascii_case(name.as_bytes()),
+            known => known == entry.0,
+        };
+        let named = self.iter().filter(is_it);
+        named.map(|(_, _, value)| sip_text::text(value))
+    }
+
     /// How many lines have that name.
     pub fn count(&self, name: HeaderName) -> usize {
         self.all(name).count()
@@ -82,6 +94,11 @@ impl<'a> SipHeaders<'a> {
     /// The values of a list header over all its lines, split at commas outside quotes and brackets.
     pub fn values(&self, name: HeaderName) -> impl Iterator<Item = &'a [u8]> + '_ {
         self.all(name).flat_map(split_commas)
+    }
+
+    /// As [`Self::values`], of a name that [`HeaderName`] may not have.
+    pub fn values_named<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'a [u8]> + 's {
+        self.all_named(name).flat_map(split_commas)
     }
 
     /// The tokens of a list header such as Require, Supported or Allow.

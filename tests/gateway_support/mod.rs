@@ -3,6 +3,7 @@
 
 #![allow(dead_code, unused_imports)]
 
+pub mod callee;
 mod camera;
 pub mod handset;
 mod outlet;

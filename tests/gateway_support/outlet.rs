@@ -77,6 +77,8 @@ pub struct FakeOutlet {
     connecting: Vec<(ConnId, String, u16)>,
     /// How each connection asked for so far is to be protected.
     pub asked_security: Vec<Security>,
+    /// Names that TLS servers of SIP have to prove.
+    pub asked_domains: Vec<String>,
     conns: Vec<Conn>,
     /// Closed by the gateway, with bytes that the far end has not read.
     closed: Vec<Conn>,
@@ -202,6 +204,20 @@ impl Outlet for FakeOutlet {
         self.connecting.push((id, host.to_owned(), port));
         self.asked_security.push(security);
         Some(id)
+    }
+
+    fn connect_sip(
+        &mut self,
+        _trunk: usize,
+        remote: SocketAddr,
+        domain: Option<&str>,
+    ) -> Option<ConnId> {
+        let security = match domain {
+            Some(_) => Security::Tls,
+            None => Security::Plain,
+        };
+        self.asked_domains.extend(domain.map(str::to_owned));
+        self.connect(&remote.ip().to_string(), remote.port(), security)
     }
 
     fn write(&mut self, id: ConnId, bytes: &[u8]) -> usize {

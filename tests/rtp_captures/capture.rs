@@ -48,7 +48,7 @@ impl Capture {
             });
             rest = after;
         }
-        assert_eq!(rest, [], "a torn datagram at the end of {name}");
+        assert!(rest.is_empty(), "a torn datagram at the end of {name}");
         Self { offer, datagrams }
     }
 

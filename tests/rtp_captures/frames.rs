@@ -132,7 +132,7 @@ pub fn sounds(packets: &[Packet], sound: Sound) -> Vec<Frame> {
                     add(number, frame);
                     data = rest;
                 }
-                assert_eq!(data, [], "bytes without a header");
+                assert!(data.is_empty(), "bytes without a header");
             }
             Sound::Latm => {
                 assert!(packet.marker, "a fragment");

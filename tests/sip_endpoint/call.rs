@@ -18,6 +18,7 @@ fn a_call_is_tried_rung_answered_and_acknowledged() {
         caller: from,
         callee,
         display_name,
+        identity: None,
         call_id,
         remote,
         secure: false,

@@ -33,6 +33,9 @@ pub struct Plan<'a> {
     pub seconds: u32,
     /// Where it lives; on loopback beside the gateway if nowhere else.
     pub namespace: Option<&'a Namespace>,
+    /// How it protects its media, as in its accounts: `srtp` (RTP/AVP with keys beside),
+    /// `srtp-mand` (RTP/SAVP), `srtp-mandf` (RTP/SAVPF).
+    pub encryption: Option<&'a str>,
 }
 
 impl Default for Plan<'_> {
@@ -42,6 +45,7 @@ impl Default for Plan<'_> {
             video: "H264",
             seconds: 8,
             namespace: None,
+            encryption: None,
         }
     }
 }
@@ -103,11 +107,15 @@ impl Baresip {
             .replace("@VIDEO@", &video.to_string_lossy())
             .replace("@AUDIO@", &audio.to_string_lossy())
             .replace("@FOLDER@", &folder.path().to_string_lossy());
-        folder.write("config", text);
+        let modules = plan.encryption.map_or("", |_| "\nmodule srtp.so\n");
+        folder.write("config", text + modules);
         folder.write("contacts", "");
         let account = format!(
-            "<sip:caller@{home}:{sip}>;regint=0;audio_codecs={};video_codecs={}\n",
-            plan.audio, plan.video
+            "<sip:caller@{home}:{sip}>;regint=0;audio_codecs={};video_codecs={}{}\n",
+            plan.audio,
+            plan.video,
+            plan.encryption
+                .map_or(String::new(), |how| format!(";mediaenc={how}")),
         );
         folder.write("accounts", account);
         let mut command = match plan.namespace {

@@ -2,7 +2,7 @@
 //!
 //! Bytes are only put together when they come; whole requests wait in one queue for the end of the
 //! turn, which answers so many of them and leaves the rest to the next. What they mean is
-//! [`rest`](crate::gateway::rest)'s matter.
+//! [`rest`]'s matter.
 
 #![cfg_attr(
     not(test),

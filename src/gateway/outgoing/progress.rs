@@ -216,9 +216,9 @@ fn in_words(state: &RegistrationState) -> (String, Level) {
         RegistrationState::Registered { expires } => {
             (format!("is registered for {expires} s"), Level::Info)
         }
-        RegistrationState::Failed { code, words, retry } => {
+        RegistrationState::Failed { words, retry, .. } => {
             let retry = retry.as_secs();
-            let words = format!("could not be registered: {code} {words}; again in {retry} s");
+            let words = format!("could not be registered: {words}; again in {retry} s");
             (words, Level::Warn)
         }
         RegistrationState::AuthenticationFailed { words } => {

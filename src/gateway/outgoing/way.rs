@@ -15,7 +15,6 @@ use core::net::SocketAddr;
 use std::rc::Rc;
 
 use crate::base::network::Transport;
-use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::Call;
 use crate::gateway::config::{Host, HostPort};
@@ -154,11 +153,9 @@ impl Gateway {
         known.or((!self.trunks.is_empty()).then_some(0))
     }
 
-    /// A look-up is done: where the host is reached, in the order to try, or why that is not known.
-    /// What follows from it goes out with the next drain.
-    pub fn handle_looked_up(
+    /// A look-up of a call is done: where the host is reached, or why that is not known.
+    pub(in crate::gateway) fn call_looked_up(
         &mut self,
-        _now: Instant,
         id: LookUpId,
         result: Result<&[SipTarget], &str>,
     ) {

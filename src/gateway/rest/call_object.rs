@@ -55,7 +55,7 @@ struct Nothing {}
 /// Whether a call has not ended yet.
 pub fn is_live(call: &Call) -> bool {
     let over = matches!(call.status, CallStatus::Finish | CallStatus::Failed);
-    !over && !call.crashed && call.gone_by.is_none()
+    !over && !call.crashed && call.is_live()
 }
 
 impl<'a> CallObject<'a> {
@@ -90,7 +90,7 @@ impl<'a> CallObject<'a> {
             rtmp_url: Self::target(call).map(RtmpUrl::to_string),
             rtmp_stream,
             stream_name: Some(stream.unwrap_or(&call.stream)).filter(|name| !name.is_empty()),
-            rtmp_stream_status: publisher.map(|publisher| publisher.status().to_string()),
+            rtmp_stream_status: call.rtmp_status().map(|status| status.to_string()),
             caller: &call.label.caller,
             callee: &call.label.callee,
             has_audio: audio,

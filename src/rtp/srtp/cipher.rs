@@ -30,6 +30,8 @@ const BATCH: usize = 8;
 pub(super) type Iv = [u8; BLOCK_BYTES];
 
 /// A block cipher under one key.
+// Each is in one box with all that goes with it.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Cipher {
     Aes128(Aes128Enc),
     Aes256(Aes256Enc),

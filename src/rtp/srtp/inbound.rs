@@ -51,11 +51,12 @@ impl Inbound {
     pub(super) fn unprotect_rtp(&mut self, datagram: &mut [u8]) -> Result<usize, SrtpError> {
         let header = rtp_header_bytes(datagram).ok_or(SrtpError::Malformed)?;
         let (ssrc, sequence) = rtp_source(datagram).ok_or(SrtpError::Malformed)?;
-        let (packet, mki, tag) = split(datagram, self.mki, self.tag_bytes)?;
+        let parts = Parts::of(datagram, self.mki, self.tag_bytes).ok_or(SrtpError::Malformed)?;
+        let (packet, tag) = (parts.signed, parts.tag);
         if packet.len() < header {
             return Err(SrtpError::Malformed);
         }
-        check_mki(self.mki, mki)?;
+        check_mki(self.mki, parts.mki)?;
         let is_authentic =
             |keys: &SessionKeys, index| is_tag(&keys.tag(packet, &roll_over(index)), tag);
         let index = match window_of(&self.sources, ssrc) {
@@ -82,12 +83,13 @@ impl Inbound {
 
     pub(super) fn unprotect_rtcp(&mut self, datagram: &mut [u8]) -> Result<usize, SrtpError> {
         let ssrc = rtcp_source(datagram).ok_or(SrtpError::Malformed)?;
-        let (signed, mki, tag) = split(datagram, self.mki, RTCP_TAG_BYTES)?;
+        let parts = Parts::of(datagram, self.mki, RTCP_TAG_BYTES).ok_or(SrtpError::Malformed)?;
+        let (signed, tag) = (parts.signed, parts.tag);
         let (packet, index) = signed.split_last_chunk().ok_or(SrtpError::Malformed)?;
         if packet.len() < RTCP_HEADER_BYTES {
             return Err(SrtpError::Malformed);
         }
-        check_mki(self.mki, mki)?;
+        check_mki(self.mki, parts.mki)?;
         let word = u32::from_be_bytes(*index);
         let index = u64::from(word & !ENCIPHERED);
         if window_of(&self.reporters, ssrc).is_some_and(|window| !window.is_new(index)) {
@@ -114,19 +116,23 @@ impl Inbound {
     }
 }
 
-/// A datagram in three: what is authenticated, the key's identifier, the tag.
-fn split(
-    datagram: &[u8],
-    mki: Option<Mki>,
-    tag_bytes: usize,
-) -> Result<(&[u8], &[u8], &[u8]), SrtpError> {
-    let mki_bytes = mki.map_or(0, |mki| usize::from(mki.len));
-    let before_end = |bytes: &[u8], end: usize| bytes.len().checked_sub(end);
-    let at = before_end(datagram, tag_bytes).ok_or(SrtpError::Malformed)?;
-    let (rest, tag) = datagram.split_at_checked(at).ok_or(SrtpError::Malformed)?;
-    let at = before_end(rest, mki_bytes).ok_or(SrtpError::Malformed)?;
-    let (packet, mki) = rest.split_at_checked(at).ok_or(SrtpError::Malformed)?;
-    Ok((packet, mki, tag))
+/// A datagram in three.
+struct Parts<'a> {
+    /// What is authenticated.
+    signed: &'a [u8],
+    mki: &'a [u8],
+    tag: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn of(datagram: &'a [u8], mki: Option<Mki>, tag_bytes: usize) -> Option<Self> {
+        let mki_bytes = mki.map_or(0, |mki| usize::from(mki.len));
+        let at = datagram.len().checked_sub(tag_bytes)?;
+        let (rest, tag) = datagram.split_at_checked(at)?;
+        let at = rest.len().checked_sub(mki_bytes)?;
+        let (signed, mki) = rest.split_at_checked(at)?;
+        Some(Self { signed, mki, tag })
+    }
 }
 
 /// Whether the identifier in a packet is that of the key.

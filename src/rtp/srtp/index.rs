@@ -21,7 +21,7 @@ pub(super) const fn estimate(highest: u64, sequence: u16) -> Option<u64> {
     let same = highest & !0xffff | sequence as u64;
     // Half the numbers count as ahead, half as behind.
     let index = if newest < 0x8000 {
-        if sequence as u32 > newest as u32 + 0x8000 {
+        if sequence > newest.saturating_add(0x8000) {
             match same.checked_sub(0x1_0000) {
                 Some(index) => index,
                 None => return None,
@@ -29,7 +29,7 @@ pub(super) const fn estimate(highest: u64, sequence: u16) -> Option<u64> {
         } else {
             same
         }
-    } else if (sequence as u32) < newest as u32 - 0x8000 {
+    } else if sequence < newest.saturating_sub(0x8000) {
         same.saturating_add(0x1_0000)
     } else {
         same

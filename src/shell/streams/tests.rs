@@ -56,7 +56,11 @@ impl Ours {
         });
         let epoll = Epoll::new().unwrap();
         let mut streams = Streams::default();
-        let trust = Arc::new(Trust::new(Some(file("server.pem"))));
+        let trust = Arc::new(Trust::new(
+            crate::shell::tls::Servers::Rtmp,
+            Some(file("server.pem")),
+            None,
+        ));
         let conn = streams.reserve_tls(trust, "127.0.0.1").unwrap();
         let addresses = Addresses::from_slice(&[address]).unwrap();
         assert_eq!(streams.connect(&epoll, conn, addresses), Progress::Pending);

@@ -321,6 +321,10 @@ impl Registration {
         if !is_bound && self.transaction.is_none() {
             return Step::Gone;
         }
+        // Bound, and none of the targets answered the last time: the first may by now.
+        if self.target().is_none() {
+            self.walk = TargetWalk::new(&self.config.targets, |_| false);
+        }
         Step::Send
     }
 

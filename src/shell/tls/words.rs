@@ -1,0 +1,99 @@
+//! What failed in TLS, and what can be done about it.
+
+use rustls::{AlertDescription, CertificateError};
+
+use super::trust::Servers;
+
+/// What failed towards a server.
+pub fn of_server(error: &rustls::Error, host: &str, servers: &Servers) -> String {
+    use AlertDescription as Alert;
+    use rustls::Error as Tls;
+    match error {
+        Tls::InvalidCertificate(bad) => {
+            let words = certificate_words(bad, &servers.ca_field());
+            format!("TLS: the certificate of {host} {words}")
+        }
+        Tls::NoCertificatesPresented => format!("TLS: {host} has no certificate"),
+        Tls::InvalidMessage(_) => {
+            let hint = servers.plain_hint();
+            format!("{host} does not speak TLS on this port: {hint}")
+        }
+        Tls::PeerIncompatible(_)
+        | Tls::AlertReceived(Alert::HandshakeFailure | Alert::ProtocolVersion) => {
+            format!("TLS: {host} offers no version or cipher that is safe (TLS 1.2 or 1.3)")
+        }
+        Tls::AlertReceived(Alert::UnrecognisedName) => {
+            format!("TLS: {host} is a name that the server there does not know")
+        }
+        Tls::AlertReceived(Alert::CertificateRequired) => {
+            format!("TLS: {host} demands a certificate of its clients: there is none to send")
+        }
+        Tls::AlertReceived(alert) => format!("TLS: {host} refused the connection: {alert:?}"),
+        other => format!("TLS: {host}: {other}"),
+    }
+}
+
+/// What failed with a client at our port.
+pub fn of_client(error: &rustls::Error) -> String {
+    use AlertDescription as Alert;
+    use rustls::Error as Tls;
+    match error {
+        Tls::InvalidMessage(_) => {
+            "does not speak TLS: this port takes SIP over TLS alone".to_owned()
+        }
+        Tls::AlertReceived(Alert::UnknownCA) => {
+            "does not know the authority that signed our certificate: name it there, or have \
+             certificate signed by one that it knows"
+                .to_owned()
+        }
+        Tls::AlertReceived(
+            alert @ (Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown),
+        ) => format!("does not accept our certificate: {alert:?}"),
+        Tls::PeerIncompatible(_) => {
+            "offers no version or cipher of TLS that is safe (TLS 1.2 or 1.3)".to_owned()
+        }
+        Tls::AlertReceived(alert) => format!("ended the TLS handshake: {alert:?}"),
+        other => format!("failed in the TLS handshake: {other}"),
+    }
+}
+
+/// What is wrong with a certificate, and what can be done about it.
+fn certificate_words(error: &CertificateError, ca_field: &str) -> String {
+    use CertificateError as Bad;
+    let words = match error {
+        Bad::Expired | Bad::ExpiredContext { .. } => {
+            "has expired, or the clock of this box is wrong"
+        }
+        Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
+            "is not valid yet: is the clock of this box set?"
+        }
+        Bad::UnknownIssuer => {
+            return format!(
+                "is signed by an authority that this box does not know; name its file in {ca_field}"
+            );
+        }
+        // The name of a known authority and not its key.
+        Bad::BadSignature => {
+            return format!(
+                "is signed by another authority of a known name; if that was made anew, {ca_field} \
+                 needs its new file"
+            );
+        }
+        Bad::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            "names no host in subjectAltName; have it made with the name that is in the address"
+        }
+        Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
+            "is for another name; use the name that it was made for"
+        }
+        Bad::Revoked => "was revoked",
+        Bad::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "is that of an authority; one signed by itself needs basicConstraints=CA:FALSE"
+        }
+        other => return format!("is not accepted: {other:?}"),
+    };
+    words.to_owned()
+}
