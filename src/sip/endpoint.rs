@@ -111,6 +111,8 @@ pub struct SipEndpoint {
     deadline: Option<Instant>,
     /// Whose timer is at work.
     pub(super) turn: Option<Turn>,
+    #[cfg(test)]
+    pub(super) breaks: bool,
 }
 
 /// An entry whose deadline has come.
@@ -157,6 +159,8 @@ impl SipEndpoint {
             events_capacity: events.saturating_add(EVENTS_SPARE),
             deadline: None,
             turn: None,
+            #[cfg(test)]
+            breaks: false,
             routes: heapless::Vec::new(),
             config,
         }
@@ -352,6 +356,12 @@ impl SipEndpoint {
             }
         }
         self.settle();
+    }
+
+    /// Puts a defect into the next timer.
+    #[cfg(test)]
+    pub(crate) fn break_next_timer(&mut self) {
+        self.breaks = true;
     }
 
     /// Gives up that whose timer [`SipEndpoint::handle_timeout`] was at when a defect ended it, lest it
