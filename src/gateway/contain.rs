@@ -245,6 +245,32 @@ mod tests {
     }
 
     #[test]
+    fn a_timer_of_sip_that_breaks_takes_its_call_along_and_nothing_else() {
+        let pool = PacketPool::new(8);
+        let rng = Rng::from_number(1);
+        let mut gateway = Gateway::new(Config::default(), rng, NtpTime(0), pool).unwrap();
+        let mut outlet = Counts::default();
+        let (now, from) = (Instant::from_millis(1), "127.0.0.1:5060".parse().unwrap());
+        let length = OFFER.len();
+        let invite = format!("{HEAD}Content-Length: {length}\r\n\r\n{OFFER}");
+        gateway.handle_sip_datagram(now, 0, from, invite.as_bytes(), &mut outlet);
+        gateway.drain(now, &mut outlet);
+        let endpoint = &mut gateway.trunks.first_mut().unwrap().endpoint;
+        // The repetition of the 200 is due then.
+        let due = endpoint.poll_timeout().unwrap();
+        endpoint.break_next_timer();
+        gateway.handle_timeout(due);
+        gateway.drain(due, &mut outlet);
+        assert_eq!(gateway.counters().timers_crashed, 1);
+        assert_eq!(gateway.trunks.first().unwrap().endpoint.calls(), 0);
+        let later = due + core::time::Duration::from_secs(3);
+        gateway.handle_timeout(later);
+        gateway.drain(later, &mut outlet);
+        assert_eq!((gateway.usage().calls, outlet.sockets), (0, 0));
+        assert!(gateway.poll_timeout().is_none_or(|at| at > later));
+    }
+
+    #[test]
     fn a_panic_is_told_and_goes_no_further() {
         assert_eq!(contained(|| 1), Some(1));
         assert_eq!(

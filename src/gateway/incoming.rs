@@ -173,7 +173,7 @@ impl Gateway {
                 }
             }
             SipEvent::Registration { id, state } => {
-                self.handle_registration(at, id, state, outlet);
+                self.handle_registration(at, id, &state, outlet);
             }
             SipEvent::Ended { id, cause, by } => {
                 if let Some(index) = self.call_of(at, id) {

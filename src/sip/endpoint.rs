@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 
 use crate::base::counter::count;
 use crate::base::ids::{CallId, ConnId};
-use crate::base::network::Network;
+use crate::base::network::{Network, Transport};
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::limits::{
@@ -55,6 +55,8 @@ pub struct SipConfig {
     pub allow: Vec<Network>,
     /// Calls at once; one more is answered with 503.
     pub calls: usize,
+    /// Whether nothing is ever sent but over TLS.
+    pub secure_only: bool,
     /// Session timers (RFC 4028), if they are used.
     pub session_timer: Option<SessionTimers>,
 }
@@ -109,6 +111,8 @@ pub struct SipEndpoint {
     deadline: Option<Instant>,
     /// Whose timer is at work.
     pub(super) turn: Option<Turn>,
+    #[cfg(test)]
+    pub(super) breaks: bool,
 }
 
 /// An entry whose deadline has come.
@@ -155,6 +159,8 @@ impl SipEndpoint {
             events_capacity: events.saturating_add(EVENTS_SPARE),
             deadline: None,
             turn: None,
+            #[cfg(test)]
+            breaks: false,
             routes: heapless::Vec::new(),
             config,
         }
@@ -352,6 +358,12 @@ impl SipEndpoint {
         self.settle();
     }
 
+    /// Puts a defect into the next timer.
+    #[cfg(test)]
+    pub(crate) fn break_next_timer(&mut self) {
+        self.breaks = true;
+    }
+
     /// Gives up that whose timer [`SipEndpoint::handle_timeout`] was at when a defect ended it, lest it
     /// be due for ever.
     pub fn give_up_turn(&mut self) {
@@ -441,6 +453,9 @@ impl SipEndpoint {
     /// Queues a message, on a connection that is open or without one.
     pub(super) fn send(&mut self, destination: SipDestination, message: Printed) {
         let destination = self.over_open(destination);
+        if self.config.secure_only && destination.transport() != Transport::Tls {
+            return count(&mut self.counters.plain_refused);
+        }
         if !self.transmits.push(destination, message) {
             count(&mut self.counters.transmits_dropped);
         }

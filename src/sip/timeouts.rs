@@ -71,6 +71,11 @@ impl SipEndpoint {
             true
         } else if let Some(slot) = self.sessions.due(now) {
             self.turn = Some(Turn::Session(slot));
+            #[cfg(test)]
+            assert!(
+                !core::mem::take(&mut self.breaks),
+                "a defect put in by a test"
+            );
             match self.sessions.update(slot, |s| s.timed_out(now)) {
                 Some(SessionTimeout::Resend(destination, answer)) => {
                     count(&mut self.counters.resent);

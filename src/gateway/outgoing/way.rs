@@ -164,11 +164,11 @@ impl Gateway {
         let Some(index) = self.calls.find(asked) else {
             return;
         };
-        let Some(out) = self
-            .calls
-            .touch_mut(index)
-            .and_then(|call| call.outgoing.as_mut())
-        else {
+        let Some(call) = self.calls.touch_mut(index) else {
+            return;
+        };
+        let trunk = self.trunks.get_mut(call.trunk);
+        let Some(out) = call.outgoing.as_mut() else {
             return;
         };
         let Stage::LookingUp {
@@ -184,6 +184,9 @@ impl Gateway {
             return;
         }
         let host = hosts.remove(0);
+        if let (Ok(found), Some(trunk)) = (result, trunk) {
+            trunk.tls_names.set(&host.host.to_string(), found);
+        }
         match result {
             // What is too many to be tried is left out.
             Ok(found) => found.iter().for_each(|target| {
