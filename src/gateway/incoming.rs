@@ -118,8 +118,13 @@ impl Gateway {
             }
             SipEvent::ReinviteCancelled { .. }
             // Nothing is offered in a provisional answer.
-            | SipEvent::ProvisionalConfirmed { .. }
-            | SipEvent::Redirected { .. } => {}
+            | SipEvent::ProvisionalConfirmed { .. } => {}
+            SipEvent::Redirected { id, contact } => {
+                if let Some(index) = self.call_of(at, id) {
+                    let words = format!("sent on to {contact}, which is not followed");
+                    self.hang_up(now, index, Cause::new(302, words));
+                }
+            }
             SipEvent::Peer { target, state } => self.handle_peer(at, target, state, outlet),
             SipEvent::OfferWanted { id, refresh } => {
                 if let Some(index) = self.call_of(at, id) {
