@@ -11,16 +11,19 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
+use gateway_support::callee::Callee;
 use gateway_support::handset::{Handset, Picture, Sound, phone_of};
 use gateway_support::*;
 use trunkcast::base::codec::Track;
 use trunkcast::base::frame_log::Segment;
 use trunkcast::base::packet_pool::PacketPool;
+use trunkcast::base::redact::Secret;
 use trunkcast::base::rng::Rng;
 use trunkcast::base::srtp::{MasterKey, SrtpPolicy, Suite};
 use trunkcast::base::time::NtpTime;
 use trunkcast::gateway::Gateway;
-use trunkcast::gateway::config::Trunk;
+use trunkcast::gateway::config::{Trunk, rtmp_url};
+use trunkcast::gateway::outgoing::CallRequest;
 use trunkcast::gateway::outlet::MediaPort;
 use trunkcast::gateway::players::Viewer;
 use trunkcast::limits::*;
@@ -184,6 +187,60 @@ fn assert_untouched(mut world: World, phone: &Phone) {
         reports >= 8 && silence >= 1_400 && still >= 3 * 29,
         "{reports} reports, {silence} of silence, {still} of a picture"
     );
+}
+
+#[test]
+fn no_packet_of_a_call_that_went_out_touches_the_heap() {
+    let mut world = World::local(4);
+    let request = CallRequest {
+        call_id: "out".to_owned(),
+        callee: "1002".to_owned(),
+        login: "1001".to_owned(),
+        authentication_name: "1001".to_owned(),
+        password: None,
+        domain: "203.0.113.9".parse().unwrap(),
+        outbound_proxy: None,
+        port: None,
+        register: false,
+        visible_name: None,
+        has_audio: true,
+        has_video: true,
+        to_stream: Some("room".to_owned()),
+        rtmp_url: Some(rtmp_url("rtmp://198.51.100.5/live").unwrap()),
+        rtmp_stream: Some(Secret::new("key".to_owned())),
+        app_key: None,
+    };
+    let now = world.now;
+    let started = world.gateway.start_call(now, request, &mut world.outlet);
+    started.unwrap();
+    world.settle();
+    let callee = Callee::called(&mut world, "203.0.113.9:5060");
+    callee.respond(&mut world, 200, "one", &callee.answer());
+    world.play("room");
+    let phone = &callee.phone;
+    let mut handset = Handset::new(Picture::H264, Sound::Pcma, 1);
+    for at in 0..1_200 {
+        for (track, mut bytes) in handset.tick() {
+            if track == Track::Video {
+                // The number that the offer has for H.264.
+                bytes[1] = bytes[1] & 0x80 | 97;
+            }
+            // Sequence headers, metadata and the first reports are out after 12 s.
+            if at < 600 {
+                world.media(phone, track, &bytes);
+            } else {
+                feed(&mut world, phone, track, false, &bytes);
+            }
+        }
+        if at < 600 {
+            world.advance(Duration::from_millis(20));
+        } else {
+            pass(&mut world, Duration::from_millis(20));
+        }
+    }
+    assert_eq!(ALLOCATIONS.get(), 0);
+    assert!(world.server().pictures() > 550 && world.server().sounds() > 1_150);
+    assert!(world.players[0].pictures().0 > 550);
 }
 
 /// Pairs of codecs that calls have in these tests.

@@ -36,7 +36,9 @@ use crate::base::network::{Network, Transport};
 use crate::base::redact::Secret;
 use crate::base::srtp::SrtpPolicy;
 use crate::gateway::sink::profile::Profile;
-use crate::limits::{Limits, MEDIA_PORTS_PER_CALL, TLS_STATE_BYTES};
+use crate::limits::{
+    Limits, MEDIA_PORTS_PER_CALL, SIP_SPARE_CONNECTIONS, TLS_HANDSHAKES, TLS_STATE_BYTES,
+};
 use crate::sdp::{CodecPlan, PlanError};
 use crate::sip::rules::Rules;
 use crate::wire::rtmp_url::RtmpUrl;
@@ -332,6 +334,15 @@ impl Config {
         let has_tls = |trunk: &Trunk| trunk.url.as_ref().is_some_and(RtmpUrl::is_tls);
         if self.trunks.iter().any(has_tls) {
             budget.add("TLS of calls", self.limits.calls, TLS_STATE_BYTES);
+        }
+        let of_sip = self.trunks.iter();
+        let of_sip = of_sip
+            .filter(|trunk| trunk.transport == Transport::Tls)
+            .count();
+        if of_sip > 0 {
+            let open = self.limits.calls.saturating_add(SIP_SPARE_CONNECTIONS);
+            let open = open.saturating_mul(of_sip).saturating_add(TLS_HANDSHAKES);
+            budget.add("TLS of SIP", open, TLS_STATE_BYTES);
         }
         budget
     }

@@ -118,8 +118,7 @@ impl Gateway {
             }
             SipEvent::ReinviteCancelled { .. }
             // Nothing is offered in a provisional answer.
-            | SipEvent::ProvisionalConfirmed { .. }
-            | SipEvent::Redirected { .. } => {}
+            | SipEvent::ProvisionalConfirmed { .. } => {}
             SipEvent::Peer { target, state } => self.handle_peer(at, target, state, outlet),
             SipEvent::OfferWanted { id, refresh } => {
                 if let Some(index) = self.call_of(at, id) {
@@ -165,11 +164,16 @@ impl Gateway {
             }
             SipEvent::Answered { id, answer } => {
                 if let Some(index) = self.call_of(at, id) {
-                    self.handle_answered(now, index, Some(&answer), outlet);
+                    self.handle_answered(now, index, &answer, outlet);
+                }
+            }
+            SipEvent::Redirected { id, contact } => {
+                if let Some(index) = self.call_of(at, id) {
+                    self.handle_redirected(now, index, &contact, outlet);
                 }
             }
             SipEvent::Registration { id, state } => {
-                self.handle_registration(at, id, state, outlet);
+                self.handle_registration(at, id, &state, outlet);
             }
             SipEvent::Ended { id, cause, by } => {
                 if let Some(index) = self.call_of(at, id) {

@@ -204,6 +204,17 @@ impl Gateway {
         trunk.map_or("", |trunk| trunk.config.name.as_str())
     }
 
+    /// The trunk for which a connection is being opened, and where to; `None` for any other one.
+    pub fn opening(&self, conn: ConnId) -> Option<(&str, SocketAddr)> {
+        let Some(User::Sip(at)) = self.connections.user(conn) else {
+            return None;
+        };
+        let trunk = self.trunks.get(at)?;
+        let mut opening = trunk.opening.iter();
+        let (_, remote, _) = opening.find(|(opening, ..)| *opening == conn)?;
+        Some((&trunk.config.name, *remote))
+    }
+
     /// An accepted connection; false when there is no room for it.
     pub fn handle_accepted(
         &mut self,

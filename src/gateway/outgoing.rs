@@ -18,6 +18,7 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 
+use crate::base::network::Transport;
 use crate::base::redact::Secret;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
@@ -36,7 +37,8 @@ mod calling;
 mod progress;
 mod way;
 
-/// How long a call of ours may go unanswered before it is taken back: longer than any PBX rings.
+/// How long a call of ours may go without answer, look-ups and registration included: longer than SIP
+/// lets it ring.
 const CALLING_PATIENCE: Duration = Duration::from_secs(300);
 
 /// Tracks of a call, each with a pair of ports.
@@ -167,9 +169,11 @@ pub struct Outgoing {
 /// How far a call is on its way to the INVITE.
 #[derive(Clone, Debug)]
 pub(super) enum Stage {
-    /// The hosts of its way are being looked up, those after the first still to come.
+    /// The hosts of its way, or of a redirection, are being looked up, those after the first still to
+    /// come.
     LookingUp {
         hosts: Vec<HostPort>,
+        transport: Option<Transport>,
         targets: SipTargets,
         /// Whether the first of them was asked for.
         is_asked: bool,
@@ -180,6 +184,17 @@ pub(super) enum Stage {
     Invited,
     /// It cannot be placed, or was taken back before its INVITE.
     Over(Cause),
+}
+
+impl Stage {
+    fn looking_up(hosts: Vec<HostPort>, transport: Option<Transport>) -> Self {
+        Self::LookingUp {
+            hosts,
+            transport,
+            targets: SipTargets::new(),
+            is_asked: false,
+        }
+    }
 }
 
 impl Gateway {
@@ -212,9 +227,7 @@ impl Gateway {
             return false;
         };
         let cause = Cause::new(200, "ended by request");
-        if !self.hang_up(now, index, cause.clone()) {
-            self.call_over(now, index, cause, EndedBy::Local, outlet);
-        }
+        self.give_up(now, index, cause, EndedBy::Local, outlet);
         true
     }
 
@@ -259,7 +272,7 @@ impl Gateway {
             caller: request.login.clone(),
             callee: request.callee.clone(),
         };
-        let (way, hosts) = Way::of(&request, trunk);
+        let (way, hosts, transport) = Way::of(&request, trunk);
         let mut negotiation = OfferAnswer::new(trunk.plan.clone(), self.rng.u32());
         let terms = SrtpTerms {
             policy: trunk.config.srtp,
@@ -279,11 +292,7 @@ impl Gateway {
             sip_status: None,
             ended: None,
             way,
-            stage: Stage::LookingUp {
-                hosts,
-                targets: SipTargets::new(),
-                is_asked: false,
-            },
+            stage: Stage::looking_up(hosts, transport),
             registration: None,
             until: now + CALLING_PATIENCE,
         };

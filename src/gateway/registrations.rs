@@ -20,8 +20,8 @@ struct Shared {
     id: RegistrationId,
     address_of_record: String,
     registrar: String,
+    /// None while it is being taken back.
     users: u16,
-    state: RegistrationState,
 }
 
 /// The registrations of a trunk.
@@ -57,22 +57,20 @@ impl Registrations {
             address_of_record,
             registrar,
             users: 1,
-            state: RegistrationState::Registering,
         });
         Ok(id)
     }
 
     /// One user less; without any it is taken back.
     pub fn release(&mut self, now: Instant, endpoint: &mut SipEndpoint, id: RegistrationId) {
-        let Some(at) = self.0.iter().position(|shared| shared.id == id) else {
+        let shared = self.0.iter_mut().find(|shared| shared.id == id);
+        let Some(shared) = shared.filter(|shared| shared.users > 0) else {
             return;
         };
-        if let Some(shared) = self.0.get_mut(at) {
-            let was_used = shared.users > 0;
-            shared.users = shared.users.saturating_sub(1);
-            if was_used && shared.users == 0 {
-                endpoint.unregister(now, id);
-            }
+        shared.users = shared.users.saturating_sub(1);
+        if shared.users == 0 {
+            endpoint.unregister(now, id);
+            self.forget_ended(endpoint);
         }
     }
 
@@ -82,29 +80,29 @@ impl Registrations {
             shared.users = 0;
             endpoint.unregister(now, shared.id);
         }
+        self.forget_ended(endpoint);
     }
 
-    /// Takes over how a registration is now; its address of record, where it is known here. One that
-    /// has ended is forgotten.
-    pub fn changed(&mut self, id: RegistrationId, state: RegistrationState) -> Option<String> {
-        let at = self.0.iter().position(|shared| shared.id == id)?;
-        if state == RegistrationState::Unregistered {
-            return Some(self.0.remove(at).address_of_record);
-        }
-        let shared = self.0.get_mut(at)?;
-        shared.state = state;
-        Some(shared.address_of_record.clone())
+    /// Forgets those that the endpoint has no more.
+    pub fn forget_ended(&mut self, endpoint: &SipEndpoint) {
+        self.0
+            .retain(|shared| endpoint.registration(shared.id).is_some());
     }
 
-    /// How a registration is.
-    pub fn state(&self, id: RegistrationId) -> Option<&RegistrationState> {
+    /// The address of record of a registration.
+    pub fn name(&self, id: RegistrationId) -> Option<&str> {
         let shared = self.0.iter().find(|shared| shared.id == id)?;
-        Some(&shared.state)
+        Some(&shared.address_of_record)
     }
 
     /// Every registration: its address of record, and how it is.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &RegistrationState)> {
-        let all = self.0.iter();
-        all.map(|shared| (shared.address_of_record.as_str(), &shared.state))
+    pub fn iter<'a>(
+        &'a self,
+        endpoint: &'a SipEndpoint,
+    ) -> impl Iterator<Item = (&'a str, &'a RegistrationState)> {
+        self.0.iter().filter_map(|shared| {
+            let state = endpoint.registration(shared.id)?;
+            Some((shared.address_of_record.as_str(), state))
+        })
     }
 }

@@ -60,6 +60,7 @@ impl Trunk {
             display_name: config.visible_name.clone(),
             allow: config.sources().collect(),
             calls,
+            secure_only: config.transport == Transport::Tls,
             session_timer: config.session_timer.map(|timer| SessionTimers {
                 expires: timer.expires,
                 min: timer.min,

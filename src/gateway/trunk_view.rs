@@ -40,13 +40,13 @@ impl<'a> TrunkView<'a> {
     pub fn registrations(
         &self,
     ) -> impl Iterator<Item = (&'a str, &'a RegistrationState)> + use<'a> {
-        self.trunk.registrations.iter()
+        self.trunk.registrations.iter(&self.trunk.endpoint)
     }
 
     /// How its own registration is, if it has one.
     pub fn registration(&self) -> Option<&'a RegistrationState> {
         let id = self.trunk.presence.registration()?;
-        self.trunk.registrations.state(id)
+        self.trunk.endpoint.registration(id)
     }
 
     /// The hosts of its PBX that are asked whether they are there, and how each is.

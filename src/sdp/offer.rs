@@ -129,7 +129,13 @@ impl LineOffer<'_> {
             // There is room for each codec once.
             let _ = codecs.insert(0, codec);
         }
-        codecs.truncate(self.trim.codecs(self.kind));
+        let most = self.trim.codecs(self.kind);
+        // One law of G.711 stays: every phone and PBX has it.
+        let is_g711 = |codec: &Codec| matches!(codec, Codec::Pcma | Codec::Pcmu);
+        if let Some(law) = codecs.iter().position(is_g711).filter(|at| *at >= most) {
+            codecs.swap(law, most.saturating_sub(1));
+        }
+        codecs.truncate(most);
         for codec in codecs {
             // There is room for every codec and every rate.
             match codec {

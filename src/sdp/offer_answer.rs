@@ -220,9 +220,9 @@ impl OfferAnswer {
         self.offer_within(local, usize::MAX)
     }
 
-    /// The same in at most so many bytes, as far as that goes: the least wanted codecs of sound are
+    /// The same in at most so many bytes, where it can be had: the least wanted codecs of sound are
     /// left out first, down to two, then those of pictures down to one, then the second of sound, then
-    /// the second packetization-mode of H.264.
+    /// the second packetization-mode of H.264. Where all that is not enough, nothing is left out.
     pub fn offer_within(&mut self, local: &LocalMedia, bytes: usize) -> Result<String, Refusal> {
         let mut trim = Trim::default();
         let (lines, medias) = loop {
@@ -236,7 +236,8 @@ impl OfferAnswer {
                 .map(|kind| formats(kind).map_or(0, OfferedLine::codecs));
             match trim.after(audio, video) {
                 Some(next) => trim = next,
-                None => break (lines, medias),
+                // What does not fit in any case may as well be whole.
+                None => break self.offered(local, Trim::default())?,
             }
         };
         let before = self.sent.clone();
@@ -337,15 +338,6 @@ impl OfferAnswer {
         let taken = self.take_answer(&offer, answer);
         self.pending = Some(offer);
         taken
-    }
-
-    /// No further answer will come: the last early one holds.
-    pub fn settle_early(&mut self) -> Result<(), Refusal> {
-        self.pending.take().ok_or(Refusal::NoOffer)?;
-        if self.current.audio.is_none() && self.current.video.is_none() {
-            return Err(Refusal::NoMedia);
-        }
-        Ok(())
     }
 
     fn take_answer(

@@ -401,6 +401,9 @@ impl Daemon {
         self.gateway.handle_timeout(now);
         self.gateway.drain(now, &mut self.sockets);
         while let Some((conn, reason)) = self.sockets.failure() {
+            if let Some((trunk, remote)) = self.gateway.opening(conn) {
+                log::warn!("{trunk}: cannot connect to {remote}: {reason}");
+            }
             self.gateway.handle_disconnected(now, conn, &reason);
             self.gateway.drain(now, &mut self.sockets);
         }

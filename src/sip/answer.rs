@@ -126,25 +126,37 @@ impl SipEndpoint {
         self.printed(length.ok())
     }
 
-    /// Our Contact within a call.
+    /// Our Contact within a call; a SIPS URI, which needs no transport (RFC 5630 section 3.1.2), where
+    /// the call asks for that.
     pub(super) fn contact_of(&self, session: &Session) -> Header {
         let dialog = &session.dialog;
         let user = session.placed.as_ref().map_or("", |p| &p.contact_user);
-        self.contact(user, dialog.local_address(), dialog.arrival().transport())
+        let transport = match dialog.is_sips() {
+            true => None,
+            false => Some(dialog.arrival().transport()),
+        };
+        self.contact_by(user, dialog.local_address(), transport)
     }
 
     /// Our Contact at an address of ours, for a peer on that transport; without a user where that is
     /// empty.
     pub(super) fn contact(&self, user: &str, local: IpAddr, transport: Transport) -> Header {
+        self.contact_by(user, local, Some(transport))
+    }
+
+    /// The same; a SIPS URI without a transport.
+    fn contact_by(&self, user: &str, local: IpAddr, transport: Option<Transport>) -> Header {
         let host = host_text(local);
         let port = self.config.local.port();
+        let is_sips = transport.is_none();
         let transport = match transport {
-            Transport::Udp => "",
-            Transport::Tcp => ";transport=tcp",
-            Transport::Tls => ";transport=tls",
+            None | Some(Transport::Udp) => "",
+            Some(Transport::Tcp) => ";transport=tcp",
+            Some(Transport::Tls) => ";transport=tls",
         };
+        let scheme = if is_sips { "sips" } else { "sip" };
         let at = if user.is_empty() { "" } else { "@" };
-        let uri = format!("<sip:{user}{at}{host}:{port}{transport}>");
+        let uri = format!("<{scheme}:{user}{at}{host}:{port}{transport}>");
         let contact = match &self.config.display_name {
             Some(name) => {
                 let name = name.replace('\\', "\\\\").replace('"', "\\\"");

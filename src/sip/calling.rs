@@ -15,6 +15,7 @@
 
 use crate::base::time::Instant;
 use crate::limits::{SIP_ATTEMPTS, SIP_FORKS, SIP_REDIRECTS};
+use crate::wire::sip_message::SipMessage;
 
 use super::authentication::Authenticator;
 use super::call_out::CallOut;
@@ -62,6 +63,13 @@ pub(super) struct Fork {
     rseq: Option<u32>,
     /// The code that was told last.
     told: u16,
+}
+
+impl Fork {
+    /// Whether our offer was answered in it.
+    pub(super) fn has_answer(&self) -> bool {
+        self.answer.is_some()
+    }
 }
 
 /// What a provisional response brought.
@@ -214,6 +222,16 @@ impl Calling {
         } else {
             Progressed::Known { fork }
         }
+    }
+
+    /// Whether a request of the called party belongs to one of the early dialogs.
+    pub(super) fn has_early(&self, request: &SipMessage<'_>) -> bool {
+        self.forks.iter().any(|fork| fork.dialog.has(request))
+    }
+
+    /// The early dialog that a request of the called party belongs to.
+    pub(super) fn early_mut(&mut self, request: &SipMessage<'_>) -> Option<&mut Fork> {
+        self.forks.iter_mut().find(|fork| fork.dialog.has(request))
     }
 
     pub(super) fn fork_mut(&mut self, number: u8) -> Option<&mut Fork> {

@@ -16,7 +16,7 @@ use crate::base::ids::ConnId;
 use crate::base::network::Transport;
 use crate::wire::sip_emit::uri_text;
 use crate::wire::sip_message::SipMessage;
-use crate::wire::sip_uri::Uri;
+use crate::wire::sip_uri::{Scheme, Uri};
 
 use super::table::hash;
 use super::transmit::{SipDestination, SipTarget};
@@ -139,6 +139,8 @@ pub(super) struct Dialog {
     arrival: Arrival,
     /// Our address as the peer sees it.
     local_address: IpAddr,
+    /// Whether our Contact is to be a SIPS URI.
+    is_sips: bool,
 }
 
 /// A request of ours, complete but for Via and what it is about.
@@ -172,6 +174,7 @@ impl Dialog {
             remote_cseq: invite.cseq().number,
             arrival,
             local_address,
+            is_sips: wants_sips(invite),
         };
         dialog.refresh_target(invite);
         dialog
@@ -200,6 +203,7 @@ impl Dialog {
             remote_cseq: 0,
             arrival,
             local_address,
+            is_sips: target.starts_with("sips:"),
         }
     }
 
@@ -233,6 +237,7 @@ impl Dialog {
             remote_cseq: 0,
             arrival,
             local_address,
+            is_sips: false,
         };
         dialog.answered(response);
         dialog
@@ -271,6 +276,11 @@ impl Dialog {
         *self.call_id == *request.call_id()
             && Some(&*self.local_tag) == request.to().tag()
             && *self.remote_tag == *request.from().tag().unwrap_or_default()
+    }
+
+    /// Whether our Contact is to be a SIPS URI (section 12.1.1).
+    pub(super) fn is_sips(&self) -> bool {
+        self.is_sips
     }
 
     /// The tag that is ours.
@@ -347,6 +357,16 @@ impl Dialog {
             },
         }
     }
+}
+
+/// Whether an INVITE demands a SIPS URI as our Contact: its Request-URI is one, or its top Record-Route,
+/// or without one its Contact (section 12.1.1).
+fn wants_sips(invite: &SipMessage<'_>) -> bool {
+    let is_sips = |uri: &Uri<'_>| uri.scheme == Scheme::Sips;
+    let headers = invite.headers();
+    let route = headers.record_routes().next().map(|route| route.uri);
+    let hop = route.or_else(|| headers.contacts().next().map(|contact| contact.uri));
+    invite.request_uri().is_some_and(is_sips) || hop.as_ref().is_some_and(is_sips)
 }
 
 /// The URI within a name-addr value that was checked before.

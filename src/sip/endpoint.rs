@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 
 use crate::base::counter::count;
 use crate::base::ids::{CallId, ConnId};
-use crate::base::network::Network;
+use crate::base::network::{Network, Transport};
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::limits::{
@@ -55,6 +55,8 @@ pub struct SipConfig {
     pub allow: Vec<Network>,
     /// Calls at once; one more is answered with 503.
     pub calls: usize,
+    /// Whether nothing is ever sent but over TLS.
+    pub secure_only: bool,
     /// Session timers (RFC 4028), if they are used.
     pub session_timer: Option<SessionTimers>,
 }
@@ -451,6 +453,9 @@ impl SipEndpoint {
     /// Queues a message, on a connection that is open or without one.
     pub(super) fn send(&mut self, destination: SipDestination, message: Printed) {
         let destination = self.over_open(destination);
+        if self.config.secure_only && destination.transport() != Transport::Tls {
+            return count(&mut self.counters.plain_refused);
+        }
         if !self.transmits.push(destination, message) {
             count(&mut self.counters.transmits_dropped);
         }

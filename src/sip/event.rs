@@ -294,6 +294,8 @@ pub struct SipCounters {
     pub connections_evicted: u64,
     /// Connections whose messages could not be told apart.
     pub streams_broken: u64,
+    /// Messages that were not sent, for want of TLS on a way that has to have it.
+    pub plain_refused: u64,
     /// Connections that began with TLS where none is spoken.
     pub tls_unexpected: u64,
     /// Connections whose peer said nothing, or did not finish a message, in time.

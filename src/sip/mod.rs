@@ -1,12 +1,13 @@
 //! Floor 2: SIP (RFC 3261), the machine of one trunk.
 //!
-//! [`SipEndpoint`] is the user agent server that takes calls over UDP and TCP on one port. It
-//! implements the UAS core and dialogs of RFC 3261, server transactions with RFC 6026, non-INVITE
-//! client transactions, symmetric response routing (RFC 3581), keep-alives on streams (RFC 5626 section
+//! [`SipEndpoint`] is the user agent that takes and places calls on one port. It implements the UAS
+//! and UAC cores and dialogs of RFC 3261, server and client transactions with RFC 6026, failover of
+//! RFC 3263 section 4.3, symmetric response routing (RFC 3581), keep-alives on streams (RFC 5626 section
 //! 4.4.1), session timers (RFC 4028), reliable provisional answers (RFC 3262), UPDATE (RFC 3311),
 //! picture_fast_update (RFC 5168) and keys by INFO. It hands session descriptions up and down unread.
 //!
-//! Not here yet: registration, authentication, name resolution, TLS.
+//! As a client it calls, registers (section 10.2) with digest authentication (RFC 7616, RFC 8760), and
+//! asks peers by OPTIONS whether they are there. Names are looked up and TLS is spoken elsewhere.
 //!
 //! ```text
 //! handle_datagram ─┐                        ┌─ poll_transmit
@@ -26,6 +27,7 @@ mod body;
 mod call_out;
 mod call_out_check;
 mod call_out_redirect;
+mod call_out_request;
 mod call_out_response;
 mod calling;
 mod commands;

@@ -15,11 +15,12 @@ use core::net::IpAddr;
 use rsip::Header;
 
 use crate::base::counter::count;
+use crate::base::network::Transport;
 use crate::base::time::Instant;
 use crate::wire::sip_emit::uri_text;
 use crate::wire::sip_message::SipMessage;
 use crate::wire::sip_name::HeaderName;
-use crate::wire::sip_uri::Uri;
+use crate::wire::sip_uri::{Scheme, Uri};
 
 use super::dialog::Arrival;
 use super::endpoint::{SipEndpoint, call_id, slot};
@@ -178,21 +179,30 @@ impl SipEndpoint {
     /// is called: where the next hop is one of these, the request goes the way that the peer's last one came.
     pub(super) fn way_to(&self, next_hop: &str, arrival: Arrival) -> SipDestination {
         let uri = Uri::parse(next_hop.as_bytes());
-        let address = uri.and_then(|uri| uri.socket_addr());
-        let address = address.filter(|address| self.hears(address.ip()));
         let transport = uri.and_then(|uri| uri.transport());
         let named = |name: &str| transport.is_some_and(|t| t.eq_ignore_ascii_case(name));
+        let is_sips = uri.is_some_and(|uri| uri.scheme == Scheme::Sips);
+        // What came protected is never answered for all to read.
+        let secure = arrival.secure || is_sips || named("tls");
+        let address = uri.and_then(|uri| {
+            let mut address = uri.socket_addr()?;
+            if secure && uri.port.is_none() {
+                address.set_port(Transport::Tls.default_port());
+            }
+            Some(address)
+        });
+        let address = address.filter(|address| self.hears(address.ip()));
         let is_stream = named("tcp") || (arrival.transport().is_reliable() && !named("udp"));
-        if !is_stream && !arrival.secure {
+        if !is_stream && !secure {
             return SipDestination::Udp(address.unwrap_or(arrival.remote));
         }
         let remote = address.unwrap_or(arrival.back);
         let same_peer = address.is_none_or(|address| address.ip() == arrival.remote.ip());
         SipDestination::Stream {
-            secure: arrival.secure,
-            conn: arrival
-                .conn
-                .filter(|conn| same_peer && self.connections.contains(*conn)),
+            secure,
+            conn: arrival.conn.filter(|conn| {
+                same_peer && secure == arrival.secure && self.connections.contains(*conn)
+            }),
             remote,
         }
     }

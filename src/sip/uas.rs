@@ -80,6 +80,9 @@ impl SipEndpoint {
                 let hash = Dialog::hash(request.call_id(), tag);
                 let found = self.sessions.find(hash, |s| s.has(request));
                 let Some(slot) = found else {
+                    if let Some(slot) = self.sessions.find(hash, |s| s.has_early(request)) {
+                        return self.receive_early(incoming, method, slot);
+                    }
                     count(&mut self.counters.unknown_dialog);
                     return self.refuse_uncounted(incoming, Answer::code(481));
                 };

@@ -79,6 +79,8 @@ pub struct RtmpServer {
     pub bodies: Vec<(u8, u32, Vec<u8>)>,
     /// Everything that was sent to the gateway.
     pub said: Vec<u8>,
+    /// Names that were published under.
+    pub names: Vec<String>,
     /// It wants the connection to end.
     pub closes: bool,
     publishing: bool,
@@ -100,6 +102,7 @@ impl RtmpServer {
             collects: false,
             bodies: Vec::new(),
             said: Vec::new(),
+            names: Vec::new(),
             closes: false,
             publishing: false,
             greeting: Vec::new(),
@@ -182,6 +185,7 @@ impl RtmpServer {
                 let mut open = kinds.filter(|(kind, ..)| *kind == head.kind);
                 open.next().unwrap().2.extend_from_slice(bytes);
             }
+            self.names.extend(published_name(&incoming));
             let (heard, answer) = read(&incoming, self.policy, &mut self.starts);
             if let Some(Heard::Command(name)) = &heard {
                 self.publishing |= name == "publish" && self.policy != Policy::BadName;
@@ -200,6 +204,20 @@ impl RtmpServer {
         self.said.extend_from_slice(&out);
         out
     }
+}
+
+/// The name in a publish command.
+fn published_name(incoming: &Incoming<'_>) -> Option<String> {
+    let Incoming::Message { head, body } = incoming else {
+        return None;
+    };
+    let mut command = Command::parse(head.kind, body)?;
+    if command.name != "publish" {
+        return None;
+    }
+    // Null, then the name.
+    command.arguments.value().ok()?;
+    command.arguments.string().map(str::to_owned)
 }
 
 fn read(incoming: &Incoming<'_>, policy: Policy, starts: &mut Starts) -> (Option<Heard>, Vec<u8>) {

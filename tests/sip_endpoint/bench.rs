@@ -29,6 +29,7 @@ pub fn config(calls: usize) -> SipConfig {
             "2001:db8::/32".parse().unwrap(),
         ],
         calls,
+        secure_only: false,
         session_timer: Some(SessionTimers::default()),
     }
 }

@@ -215,15 +215,39 @@ fn what_only_looks_reliable_is_not_acknowledged() {
 }
 
 #[test]
-fn requests_of_an_early_dialog_find_no_call_yet() {
+fn an_early_dialog_takes_updates_of_names_and_no_other_media() {
     let mut bench = Bench::new();
     let (_, invite) = place(&mut bench, call());
+    bench.datagram(reply(&invite, 180, "b", CONTACT, ""));
+    bench.event();
+    let mut cseq = 0;
+    let mut ask = |bench: &mut Bench, method: &str, sdp: &str| {
+        cseq += 1;
+        let sent = bench.datagram(within(&invite, "b", method, cseq, "", sdp));
+        assert_eq!(sent.len(), 1);
+        sent[0].what()
+    };
+    assert_eq!(ask(&mut bench, "UPDATE", ""), "200");
+    assert_eq!(ask(&mut bench, "UPDATE", OFFER), "491");
     bench.datagram(reply(&invite, 183, "b", CONTACT, THEIRS));
     bench.event();
-    for (number, method) in ["BYE", "INFO", "INVITE"].into_iter().enumerate() {
-        let request = within(&invite, "b", method, number as u32 + 1, "", OFFER);
+    assert_eq!(ask(&mut bench, "UPDATE", OFFER), "488");
+    assert_eq!(ask(&mut bench, "INFO", ""), "200");
+    assert_eq!(ask(&mut bench, "OPTIONS", ""), "200");
+    assert_eq!(ask(&mut bench, "INVITE", OFFER), "491");
+    assert_eq!(ask(&mut bench, "BYE", ""), "481");
+    let old = bench.datagram(within(&invite, "b", "INFO", 1, "", ""));
+    assert_eq!(whats(&old), ["500"]);
+    for method in ["BYE", "INFO", "UPDATE"] {
+        let request = within(&invite, "nobody", method, 1, "", "");
         assert_eq!(whats(&bench.datagram(request)), ["481"], "{method}");
     }
+    assert!(bench.events.is_empty());
+    // Its numbers go on once the call is up.
     bench.datagram(ok(&invite, "b"));
     assert!(matches!(bench.event(), SipEvent::Answered { .. }));
+    let old = bench.datagram(within(&invite, "b", "OPTIONS", 2, "", ""));
+    assert_eq!(whats(&old), ["500"]);
+    let bye = bench.datagram(within(&invite, "b", "BYE", 20, "", ""));
+    assert_eq!(whats(&bye), ["200"]);
 }

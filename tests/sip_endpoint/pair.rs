@@ -77,9 +77,9 @@ impl Side {
                 }
                 SipEvent::Answered { answer, .. } => {
                     assert_eq!(&*answer, ANSWER.as_bytes());
-                    self.up += 1;
+                    self.is_up(now);
                 }
-                SipEvent::Confirmed { .. } => self.up += 1,
+                SipEvent::Confirmed { .. } => self.is_up(now),
                 SipEvent::Progress { code, .. } => assert_eq!(code, 180),
                 SipEvent::Ended { id, cause, .. } => {
                     assert_eq!(self.call, Some(id), "the end of another call");
@@ -89,6 +89,12 @@ impl Side {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    /// Nobody talks for ever, though session timers would let them.
+    fn is_up(&mut self, now: Instant) {
+        self.up += 1;
+        self.hangs_up_at.get_or_insert(now + secs(100));
     }
 
     fn act(&mut self, now: Instant) {

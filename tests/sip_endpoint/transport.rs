@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use trunkcast::base::ids::ConnId;
-use trunkcast::sip::{Cause, ConnectionRefused, SipDestination, SipEvent};
+use trunkcast::sip::{Cause, ConnectionRefused, SipConfig, SipDestination, SipEvent};
 use trunkcast::wire::sip_name::HeaderName;
 
-use crate::bench::{ANSWER, Bench, Caller, peer, respond, secs, whats};
+use crate::bench::{ANSWER, Bench, Caller, config, peer, respond, secs, whats};
 
 const CONN: ConnId = ConnId(1);
 
@@ -447,4 +447,97 @@ fn who_may_call_can_be_changed() {
     assert!(bench.datagram(caller.request("OPTIONS")).is_empty());
     bench.endpoint.set_allow(vec![peer().ip().into()]);
     assert_eq!(whats(&bench.datagram(caller.request("OPTIONS"))), ["200"]);
+}
+
+#[test]
+fn a_message_that_is_not_finished_in_time_ends_its_connection_and_calls_stay() {
+    let mut bench = Bench::new();
+    bench.connect(CONN);
+    let mut caller = Caller::over_tcp("a");
+    bench.stream(CONN, caller.invite());
+    let SipEvent::Invite { id, .. } = bench.event() else {
+        panic!("no INVITE");
+    };
+    bench.accept(id, &mut caller);
+    bench.stream(CONN, caller.ack());
+    assert!(matches!(bench.event(), SipEvent::Confirmed { .. }));
+    let (silent, slow) = (ConnId(2), ConnId(3));
+    bench.connect(silent);
+    bench.connect(slow);
+    for _ in 0..9 {
+        bench.stream(slow, "O");
+        bench.advance(secs(1));
+    }
+    assert!(bench.events.is_empty());
+    bench.advance(secs(1));
+    assert_eq!(bench.event(), SipEvent::Disconnect { conn: slow });
+    bench.advance(secs(20));
+    assert_eq!(bench.event(), SipEvent::Disconnect { conn: silent });
+    assert_eq!(bench.endpoint.counters().connections_unfinished, 2);
+    // The connection of the call is idle for longer than any other may be.
+    bench.advance(secs(1_500));
+    assert!(bench.events.is_empty() && bench.endpoint.connections() == 1);
+}
+
+#[test]
+fn a_connection_of_ours_is_kept_open_and_missed_once_it_has_answered() {
+    let mut bench = Bench::new();
+    let remote = address("192.0.2.10:5075");
+    bench
+        .command(|e, now| e.handle_connected(now, CONN, remote, true))
+        .unwrap();
+    let sent = bench.advance(secs(115));
+    let way = SipDestination::Stream {
+        secure: true,
+        conn: Some(CONN),
+        remote,
+    };
+    assert_eq!((sent[0].to, &sent[0].bytes[..]), (way, &b"\r\n\r\n"[..]));
+    assert!(bench.stream(CONN, "\r\n").is_empty());
+    // Two answers are no keep-alive of the peer's.
+    bench.advance(secs(115));
+    assert!(bench.stream(CONN, "\r\n").is_empty());
+    bench.advance(secs(130));
+    assert_eq!(bench.event(), SipEvent::Disconnect { conn: CONN });
+    assert_eq!(bench.endpoint.counters().connections_dead, 1);
+}
+
+#[test]
+fn tls_where_none_is_spoken_ends_the_connection_at_once() {
+    let mut bench = Bench::new();
+    bench.connect(CONN);
+    bench.stream(CONN, b"\x16\x03\x01\x02\x00\x01");
+    assert_eq!(bench.event(), SipEvent::Disconnect { conn: CONN });
+    assert_eq!(bench.endpoint.counters().tls_unexpected, 1);
+}
+
+#[test]
+fn an_invite_to_a_sips_uri_is_answered_with_a_sips_contact() {
+    let mut bench = Bench::new();
+    bench
+        .command(|e, now| e.handle_accepted(now, CONN, address("192.0.2.10:50001"), true))
+        .unwrap();
+    let mut caller = Caller::over_tcp("a");
+    let invite = caller.invite().replacen("INVITE sip:", "INVITE sips:", 1);
+    bench.stream(CONN, invite);
+    let SipEvent::Invite { id, .. } = bench.event() else {
+        panic!("no INVITE");
+    };
+    let ok = bench.accept(id, &mut caller);
+    let contact = ok.header(HeaderName::Contact).unwrap();
+    assert_eq!(contact, "\"Lobby\" <sips:192.0.2.1:40000>");
+}
+
+#[test]
+fn an_endpoint_that_is_to_be_secure_sends_nothing_without_tls() {
+    let mut bench = Bench::with_config(SipConfig {
+        secure_only: true,
+        ..config(4)
+    });
+    assert!(
+        bench
+            .datagram(Caller::new("a").request("OPTIONS"))
+            .is_empty()
+    );
+    assert_eq!(bench.endpoint.counters().plain_refused, 1);
 }

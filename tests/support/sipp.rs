@@ -23,6 +23,8 @@ pub struct Scenario<'a> {
     calls: u32,
     /// Calls begun a second.
     rate: u32,
+    /// SIP port of its own; any without it.
+    port: Option<u16>,
 }
 
 impl<'a> Scenario<'a> {
@@ -38,6 +40,7 @@ impl<'a> Scenario<'a> {
             media: (0, None),
             calls: 1,
             rate: 1,
+            port: None,
         }
     }
 
@@ -67,6 +70,12 @@ impl<'a> Scenario<'a> {
         self
     }
 
+    /// Listens on a SIP port, for scenarios that are called.
+    pub fn listen(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
     /// Starts SIPp.
     pub fn start(&self, ports: &mut Ports) -> Sipp {
         let folder = Scratch::new("sipp");
@@ -76,6 +85,7 @@ impl<'a> Scenario<'a> {
             ports.pair();
         }
         let (seconds, picture) = self.media;
+        let port = self.port.unwrap_or_else(|| ports.pair());
         write_capture(&Clip::load(), seconds, picture, &folder.join("clip.pcap"));
         let mut command = Command::new("sipp");
         command
@@ -94,7 +104,7 @@ impl<'a> Scenario<'a> {
             .args(["-timeout", "40s", "-timeout_error"])
             .args(["-d", &(seconds * 1_000 + 200).to_string()])
             .args(["-t", self.transport, "-i", self.from, "-mi", self.from])
-            .args(["-p", &ports.pair().to_string(), "-mp", &media.to_string()])
+            .args(["-p", &port.to_string(), "-mp", &media.to_string()])
             .args(["-s", self.number]);
         Sipp {
             program: Program::start(&mut command),

@@ -163,12 +163,7 @@ impl Trunk {
                 "expected key beside it, the file of its private key".to_owned(),
             ),
             (None, Some(_)) => conflict("key", "expected certificate beside it".to_owned()),
-            // Calls may come over the connection that the registration went out by.
-            (None, None) if self.register.is_none() => conflict(
-                "transport",
-                "expected certificate and key, or register, beside tls: nobody could call"
-                    .to_owned(),
-            ),
+            // Without either, one of the box's own making stands in.
             _ => {}
         }
     }
@@ -202,7 +197,7 @@ mod tests {
         assert_eq!(tls(true, true, true, Transport::Tls), [""; 0]);
         assert_eq!(tls(true, false, false, Transport::Tls), ["certificate"]);
         assert_eq!(tls(false, true, false, Transport::Tls), ["key"]);
-        assert_eq!(tls(false, false, true, Transport::Tls), ["transport"]);
+        assert_eq!(tls(false, false, true, Transport::Tls), [""; 0]);
         assert_eq!(
             tls(true, true, true, Transport::Tcp),
             ["caFile", "certificate", "key"]

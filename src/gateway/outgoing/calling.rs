@@ -10,17 +10,21 @@
     )
 )]
 
+use crate::base::network::Transport;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::admission::Turned;
 use crate::gateway::call::Call;
-use crate::gateway::config::MediaAddress;
+use crate::gateway::config::{HostPort, MediaAddress};
 use crate::gateway::negotiation::local_media;
 use crate::gateway::outgoing::{Outgoing, Stage};
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::limits::{SDP_OFFER_LEAST_BYTES, SIP_INVITE_BYTES, SIP_INVITE_HEAD_BYTES};
-use crate::sdp::Wanted;
-use crate::sip::{CallOut, Cause, EndedBy, RegistrationConfig, RegistrationState, SipTargets};
+use crate::sdp::{SrtpTerms, Wanted};
+use crate::sip::{
+    CallOut, Cause, EndedBy, RegistrationConfig, RegistrationState, SipTarget, SipTargets,
+};
+use crate::wire::sip_uri::{Scheme, Uri};
 
 /// Seconds that a call's registration asks for.
 const REGISTRATION_SECONDS: u32 = 600;
@@ -51,15 +55,14 @@ impl Gateway {
         };
         if now >= out.until {
             let cause = Cause::new(408, "nobody answered");
-            if !self.hang_up(now, index, cause.clone()) {
-                self.call_over(now, index, cause, EndedBy::Silence, outlet);
-            }
-            return;
+            return self.give_up(now, index, cause, EndedBy::Silence, outlet);
         }
         let step = match &mut out.stage {
             Stage::LookingUp { hosts, targets, .. } if hosts.is_empty() => {
                 let targets = core::mem::take(targets);
-                if out.way.register {
+                if call.sip.is_some() {
+                    self.follow(now, index, targets, outlet)
+                } else if out.way.register {
                     self.register_call(now, index, targets, outlet)
                 } else {
                     self.invite(now, index, &targets, outlet)
@@ -68,17 +71,17 @@ impl Gateway {
             Stage::Registering(targets) => {
                 let state = out
                     .registration
-                    .and_then(|id| self.trunks.get(at)?.registrations.state(id));
+                    .and_then(|id| self.trunks.get(at)?.endpoint.registration(id));
                 match state {
                     Some(RegistrationState::Registered { .. }) => {
                         let targets = core::mem::take(targets);
                         self.invite(now, index, &targets, outlet)
                     }
                     Some(RegistrationState::Failed { code, words, .. }) => {
-                        Err(Cause::new(*code, format!("registration failed: {words}")))
+                        Err(Cause::new(*code, format!("registration: {words}")))
                     }
                     Some(RegistrationState::AuthenticationFailed { words }) => {
-                        Err(Cause::new(403, format!("registration failed: {words}")))
+                        Err(Cause::new(403, format!("registration: {words}")))
                     }
                     Some(RegistrationState::Registering | RegistrationState::Unregistered) => {
                         Ok(())
@@ -90,7 +93,21 @@ impl Gateway {
             Stage::LookingUp { .. } | Stage::Invited => Ok(()),
         };
         if let Err(cause) = step {
-            self.call_over(now, index, cause, EndedBy::Local, outlet);
+            self.give_up(now, index, cause, EndedBy::Local, outlet);
+        }
+    }
+
+    /// Ends a call that has no answer, whether or not SIP knows of it.
+    pub(super) fn give_up(
+        &mut self,
+        now: Instant,
+        index: CallIndex,
+        cause: Cause,
+        by: EndedBy,
+        outlet: &mut dyn Outlet,
+    ) {
+        if !self.hang_up(now, index, cause.clone()) {
+            self.call_over(now, index, cause, by, outlet);
         }
     }
 
@@ -126,6 +143,19 @@ impl Gateway {
         Ok(())
     }
 
+    /// The targets of a call in the order to try them: those last that are known to be down.
+    fn up_first(&mut self, index: CallIndex, targets: &SipTargets) -> SipTargets {
+        let trunk = self.calls.get_mut(index).map(|call| call.trunk);
+        let trunk = trunk.and_then(|at| self.trunks.get(at));
+        let is_down = |target: &SipTarget| {
+            let mut peers = trunk.into_iter().flat_map(|trunk| trunk.endpoint.peers());
+            peers.any(|(peer, state)| peer == *target && state.is_down())
+        };
+        let up = targets.iter().filter(|target| !is_down(target));
+        let down = targets.iter().filter(|target| is_down(target));
+        up.chain(down).copied().collect()
+    }
+
     /// Opens the media sockets and sends the INVITE.
     fn invite(
         &mut self,
@@ -135,6 +165,7 @@ impl Gateway {
         outlet: &mut dyn Outlet,
     ) -> Result<(), Cause> {
         let gone = || Cause::new(500, "the call is gone");
+        let targets = self.up_first(index, targets);
         let target = targets.first();
         let target = target.ok_or_else(|| Cause::new(503, "no address was found"))?;
         let local = match self.config.media.address {
@@ -152,17 +183,29 @@ impl Gateway {
         let trunk = self.trunks.get_mut(call.trunk).ok_or_else(gone)?;
         let view = self.sinks.view(now, call.sink);
         call.negotiation.set_sink(view);
+        let terms = SrtpTerms {
+            policy: trunk.config.srtp,
+            // Wherever it may go, the keys cannot be read on their way.
+            secure: all_secure(&targets),
+        };
+        call.negotiation.set_protection(terms, &mut self.rng);
         let media = local_media(local, &ports);
         let out = call.outgoing.as_mut().ok_or_else(gone)?;
-        let room = offer_room(out, &call.sip_call_id);
+        let by_datagram = targets.iter().any(|to| to.transport == Transport::Udp);
+        let room = match by_datagram {
+            true => offer_room(out, &call.sip_call_id),
+            false => usize::MAX,
+        };
         let offer = call.negotiation.offer_within(&media, room);
         let sdp = offer.map_err(|refusal| Cause::new(488, refusal.to_string()))?;
         let way = &out.way;
+        let of_registrar = out.registration.map(|id| trunk.endpoint.service_route(id));
+        let routes = way.routes.iter().chain(of_registrar.unwrap_or_default());
         let call_out = CallOut {
             display_name: out.visible_name.clone(),
             contact_user: way.login.clone(),
             call_id: Some(call.sip_call_id.clone()),
-            routes: way.routes.clone(),
+            routes: routes.cloned().collect(),
             credentials: way.credentials.clone(),
             session_expires: trunk.config.session_timer.map(|timer| timer.expires),
             ..CallOut::new(
@@ -172,7 +215,7 @@ impl Gateway {
                 &sdp,
             )
         };
-        trunk.set_ways(targets, self.config.media.address, outlet);
+        trunk.set_ways(&targets, self.config.media.address, outlet);
         trunk.dirty = true;
         out.stage = Stage::Invited;
         let placed = trunk.endpoint.call(now, call_out);
@@ -185,6 +228,60 @@ impl Gateway {
                 call.label, target.transport, target.address, call.sip_call_id
             ),
         );
+        Ok(())
+    }
+
+    /// A call was sent elsewhere, to a place that is to be looked up.
+    pub(in crate::gateway) fn handle_redirected(
+        &mut self,
+        now: Instant,
+        index: CallIndex,
+        contact: &str,
+        outlet: &mut dyn Outlet,
+    ) {
+        let Some(call) = self.calls.touch_mut(index) else {
+            return;
+        };
+        outlet.note(
+            Level::Info,
+            format_args!("{}: redirected to {contact}", call.label),
+        );
+        match (redirection(contact), call.outgoing.as_mut()) {
+            (Some((host, transport)), Some(out)) => {
+                out.stage = Stage::looking_up(vec![host], transport);
+            }
+            _ => {
+                let words = "redirected to an address of no use";
+                self.hang_up(now, index, Cause::new(302, words));
+            }
+        }
+    }
+
+    /// Goes on with a call that was sent elsewhere.
+    fn follow(
+        &mut self,
+        now: Instant,
+        index: CallIndex,
+        targets: SipTargets,
+        outlet: &mut dyn Outlet,
+    ) -> Result<(), Cause> {
+        let gone = || Cause::new(500, "the call is gone");
+        let call = self.calls.get_mut(index).ok_or_else(gone)?;
+        let trunk = self.trunks.get_mut(call.trunk).ok_or_else(gone)?;
+        let out = call.outgoing.as_mut().ok_or_else(gone)?;
+        out.stage = Stage::Invited;
+        if call.negotiation.terms().secure && !all_secure(&targets) {
+            let words = "redirected away from TLS, by which the keys of the media went";
+            self.hang_up(now, index, Cause::new(488, words));
+            return Ok(());
+        }
+        trunk.set_ways(&targets, self.config.media.address, outlet);
+        trunk.dirty = true;
+        let followed = call.sip.map(|sip| trunk.endpoint.follow(now, sip, targets));
+        if let Some(Err(refusal)) = followed {
+            // Its end is reported.
+            self.hang_up(now, index, Cause::new(503, refusal.to_string()));
+        }
         Ok(())
     }
 
@@ -222,6 +319,26 @@ impl Call {
         let out = self.outgoing.as_ref().filter(|_| self.is_calling());
         out.filter(|_| self.is_live()).map(|out| out.until)
     }
+}
+
+/// Whether nothing on the first part of the way can be read.
+fn all_secure(targets: &SipTargets) -> bool {
+    let mut targets = targets.iter();
+    targets.all(|target| target.transport == Transport::Tls)
+}
+
+/// Where a redirection leads: its host, and how to reach it where that is said.
+fn redirection(contact: &str) -> Option<(HostPort, Option<Transport>)> {
+    let uri = Uri::parse(contact.as_bytes())?;
+    let transport = match (uri.scheme, uri.transport()) {
+        (Scheme::Sips, _) => Some(Transport::Tls),
+        (_, Some(text)) if text.eq_ignore_ascii_case("tcp") => Some(Transport::Tcp),
+        (_, Some(text)) if text.eq_ignore_ascii_case("tls") => Some(Transport::Tls),
+        (_, Some(text)) if text.eq_ignore_ascii_case("udp") => Some(Transport::Udp),
+        _ => None,
+    };
+    let host = uri.host?.to_string().parse().ok()?;
+    Some((HostPort::new(host, uri.port), transport))
 }
 
 /// Bytes that the offer of a call may have, so that its INVITE fits one datagram.

@@ -81,12 +81,12 @@ impl Gateway {
         }
     }
 
-    /// The call was answered; the answer to our offer, unless an early one holds.
+    /// The call was answered; this answer to our offer holds from now on.
     pub(in crate::gateway) fn handle_answered(
         &mut self,
         now: Instant,
         index: CallIndex,
-        answer: Option<&[u8]>,
+        answer: &[u8],
         outlet: &mut dyn Outlet,
     ) {
         let Some(call) = self.calls.touch_mut(index) else {
@@ -99,17 +99,12 @@ impl Gateway {
         call.answered = Some(now);
         call.watchdog.restart(now);
         let before = call.negotiation.current().clone();
-        let settled = match answer {
-            Some(answer) => SessionDescription::parse(answer)
-                .map_err(Refusal::from)
-                .and_then(|answer| call.negotiation.accept_answer(&answer))
-                .map(Some),
-            None => call.negotiation.settle_early().map(|()| None),
-        };
-        match settled {
+        let description = SessionDescription::parse(answer).map_err(Refusal::from);
+        match description.and_then(|answer| call.negotiation.accept_answer(&answer)) {
             Ok(negotiated) => {
                 call.status = call.status_agreed();
-                if let Some(negotiated) = negotiated.filter(|new| *new != before) {
+                // Early media goes on where it is the same.
+                if negotiated != before {
                     call.agree(now, &negotiated, outlet);
                 }
                 let (label, status) = (&call.label, call.status);
@@ -169,17 +164,23 @@ impl Gateway {
         &mut self,
         at: usize,
         id: RegistrationId,
-        state: RegistrationState,
+        state: &RegistrationState,
         outlet: &mut dyn Outlet,
     ) {
         let Some(trunk) = self.trunks.get_mut(at) else {
             return;
         };
-        let (words, level) = in_words(&state);
-        if let Some(who) = trunk.registrations.changed(id, state) {
-            let name = &trunk.config.name;
-            outlet.note(level, format_args!("{name}: {who} {words}"));
-        }
+        let failed = matches!(
+            state,
+            RegistrationState::Failed { .. } | RegistrationState::AuthenticationFailed { .. }
+        );
+        let level = if failed { Level::Warn } else { Level::Info };
+        let (name, who) = (&trunk.config.name, trunk.registrations.name(id));
+        outlet.note(
+            level,
+            format_args!("{name}: {}: {state}", who.unwrap_or_default()),
+        );
+        trunk.registrations.forget_ended(&trunk.endpoint);
         let waits = |call: &Call| {
             let held = call.outgoing.as_ref().and_then(|out| out.registration);
             call.trunk == at && held == Some(id)
@@ -204,25 +205,6 @@ impl Gateway {
         if let (Some(id), Some(trunk)) = (held, self.trunks.get_mut(at)) {
             trunk.registrations.release(now, &mut trunk.endpoint, id);
             trunk.dirty = true;
-        }
-    }
-}
-
-/// How a registration is, for a line of the journal.
-fn in_words(state: &RegistrationState) -> (String, Level) {
-    match state {
-        RegistrationState::Unregistered => ("is not registered".to_owned(), Level::Info),
-        RegistrationState::Registering => ("is being registered".to_owned(), Level::Info),
-        RegistrationState::Registered { expires } => {
-            (format!("is registered for {expires} s"), Level::Info)
-        }
-        RegistrationState::Failed { words, retry, .. } => {
-            let retry = retry.as_secs();
-            let words = format!("could not be registered: {words}; again in {retry} s");
-            (words, Level::Warn)
-        }
-        RegistrationState::AuthenticationFailed { words } => {
-            (format!("could not be registered: {words}"), Level::Warn)
         }
     }
 }

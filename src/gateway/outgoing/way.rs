@@ -39,8 +39,6 @@ pub(in crate::gateway) struct Way {
     pub login: String,
     /// Route values.
     pub routes: Vec<String>,
-    /// How, where that is known; by the names' records otherwise.
-    pub transport: Option<Transport>,
     /// For challenges.
     pub credentials: Option<Rc<Credentials>>,
     /// Whether to register first.
@@ -48,8 +46,12 @@ pub(in crate::gateway) struct Way {
 }
 
 impl Way {
-    /// The way of a call by a trunk, and the hosts to look up for it, in the order to try them.
-    pub(super) fn of(request: &CallRequest, trunk: &Trunk) -> (Self, Vec<HostPort>) {
+    /// The way of a call by a trunk, the hosts to look up for it, in the order to try them, and the
+    /// transport, where it is known.
+    pub(super) fn of(
+        request: &CallRequest,
+        trunk: &Trunk,
+    ) -> (Self, Vec<HostPort>, Option<Transport>) {
         let config = &trunk.config;
         let is_known = trunk.serves(request);
         let of_trunk = config.outbound_proxy.as_ref().filter(|_| is_known);
@@ -92,7 +94,6 @@ impl Way {
             registrar: format!("sip:{shown}"),
             login: request.login.clone(),
             routes,
-            transport,
             credentials: password.map(|password| {
                 Rc::new(Credentials {
                     username: request.authentication_name.clone(),
@@ -101,7 +102,7 @@ impl Way {
             }),
             register: request.register,
         };
-        (way, hosts)
+        (way, hosts, transport)
     }
 }
 
@@ -163,17 +164,18 @@ impl Gateway {
         let Some(index) = self.calls.find(asked) else {
             return;
         };
-        let Some(out) = self
-            .calls
-            .touch_mut(index)
-            .and_then(|call| call.outgoing.as_mut())
-        else {
+        let Some(call) = self.calls.touch_mut(index) else {
+            return;
+        };
+        let trunk = self.trunks.get_mut(call.trunk);
+        let Some(out) = call.outgoing.as_mut() else {
             return;
         };
         let Stage::LookingUp {
             hosts,
             targets,
             is_asked,
+            ..
         } = &mut out.stage
         else {
             return;
@@ -182,6 +184,9 @@ impl Gateway {
             return;
         }
         let host = hosts.remove(0);
+        if let (Ok(found), Some(trunk)) = (result, trunk) {
+            trunk.tls_names.set(&host.host.to_string(), found);
+        }
         match result {
             // What is too many to be tried is left out.
             Ok(found) => found.iter().for_each(|target| {
@@ -205,6 +210,7 @@ impl Gateway {
         };
         let Stage::LookingUp {
             hosts,
+            transport,
             targets,
             is_asked,
         } = &mut out.stage
@@ -216,7 +222,7 @@ impl Gateway {
             port,
         }) = hosts.first()
         {
-            let transport = out.way.transport.unwrap_or_default();
+            let transport = transport.unwrap_or_default();
             let address = SocketAddr::new(*ip, port.unwrap_or(transport.default_port()));
             let _ = targets.push(SipTarget { transport, address });
             hosts.remove(0);
@@ -226,7 +232,7 @@ impl Gateway {
             let what = LookUp {
                 host: &name,
                 port: *port,
-                transport: out.way.transport,
+                transport: *transport,
             };
             *is_asked = true;
             if !outlet.look_up(id, what) {

@@ -131,7 +131,7 @@ impl SipNames {
                 Ok(SrvAnswer::Hosts(mut services)) => {
                     is_said = true;
                     srv::order(&mut services, &mut self.rng);
-                    for Srv { target, port, .. } in &services {
+                    for Srv { target, port, .. } in services.iter() {
                         self.add(&mut targets, *transport, target, *port, &mut error);
                     }
                 }

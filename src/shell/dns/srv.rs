@@ -34,7 +34,7 @@ pub struct Srv {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SrvAnswer {
     /// Its hosts, one or more, not in order.
-    Hosts(Vec<Srv, SRV_RECORDS>),
+    Hosts(Box<Vec<Srv, SRV_RECORDS>>),
     /// There are none on purpose: the one target is the root.
     NotOffered,
     /// Nothing is said.
@@ -74,7 +74,7 @@ pub fn read(answer: &Packet<'_>, name: &str) -> SrvAnswer {
             }
         }
         if !hosts.is_empty() {
-            return SrvAnswer::Hosts(hosts);
+            return SrvAnswer::Hosts(Box::new(hosts));
         }
         if !is_offered {
             return SrvAnswer::NotOffered;
