@@ -24,6 +24,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::base::codec::Track;
+use crate::base::counter::count;
 use crate::base::frame_log::FrameLog;
 use crate::base::packet_pool::Packet;
 use crate::base::rng::Rng;
@@ -184,7 +185,7 @@ impl Session {
     /// The peer asks by SIP for a keyframe of the picture that we send.
     pub fn keyframe_wanted(&mut self, now: Instant) {
         if let Some(side) = &mut self.sides.video {
-            self.rtcp.keyframes_asked += 1;
+            count(&mut self.rtcp.keyframes_asked);
             side.keyframe_wanted(now);
         }
     }

@@ -117,7 +117,7 @@ pub(super) enum Acked {
 #[derive(Debug)]
 pub(super) enum HangUp {
     /// Refuse the INVITE; the call is no more.
-    Refuse(PendingInvite),
+    Refuse(Box<PendingInvite>),
     /// Take our INVITE back.
     Cancel(Box<Calling>),
     /// Nothing before the ACK comes.
@@ -351,7 +351,7 @@ impl Session {
         self.at_rest();
         match core::mem::replace(&mut self.phase, Phase::Ending(None)) {
             Phase::Calling(calling) => HangUp::Cancel(calling),
-            Phase::Early(invite) => HangUp::Refuse(invite),
+            Phase::Early(invite) => HangUp::Refuse(Box::new(invite)),
             Phase::Accepted(unacked) => {
                 self.phase = Phase::Ending(Some(unacked));
                 HangUp::AwaitAck
