@@ -80,6 +80,7 @@ fn every_scenario_is_run() {
         include_str!("real_sipp_udp.rs"),
         include_str!("real_sipp_tcp.rs"),
         include_str!("real_call_churn.rs"),
+        include_str!("real_kamailio.rs"),
         include_str!("support/signalling.rs"),
     ]);
 }
