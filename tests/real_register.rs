@@ -40,7 +40,7 @@ fn lives(algorithm: &'static str, more: &[&str], contact: &str) {
     let mut ports = Ports::claim();
     let kamailio = Kamailio::start(&mut ports, &registrar(algorithm));
     let mut gateway = register(&mut ports, &kamailio, PASSWORD, more);
-    gateway.wait_after(0, "sip:1000@127.0.0.1: registered for 4 s", 5);
+    gateway.wait_after(0, "sip:1000@127.0.0.1 is registered for 4 s", 5);
     let contact = format!("<sip:1000@{}{contact}>", gateway.sip());
     let locations = kamailio.locations();
     let bare = contact.trim_matches(['<', '>']);
@@ -70,7 +70,7 @@ fn lives(algorithm: &'static str, more: &[&str], contact: &str) {
     assert!(!locations.contains(bare), "{locations}");
     let log = gateway.log().text();
     assert!(
-        log.contains("sip:1000@127.0.0.1: not registered"),
+        log.contains("sip:1000@127.0.0.1 is not registered"),
         "{log}"
     );
     assert!(!log.contains(PASSWORD), "{log}");

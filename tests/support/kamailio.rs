@@ -225,7 +225,11 @@ impl Kamailio {
         let deadline = Instant::now() + Duration::from_secs(10);
         while !answers() {
             let patience = Instant::now() < deadline;
-            assert!(patience, "Kamailio does not start:\n{}", self.program.text());
+            assert!(
+                patience,
+                "Kamailio does not start:\n{}",
+                self.program.text()
+            );
             thread::sleep(Duration::from_millis(50));
         }
     }
@@ -287,7 +291,7 @@ fn exchange_routes(password: &str, flows: bool) -> String {
         }}
         {flow}
         if (save("location")) {{
-            xlog("L_NOTICE", "saved: $rP $tU $hdr(Contact)\n");
+            xlog("L_NOTICE", "saved: $tU over $proto $hdr(Contact)\n");
         }}
         exit;
     }}
