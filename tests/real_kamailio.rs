@@ -559,7 +559,7 @@ fn a_call_out_with_srtp_is_relayed_over_tls() {
     log.wait_for("RTMP_STREAM_ACTIVE", Duration::from_secs(10));
     let stream = "rtmp_secret";
     site.nginx
-        .wait_recorded(stream, 100_000, Duration::from_secs(15));
+        .wait_recorded(stream, 300_000, Duration::from_secs(15));
     terminate(&mut client, &json!("secret"));
     site.gateway.wait_after(0, "ended after", 5);
     let log = site.gateway.log().text();
