@@ -100,18 +100,18 @@ pub enum RegistrationState {
 impl fmt::Display for RegistrationState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unregistered => f.write_str("not registered"),
-            Self::Registering => f.write_str("registering"),
-            Self::Registered { expires } => write!(f, "registered for {expires} s"),
+            Self::Unregistered => f.write_str("is not registered"),
+            Self::Registering => f.write_str("is being registered"),
+            Self::Registered { expires } => write!(f, "is registered for {expires} s"),
             Self::Failed { words, retry, .. } => {
                 write!(
                     f,
-                    "registration failed: {words}; again in {} s",
+                    "could not be registered: {words}; again in {} s",
                     retry.as_secs()
                 )
             }
             Self::AuthenticationFailed { words } => {
-                write!(f, "registration refused: {words}")
+                write!(f, "could not be registered: {words}")
             }
         }
     }

@@ -414,8 +414,9 @@ fn a_registrar_that_is_silent_is_named() {
     bench.advance(secs(33));
     let state = bench.registration().to_string();
     assert!(
-        state
-            .starts_with("registration failed: 192.0.2.10:5060 over UDP does not answer; again in"),
+        state.starts_with(
+            "could not be registered: 192.0.2.10:5060 over UDP does not answer; again in"
+        ),
         "{state}"
     );
 }
