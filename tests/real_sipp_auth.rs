@@ -39,13 +39,18 @@ fn asked(name: &str, more: &Value, told: &str) -> Vec<String> {
         let answer = answer.or_else(|| line.strip_prefix("Proxy-Authorization: "));
         if let Some(answer) = answer {
             check_response(answer.trim_end(), method);
-            answers.push(answer.to_owned());
+            let answer = answer.to_owned();
+            // ACK has those of its INVITE (RFC 3261, section 22.1).
+            if !answers.contains(&answer) {
+                answers.push(answer);
+            }
         }
     }
     answers
 }
 
-/// The same for one that is content in the end, having seen so many answers.
+/// The same for one that is content in the end, having seen so many different answers: the last of
+/// them in the BYE.
 fn is_let_through(name: &str, answers: usize) {
     let given = asked(name, &json!({}), "1001->1002: ESTABLISHED");
     assert_eq!(given.len(), answers, "{given:?}");
@@ -85,37 +90,37 @@ fn check_response(credentials: &str, method: &str) {
 
 #[test]
 fn a_callee_that_asks_is_answered_in_the_next_invite() {
-    is_let_through("auth/server", 1);
+    is_let_through("auth/server", 2);
 }
 
 #[test]
 fn a_proxy_that_asks_is_answered_in_its_own_header() {
-    is_let_through("auth/proxy", 1);
+    is_let_through("auth/proxy", 2);
 }
 
 #[test]
 fn an_old_server_gets_a_response_without_qop() {
-    is_let_through("auth/without_qop", 1);
+    is_let_through("auth/without_qop", 2);
 }
 
 #[test]
 fn of_two_algorithms_the_first_is_taken() {
-    is_let_through("auth/sha_256", 1);
+    is_let_through("auth/sha_256", 2);
 }
 
 #[test]
 fn an_algorithm_that_nobody_knows_is_passed_over() {
-    is_let_through("auth/sha_512_256", 1);
+    is_let_through("auth/sha_512_256", 2);
 }
 
 #[test]
 fn a_stale_nonce_is_answered_with_the_new_one() {
-    is_let_through("auth/stale", 2);
+    is_let_through("auth/stale", 3);
 }
 
 #[test]
 fn a_proxy_and_a_server_behind_it_are_both_answered() {
-    is_let_through("auth/proxy_and_server", 3);
+    is_let_through("auth/proxy_and_server", 5);
 }
 
 #[test]
