@@ -41,8 +41,9 @@ fn a_caller_that_sends_only_is_answered_recvonly() {
 fn a_call_that_the_caller_holds_is_on_hold() {
     let mut pbx = Pbx::new();
     let sipp = pbx.calls("hold/caller_inactive");
-    pbx.wait("HOLD");
-    pbx.wait("ESTABLISHED");
+    pbx.logs("ESTABLISHED; audio PCMA");
+    let held = pbx.logs_after(0, ": HOLD; audio");
+    pbx.logs_after(held, ": ESTABLISHED; audio");
     pbx.done(sipp);
 }
 
@@ -50,8 +51,9 @@ fn a_call_that_the_caller_holds_is_on_hold() {
 fn a_caller_that_only_listens_is_answered_sendonly() {
     let mut pbx = Pbx::new();
     let sipp = pbx.calls("hold/caller_receives_only");
-    pbx.wait("HOLD");
-    pbx.wait("ESTABLISHED");
+    pbx.logs("ESTABLISHED; audio PCMA");
+    let held = pbx.logs_after(0, ": HOLD; audio");
+    pbx.logs_after(held, ": ESTABLISHED; audio");
     pbx.done(sipp);
 }
 
@@ -119,8 +121,9 @@ fn a_reinvite_after_the_end_finds_no_call() {
 fn a_call_that_the_callee_holds_is_on_hold() {
     let mut pbx = Pbx::new();
     let sipp = pbx.is_called("hold/callee_holds");
-    pbx.wait("ESTABLISHED");
-    pbx.wait("HOLD");
+    pbx.logs("ESTABLISHED; audio PCMA");
+    let held = pbx.logs_after(0, ": HOLD; audio");
+    pbx.logs_after(held, ": ESTABLISHED; audio");
     pbx.wait("ESTABLISHED");
     pbx.hang_up();
     pbx.done(sipp);

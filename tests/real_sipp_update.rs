@@ -11,8 +11,9 @@ use support::Pbx;
 fn a_caller_may_hold_by_update() {
     let mut pbx = Pbx::new();
     let sipp = pbx.calls("update/caller_holds");
-    pbx.wait("HOLD");
-    pbx.wait("ESTABLISHED");
+    pbx.logs("ESTABLISHED; audio PCMA");
+    let held = pbx.logs_after(0, ": HOLD; audio");
+    pbx.logs_after(held, ": ESTABLISHED; audio");
     pbx.done(sipp);
 }
 
@@ -49,11 +50,21 @@ fn the_bye_goes_where_an_update_said() {
 }
 
 #[test]
-fn a_callee_may_offer_anew_before_it_answers() {
+fn other_media_wait_for_the_answer() {
     let mut pbx = Pbx::new();
     let sipp = pbx.is_called("update/early");
-    pbx.logs("audio PCMU");
     pbx.wait("ESTABLISHED");
+    pbx.hang_up();
+    let log = pbx.done(sipp);
+    assert_eq!(log.matches("audio PCM").count(), 1, "{log}");
+}
+
+#[test]
+fn an_early_dialog_may_be_updated_without_an_offer() {
+    let mut pbx = Pbx::new();
+    let sipp = pbx.is_called("update/early_refresh");
+    pbx.wait("ESTABLISHED");
+    sleep(Duration::from_millis(200));
     pbx.hang_up();
     pbx.done(sipp);
 }
@@ -71,8 +82,9 @@ fn an_offer_that_crosses_ours_is_refused() {
 fn a_callee_may_hold_by_update() {
     let mut pbx = Pbx::new();
     let sipp = pbx.is_called("update/callee_holds");
-    pbx.wait("ESTABLISHED");
-    pbx.wait("HOLD");
+    pbx.logs("ESTABLISHED; audio PCMA");
+    let held = pbx.logs_after(0, ": HOLD; audio");
+    pbx.logs_after(held, ": ESTABLISHED; audio");
     pbx.wait("ESTABLISHED");
     pbx.hang_up();
     pbx.done(sipp);

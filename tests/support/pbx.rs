@@ -36,40 +36,38 @@ impl Pbx {
 
     /// Calls the gateway by a scenario.
     pub fn calls(&mut self, scenario: &str) -> Sipp {
-        Scenario::new(scenario, "u1", self.gateway.sip(), "1000").start(&mut self.ports)
+        self.calls_with(scenario, &[])
     }
 
     /// The same with options of SIPp.
     pub fn calls_with(&mut self, scenario: &str, options: &[&str]) -> Sipp {
-        Scenario::new(scenario, "u1", self.gateway.sip(), "1000")
-            .options(options)
-            .start(&mut self.ports)
+        let caller = self.sipp(scenario, "1000").options(options);
+        caller.start(&mut self.ports)
     }
 
-    /// Calls the gateway by a scenario that plays a capture, as `clip.pcap`.
+    /// The same for a scenario that plays a capture, as `clip.pcap`.
     pub fn calls_playing(&mut self, scenario: &str, capture: &[u8]) -> Sipp {
-        Scenario::new(scenario, "u1", self.gateway.sip(), "1000")
-            .capture(capture)
-            .start(&mut self.ports)
+        let caller = self.sipp(scenario, "1000").capture(capture);
+        caller.start(&mut self.ports)
     }
 
     /// Lets the gateway call a scenario, by REST.
     pub fn is_called(&mut self, scenario: &str) -> Sipp {
-        self.place_call(self.callee(scenario))
+        self.place_call(self.sipp(scenario, "1002"))
     }
 
     /// The same with options of SIPp.
     pub fn is_called_with(&mut self, scenario: &str, options: &[&str]) -> Sipp {
-        self.place_call(self.callee(scenario).options(options))
+        self.place_call(self.sipp(scenario, "1002").options(options))
     }
 
     /// The same for a scenario that plays a capture, as `clip.pcap`.
     pub fn is_called_playing(&mut self, scenario: &str, capture: &[u8]) -> Sipp {
-        self.place_call(self.callee(scenario).capture(capture))
+        self.place_call(self.sipp(scenario, "1002").capture(capture))
     }
 
-    fn callee<'a>(&self, scenario: &'a str) -> Scenario<'a> {
-        Scenario::new(scenario, "u1", self.gateway.sip(), "1002")
+    fn sipp<'a>(&self, scenario: &'a str, number: &'a str) -> Scenario<'a> {
+        Scenario::new(scenario, "u1", self.gateway.sip(), number).strict()
     }
 
     fn place_call(&mut self, callee: Scenario<'_>) -> Sipp {
@@ -130,6 +128,11 @@ impl Pbx {
     /// Waits for a line of the gateway's log.
     pub fn logs(&self, text: &str) -> String {
         self.gateway.log().wait_for(text, Duration::from_secs(5))
+    }
+
+    /// Waits for a line after line `from` of the gateway's log; returns the line after it.
+    pub fn logs_after(&self, from: usize, text: &str) -> usize {
+        self.gateway.wait_after(from, text, 5)
     }
 
     /// Demands that the scenario went as it says, that no call is left, and nothing broke.

@@ -27,6 +27,8 @@ pub struct Scenario<'a> {
     port: Option<u16>,
     /// Further options of SIPp.
     options: &'a [&'a str],
+    /// Whether a message that is not expected ends it at once.
+    strict: bool,
     /// The capture to play in the place of the clip's.
     capture: Option<&'a [u8]>,
 }
@@ -46,6 +48,7 @@ impl<'a> Scenario<'a> {
             rate: 1,
             port: None,
             options: &[],
+            strict: false,
             capture: None,
         }
     }
@@ -79,6 +82,12 @@ impl<'a> Scenario<'a> {
     /// Listens on a SIP port, for scenarios that are called.
     pub fn listen(mut self, port: u16) -> Self {
         self.port = Some(port);
+        self
+    }
+
+    /// Lets every message that the scenario does not expect end it at once.
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
         self
     }
 
@@ -121,7 +130,11 @@ impl<'a> Scenario<'a> {
             .args(["-m", &self.calls.to_string()])
             .args(["-r", &self.rate.to_string()])
             .args(["-l", &self.calls.min(20).to_string()])
-            .args(["-nostdin", "-nd", "-trace_err", "-trace_msg"])
+            .args(["-nostdin", "-trace_err", "-trace_msg"])
+            .args(match self.strict {
+                true => &["-default_behaviors", "all,-bye"][..],
+                false => &["-nd"],
+            })
             .args(["-timeout", "40s", "-timeout_error"])
             .args(["-d", &(seconds * 1_000 + 200).to_string()])
             .args(["-t", self.transport, "-i", self.from, "-mi", self.from])
