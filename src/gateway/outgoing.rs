@@ -96,11 +96,16 @@ pub struct CallRequest {
 impl CallRequest {
     /// Name of the stream at the RTMP server: with [`RTMP_PREFIX`], unless it begins so already.
     pub fn published_name(&self) -> Option<String> {
-        let name = self.rtmp_stream.as_ref()?.expose();
-        Some(match name.starts_with(RTMP_PREFIX) {
-            true => name.clone(),
-            false => format!("{RTMP_PREFIX}{name}"),
-        })
+        self.rtmp_stream.as_ref().map(published_name)
+    }
+}
+
+/// The same for the name that the client gave.
+fn published_name(given: &Secret<String>) -> String {
+    let name = given.expose();
+    match name.starts_with(RTMP_PREFIX) {
+        true => name.clone(),
+        false => format!("{RTMP_PREFIX}{name}"),
     }
 }
 
@@ -331,9 +336,9 @@ impl Gateway {
             }
             let target = call.outgoing.as_ref().and_then(|out| {
                 let url = out.rtmp_url.as_ref()?;
-                Some((url, out.rtmp_stream.as_ref()?))
+                Some((url, published_name(out.rtmp_stream.as_ref()?)))
             });
-            let wanted = request.rtmp_url.as_ref().zip(request.rtmp_stream.as_ref());
+            let wanted = request.rtmp_url.as_ref().zip(request.published_name());
             if wanted.is_some() && target == wanted {
                 return Err(CallRefused::SameTarget);
             }
