@@ -340,9 +340,9 @@ impl Gateway {
             }
             let target = call.outgoing.as_ref().and_then(|out| {
                 let url = out.rtmp_url.as_ref()?;
-                Some((url, out.rtmp_stream.as_ref()?))
+                Some((url, out.published_name.clone()?))
             });
-            let wanted = request.rtmp_url.as_ref().zip(request.rtmp_stream.as_ref());
+            let wanted = request.rtmp_url.as_ref().zip(request.published_name());
             if wanted.is_some() && target == wanted {
                 return Err(CallRefused::SameTarget);
             }

@@ -8,6 +8,7 @@
 
 pub mod authority;
 pub mod baresip;
+pub mod call_out;
 pub mod clip;
 pub mod compare;
 pub mod daemon;
@@ -38,6 +39,7 @@ pub mod sipp;
 pub mod tls_front;
 
 pub use authority::{Authority, Validity};
+pub use call_out::CallOut;
 pub use clip::Clip;
 pub use daemon::Daemon;
 pub use dialogue::Dialogue;
