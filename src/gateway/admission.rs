@@ -32,6 +32,7 @@ pub(super) struct Invite {
     pub remote: SocketAddr,
     pub secure: bool,
     pub offer: Option<Box<[u8]>>,
+    pub replaces: Option<CallId>,
 }
 
 /// Why an INVITE is not answered with 200.

@@ -92,6 +92,7 @@ impl Gateway {
                 remote,
                 secure,
                 offer,
+                replaces,
             } => {
                 let invite = Invite {
                     id,
@@ -103,6 +104,7 @@ impl Gateway {
                     remote,
                     secure,
                     offer,
+                    replaces,
                 };
                 self.handle_invite(now, at, invite, outlet);
             }
@@ -175,6 +177,13 @@ impl Gateway {
             SipEvent::Registration { id, state } => {
                 self.handle_registration(at, id, &state, outlet);
             }
+            SipEvent::Refer { id, .. } => {
+                if let Some(trunk) = self.trunks.get_mut(at) {
+                    let _ = trunk.endpoint.refer_refuse(now, id, 603);
+                    trunk.dirty = true;
+                }
+            }
+            SipEvent::TransferProgress { .. } => {}
             SipEvent::Ended { id, cause, by } => {
                 if let Some(index) = self.call_of(at, id) {
                     self.call_over(now, index, cause, by, outlet);
