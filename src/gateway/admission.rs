@@ -53,6 +53,9 @@ impl Gateway {
         incoming: Invite,
         outlet: &mut dyn Outlet,
     ) {
+        if let Some(old) = incoming.replaces {
+            return self.take_over(now, at, (old, &incoming), outlet);
+        }
         let id = incoming.id;
         let answer = self.admit(now, at, &incoming, outlet);
         let Some(trunk) = self.trunks.get_mut(at) else {

@@ -27,7 +27,8 @@ use super::table::hash;
 use super::transmit::Printed;
 
 /// The methods that are served.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO, UPDATE, PRACK, REFER, NOTIFY";
+pub(super) const ALLOW: &str =
+    "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO, UPDATE, PRACK, REFER, NOTIFY";
 
 /// Seconds after which a caller that found no room may try again.
 pub(super) const RETRY_AFTER: u32 = 5;

@@ -102,7 +102,9 @@ impl SipEndpoint {
         check(&call)?;
         let timers = self.config.session_timer;
         call.session_expires = timers.map(|own| call.session_expires.unwrap_or(own.expires));
-        let takes_place = call.in_place_of.is_some_and(|id| self.sessions.get(slot(id)).is_some());
+        let takes_place = call
+            .in_place_of
+            .is_some_and(|id| self.sessions.get(slot(id)).is_some());
         let is_full = self.live >= self.config.calls && !takes_place;
         if is_full || !self.has_event_room() || self.invites.is_full() {
             return Err(SipRefusal::Full);

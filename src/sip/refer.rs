@@ -28,6 +28,7 @@ use crate::wire::sip_name::HeaderName;
 use crate::wire::sip_reply::ReplyHead;
 
 use super::answer::Answer;
+use super::call_out_check::is_address;
 use super::endpoint::{SipEndpoint, call_id, slot};
 use super::event::{Cause, SipEvent, SipRefusal};
 use super::refer_to::refer_to;
@@ -35,6 +36,7 @@ use super::reply::Incoming;
 use super::sipfrag::{SIPFRAG, sipfrag};
 use super::table::Slot;
 use super::transaction_client::Purpose;
+use super::transmit::SipTarget;
 
 /// How long a subscription lasts: longer than any call of ours rings.
 const SUBSCRIPTION: Duration = Duration::from_secs(300);
@@ -73,6 +75,29 @@ impl Notifier {
 }
 
 impl SipEndpoint {
+    /// Where the peer of a call is.
+    pub fn peer(&self, id: CallId) -> Option<SipTarget> {
+        let arrival = self.sessions.get(slot(id))?.dialog.arrival();
+        let transport = arrival.transport();
+        let address = match transport.is_reliable() {
+            true => arrival.back,
+            false => arrival.remote,
+        };
+        Some(SipTarget { transport, address })
+    }
+
+    /// Our own address in a call, where it is one that may stand in From of another.
+    pub fn own_address(&self, id: CallId) -> Option<String> {
+        let own = self.sessions.get(slot(id))?.dialog.own_address();
+        is_address(own).then(|| own.to_owned())
+    }
+
+    /// Whether it is we who were called.
+    pub fn is_called(&self, id: CallId) -> bool {
+        let session = self.sessions.get(slot(id));
+        session.is_some_and(|session| !session.outgoing)
+    }
+
     /// Answers a REFER with 202, and tells its sender that the call is being tried.
     pub fn refer_accept(&mut self, now: Instant, id: CallId) -> Result<(), SipRefusal> {
         let slot = slot(id);
@@ -100,7 +125,8 @@ impl SipEndpoint {
         let (transaction, head, tag, _) = self.take_refer(slot)?;
         let answer = Answer::code(code.clamp(300, 699));
         self.answer_later(now, transaction, &head, &tag, answer);
-        self.sessions.update(slot, |session| session.notifier = None);
+        self.sessions
+            .update(slot, |session| session.notifier = None);
         self.settle();
         Ok(())
     }
@@ -221,7 +247,8 @@ impl SipEndpoint {
     pub(super) fn drop_refer(&mut self, now: Instant, slot: Slot) {
         if let Ok((transaction, head, tag, _)) = self.take_refer(slot) {
             self.answer_later(now, transaction, &head, &tag, Answer::code(487));
-            self.sessions.update(slot, |session| session.notifier = None);
+            self.sessions
+                .update(slot, |session| session.notifier = None);
         }
     }
 

@@ -45,7 +45,7 @@ pub(super) struct Referral {
     id: u32,
     /// Its transaction, until it is answered.
     pub(super) request: Option<Slot>,
-    /// The code that was told last.
+    /// The code that the peer told last of its call; 0 before the first.
     code: u16,
     /// When no more news are waited for.
     pub(super) until: Instant,
@@ -93,7 +93,7 @@ impl SipEndpoint {
             to: refer_to_value(to, replaces.as_deref()).into(),
             id: 0,
             request: None,
-            code: 100,
+            code: 0,
             until: now + PATIENCE,
         };
         self.sessions
@@ -178,9 +178,6 @@ impl SipEndpoint {
             if done {
                 return session.referral.take()?.request;
             }
-            if let Some(referral) = &mut session.referral {
-                referral.code = code;
-            }
             None
         });
         // A transaction whose outcome came another way is waited for no more.
@@ -198,9 +195,13 @@ impl SipEndpoint {
         let headers = incoming.request.headers();
         let event = headers.text(HeaderName::Event).unwrap_or_default();
         let mut parts = event.split(';').map(str::trim);
-        if !parts.next().is_some_and(|it| it.eq_ignore_ascii_case("refer")) {
+        if !parts
+            .next()
+            .is_some_and(|it| it.eq_ignore_ascii_case("refer"))
+        {
             count(&mut self.counters.requests_refused);
-            let answer = Answer::code(489).with(Header::Other("Allow-Events".into(), "refer".into()));
+            let answer =
+                Answer::code(489).with(Header::Other("Allow-Events".into(), "refer".into()));
             return self.answer_once(incoming, answer);
         }
         let id = parts.find_map(|part| part.strip_prefix("id="));
@@ -236,6 +237,7 @@ impl SipEndpoint {
             session.dialog.refresh_target(incoming.request);
             if let Some(referral) = &mut session.referral {
                 referral.until = now + PATIENCE;
+                referral.code = code;
             }
         });
         self.answer_once(incoming, Answer::code(200));

@@ -166,7 +166,10 @@ mod tests {
             ("<tel:+4930>", Err(416)),
             ("<http://a.test/>", Err(416)),
             ("<sip:a@b?Replaces=x>", Err(400)),
-            ("<sip:a@b?Replaces=x%0D%0AVia%3A%3Bto-tag%3D1%3Bfrom-tag%3D2>", Err(400)),
+            (
+                "<sip:a@b?Replaces=x%0D%0AVia%3A%3Bto-tag%3D1%3Bfrom-tag%3D2>",
+                Err(400),
+            ),
             ("<sip:a:secret@b>", Err(400)),
             ("<sip:a@b", Err(400)),
             ("", Err(400)),

@@ -81,7 +81,8 @@ fn is_token(text: &str) -> bool {
 }
 
 fn is_plain(text: &str) -> bool {
-    text.bytes().all(|b| (b' '..0x7f).contains(&b) && !b"<>".contains(&b))
+    text.bytes()
+        .all(|b| (b' '..0x7f).contains(&b) && !b"<>".contains(&b))
 }
 
 impl SipEndpoint {

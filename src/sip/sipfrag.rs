@@ -31,7 +31,9 @@ pub(super) fn sipfrag(code: u16, reason: &str) -> String {
 pub(super) fn sipfrag_status(body: &[u8]) -> Option<u16> {
     let head = body.get(..body.len().min(SIP_SIPFRAG_BYTES))?;
     let line = head.split(|byte| matches!(byte, b'\r' | b'\n')).next()?;
-    let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let mut words = line
+        .split(|byte| *byte == b' ')
+        .filter(|word| !word.is_empty());
     if !words.next()?.eq_ignore_ascii_case(b"SIP/2.0") {
         return None;
     }
@@ -51,7 +53,10 @@ mod tests {
         for (body, wanted) in [
             ("SIP/2.0 100 Trying\r\n", Some(100)),
             ("SIP/2.0 200 OK", Some(200)),
-            ("SIP/2.0 603 Decline\r\nContact: <sip:a@b>\r\n\r\n", Some(603)),
+            (
+                "SIP/2.0 603 Decline\r\nContact: <sip:a@b>\r\n\r\n",
+                Some(603),
+            ),
             ("sip/2.0  486  Busy Here\n", Some(486)),
             ("SIP/2.0 200", Some(200)),
             ("SIP/2.0 99 Low\r\n", None),
