@@ -55,7 +55,9 @@ impl LegWay {
             return Err((403, "the target is this program"));
         }
         let configured = trunk.targets();
-        let is_pbx = configured.iter().any(|it| it.address.ip() == peer.address.ip());
+        let is_pbx = configured
+            .iter()
+            .any(|it| it.address.ip() == peer.address.ip());
         let mut targets = SipTargets::new();
         let mut routes: Vec<String> = trunk
             .config
@@ -64,7 +66,9 @@ impl LegWay {
             .map(|proxy| proxy.route())
             .collect();
         match host {
-            Host::Ip(ip) if configured.is_empty() && routes.is_empty() && trunk.endpoint.allows(ip) => {
+            Host::Ip(ip)
+                if configured.is_empty() && routes.is_empty() && trunk.endpoint.allows(ip) =>
+            {
                 let transport = match uri.transport() {
                     _ if is_secure => Transport::Tls,
                     Some(name) if name.eq_ignore_ascii_case("tcp") => Transport::Tcp,
@@ -110,7 +114,10 @@ impl LegWay {
         let from = from.unwrap_or_else(|| {
             let user = escaped(&call.label.callee).to_string();
             let user = if user.is_empty() { "trunkcast" } else { &user };
-            format!("sip:{user}@{}", crate::wire::sip_emit::host_text(call.local))
+            format!(
+                "sip:{user}@{}",
+                crate::wire::sip_emit::host_text(call.local)
+            )
         });
         Ok(Self {
             targets,
@@ -164,9 +171,15 @@ pub(super) fn offer_room(way: &LegWay, to: &str, headers: &[(String, String)]) -
     if !by_datagram {
         return usize::MAX;
     }
-    let lines = headers.iter().map(|(name, value)| name.len().saturating_add(value.len()));
+    let lines = headers
+        .iter()
+        .map(|(name, value)| name.len().saturating_add(value.len()));
     let routes = way.routes.iter().map(|route| route.len().saturating_add(5));
-    let names = [to.len().saturating_mul(2), way.from.len(), way.contact_user.len()];
+    let names = [
+        to.len().saturating_mul(2),
+        way.from.len(),
+        way.contact_user.len(),
+    ];
     let head = lines
         .chain(routes)
         .map(|line| line.saturating_add(4))
