@@ -1,7 +1,7 @@
 //! REFER of theirs (RFC 3515) and the subscription that it begins (RFC 6665): we are asked to call
 //! somebody else, and say by NOTIFY how that goes.
 //!
-//! Only within calls that are up, one at a time. One NOTIFY is under way at a time, and tells the newest
+//! Only within calls that were answered, one at a time. One NOTIFY is under way at a time, and tells the newest
 //! state. A peer that wants no subscription (RFC 4488) gets none. The BYE of a call that its owner ends
 //! after the last state waits until that is told. Nothing is told any more once the peer has hung up.
 
@@ -179,7 +179,7 @@ impl SipEndpoint {
             return self.answer_once(incoming, Answer::code(481));
         };
         let is_free = session.notifier.is_none() && session.referral.is_none();
-        if !session.is_confirmed() || !is_free {
+        if !session.is_answered() || !is_free {
             return self.refuse_refer(incoming, Answer::code(491));
         }
         let refer_to = match refer_to(request) {

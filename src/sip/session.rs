@@ -240,6 +240,11 @@ impl Session {
         matches!(self.phase, Phase::Confirmed)
     }
 
+    /// Whether it was answered and has not ended; the peer may have been faster than its ACK.
+    pub(super) fn is_answered(&self) -> bool {
+        matches!(self.phase, Phase::Confirmed | Phase::Accepted(_))
+    }
+
     /// The INVITE of a call that was not answered.
     pub(super) fn initial_invite(&self) -> Option<&PendingInvite> {
         match &self.phase {
