@@ -58,6 +58,7 @@ pub mod status;
 pub mod stored;
 pub mod streaming;
 pub mod tls_names;
+pub mod transfer;
 pub mod trunk;
 pub mod trunk_view;
 mod usage;

@@ -32,6 +32,7 @@ use crate::wire::rtmp_url::RtmpUrl;
 
 pub(super) use progress::Progress;
 use way::Way;
+pub(super) use way::escaped;
 
 mod calling;
 mod progress;
@@ -164,7 +165,7 @@ pub struct Outgoing {
     /// Why it has ended, once it has.
     pub ended: Option<Cause>,
     /// Where its requests go, and in whose name.
-    pub(super) way: Way,
+    pub(in crate::gateway) way: Way,
     /// How far it is on its way to the INVITE.
     pub(super) stage: Stage,
     /// The registration that it holds.
