@@ -37,7 +37,7 @@ pub(super) fn call_of(event: &SipEvent) -> Option<CallId> {
         | SipEvent::Dtmf { id, .. }
         | SipEvent::Ended { id, .. } => Some(*id),
         SipEvent::Registration { .. } | SipEvent::Peer { .. } => None,
-        SipEvent::Disconnect { .. } => None,
+        SipEvent::Disconnect { .. } | SipEvent::Abuse(_) => None,
     }
 }
 
