@@ -32,6 +32,7 @@ pub mod rtp;
 pub mod scratch;
 pub mod signalling;
 pub mod sipp;
+pub mod sipvicious;
 pub mod tls_front;
 
 pub use authority::{Authority, Validity};
