@@ -1,5 +1,6 @@
 //! The SIP endpoint as its peers see it, on a virtual clock.
 
+mod abuse;
 mod bench;
 mod call;
 mod call_out;
