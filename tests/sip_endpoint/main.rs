@@ -24,6 +24,8 @@ mod registrar;
 mod registration;
 mod reinvite;
 mod reinvite_out;
+mod rfc4475;
+mod rfc5118;
 mod rules;
 mod session_timer;
 mod torture;
