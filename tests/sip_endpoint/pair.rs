@@ -151,8 +151,7 @@ fn run(seed: u64) {
     let mut carried: Vec<(Instant, usize, Vec<u8>)> = Vec::new();
     let end = now + secs(400);
     loop {
-        for from in 0..2 {
-            let side = &mut sides[from];
+        for (from, side) in sides.iter_mut().enumerate() {
             side.act(now);
             side.take_events(now, plan);
             while let Some(transmit) = side.endpoint.poll_transmit() {
