@@ -245,6 +245,11 @@ impl Session {
         matches!(self.phase, Phase::Confirmed | Phase::Accepted(_))
     }
 
+    /// Whether the INVITE has no final answer.
+    pub(super) fn is_early(&self) -> bool {
+        matches!(self.phase, Phase::Calling(_) | Phase::Early(_))
+    }
+
     /// The INVITE of a call that was not answered.
     pub(super) fn initial_invite(&self) -> Option<&PendingInvite> {
         match &self.phase {

@@ -28,6 +28,8 @@ mod registration;
 mod reinvite;
 mod reinvite_out;
 mod replaces;
+mod rfc4475;
+mod rfc5118;
 mod rules;
 mod session_timer;
 mod torture;
