@@ -30,12 +30,18 @@ fn makes_no_call(name: &str) {
 
 #[test]
 fn the_200_says_where_and_how_the_call_goes_on() {
-    goes_well("basic/answered", "gate->1000: FINISH (200 the caller hung up");
+    goes_well(
+        "basic/answered",
+        "gate->1000: FINISH (200 the caller hung up",
+    );
 }
 
 #[test]
 fn compact_headers_in_any_order_make_a_call() {
-    goes_well("basic/compact", "gate->1000: FINISH (200 the caller hung up");
+    goes_well(
+        "basic/compact",
+        "gate->1000: FINISH (200 the caller hung up",
+    );
 }
 
 #[test]
@@ -73,7 +79,10 @@ fn a_bye_for_no_call_gets_481() {
 
 #[test]
 fn options_within_a_call_leaves_it_standing() {
-    goes_well("basic/options_inside", "gate->1000: FINISH (200 the caller hung up");
+    goes_well(
+        "basic/options_inside",
+        "gate->1000: FINISH (200 the caller hung up",
+    );
 }
 
 #[test]

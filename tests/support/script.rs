@@ -33,7 +33,7 @@ impl<'a> Script<'a> {
             transport: "u1",
             number: "1000",
             from: "127.0.0.1",
-            calls: (1, 1),
+            calls: (1, 50),
             port: None,
         }
     }
@@ -74,7 +74,9 @@ impl<'a> Script<'a> {
         let media = ports.pair();
         ports.pair();
         let port = self.port.unwrap_or_else(|| ports.pair());
-        let file = tests_folder().join("sipp").join(format!("{}.xml", self.name));
+        let file = tests_folder()
+            .join("sipp")
+            .join(format!("{}.xml", self.name));
         let text = std::fs::read_to_string(&file)
             .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let scenario = folder.write("scenario.xml", expanded(&text));
@@ -148,7 +150,10 @@ pub fn every_one_is_run(group: &str, tests: &str) {
     let folder = std::fs::read_dir(tests_folder().join("sipp").join(group));
     for entry in folder.expect("the group has scenarios").flatten() {
         let path = entry.path();
-        let stem = path.file_stem().expect("files have names").to_string_lossy();
+        let stem = path
+            .file_stem()
+            .expect("files have names")
+            .to_string_lossy();
         let quoted = format!("\"{group}/{stem}\"");
         assert!(tests.contains(&quoted), "{quoted} is run by no test");
     }
@@ -165,7 +170,10 @@ fn wait_for_listener(port: u16, is_tcp: bool) {
     };
     let began = Instant::now();
     while is_free() {
-        assert!(began.elapsed() < Duration::from_secs(5), "SIPp never listens");
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "SIPp never listens"
+        );
         sleep(Duration::from_millis(20));
     }
 }
@@ -296,9 +304,15 @@ fn piece(words: &str) -> String {
             let (method, cseq) = rest.split_once(' ').expect("a method and a number");
             inside(method, cseq)
         }
-        "response" => match (rest.strip_prefix("inside "), rest.strip_prefix("registrar ")) {
+        "response" => match (
+            rest.strip_prefix("inside "),
+            rest.strip_prefix("registrar "),
+        ) {
             (Some(line), _) => response(line, "").trim_end().to_owned(),
-            (_, Some(line)) => response(line, tag).replace(CONTACT, "").trim_end().to_owned(),
+            (_, Some(line)) => response(line, tag)
+                .replace(CONTACT, "")
+                .trim_end()
+                .to_owned(),
             (None, None) => response(rest, tag).trim_end().to_owned(),
         },
         "session" => SESSION.to_owned(),
@@ -313,7 +327,8 @@ fn piece(words: &str) -> String {
         "asked" => format!("<recv request=\"{rest}\" crlf=\"true\" rrs=\"true\"><action>"),
         "checked" => "</action></recv>".to_owned(),
         "ack" if rest == "refusal" => {
-            let text = inside("ACK", "1").replace("[next_url]", "sip:[service]@[remote_ip]:[remote_port]");
+            let text =
+                inside("ACK", "1").replace("[next_url]", "sip:[service]@[remote_ip]:[remote_port]");
             let text = text.replace("[routes]\n", "");
             message(&format!("{text}\n{EMPTY}"))
         }
@@ -329,10 +344,17 @@ fn piece(words: &str) -> String {
         }
         "challenge" => {
             let (code, header) = rest.split_once(' ').expect("a code and a header");
-            let words = if code == "401" { "Unauthorized" } else { "Proxy Authentication Required" };
+            let words = if code == "401" {
+                "Unauthorized"
+            } else {
+                "Proxy Authentication Required"
+            };
             // Several of them are parted by a `\n` that is written out.
             let header = header.replace("\\n", "\n");
-            let text = format!("{}{header}\n{EMPTY}", response(&format!("{code} {words}"), tag));
+            let text = format!(
+                "{}{header}\n{EMPTY}",
+                response(&format!("{code} {words}"), tag)
+            );
             message(&text)
         }
         _ => panic!("no piece of a scenario is called {words:?}"),

@@ -72,14 +72,16 @@ impl Way {
         }
         let domain = HostPort::new(request.domain.clone(), port);
         if hosts.is_empty() {
-            // The other targets of the PBX stand in for it.
-            let pbx = config.pbx().filter(|_| is_known);
-            let (same, others): (Vec<_>, Vec<_>) =
-                pbx.partition(|pbx| same_host(&pbx.host, &domain.host));
-            let of_trunk = same.first().and_then(|pbx| pbx.port);
+            // The other targets of the PBX stand in for it, those at other ports of its host as well.
+            let mut pbx: Vec<_> = config.pbx().filter(|_| is_known).collect();
+            let is_same = |pbx: &HostPort| same_host(&pbx.host, &domain.host);
+            let exact = |pbx: &HostPort| is_same(pbx) && pbx.port == domain.port;
+            let named = pbx.iter().position(exact);
+            let named = named.or_else(|| pbx.iter().position(is_same));
+            let of_trunk = named.and_then(|at| pbx.remove(at).port);
             let port = domain.port.or(of_trunk);
             hosts.push(HostPort::new(domain.host.clone(), port));
-            hosts.extend(others);
+            hosts.extend(pbx);
         }
         let user = |user: &str| {
             let host = HostPort::new(domain.host.clone(), None);
