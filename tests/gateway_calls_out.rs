@@ -268,7 +268,7 @@ fn frame_of(message: u8, body: &[u8]) -> Option<&[u8]> {
 #[test]
 fn what_the_callee_sends_is_published_untouched_under_the_name_that_was_given() {
     let (mut world, mut callee) = answered("relay");
-    assert_eq!(world.server().names, ["key-of-relay"]);
+    assert_eq!(world.server().names, ["rtmp_key-of-relay"]);
     world.server().collects = true;
     let mut handset = Handset::new(Picture::H264, Sound::Pcma, 3);
     film(&mut world, &callee, &mut handset, 5 * SECOND);
@@ -336,7 +336,7 @@ fn both_outputs_at_once_have_their_own_names() {
     let mut handset = Handset::new(Picture::H264, Sound::Pcma, 3);
     film(&mut world, &callee, &mut handset, 3 * SECOND);
     assert!(world.players[0].pictures().0 > 40);
-    assert_eq!(world.server().names, ["key-of-both"]);
+    assert_eq!(world.server().names, ["rtmp_key-of-both"]);
     assert!(world.server().pictures() > 40);
 }
 
@@ -661,6 +661,13 @@ fn names_in_use_refuse_a_second_call() {
         start(&mut world, same.clone()),
         Err(CallRefused::SameTarget)
     );
+    // The prefix that the client gave is the one that it would get.
+    same.rtmp_stream = Some(Secret::new("rtmp_key-of-one".to_owned()));
+    assert_eq!(
+        start(&mut world, same.clone()),
+        Err(CallRefused::SameTarget)
+    );
+    same.rtmp_stream = request("one").rtmp_stream;
     // The same name at another server is another stream, but not on this box.
     same.rtmp_url = Some(rtmp_url("rtmp://198.51.100.7/live").unwrap());
     assert_eq!(

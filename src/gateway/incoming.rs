@@ -10,6 +10,7 @@ use crate::gateway::connections::User;
 use crate::gateway::contain::{self, contained};
 use crate::gateway::outgoing::Progress;
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
+use crate::gateway::transfer::Referred;
 use crate::sip::{Cause, SipDestination, SipEvent};
 
 /// From one line about calls that found no room to the next.
@@ -101,6 +102,7 @@ impl Gateway {
                 remote,
                 secure,
                 offer,
+                replaces,
             } => {
                 let invite = Invite {
                     id,
@@ -112,6 +114,7 @@ impl Gateway {
                     remote,
                     secure,
                     offer,
+                    replaces,
                 };
                 self.handle_invite(now, at, invite, outlet);
             }
@@ -163,6 +166,9 @@ impl Gateway {
                 reason,
                 answer,
             } => {
+                if let Some(index) = self.leg_of(at, id) {
+                    return self.leg_progress(now, index, code);
+                }
                 let progress = Progress {
                     id,
                     code,
@@ -172,20 +178,47 @@ impl Gateway {
                 self.handle_progress(now, at, &progress, outlet);
             }
             SipEvent::Answered { id, answer } => {
-                if let Some(index) = self.call_of(at, id) {
+                if let Some(index) = self.leg_of(at, id) {
+                    self.leg_answered(now, index, &answer, outlet);
+                } else if let Some(index) = self.call_of(at, id) {
                     self.handle_answered(now, index, &answer, outlet);
                 }
             }
             SipEvent::Redirected { id, contact } => {
-                if let Some(index) = self.call_of(at, id) {
+                if let Some(index) = self.leg_of(at, id) {
+                    // Nobody is called elsewhere than through the PBX.
+                    self.leg_redirected(now, index, &contact);
+                } else if let Some(index) = self.call_of(at, id) {
                     self.handle_redirected(now, index, &contact, outlet);
                 }
             }
             SipEvent::Registration { id, state } => {
                 self.handle_registration(at, id, &state, outlet);
             }
-            SipEvent::Ended { id, cause, by } => {
+            SipEvent::Refer {
+                id,
+                to,
+                replaces,
+                referred_by,
+            } => {
+                let referred = Referred {
+                    to,
+                    replaces,
+                    referred_by,
+                };
+                self.handle_refer(now, at, id, &referred, outlet);
+            }
+            SipEvent::TransferProgress { id, code, done } => {
                 if let Some(index) = self.call_of(at, id) {
+                    self.handle_transfer_progress(now, index, (code, done), outlet);
+                }
+            }
+            SipEvent::Ended { id, cause, by } => {
+                if let Some(index) = self.leg_of(at, id) {
+                    self.leg_ended(now, index, cause, by, outlet);
+                } else if let Some(index) = self.call_of(at, id)
+                    && !self.goes_on_alone(index, &cause, by, outlet)
+                {
                     self.call_over(now, index, cause, by, outlet);
                 }
             }

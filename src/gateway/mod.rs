@@ -58,6 +58,7 @@ pub mod status;
 pub mod stored;
 pub mod streaming;
 pub mod tls_names;
+pub mod transfer;
 pub mod trunk;
 pub mod trunk_view;
 mod usage;
@@ -289,7 +290,9 @@ impl Gateway {
                 if let Some(trunk) = self.trunks.get_mut(at) {
                     match trunk.opened(conn) {
                         Some((remote, secure)) => {
-                            trunk.endpoint.handle_connect_failed(now, remote, secure);
+                            trunk
+                                .endpoint
+                                .handle_connect_failed(now, remote, secure, reason);
                         }
                         None => trunk.endpoint.handle_disconnected(now, conn),
                     }

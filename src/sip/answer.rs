@@ -27,7 +27,8 @@ use super::table::hash;
 use super::transmit::Printed;
 
 /// The methods that are served.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO, UPDATE, PRACK";
+pub(super) const ALLOW: &str =
+    "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO, UPDATE, PRACK, REFER, NOTIFY";
 
 /// Seconds after which a caller that found no room may try again.
 pub(super) const RETRY_AFTER: u32 = 5;
@@ -106,13 +107,18 @@ impl Answer {
     }
 }
 
+/// The extensions that are supported, session timers among them or not.
+pub(super) const fn supported(timer: bool) -> &'static str {
+    match timer {
+        true => "100rel, timer, replaces, norefersub",
+        false => "100rel, replaces, norefersub",
+    }
+}
+
 impl SipEndpoint {
     /// The extensions that are supported.
     pub(super) fn supported(&self) -> &'static str {
-        match self.config.session_timer {
-            Some(_) => "100rel, timer",
-            None => "100rel",
-        }
+        supported(self.config.session_timer.is_some())
     }
 
     /// Prints an answer. Nothing, when it does not fit.

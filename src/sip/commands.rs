@@ -206,6 +206,7 @@ impl SipEndpoint {
         let session = self.sessions.get(slot).ok_or(SipRefusal::NoSuchCall)?;
         let tag: Box<str> = session.dialog.local_tag().into();
         self.drop_exchange(now, slot, &tag);
+        self.end_replaced(now, slot);
         let hang_up = self.sessions.update(slot, Session::hang_up);
         match hang_up.unwrap_or(HangUp::Already) {
             HangUp::Already => return Err(SipRefusal::NoSuchCall),
@@ -220,6 +221,7 @@ impl SipEndpoint {
             }
             HangUp::Cancel(calling) => self.cancel_invite(now, slot, &calling),
             HangUp::AwaitAck => {}
+            HangUp::Bye if self.hold_bye(slot, &cause) => {}
             HangUp::Bye => self.send_bye(now, slot, Some(&cause)),
         }
         self.tell_ended(slot, cause, EndedBy::Local);

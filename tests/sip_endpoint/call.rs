@@ -23,6 +23,7 @@ fn a_call_is_tried_rung_answered_and_acknowledged() {
         remote,
         secure: false,
         offer,
+        replaces: None,
     } = bench.event()
     else {
         panic!("no INVITE");
@@ -48,11 +49,14 @@ fn a_call_is_tried_rung_answered_and_acknowledged() {
     );
     assert_eq!(
         header(HeaderName::Allow),
-        "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO, UPDATE, PRACK"
+        "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO, UPDATE, PRACK, REFER, NOTIFY"
     );
     assert_eq!(header(HeaderName::ContentType), "application/sdp");
     assert_eq!(header(HeaderName::Server), "trunkcast");
-    assert_eq!(header(HeaderName::Supported), "100rel, timer");
+    assert_eq!(
+        header(HeaderName::Supported),
+        "100rel, timer, replaces, norefersub"
+    );
     assert!(
         header(HeaderName::Via).ends_with(";received=192.0.2.10;rport=5060")
             || header(HeaderName::Via).ends_with(";rport=5060")

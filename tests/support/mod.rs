@@ -8,6 +8,7 @@
 
 pub mod authority;
 pub mod baresip;
+pub mod call_out;
 pub mod clip;
 pub mod compare;
 pub mod daemon;
@@ -23,6 +24,7 @@ pub mod namespace;
 pub mod nginx;
 pub mod operator;
 pub mod opus_vp8;
+pub mod pbx;
 pub mod phone;
 pub mod ports;
 pub mod probe;
@@ -37,6 +39,7 @@ pub mod sipp;
 pub mod tls_front;
 
 pub use authority::{Authority, Validity};
+pub use call_out::CallOut;
 pub use clip::Clip;
 pub use daemon::Daemon;
 pub use dialogue::Dialogue;
@@ -45,6 +48,7 @@ pub use kamailio::Kamailio;
 pub use namespace::Namespace;
 pub use nginx::Nginx;
 pub use operator::Operator;
+pub use pbx::{Pbx, Slow};
 pub use phone::Phone;
 pub use ports::Ports;
 pub use program::Program;
