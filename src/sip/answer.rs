@@ -70,6 +70,19 @@ impl Answer {
         }
     }
 
+    /// With what is wrong with an offer (RFC 3261 sections 13.3.1.3 and 20.43). `agent` is our product
+    /// as User-Agent has it.
+    pub(super) fn warning(self, agent: &str, words: &str) -> Self {
+        let is_token = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+        let mut agent: String = agent.chars().take_while(is_token).collect();
+        if agent.is_empty() {
+            agent.push('-');
+        }
+        let words = words.replace('\\', "\\\\").replace('"', "\\\"");
+        let value = format!("305 {agent} \"{words}\"");
+        self.with(Header::Warning(value.into()))
+    }
+
     /// With the methods that are served.
     pub(super) fn allow(self) -> Self {
         self.with(Header::Allow(ALLOW.into()))

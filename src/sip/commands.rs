@@ -111,7 +111,10 @@ impl SipEndpoint {
     ) -> Result<(), SipRefusal> {
         let (slot, invite, tag) = self.waiting_invite(id, Session::initial_invite)?;
         let code = code.clamp(300, 699);
-        let answer = phrased(code, reason).retry_after(retry_after);
+        let mut answer = phrased(code, reason).retry_after(retry_after);
+        if code == 488 && !reason.is_empty() {
+            answer = answer.warning(&self.config.user_agent, reason);
+        }
         self.finish_invite(now, &invite, &tag, answer);
         self.sessions.remove(slot);
         self.tell_ended(slot, Cause::new(code, reason), EndedBy::Local);

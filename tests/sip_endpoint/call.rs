@@ -391,6 +391,27 @@ fn repeated_requests_are_absorbed() {
 }
 
 #[test]
+fn what_is_wrong_with_an_offer_stands_in_the_warning_of_the_488() {
+    let mut bench = Bench::new();
+    let mut caller = Caller::new("a");
+    let id = bench.invite(&mut caller);
+    bench
+        .command(|e, now| e.reject(now, id, 488, "no \"codec\" fits", None))
+        .unwrap();
+    let refusal = bench.take().remove(0);
+    let warning = refusal.header(HeaderName::Warning).unwrap();
+    assert!(warning.starts_with("305 "), "{warning}");
+    assert!(warning.ends_with(" \"no \\\"codec\\\" fits\""), "{warning}");
+    // Other codes have nothing to do with the offer.
+    let mut caller = Caller::new("b");
+    let id = bench.invite(&mut caller);
+    bench
+        .command(|e, now| e.reject(now, id, 486, "Busy Here", None))
+        .unwrap();
+    assert_eq!(bench.take().remove(0).header(HeaderName::Warning), None);
+}
+
+#[test]
 fn a_refusal_is_repeated_until_its_ack() {
     let mut bench = Bench::new();
     let mut caller = Caller::new("a");
