@@ -117,7 +117,7 @@ fn a_bye_in_an_early_dialog_changes_nothing() {
 }
 
 #[test]
-fn a_bye_right_behind_a_reinvite_ends_the_call() {
+fn a_bye_in_the_place_of_an_ack_ends_the_call() {
     let mut pbx = Pbx::new();
     let sipp = pbx.calls("races/reinvite_then_bye");
     pbx.logs("the caller hung up");
