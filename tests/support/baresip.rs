@@ -56,6 +56,14 @@ pub struct Baresip {
     folder: Scratch,
 }
 
+/// What a baresip is started with.
+struct Job {
+    /// Its account, without codecs.
+    account: String,
+    /// Arguments beside those that all have.
+    arguments: Vec<String>,
+}
+
 /// What a baresip sent in its call.
 #[derive(Debug)]
 pub struct Sent {
@@ -86,6 +94,21 @@ impl Baresip {
 
     /// Calls `number` at the gateway as planned.
     pub fn start(ports: &mut Ports, gateway: SocketAddr, number: &str, plan: &Plan) -> Self {
+        Self::launch(ports, plan, |home, sip| Job {
+            account: format!("<sip:caller@{home}:{sip}>;regint=0"),
+            arguments: vec!["-e".into(), format!("/dial sip:{number}@{gateway}")],
+        })
+    }
+
+    /// Registers as `user` over TLS, answers the calls that come, and ends as planned.
+    pub fn answer(ports: &mut Ports, registrar: SocketAddr, user: &str, plan: &Plan) -> Self {
+        Self::launch(ports, plan, |_, _| Job {
+            account: format!("<sip:{user}@{registrar};transport=tls>;regint=60;answermode=auto"),
+            arguments: Vec::new(),
+        })
+    }
+
+    fn launch(ports: &mut Ports, plan: &Plan, job: impl Fn(Ipv4Addr, u16) -> Job) -> Self {
         let folder = Scratch::new("baresip");
         let sip = ports.pair();
         let first = ports.pair();
@@ -110,8 +133,9 @@ impl Baresip {
         let modules = plan.encryption.map_or("", |_| "\nmodule srtp.so\n");
         folder.write("config", text + modules);
         folder.write("contacts", "");
+        let Job { account, arguments } = job(home, sip);
         let account = format!(
-            "<sip:caller@{home}:{sip}>;regint=0;audio_codecs={};video_codecs={}{}\n",
+            "{account};audio_codecs={};video_codecs={}{}\n",
             plan.audio,
             plan.video,
             plan.encryption
@@ -126,8 +150,8 @@ impl Baresip {
             command
                 .arg("-f")
                 .arg(folder.path())
-                .args(["-t", &plan.seconds.to_string(), "-v", "-e"])
-                .arg(format!("/dial sip:{number}@{gateway}")),
+                .args(["-t", &plan.seconds.to_string(), "-v"])
+                .args(arguments),
         );
         Self { program, folder }
     }

@@ -264,6 +264,7 @@ const EMPTY: &str = "Content-Length: 0\n";
 /// | `inside METHOD CSEQ` | head of a request within it |
 /// | `response CODE WORDS` | head of a response, with our tag |
 /// | `response inside CODE WORDS` | the same to a request within the dialog |
+/// | `response registrar CODE WORDS` | the same without a Contact |
 /// | `session`, `sound`, `picture`, `offer` | parts of a description; the last is all of them |
 /// | `empty` | no body |
 /// | `progress` | provisional responses that may come |
@@ -303,9 +304,10 @@ fn piece(words: &str) -> String {
             let (method, cseq) = rest.split_once(' ').expect("a method and a number");
             inside(method, cseq)
         }
-        "response" => match rest.strip_prefix("inside ") {
-            Some(line) => response(line, "").trim_end().to_owned(),
-            None => response(rest, tag).trim_end().to_owned(),
+        "response" => match (rest.strip_prefix("inside "), rest.strip_prefix("registrar ")) {
+            (Some(line), _) => response(line, "").trim_end().to_owned(),
+            (_, Some(line)) => response(line, tag).replace(CONTACT, "").trim_end().to_owned(),
+            (None, None) => response(rest, tag).trim_end().to_owned(),
         },
         "session" => SESSION.to_owned(),
         "sound" => SOUND.to_owned(),
