@@ -62,13 +62,20 @@ impl SipEndpoint {
         true
     }
 
-    /// Refuses the request of theirs with an offer, or the re-INVITE, that waits in a call that ends.
+    /// Refuses the request of theirs with an offer, or the re-INVITE, that waits in a call that ends; one
+    /// of ours waits for its answer no longer than others do.
     pub(super) fn drop_exchange(&mut self, now: Instant, slot: Slot, tag: &str) {
-        let pending = self.sessions.update(slot, |session| {
+        let dropped = self.sessions.update(slot, |session| {
             session.waiting = None;
-            session.take_reinvite()
+            (session.take_reinvite(), session.exchange.our_invite())
         });
-        if let Some(pending) = pending.flatten() {
+        let Some((pending, ours)) = dropped else {
+            return;
+        };
+        if let Some(ours) = ours {
+            self.invites.update(ours, |t| t.orphan(now));
+        }
+        if let Some(pending) = pending {
             let is_invite = pending.method == rsip::Method::Invite;
             let code = if is_invite { 487 } else { 481 };
             self.finish_invite(now, &pending, tag, Answer::code(code));
