@@ -88,19 +88,24 @@ pub struct CallRequest {
     /// Name of the stream at that server, as the client gave it. Bounded like
     /// [`Self::to_stream`]; may be a secret stream key.
     pub rtmp_stream: Option<Secret<String>>,
+    /// Whether that name is published as it is, as a stream key of a cloud has to be.
+    pub rtmp_name_as_given: bool,
     /// Application whose hooks are told of the call.
     /// [`REST_NAME_BYTES`](crate::limits::REST_NAME_BYTES).
     pub app_key: Option<String>,
 }
 
 impl CallRequest {
-    /// Name of the stream at the RTMP server: with [`RTMP_PREFIX`], unless it begins so already.
-    pub fn published_name(&self) -> Option<String> {
+    /// Name of the stream at the RTMP server: with [`RTMP_PREFIX`], unless it begins so already or is
+    /// to be as given.
+    pub fn published_name(&self) -> Option<Secret<String>> {
         let name = self.rtmp_stream.as_ref()?.expose();
-        Some(match name.starts_with(RTMP_PREFIX) {
-            true => name.clone(),
-            false => format!("{RTMP_PREFIX}{name}"),
-        })
+        Some(Secret::new(
+            match self.rtmp_name_as_given || name.starts_with(RTMP_PREFIX) {
+                true => name.clone(),
+                false => format!("{RTMP_PREFIX}{name}"),
+            },
+        ))
     }
 }
 
@@ -152,6 +157,8 @@ pub struct Outgoing {
     pub rtmp_url: Option<RtmpUrl>,
     /// Name of the stream at that server, as the client gave it.
     pub rtmp_stream: Option<Secret<String>>,
+    /// The same as that server knows it.
+    pub published_name: Option<Secret<String>>,
     /// Code of the last response to the INVITE.
     pub sip_status: Option<u16>,
     /// Why it has ended, once it has.
@@ -276,6 +283,7 @@ impl Gateway {
         let mut negotiation = OfferAnswer::new(trunk.plan.clone(), self.rng.u32());
         negotiation.set_sends(request.has_audio, request.has_video);
         let cname = format!("trunkcast-{:08x}", self.rng.u32());
+        let published_name = request.published_name();
         let outgoing = Outgoing {
             app_key: request.app_key,
             visible_name: request.visible_name,
@@ -283,6 +291,7 @@ impl Gateway {
             has_video: request.has_video,
             to_stream: request.to_stream,
             rtmp_url: request.rtmp_url,
+            published_name,
             rtmp_stream: request.rtmp_stream,
             sip_status: None,
             ended: None,

@@ -113,7 +113,7 @@ pub fn rewrite<'a>(
         return Err(NotRewritten);
     };
     let mut parts = None;
-    let mut fields: Vec<Field<'_>> = request.headers().iter().map(Field::from).collect();
+    let mut fields: Vec<Field<'_>> = request.headers().iter().collect();
     for change in changes {
         match change {
             Change::Header(change) => change_field(&mut fields, change)?,

@@ -297,7 +297,7 @@ impl Gateway {
         }
         let target = call.outgoing.as_ref().and_then(|out| {
             let url = out.rtmp_url.clone()?;
-            Some((url, out.rtmp_stream.as_ref()?.clone()))
+            Some((url, out.published_name.as_ref()?.clone()))
         });
         let Some((url, name)) = target else {
             return;
