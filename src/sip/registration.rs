@@ -194,8 +194,10 @@ impl SipEndpoint {
         response: Result<&SipMessage<'_>, Unanswered>,
     ) {
         let (slot, rng) = (slot(id), &mut self.rng);
+        let allow = &self.config.allow;
+        let trusts = |ip| allow.iter().any(|network| network.contains(ip));
         let step = self.registrations.update(slot, |r| match response {
-            Ok(response) => r.answered(now, response, rng),
+            Ok(response) => r.answered(now, response, trusts, rng),
             Err(why) => r.unanswered(now, why, rng),
         });
         if let Some(step) = step {
