@@ -408,9 +408,15 @@ impl Gateway {
             MediaPort::Rtcp => session.handle_rtcp(now, track, from, &packet),
         });
         call.crashed = done.is_none();
-        if port == MediaPort::Rtp && !call.crashed {
+        if call.crashed {
+            return;
+        }
+        if port == MediaPort::Rtp {
             let packets = call.session.stats(track).packets;
             call.watchdog.heard(now, track, packets);
+        } else {
+            let reports = call.session.rtcp_counters().reports;
+            call.watchdog.heard_report(now, reports);
         }
     }
 

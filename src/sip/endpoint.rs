@@ -408,6 +408,10 @@ impl SipEndpoint {
             Some(Turn::Invite(slot)) => drop(self.invites.remove(slot)),
             Some(Turn::Session(slot)) => {
                 let session = self.sessions.remove(slot);
+                let calling = session.as_ref().and_then(Session::calling);
+                if let Some(invite) = calling.and_then(|calling| calling.invite) {
+                    self.invites.remove(invite);
+                }
                 if session.is_some_and(|session| !session.is_ending()) {
                     self.tell_ended(slot, Cause::new(500, "a defect"), EndedBy::Local);
                 }

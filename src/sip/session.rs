@@ -42,7 +42,7 @@ pub(super) struct PendingInvite {
     pub(super) cseq: u32,
     /// Whether it came without an offer, so that our 200 carries one.
     pub(super) late_offer: bool,
-    /// When the caller gives up by itself (Expires).
+    /// When it is given up: by Expires, or as no caller can still be waiting.
     pub(super) expires: Option<Instant>,
     /// What it is.
     pub(super) method: rsip::Method,

@@ -10,6 +10,7 @@ mod cancel_out;
 mod capacity;
 mod forks;
 mod glare;
+mod hostile_pbx;
 mod info;
 mod keyframe;
 mod loss;
