@@ -208,14 +208,6 @@ impl InviteTransaction {
         }
     }
 
-    /// The call that it was within is over: what comes still is waited for no longer than an answer
-    /// takes.
-    pub(super) fn orphan(&mut self, now: Instant) {
-        if let State::Proceeding { until } = &mut self.state {
-            *until = Instant::earliest(*until, Some(now + TRANSACTION));
-        }
-    }
-
     fn may_cancel(&mut self, now: Instant) -> bool {
         let State::Proceeding { until } = &mut self.state else {
             return false;
