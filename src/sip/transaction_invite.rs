@@ -25,6 +25,7 @@ use crate::base::time::Instant;
 use crate::limits::SIP_FORKS;
 use crate::wire::sip_message::SipMessage;
 
+use super::exchange::REINVITE_PATIENCE;
 use super::table::{Timed, hash};
 use super::timer::{T1, TIMER_B, TIMER_M, TRANSACTION, timer_d};
 use super::transmit::{Printed, SipDestination};
@@ -52,7 +53,7 @@ enum State {
         resend: Option<(Instant, Duration)>,
         until: Instant,
     },
-    /// A provisional response came; how long the final one is waited for, once it was cancelled.
+    /// A provisional response came; how long the final one is waited for.
     Proceeding { until: Option<Instant> },
     /// Refused: the ACK goes again with every repetition of the refusal.
     Completed { ack: Printed, until: Instant },
@@ -198,6 +199,15 @@ impl InviteTransaction {
         may_go
     }
 
+    /// Until when a final response is waited for after a provisional one. How long a phone may ring is
+    /// its caller's matter; within a call nobody may be left to end the wait.
+    fn patience(&self, now: Instant) -> Option<Instant> {
+        match self.owner {
+            InviteOwner::Initial(_) => None,
+            InviteOwner::Reinvite(_) => Some(now + REINVITE_PATIENCE),
+        }
+    }
+
     fn may_cancel(&mut self, now: Instant) -> bool {
         let State::Proceeding { until } = &mut self.state else {
             return false;
@@ -249,7 +259,9 @@ impl InviteTransaction {
     ) -> (InviteResponse, bool) {
         let response = match (&self.state, code) {
             (State::Calling { .. }, ..200) => {
-                self.state = State::Proceeding { until: None };
+                self.state = State::Proceeding {
+                    until: self.patience(now),
+                };
                 let cancels = self.cancelled && self.may_cancel(now);
                 return (InviteResponse::Provisional, cancels);
             }
@@ -391,7 +403,6 @@ impl Timed for InviteTransaction {
             State::Calling { resend, until } => {
                 Some(resend.map_or(*until, |(at, _)| at.min(*until)))
             }
-            // How long a phone may ring is its caller's matter.
             State::Proceeding { until } => *until,
             State::Completed { until, .. } | State::Accepted { until, .. } => Some(*until),
         }

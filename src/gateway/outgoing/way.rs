@@ -124,6 +124,11 @@ pub(super) fn same_host(one: &Host, other: &Host) -> bool {
 /// section 25.1).
 struct Escaped<'a>(&'a str);
 
+/// The user part of a SIP URI as it may be written.
+pub(in crate::gateway) fn escaped(user: &str) -> impl core::fmt::Display {
+    Escaped(user)
+}
+
 impl core::fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         for byte in self.0.bytes() {
