@@ -451,6 +451,10 @@ pub const RECEIVE_BATCH: usize = 32;
 /// Bytes of kernel receive buffer asked for each media socket: a large keyframe's burst.
 pub const MEDIA_SOCKET_BYTES: usize = 1 << 20;
 
+/// Bytes of kernel receive buffer asked for each SIP socket: a flood while the loop is at work must not
+/// push out what the PBX sends, whose repetition comes half a second later.
+pub const SIP_SOCKET_BYTES: usize = 4 << 20;
+
 /// SIP datagrams read from one socket in one wake-up; the rest waits for the next.
 pub const SIP_DATAGRAMS_A_WAKE: usize = 64;
 

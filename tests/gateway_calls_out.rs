@@ -14,7 +14,7 @@ use trunkcast::base::network::Transport;
 use trunkcast::base::redact::Secret;
 use trunkcast::base::srtp::SrtpPolicy;
 use trunkcast::gateway::call::Call;
-use trunkcast::gateway::config::{Host, Register, Trunk, rtmp_url};
+use trunkcast::gateway::config::{Host, HostPort, Register, Trunk, rtmp_url};
 use trunkcast::gateway::outgoing::{CallRefused, CallRequest};
 use trunkcast::gateway::status::CallStatus;
 use trunkcast::rtmp::RtmpStatus;
@@ -533,6 +533,30 @@ fn names_are_looked_up_and_every_address_is_tried() {
     world.gateway.handle_looked_up(world.now, id, Err("late"));
     world.settle();
     assert_eq!(status_of(&world, "named"), CallStatus::Established);
+}
+
+#[test]
+fn another_port_of_the_same_host_stands_in_where_the_trunk_names_both() {
+    for (asked_port, stands_in) in [(None, true), (Some(5_060), true), (Some(5_090), false)] {
+        let mut config = config(4, None);
+        let trunk = &mut config.trunks[0];
+        let host: Host = "203.0.113.9".parse().unwrap();
+        trunk.proxy = Some(host.clone());
+        trunk.targets = vec![HostPort::new(host, Some(5_070))];
+        let mut world = World::new(config);
+        let mut asked = request("stand-in");
+        asked.port = asked_port;
+        start(&mut world, asked).unwrap();
+        let port = asked_port.unwrap_or(5_060);
+        let first = Callee::called(&mut world, &format!("203.0.113.9:{port}"));
+        first.refuse(&mut world, 503, "");
+        assert_eq!(live(&world, "stand-in").is_some(), stands_in, "{port}");
+        if stands_in {
+            let second = Callee::called(&mut world, "203.0.113.9:5070");
+            second.respond(&mut world, 200, "one", &second.answer());
+            assert_eq!(status_of(&world, "stand-in"), CallStatus::Established);
+        }
+    }
 }
 
 #[test]

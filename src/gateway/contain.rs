@@ -39,7 +39,7 @@ pub(super) fn call_of(event: &SipEvent) -> Option<CallId> {
         | SipEvent::TransferProgress { id, .. }
         | SipEvent::Ended { id, .. } => Some(*id),
         SipEvent::Registration { .. } | SipEvent::Peer { .. } => None,
-        SipEvent::Disconnect { .. } => None,
+        SipEvent::Disconnect { .. } | SipEvent::Abuse(_) => None,
     }
 }
 

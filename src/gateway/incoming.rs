@@ -222,6 +222,7 @@ impl Gateway {
                     self.call_over(now, index, cause, by, outlet);
                 }
             }
+            SipEvent::Abuse(abuse) => self.handle_abuse(at, &abuse, outlet),
             SipEvent::Disconnect { conn } => {
                 self.connections.remove(conn);
                 outlet.close(conn);

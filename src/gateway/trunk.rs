@@ -71,7 +71,8 @@ impl Trunk {
         };
         let mut endpoint = SipEndpoint::new(sip, rng);
         endpoint.set_rules(config.rules.clone());
-        Ok(Self {
+        endpoint.set_rates(config.abuse.into());
+        let mut trunk = Self {
             plan: Rc::new(config.codec_plan()?),
             sink: Sink::of(&config),
             endpoint,
@@ -86,7 +87,9 @@ impl Trunk {
             presence: Presence::default(),
             unsettled: true,
             config,
-        })
+        };
+        trunk.allow_sources();
+        Ok(trunk)
     }
 
     /// Tells SIP at which address of ours a peer reaches us.
@@ -175,6 +178,7 @@ impl Trunk {
         let found = found.map(|target| Network::host(target.address.ip()));
         let allow = self.config.sources().chain(found).collect();
         self.endpoint.set_allow(allow);
+        self.endpoint.set_pbx(&self.targets());
     }
 
     /// Takes new settings over, for calls to come.
@@ -183,6 +187,7 @@ impl Trunk {
         self.sink = Sink::of(&config);
         self.endpoint.set_display_name(config.visible_name.clone());
         self.endpoint.set_rules(config.rules.clone());
+        self.endpoint.set_rates(config.abuse.into());
         // The PBX is not locked out until its name is resolved again.
         if !config.pbx().eq(self.config.pbx()) {
             self.found = vec![SipTargets::new(); config.pbx().count()];

@@ -149,7 +149,11 @@ impl SipEndpoint {
     /// the call asks for that.
     pub(super) fn contact_of(&self, session: &Session) -> Header {
         let dialog = &session.dialog;
-        let user = session.placed.as_ref().map_or("", |p| &p.contact_user);
+        let user = match (&session.placed, session.calling()) {
+            (Some(placed), _) => &placed.contact_user,
+            (None, Some(calling)) => &calling.call.contact_user[..],
+            (None, None) => "",
+        };
         let transport = match dialog.is_sips() {
             true => None,
             false => Some(dialog.arrival().transport()),

@@ -36,7 +36,7 @@ use super::session::Session;
 use super::table::Slot;
 use super::transaction_client::Unanswered;
 use super::transaction_invite::InviteOwner;
-use super::transmit::SipTargets;
+use super::transmit::{SipTarget, SipTargets};
 
 /// A call that is to go out.
 #[derive(Clone, Debug)]
@@ -151,7 +151,8 @@ impl SipEndpoint {
     }
 
     /// Goes on with a call that [`SipEvent::Redirected`](super::SipEvent::Redirected) told of, at these
-    /// places.
+    /// places. Where they are neither those of the call nor may call themselves, its credentials are
+    /// not used any more: who can redirect a call is not to get at its password.
     pub fn follow(
         &mut self,
         now: Instant,
@@ -170,8 +171,14 @@ impl SipEndpoint {
         for target in &targets {
             self.hear(target.address.ip());
         }
+        let allow = &self.config.allow;
+        let allows = |target: &SipTarget| allow.iter().any(|n| n.contains(target.address.ip()));
         self.sessions.update(slot, |s| {
             if let Some((_, calling)) = s.calling_mut() {
+                let may_prove = |target: &SipTarget| calling.knows(target) || allows(target);
+                if !targets.iter().all(may_prove) {
+                    calling.authenticator.withhold();
+                }
                 calling.aim(targets);
             }
         });

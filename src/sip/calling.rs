@@ -155,6 +155,12 @@ impl Calling {
         }
     }
 
+    /// Whether a place is at a host that is being tried.
+    pub(super) fn knows(&self, target: &SipTarget) -> bool {
+        let mut targets = self.call.targets.iter();
+        targets.any(|known| known.address.ip() == target.address.ip())
+    }
+
     /// Goes to other places from now on.
     pub(super) fn aim(&mut self, targets: super::transmit::SipTargets) {
         self.call.targets = targets;

@@ -18,6 +18,7 @@ use crate::base::ids::{CallId, ConnId};
 
 use crate::wire::sip_identity::Identity;
 
+use super::abuse::Abuse;
 use super::ping::PeerState;
 use super::registration::{RegistrationId, RegistrationState};
 use super::transmit::SipTarget;
@@ -194,6 +195,8 @@ pub enum SipEvent {
         /// Through whom.
         by: EndedBy,
     },
+    /// A source sent what was not taken: at most one event a minute for each source, and few at a time.
+    Abuse(Abuse),
     /// Close a connection, after what waits to be sent on it.
     Disconnect {
         /// The connection; the endpoint has forgotten it.
@@ -269,6 +272,8 @@ impl fmt::Display for SipRefusal {
 pub struct SipCounters {
     /// Messages and connections from sources that may not call; nothing is answered.
     pub source_refused: u64,
+    /// Messages and connections that were too many, of sources that may call.
+    pub excess_refused: u64,
     /// What is no SIP, or a message that cannot be read and asks for no answer.
     pub unreadable: u64,
     /// Requests that were answered with what is wrong with their form.

@@ -36,6 +36,10 @@ use super::table::Slot;
 use super::transaction_server::{AckIs, TransactionKey};
 use super::update::too_small;
 
+/// How long a call may ring here whose caller does not say: longer than any proxy lets it (timer C), as
+/// its CANCEL may be lost.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 impl SipEndpoint {
     /// A call that begins.
     pub(super) fn receive_invite(&mut self, incoming: &Incoming<'_, '_>) {
@@ -257,12 +261,15 @@ fn pending(
     timer: Option<Agreed>,
 ) -> PendingInvite {
     let seconds = incoming.request.headers().expires().filter(|s| *s > 0);
+    let patience = seconds.map_or(PATIENCE, |s| {
+        Duration::from_secs(u64::from(s)).min(PATIENCE)
+    });
     PendingInvite {
         transaction,
         head: incoming.head.clone(),
         cseq: incoming.request.cseq().number,
         late_offer,
-        expires: seconds.map(|s| incoming.now + Duration::from_secs(u64::from(s))),
+        expires: Some(incoming.now + patience),
         method: rsip::Method::Invite,
         timer,
     }

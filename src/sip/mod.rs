@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod abilities;
+mod abuse;
 mod answer;
 pub mod authentication;
 mod body;
@@ -37,7 +38,7 @@ mod dialog;
 mod endpoint;
 mod event;
 mod exchange;
-pub mod guard;
+mod guard;
 mod info;
 mod invite;
 mod invite_client;
@@ -59,6 +60,7 @@ mod ruling;
 mod session;
 mod session_timer;
 mod sipfrag;
+mod standing;
 mod table;
 mod target_order;
 mod timeouts;
@@ -71,10 +73,12 @@ mod uac;
 mod uas;
 mod update;
 
+pub use abuse::{Abuse, Standing};
 pub use authentication::{AuthenticationError, Authenticator, Credentials, Verdict};
 pub use call_out::{CallOut, RING};
 pub use endpoint::{ConnectionRefused, SipConfig, SipEndpoint};
 pub use event::{Cause, EndedBy, SipCounters, SipEvent, SipRefusal};
+pub use guard::Rates;
 pub use ping::{PeerState, PingConfig};
 pub use registration::{RegistrationConfig, RegistrationId, RegistrationState};
 pub use session_timer::SessionTimers;

@@ -62,13 +62,18 @@ impl SipEndpoint {
         true
     }
 
-    /// Refuses the request of theirs with an offer, or the re-INVITE, that waits in a call that ends.
+    /// Refuses the request of theirs with an offer, or the re-INVITE, that waits in a call that ends,
+    /// and takes a re-INVITE of ours back: one that was answered provisionally has no timer by itself.
     pub(super) fn drop_exchange(&mut self, now: Instant, slot: Slot, tag: &str) {
-        let pending = self.sessions.update(slot, |session| {
+        let dropped = self.sessions.update(slot, |session| {
             session.waiting = None;
-            session.take_reinvite()
+            (session.exchange.our_invite(), session.take_reinvite())
         });
-        if let Some(pending) = pending.flatten() {
+        let (ours, theirs) = dropped.unwrap_or_default();
+        if let Some(invite) = ours {
+            self.take_invite_back(now, invite);
+        }
+        if let Some(pending) = theirs {
             let is_invite = pending.method == rsip::Method::Invite;
             let code = if is_invite { 487 } else { 481 };
             self.finish_invite(now, &pending, tag, Answer::code(code));

@@ -42,7 +42,7 @@ pub(super) struct PendingInvite {
     pub(super) cseq: u32,
     /// Whether it came without an offer, so that our 200 carries one.
     pub(super) late_offer: bool,
-    /// When the caller gives up by itself (Expires).
+    /// When it is given up: by Expires, or as no caller can still be waiting.
     pub(super) expires: Option<Instant>,
     /// What it is.
     pub(super) method: rsip::Method,
@@ -243,6 +243,11 @@ impl Session {
     /// Whether it was answered and has not ended; the peer may have been faster than its ACK.
     pub(super) fn is_answered(&self) -> bool {
         matches!(self.phase, Phase::Confirmed | Phase::Accepted(_))
+    }
+
+    /// Whether the INVITE has no final answer.
+    pub(super) fn is_early(&self) -> bool {
+        matches!(self.phase, Phase::Calling(_) | Phase::Early(_))
     }
 
     /// The INVITE of a call that was not answered.

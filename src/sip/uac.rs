@@ -229,6 +229,9 @@ impl SipEndpoint {
         {
             return;
         }
+        if let Some(response) = response {
+            self.let_through(slot, response);
+        }
         let is_up = self.sessions.get(slot).is_some_and(|s| !s.is_ending());
         match purpose {
             Purpose::Prack(fork) => self.prack_answered(slot, fork, code),

@@ -72,16 +72,19 @@ impl Way {
         }
         let domain = HostPort::new(request.domain.clone(), port);
         if hosts.is_empty() {
-            // The other targets of the PBX stand in for it, those at other ports of its host as well.
-            let mut pbx: Vec<_> = config.pbx().filter(|_| is_known).collect();
-            let is_same = |pbx: &HostPort| same_host(&pbx.host, &domain.host);
-            let exact = |pbx: &HostPort| is_same(pbx) && pbx.port == domain.port;
-            let named = pbx.iter().position(exact);
-            let named = named.or_else(|| pbx.iter().position(is_same));
-            let of_trunk = named.and_then(|at| pbx.remove(at).port);
+            // The other targets of the PBX stand in for it.
+            let pbx: Vec<_> = config.pbx().filter(|_| is_known).collect();
+            let same = |pbx: &HostPort| same_host(&pbx.host, &domain.host);
+            let of_trunk = pbx.iter().find(|pbx| same(pbx)).and_then(|pbx| pbx.port);
             let port = domain.port.or(of_trunk);
+            let usual = transport.unwrap_or_default().default_port();
+            let asked =
+                |pbx: &HostPort| same(pbx) && pbx.port.unwrap_or(usual) == port.unwrap_or(usual);
+            // Another port of the host may be another PBX, unless the one asked for is the trunk's.
+            let is_own = pbx.iter().any(asked);
             hosts.push(HostPort::new(domain.host.clone(), port));
-            hosts.extend(pbx);
+            let others = pbx.into_iter();
+            hosts.extend(others.filter(|pbx| !asked(pbx) && (is_own || !same(pbx))));
         }
         let user = |user: &str| {
             let host = HostPort::new(domain.host.clone(), None);
