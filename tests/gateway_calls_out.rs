@@ -45,6 +45,7 @@ fn request(call_id: &str) -> CallRequest {
         to_stream: None,
         rtmp_url: Some(rtmp_url("rtmp://198.51.100.5/live").unwrap()),
         rtmp_stream: Some(Secret::new(format!("key-of-{call_id}"))),
+        rtmp_name_as_given: true,
         app_key: None,
     }
 }

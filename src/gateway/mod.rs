@@ -289,7 +289,9 @@ impl Gateway {
                 if let Some(trunk) = self.trunks.get_mut(at) {
                     match trunk.opened(conn) {
                         Some((remote, secure)) => {
-                            trunk.endpoint.handle_connect_failed(now, remote, secure);
+                            trunk
+                                .endpoint
+                                .handle_connect_failed(now, remote, secure, reason);
                         }
                         None => trunk.endpoint.handle_disconnected(now, conn),
                     }

@@ -233,7 +233,10 @@ impl SipEndpoint {
     pub(super) fn call_unanswered(&mut self, now: Instant, slot: Slot, why: Unanswered) {
         let cause = match why {
             Unanswered::Timeout => Cause::new(408, "nobody answered the INVITE"),
-            Unanswered::Unreachable => Cause::new(503, "no connection could be opened"),
+            Unanswered::Unreachable => match self.connect_failure.as_deref() {
+                Some(words) => Cause::new(503, format!("no connection: {words}")),
+                None => Cause::new(503, "no connection could be opened"),
+            },
         };
         self.try_next_target(now, slot, cause, EndedBy::Silence);
     }

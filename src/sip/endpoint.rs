@@ -101,6 +101,8 @@ pub struct SipEndpoint {
     pub(super) busy_before: usize,
     pub(super) registrations: Table<Box<Registration>>,
     pub(super) pings: Pings,
+    /// Why a connection could not be opened, while those that waited for it are told.
+    pub(super) connect_failure: Option<Box<str>>,
     pub(super) connections: Connections,
     pub(super) counters: SipCounters,
     pub(super) scratch: Box<[u8]>,
@@ -149,6 +151,7 @@ impl SipEndpoint {
             peers: heapless::Vec::new(),
             busy_before: 0,
             registrations: Table::new(SIP_REGISTRATIONS),
+            connect_failure: None,
             pings: Pings::default(),
             connections: Connections::new(connections),
             counters: SipCounters::default(),
@@ -290,8 +293,16 @@ impl SipEndpoint {
         taken
     }
 
-    /// A connection to `remote` could not be opened: requests that were to go over it have failed.
-    pub fn handle_connect_failed(&mut self, now: Instant, remote: SocketAddr, secure: bool) {
+    /// A connection to `remote` could not be opened: requests that were to go over it have failed,
+    /// for the reason given.
+    pub fn handle_connect_failed(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        secure: bool,
+        reason: &str,
+    ) {
+        self.connect_failure = (!reason.is_empty()).then(|| reason.into());
         let failed = SipDestination::Stream {
             secure,
             conn: None,
@@ -301,6 +312,7 @@ impl SipEndpoint {
             self.request_failed(now, slot, Unanswered::Unreachable);
         }
         self.invites_unreachable(now, failed);
+        self.connect_failure = None;
         self.settle();
     }
 

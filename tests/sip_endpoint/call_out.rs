@@ -431,7 +431,7 @@ fn a_large_request_takes_tcp_and_udp_only_when_that_does_not_open() {
         header(&invite, HeaderName::Contact),
         "<sip:1001@192.0.2.1:40000>"
     );
-    bench.command(|e, now| e.handle_connect_failed(now, peer(), false));
+    bench.command(|e, now| e.handle_connect_failed(now, peer(), false, "refused"));
     let sent = bench.take();
     assert_eq!(whats(&sent), ["INVITE"]);
     let again = &sent[0];
@@ -505,7 +505,9 @@ fn targets_are_tried_in_turn_when_nobody_answers() {
             .datagram(reply(&first, 180, "late", "", ""))
             .is_empty()
     );
-    bench.command(|e, now| e.handle_connect_failed(now, "192.0.2.30:5060".parse().unwrap(), false));
+    bench.command(|e, now| {
+        e.handle_connect_failed(now, "192.0.2.30:5060".parse().unwrap(), false, "refused")
+    });
     let SipEvent::Ended { cause, by, .. } = bench.event() else {
         panic!();
     };

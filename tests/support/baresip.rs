@@ -111,7 +111,8 @@ impl Baresip {
     pub fn start(ports: &mut Ports, gateway: SocketAddr, number: &str, plan: &Plan) -> Self {
         let transport = plan.tls.map_or("", |_| ";transport=tls");
         let dial = format!("/dial sip:{number}@{gateway}{transport}");
-        Self::launch(ports, plan, "caller", &["-e", &dial])
+        let account = |sip| format!("<sip:caller@{sip}>;regint=0");
+        Self::launch(ports, plan, account, &["-e", &dial])
     }
 
     /// Waits for calls to `number` for as long as the plan says, and prints every SIP message.
@@ -120,15 +121,27 @@ impl Baresip {
             Answers::AtOnce => "auto",
             Answers::WhenTold => "manual",
         };
-        let account = format!("{number};answermode={mode}");
-        let baresip = Self::launch(ports, plan, &account, &["-s"]);
+        let account = |sip| format!("<sip:{number}@{sip}>;regint=0;answermode={mode}");
+        let baresip = Self::launch(ports, plan, account, &["-s"]);
         let patience = Duration::from_secs(10);
         baresip.program.wait_for("baresip is ready", patience);
         baresip
     }
 
-    /// Starts one whose account is a user with parameters.
-    fn launch(ports: &mut Ports, plan: &Plan, account: &str, arguments: &[&str]) -> Self {
+    /// Registers as `user` over TLS, answers the calls that come, and ends as planned.
+    pub fn answer(ports: &mut Ports, registrar: SocketAddr, user: &str, plan: &Plan) -> Self {
+        let account =
+            |_| format!("<sip:{user}@{registrar};transport=tls>;regint=60;answermode=auto");
+        Self::launch(ports, plan, account, &[])
+    }
+
+    /// Starts one with an account, which is told where it takes SIP.
+    fn launch(
+        ports: &mut Ports,
+        plan: &Plan,
+        account: impl Fn(SocketAddr) -> String,
+        arguments: &[&str],
+    ) -> Self {
         let folder = Scratch::new("baresip");
         let home = plan
             .namespace
@@ -169,8 +182,7 @@ impl Baresip {
         }
         folder.write("config", config.join("\n") + "\n");
         folder.write("contacts", "");
-        let (user, parameters) = account.split_once(';').unwrap_or((account, ""));
-        let mut account = format!("<sip:{user}@{sip}>;regint=0;{parameters}");
+        let mut account = account(sip);
         for (key, value) in [
             ("audio_codecs", plan.audio),
             ("video_codecs", plan.video),

@@ -17,7 +17,7 @@ use crate::gateway::admission::Turned;
 use crate::gateway::call::Call;
 use crate::gateway::config::{HostPort, MediaAddress};
 use crate::gateway::negotiation::local_media;
-use crate::gateway::outgoing::{Outgoing, Stage, published_name};
+use crate::gateway::outgoing::{Outgoing, Stage};
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::limits::{SDP_OFFER_LEAST_BYTES, SIP_INVITE_BYTES, SIP_INVITE_HEAD_BYTES};
 use crate::sdp::{SrtpTerms, Wanted};
@@ -297,13 +297,13 @@ impl Gateway {
         }
         let target = call.outgoing.as_ref().and_then(|out| {
             let url = out.rtmp_url.clone()?;
-            Some((url, published_name(out.rtmp_stream.as_ref()?)))
+            Some((url, out.published_name.as_ref()?.clone()))
         });
         let Some((url, name)) = target else {
             return;
         };
         let (sink, video, codec) = (call.sink, call.expects_video, call.video_codec);
-        let mut publishing = self.publishing(now, url, &name, (sink, video));
+        let mut publishing = self.publishing(now, url, name.expose(), (sink, video));
         if let Some(publishing) = &mut publishing {
             publishing.publisher.set_video_codec(codec);
         }
