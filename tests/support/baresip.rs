@@ -79,6 +79,14 @@ pub struct Baresip {
     orders: SocketAddr,
 }
 
+/// What a baresip is started with.
+struct Job {
+    /// Its account, without codecs.
+    account: String,
+    /// Arguments beside those that all have.
+    arguments: Vec<String>,
+}
+
 /// What a baresip sent in its call.
 #[derive(Debug)]
 pub struct Sent {
@@ -110,9 +118,21 @@ impl Baresip {
     /// Calls `number` at the gateway as planned.
     pub fn start(ports: &mut Ports, gateway: SocketAddr, number: &str, plan: &Plan) -> Self {
         let transport = plan.tls.map_or("", |_| ";transport=tls");
-        let dial = format!("/dial sip:{number}@{gateway}{transport}");
-        let account = |sip| format!("<sip:caller@{sip}>;regint=0");
-        Self::launch(ports, plan, account, &["-e", &dial])
+        Self::launch(ports, plan, |sip| Job {
+            account: format!("<sip:caller@{sip}>;regint=0"),
+            arguments: vec![
+                "-e".into(),
+                format!("/dial sip:{number}@{gateway}{transport}"),
+            ],
+        })
+    }
+
+    /// Registers as `user` over TLS, answers the calls that come, and ends as planned.
+    pub fn answer(ports: &mut Ports, registrar: SocketAddr, user: &str, plan: &Plan) -> Self {
+        Self::launch(ports, plan, |_| Job {
+            account: format!("<sip:{user}@{registrar};transport=tls>;regint=60;answermode=auto"),
+            arguments: Vec::new(),
+        })
     }
 
     /// Waits for calls to `number` for as long as the plan says, and prints every SIP message.
@@ -121,27 +141,16 @@ impl Baresip {
             Answers::AtOnce => "auto",
             Answers::WhenTold => "manual",
         };
-        let account = |sip| format!("<sip:{number}@{sip}>;regint=0;answermode={mode}");
-        let baresip = Self::launch(ports, plan, account, &["-s"]);
+        let baresip = Self::launch(ports, plan, |sip| Job {
+            account: format!("<sip:{number}@{sip}>;regint=0;answermode={mode}"),
+            arguments: vec!["-s".into()],
+        });
         let patience = Duration::from_secs(10);
         baresip.program.wait_for("baresip is ready", patience);
         baresip
     }
 
-    /// Registers as `user` over TLS, answers the calls that come, and ends as planned.
-    pub fn answer(ports: &mut Ports, registrar: SocketAddr, user: &str, plan: &Plan) -> Self {
-        let account =
-            |_| format!("<sip:{user}@{registrar};transport=tls>;regint=60;answermode=auto");
-        Self::launch(ports, plan, account, &[])
-    }
-
-    /// Starts one with an account, which is told where it takes SIP.
-    fn launch(
-        ports: &mut Ports,
-        plan: &Plan,
-        account: impl Fn(SocketAddr) -> String,
-        arguments: &[&str],
-    ) -> Self {
+    fn launch(ports: &mut Ports, plan: &Plan, job: impl Fn(SocketAddr) -> Job) -> Self {
         let folder = Scratch::new("baresip");
         let home = plan
             .namespace
@@ -182,7 +191,10 @@ impl Baresip {
         }
         folder.write("config", config.join("\n") + "\n");
         folder.write("contacts", "");
-        let mut account = account(sip);
+        let Job {
+            mut account,
+            arguments,
+        } = job(sip);
         for (key, value) in [
             ("audio_codecs", plan.audio),
             ("video_codecs", plan.video),

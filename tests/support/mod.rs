@@ -36,6 +36,7 @@ pub mod scratch;
 pub mod script;
 pub mod signalling;
 pub mod sipp;
+pub mod sipvicious;
 pub mod tls_front;
 
 pub use authority::{Authority, Validity};

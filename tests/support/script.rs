@@ -33,7 +33,7 @@ impl<'a> Script<'a> {
             transport: "u1",
             number: "1000",
             from: "127.0.0.1",
-            calls: (1, 1),
+            calls: (1, 50),
             port: None,
         }
     }
