@@ -25,7 +25,7 @@ use crate::base::time::Instant;
 use crate::wire::sip_emit::uri_text;
 use crate::wire::sip_uri::{Scheme, Uri};
 
-use super::answer::ALLOW;
+use super::answer::{ALLOW, supported};
 use super::authentication::Credentials;
 use super::call_out_check::check;
 use super::calling::{Calling, exhausted};
@@ -66,6 +66,9 @@ pub struct CallOut {
     pub ring: Duration,
     /// Further headers, names and values. None that a request of ours has by itself.
     pub headers: Vec<(String, String)>,
+    /// The call whose place this one is to take: it goes out though there are as many calls as there
+    /// may be.
+    pub in_place_of: Option<CallId>,
 }
 
 /// How long a call of ours may ring unless its owner says otherwise.
@@ -87,6 +90,7 @@ impl CallOut {
             session_expires: None,
             ring: RING,
             headers: Vec::new(),
+            in_place_of: None,
         }
     }
 }
@@ -98,7 +102,11 @@ impl SipEndpoint {
         check(&call)?;
         let timers = self.config.session_timer;
         call.session_expires = timers.map(|own| call.session_expires.unwrap_or(own.expires));
-        if self.live >= self.config.calls || !self.has_event_room() || self.invites.is_full() {
+        let takes_place = call
+            .in_place_of
+            .is_some_and(|id| self.sessions.get(slot(id)).is_some());
+        let is_full = self.live >= self.config.calls && !takes_place;
+        if is_full || !self.has_event_room() || self.invites.is_full() {
             return Err(SipRefusal::Full);
         }
         let target = *call
@@ -240,7 +248,10 @@ impl SipEndpoint {
     pub(super) fn call_unanswered(&mut self, now: Instant, slot: Slot, why: Unanswered) {
         let cause = match why {
             Unanswered::Timeout => Cause::new(408, "nobody answered the INVITE"),
-            Unanswered::Unreachable => Cause::new(503, "no connection could be opened"),
+            Unanswered::Unreachable => match self.connect_failure.as_deref() {
+                Some(words) => Cause::new(503, format!("no connection: {words}")),
+                None => Cause::new(503, "no connection could be opened"),
+            },
         };
         self.try_next_target(now, slot, cause, EndedBy::Silence);
     }
@@ -313,10 +324,7 @@ fn invite_headers(calling: &Calling, contact: ContactUri<'_>, secure: bool) -> V
     let contact = contact.text(secure);
     let mut headers = vec![Header::Contact(contact.into()), Header::Allow(ALLOW.into())];
     if !calling.plain {
-        let supported = match call.session_expires {
-            Some(_) => "100rel, timer",
-            None => "100rel",
-        };
+        let supported = supported(call.session_expires.is_some());
         headers.push(Header::Supported(supported.into()));
         if let Some(seconds) = call.session_expires {
             headers.push(Header::Other("Session-Expires".into(), seconds.to_string()));
@@ -355,6 +363,6 @@ fn quoted(name: &str) -> String {
 }
 
 /// A URI for To: it has no header fields (section 19.1.1).
-fn without_headers(uri: &str) -> &str {
+pub(super) fn without_headers(uri: &str) -> &str {
     uri.split('?').next().unwrap_or(uri)
 }

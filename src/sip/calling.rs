@@ -235,6 +235,12 @@ impl Calling {
         self.forks.iter().any(|fork| fork.dialog.has(request))
     }
 
+    /// Whether one of the early dialogs has this Call-ID and these tags, ours and theirs.
+    pub(super) fn has_fork(&self, call_id: &str, ours: &str, theirs: &str) -> bool {
+        let mut forks = self.forks.iter();
+        forks.any(|fork| fork.dialog.is(call_id, ours, theirs))
+    }
+
     /// The early dialog that a request of the called party belongs to.
     pub(super) fn early_mut(&mut self, request: &SipMessage<'_>) -> Option<&mut Fork> {
         self.forks.iter_mut().find(|fork| fork.dialog.has(request))

@@ -98,7 +98,7 @@ impl Exchange {
         }
     }
 
-    /// The transaction of a re-INVITE of ours that is not answered.
+    /// The transaction of a re-INVITE of ours.
     pub(super) fn our_invite(&self) -> Option<Slot> {
         match self {
             Self::Ours {

@@ -30,6 +30,11 @@ use super::table::{Timed, hash};
 use super::timer::{T1, TIMER_B, TIMER_M, TRANSACTION, timer_d};
 use super::transmit::{Printed, SipDestination};
 
+/// How long a stream that an INVITE takes for its size may be silent until the other way is tried: a
+/// proxy answers within 200 ms (RFC 3261 section 16.2), and a firewall may drop what asks for a stream
+/// without a word.
+const STREAM_PATIENCE: Duration = T1.saturating_mul(8);
+
 /// Whose INVITE it is, and so who takes its responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InviteOwner {
@@ -126,9 +131,12 @@ impl InviteTransaction {
         }
     }
 
-    /// With another way where the first one is a stream that does not open.
-    pub(super) fn with_fallback(mut self, fallback: Option<SipDestination>) -> Self {
+    /// With another way where the first one is a stream that does not open, or stays silent.
+    pub(super) fn with_fallback(mut self, now: Instant, fallback: Option<SipDestination>) -> Self {
         self.fallback = fallback;
+        if let (Some(_), State::Calling { until, .. }) = (fallback, &mut self.state) {
+            *until = now + STREAM_PATIENCE;
+        }
         self
     }
 
@@ -197,14 +205,6 @@ impl InviteTransaction {
         match self.owner {
             InviteOwner::Initial(_) => None,
             InviteOwner::Reinvite(_) => Some(now + REINVITE_PATIENCE),
-        }
-    }
-
-    /// The call that it was within is over: what comes still is waited for no longer than an answer
-    /// takes.
-    pub(super) fn orphan(&mut self, now: Instant) {
-        if let State::Proceeding { until } = &mut self.state {
-            *until = Instant::earliest(*until, Some(now + TRANSACTION));
         }
     }
 
@@ -589,14 +589,16 @@ mod tests {
     #[test]
     fn the_other_way_is_taken_once_and_begins_anew() {
         let way = SipDestination::Udp("192.0.2.2:5060".parse().unwrap());
-        let mut t = tcp().with_fallback(Some(way));
+        let mut t = tcp().with_fallback(MS(0), Some(way));
+        assert_eq!(t.deadline(), Some(MS(4_000)));
+        assert_eq!(t.timed_out(MS(4_000)), InviteTimeout::NoAnswer);
         let (other, request) = t.take_fallback().unwrap();
         assert_eq!(other, way);
         t.resent(MS(9_000), other, request, ack());
         assert_eq!(t.deadline(), Some(MS(9_500)));
         assert_eq!(t.timed_out(MS(9_500)), InviteTimeout::Resend(way, ack()));
         assert!(t.take_fallback().is_none());
-        let mut t = tcp().with_fallback(Some(way));
+        let mut t = tcp().with_fallback(MS(0), Some(way));
         t.take_back(MS(1));
         assert!(t.take_fallback().is_none());
     }

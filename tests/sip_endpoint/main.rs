@@ -1,5 +1,6 @@
 //! The SIP endpoint as its peers see it, on a virtual clock.
 
+mod abuse;
 mod bench;
 mod call;
 mod call_out;
@@ -19,12 +20,17 @@ mod peers;
 mod phone;
 mod ping;
 mod prack;
+mod refer;
+mod refer_loss;
 mod refusal;
 mod refused_out;
 mod registrar;
 mod registration;
 mod reinvite;
 mod reinvite_out;
+mod replaces;
+mod rfc4475;
+mod rfc5118;
 mod rules;
 mod session_timer;
 mod torture;

@@ -296,7 +296,7 @@ fn with_the_connection_gone_our_bye_opens_another_to_the_target() {
         }
     );
     assert_eq!(bench.endpoint.closing_calls(), 1);
-    bench.command(|e, now| e.handle_connect_failed(now, remote, false));
+    bench.command(|e, now| e.handle_connect_failed(now, remote, false, "refused"));
     assert_eq!(bench.endpoint.closing_calls(), 0);
     assert_eq!(bench.endpoint.counters().requests_unanswered, 1);
 }
@@ -444,9 +444,13 @@ fn who_may_call_can_be_changed() {
     bench.call(&mut caller);
     bench.endpoint.set_allow(Vec::new());
     assert!(!bench.endpoint.allows(peer().ip()));
+    // The call that is up stays, and is heard; there is no other.
+    assert!(bench.datagram(Caller::new("b").invite()).is_empty());
+    assert_eq!(whats(&bench.datagram(caller.request("BYE"))), ["200"]);
     assert!(bench.datagram(caller.request("OPTIONS")).is_empty());
     bench.endpoint.set_allow(vec![peer().ip().into()]);
-    assert_eq!(whats(&bench.datagram(caller.request("OPTIONS"))), ["200"]);
+    let mut other = Caller::new("c");
+    assert_eq!(whats(&bench.datagram(other.request("OPTIONS"))), ["200"]);
 }
 
 #[test]

@@ -92,6 +92,8 @@ pub(in crate::sip) struct Registration {
     corrections: u8,
     brief: u8,
     is_leaving: bool,
+    /// The last REGISTER had no answer.
+    is_silent: bool,
 }
 
 impl Timed for Box<Registration> {
@@ -128,6 +130,7 @@ impl Registration {
             corrections: 0,
             brief: 0,
             is_leaving: false,
+            is_silent: false,
             config,
         }
     }
@@ -225,6 +228,7 @@ impl Registration {
         rng: &mut Rng,
     ) -> Step {
         self.transaction = None;
+        self.is_silent = false;
         let code = response.status().unwrap_or_default();
         if matches!(code, 401 | 407) {
             return match self.authenticator.challenged(response, code) {
@@ -256,17 +260,27 @@ impl Registration {
         }
     }
 
-    /// No final response will come.
-    pub(super) fn unanswered(&mut self, now: Instant, why: Unanswered, rng: &mut Rng) -> Step {
+    /// No final response will come; `words` say why there is no connection, where that is known.
+    pub(super) fn unanswered(
+        &mut self,
+        now: Instant,
+        why: Unanswered,
+        words: Option<&str>,
+        rng: &mut Rng,
+    ) -> Step {
         self.transaction = None;
         if self.is_leaving {
             return Step::Gone;
         }
-        let what = match why {
-            Unanswered::Timeout => "does not answer",
-            Unanswered::Unreachable => "cannot be connected to",
+        self.is_silent = true;
+        let peer = self.peer();
+        let words = match (why, words) {
+            (Unanswered::Timeout, _) => format!("{peer} does not answer"),
+            (Unanswered::Unreachable, None) => format!("{peer} cannot be connected to"),
+            (Unanswered::Unreachable, Some(words)) => {
+                format!("{peer} cannot be connected to: {words}")
+            }
         };
-        let words = format!("{} {what}", self.peer());
         self.target_failed(now, TargetWalk::code_of(why), words, None, rng)
     }
 
@@ -343,6 +357,29 @@ impl Registration {
         if matches!(self.state, RegistrationState::Registered { .. }) && self.transaction.is_none()
         {
             self.at = Some(now + schedule::after_loss(rng));
+        }
+    }
+
+    /// A peer answers; `is_back` where it did not before. Where it is the registrar, it may have been
+    /// restarted then and know of us no more.
+    pub(super) fn peer_answers(
+        &mut self,
+        now: Instant,
+        peer: SipTarget,
+        is_back: bool,
+        rng: &mut Rng,
+    ) {
+        let is_wanted = match self.state {
+            RegistrationState::Registered { .. } => is_back && self.target() == Some(peer),
+            // One that answered and refused is left to its time.
+            RegistrationState::Failed { .. } => {
+                self.is_silent && self.config.targets.contains(&peer)
+            }
+            _ => false,
+        };
+        if is_wanted && !self.is_leaving && self.transaction.is_none() {
+            let soon = now + schedule::after_loss(rng);
+            self.at = Some(self.at.map_or(soon, |at| at.min(soon)));
         }
     }
 
