@@ -135,7 +135,16 @@ pub const SIP_CAUSE_CHARACTERS: usize = 240;
 pub const SIP_INVITE_BYTES: usize = 1_200;
 
 /// Bytes of its head without the names in it, which are added for each call.
-pub const SIP_INVITE_HEAD_BYTES: usize = 460;
+pub const SIP_INVITE_HEAD_BYTES: usize = 500;
+
+/// Bytes of the URI that a REFER may name, header fields included.
+pub const SIP_REFER_BYTES: usize = 1_024;
+
+/// Bytes of a Replaces value.
+pub const SIP_REPLACES_BYTES: usize = 512;
+
+/// Bytes of a `message/sipfrag` that are read for its status line.
+pub const SIP_SIPFRAG_BYTES: usize = 256;
 
 // SDP
 
@@ -441,6 +450,10 @@ pub const RECEIVE_BATCH: usize = 32;
 
 /// Bytes of kernel receive buffer asked for each media socket: a large keyframe's burst.
 pub const MEDIA_SOCKET_BYTES: usize = 1 << 20;
+
+/// Bytes of kernel receive buffer asked for each SIP socket: a flood while the loop is at work must not
+/// push out what the PBX sends, whose repetition comes half a second later.
+pub const SIP_SOCKET_BYTES: usize = 4 << 20;
 
 /// SIP datagrams read from one socket in one wake-up; the rest waits for the next.
 pub const SIP_DATAGRAMS_A_WAKE: usize = 64;

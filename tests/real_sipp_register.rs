@@ -44,7 +44,7 @@ fn tells(name: &str, tcp: bool, words: &[&str]) {
     for words in words {
         from = gateway.wait_after(from, words, 6);
     }
-    if words.iter().any(|words| words.contains(": registered")) {
+    if words.iter().any(|words| words.contains("registered for")) {
         gateway.terminate();
         registrar.succeed();
     } else {
@@ -58,13 +58,13 @@ fn tells(name: &str, tcp: bool, words: &[&str]) {
 
 #[test]
 fn a_registration_comes_with_a_password_and_goes_with_the_box() {
-    let words = ["sip:1000@127.0.0.1: registered for 600 s"];
+    let words = ["registered for 600 s"];
     tells("register/comes_and_goes", false, &words);
 }
 
 #[test]
 fn a_registrar_that_wants_longer_terms_gets_them() {
-    let words = ["sip:1000@127.0.0.1: registered for 7200 s"];
+    let words = ["registered for 7200 s"];
     tells("register/too_brief", false, &words);
 }
 
@@ -81,19 +81,19 @@ fn a_wrong_password_is_told_and_not_tried_again() {
 
 #[test]
 fn a_registration_is_renewed_in_time_with_the_nonce_that_was_handed_over() {
-    let words = [": registered for 2 s", ": registered for 600 s"];
+    let words = ["registered for 2 s", "registered for 600 s"];
     tells("register/refreshed", false, &words);
 }
 
 #[test]
 fn an_overloaded_registrar_is_asked_again_when_it_said() {
-    let words = ["503 Service Unavailable", ": registered for 600 s"];
+    let words = ["503 Service Unavailable", "registered for 600 s"];
     tells("register/retry_after", false, &words);
 }
 
 #[test]
 fn over_tcp_the_time_of_our_own_contact_counts() {
-    tells("register/two_contacts", true, &[": registered for 444 s"]);
+    tells("register/two_contacts", true, &["registered for 444 s"]);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn calls_take_the_route_that_the_registrar_named() {
     let registrar = Script::new("register/service_route", nobody());
     let registrar = registrar.listen(port).calls(2, 1).start(&mut ports);
     let mut gateway = registering(&mut ports, port, &[]);
-    gateway.wait_after(0, ": registered for", 5);
+    gateway.wait_after(0, "registered for", 5);
     let mut operator = Operator::of(&gateway);
     let more = json!({"sipLogin": "1000"});
     assert_eq!(operator.place("out-1", port, &more), 200);
@@ -123,12 +123,12 @@ fn a_call_that_asks_for_it_registers_before_and_goes_after() {
     let mut operator = Operator::of(&gateway);
     let more = json!({"sipRegisterRequired": "true"});
     assert_eq!(operator.place("out-1", port, &more), 200);
-    gateway.wait_after(0, "sip:1001@127.0.0.1: registered for 600 s", 5);
+    gateway.wait_after(0, "registered for 600 s", 5);
     gateway.wait_after(0, "1001->1002: ESTABLISHED", 5);
     operator.end_all();
     gateway.wait_after(0, "1001->1002: FINISH (200", 3);
     pbx.succeed();
-    gateway.wait_after(0, "sip:1001@127.0.0.1: not registered", 3);
+    gateway.wait_after(0, "not registered", 3);
     gateway.check_calm();
 }
 

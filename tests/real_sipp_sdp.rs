@@ -71,7 +71,10 @@ fn an_offer_of_which_nothing_is_left_is_refused() {
 
 #[test]
 fn an_address_in_each_line_is_as_good_as_one_for_all() {
-    is_agreed("sdp/address_in_the_lines", "audio PCMA payload 8 from 127.0.0.1");
+    is_agreed(
+        "sdp/address_in_the_lines",
+        "audio PCMA payload 8 from 127.0.0.1",
+    );
 }
 
 #[test]

@@ -32,6 +32,7 @@ use players::Players;
 use sink::SinkMemory;
 use trunk::Trunk;
 
+mod abuse;
 mod admission;
 pub mod call;
 pub mod call_summary;
@@ -58,6 +59,7 @@ pub mod status;
 pub mod stored;
 pub mod streaming;
 pub mod tls_names;
+pub mod transfer;
 pub mod trunk;
 pub mod trunk_view;
 mod usage;
@@ -192,10 +194,10 @@ impl Gateway {
         self.drain_trunk(now, trunk, outlet);
     }
 
-    /// Whether a peer at that address may connect to a trunk; a refusal is counted.
-    pub fn may_connect(&mut self, trunk: usize, from: IpAddr) -> bool {
+    /// Whether a peer at that address may begin a handshake with TLS; a refusal is counted.
+    pub fn may_connect(&mut self, now: Instant, trunk: usize, from: IpAddr) -> bool {
         let trunk = self.trunks.get_mut(trunk);
-        trunk.is_some_and(|trunk| trunk.endpoint.admits(from))
+        trunk.is_some_and(|trunk| trunk.endpoint.admits(now, from))
     }
 
     /// The name of the trunk at that place.
@@ -406,9 +408,15 @@ impl Gateway {
             MediaPort::Rtcp => session.handle_rtcp(now, track, from, &packet),
         });
         call.crashed = done.is_none();
-        if port == MediaPort::Rtp && !call.crashed {
+        if call.crashed {
+            return;
+        }
+        if port == MediaPort::Rtp {
             let packets = call.session.stats(track).packets;
             call.watchdog.heard(now, track, packets);
+        } else {
+            let reports = call.session.rtcp_counters().reports;
+            call.watchdog.heard_report(now, reports);
         }
     }
 

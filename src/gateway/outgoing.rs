@@ -32,6 +32,7 @@ use crate::wire::rtmp_url::RtmpUrl;
 
 pub(super) use progress::Progress;
 use way::Way;
+pub(super) use way::escaped;
 
 mod calling;
 mod progress;
@@ -164,7 +165,7 @@ pub struct Outgoing {
     /// Why it has ended, once it has.
     pub ended: Option<Cause>,
     /// Where its requests go, and in whose name.
-    pub(super) way: Way,
+    pub(in crate::gateway) way: Way,
     /// How far it is on its way to the INVITE.
     pub(super) stage: Stage,
     /// The registration that it holds.
@@ -340,9 +341,9 @@ impl Gateway {
             }
             let target = call.outgoing.as_ref().and_then(|out| {
                 let url = out.rtmp_url.as_ref()?;
-                Some((url, out.rtmp_stream.as_ref()?))
+                Some((url, out.published_name.clone()?))
             });
-            let wanted = request.rtmp_url.as_ref().zip(request.rtmp_stream.as_ref());
+            let wanted = request.rtmp_url.as_ref().zip(request.published_name());
             if wanted.is_some() && target == wanted {
                 return Err(CallRefused::SameTarget);
             }

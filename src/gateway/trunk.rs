@@ -8,6 +8,7 @@ use heapless::Vec as FixedVec;
 use crate::base::ids::ConnId;
 use crate::base::network::{Network, Transport};
 use crate::base::rng::Rng;
+use crate::base::time::Instant;
 use crate::gateway::config::{self, Host, MediaAddress};
 use crate::gateway::outlet::Outlet;
 use crate::gateway::presence::Presence;
@@ -47,6 +48,8 @@ pub struct Trunk {
     pub unsettled: bool,
     /// Calls that the endpoint was known to have refused by itself.
     pub refused: u64,
+    /// How many of them the log was not told of, and when it was told last.
+    pub untold: (u64, Option<Instant>),
     /// Registrations that calls share.
     pub registrations: Registrations,
 }
@@ -68,13 +71,15 @@ impl Trunk {
         };
         let mut endpoint = SipEndpoint::new(sip, rng);
         endpoint.set_rules(config.rules.clone());
-        Ok(Self {
+        endpoint.set_rates(config.abuse.into());
+        let mut trunk = Self {
             plan: Rc::new(config.codec_plan()?),
             sink: Sink::of(&config),
             endpoint,
             opening: FixedVec::new(),
             dirty: true,
             refused: 0,
+            untold: (0, None),
             registrations: Registrations::default(),
             found: vec![SipTargets::new(); config.pbx().count()],
             tls_names: TlsNames::default(),
@@ -82,7 +87,9 @@ impl Trunk {
             presence: Presence::default(),
             unsettled: true,
             config,
-        })
+        };
+        trunk.allow_sources();
+        Ok(trunk)
     }
 
     /// Tells SIP at which address of ours a peer reaches us.
@@ -171,6 +178,7 @@ impl Trunk {
         let found = found.map(|target| Network::host(target.address.ip()));
         let allow = self.config.sources().chain(found).collect();
         self.endpoint.set_allow(allow);
+        self.endpoint.set_pbx(&self.targets());
     }
 
     /// Takes new settings over, for calls to come.
@@ -179,6 +187,7 @@ impl Trunk {
         self.sink = Sink::of(&config);
         self.endpoint.set_display_name(config.visible_name.clone());
         self.endpoint.set_rules(config.rules.clone());
+        self.endpoint.set_rates(config.abuse.into());
         // The PBX is not locked out until its name is resolved again.
         if !config.pbx().eq(self.config.pbx()) {
             self.found = vec![SipTargets::new(); config.pbx().count()];

@@ -492,7 +492,7 @@ impl Daemon {
 
     /// Begins the handshake of a client that may call; nobody else costs one.
     fn accept_tls(&mut self, now: Instant, socket: TcpStream, remote: SocketAddr, trunk: usize) {
-        if !self.gateway.may_connect(trunk, remote.ip()) {
+        if !self.gateway.may_connect(now, trunk, remote.ip()) {
             return;
         }
         let Some(config) = self.sockets.sip_tls.server(trunk) else {

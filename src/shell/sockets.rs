@@ -27,7 +27,7 @@ use crate::base::network::Transport;
 use crate::gateway::outlet::{
     CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, Security,
 };
-use crate::limits::STREAMS;
+use crate::limits::{SIP_SOCKET_BYTES, STREAMS};
 
 /// What a listener's connections are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +147,7 @@ impl Sockets {
     }
 
     fn listen_plain(&mut self, trunk: usize, address: SocketAddr) -> io::Result<()> {
-        let socket = listen::udp(address, None)?;
+        let socket = listen::udp(address, Some(SIP_SOCKET_BYTES))?;
         let token = Token::SipUdp(self.sip.len() as u32).pack();
         self.epoll.add(socket.as_fd(), token, Interest::Readable)?;
         self.sip.push(SipSocket { trunk, socket });

@@ -111,7 +111,10 @@ impl SipEndpoint {
     ) -> Result<(), SipRefusal> {
         let (slot, invite, tag) = self.waiting_invite(id, Session::initial_invite)?;
         let code = code.clamp(300, 699);
-        let answer = phrased(code, reason).retry_after(retry_after);
+        let mut answer = phrased(code, reason).retry_after(retry_after);
+        if code == 488 && !reason.is_empty() {
+            answer = answer.warning(&self.config.user_agent, reason);
+        }
         self.finish_invite(now, &invite, &tag, answer);
         self.sessions.remove(slot);
         self.tell_ended(slot, Cause::new(code, reason), EndedBy::Local);
@@ -216,6 +219,7 @@ impl SipEndpoint {
         };
         let tag: Box<str> = session.dialog.local_tag().into();
         self.drop_exchange(now, slot, &tag);
+        self.end_replaced(now, slot);
         let hang_up = self.sessions.update(slot, Session::hang_up);
         match hang_up.unwrap_or(HangUp::Already) {
             HangUp::Already => return,
@@ -230,6 +234,7 @@ impl SipEndpoint {
             }
             HangUp::Cancel(calling) => self.cancel_invite(now, slot, &calling),
             HangUp::AwaitAck => {}
+            HangUp::Bye if self.hold_bye(slot, &cause) => {}
             HangUp::Bye => self.send_bye(now, slot, Some(&cause)),
         }
         self.tell_ended(slot, cause, by);

@@ -1,6 +1,7 @@
 //! The stream connections of an endpoint, at most a fixed number of them.
 //!
-//! When there is no room for another, the one that was silent longest goes, unless a call uses it.
+//! When there is no room for another, the one that matters least goes, of those the one that never said
+//! anything, or was silent longest; never one that a call uses, and none that matters more than the new.
 
 #![cfg_attr(
     not(test),
@@ -42,6 +43,17 @@ pub(super) struct Connections {
     deadline: Option<Instant>,
 }
 
+/// How much a connection matters, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Worth {
+    /// It is that of somebody who may call.
+    Caller,
+    /// It is that of the PBX, or one that we opened.
+    Peer,
+    /// A call or a registration needs it.
+    InUse,
+}
+
 /// What became of a new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opened {
@@ -49,7 +61,7 @@ pub(super) enum Opened {
     Added,
     /// It took the place of another, which is to be closed.
     Replaced(ConnId),
-    /// Every connection is in use by a call.
+    /// Every connection is in use by a call, or matters more.
     Refused,
 }
 
@@ -67,27 +79,32 @@ impl Connections {
         self.open.len()
     }
 
-    /// Takes a connection in. `in_use` tells which ones a call needs.
+    /// Takes a connection in that is worth so much; `worth` tells that of the others.
     pub(super) fn add(
         &mut self,
         now: Instant,
         id: ConnId,
         (remote, secure): (SocketAddr, bool),
         patience: Patience,
-        in_use: impl Fn(ConnId, SocketAddr, bool) -> bool,
+        own: Worth,
+        worth: impl Fn(ConnId, SocketAddr, bool) -> Worth,
     ) -> Opened {
         self.remove(id);
         let mut opened = Opened::Added;
         if self.open.len() >= self.capacity {
-            let idle = self
-                .open
-                .iter()
-                .filter(|known| !in_use(known.id, known.remote, known.secure));
-            let Some(oldest) = idle.min_by_key(|known| known.last_heard) else {
+            let ranked = self.open.iter().map(|known| {
+                let worth = worth(known.id, known.remote, known.secure);
+                let has_spoken = known.patience.has_spoken();
+                (worth, has_spoken, known.last_heard, known.id)
+            });
+            let idle = ranked.filter(|(worth, ..)| *worth < Worth::InUse && *worth <= own);
+            let least =
+                idle.min_by_key(|(worth, has_spoken, heard, _)| (*worth, *has_spoken, *heard));
+            let Some((.., least)) = least else {
                 return Opened::Refused;
             };
-            opened = Opened::Replaced(oldest.id);
-            self.remove(oldest.id);
+            opened = Opened::Replaced(least);
+            self.remove(least);
         }
         self.deadline = Instant::earliest(self.deadline, Some(patience.deadline()));
         self.open.push(Connection {
@@ -235,14 +252,16 @@ mod tests {
             ConnId(1),
             (remote(1), false),
             patience(),
-            |_, _, _| false,
+            Worth::Caller,
+            |_, _, _| Worth::Caller,
         );
         connections.add(
             at(2),
             ConnId(2),
             (remote(2), false),
             patience(),
-            |_, _, _| false,
+            Worth::Caller,
+            |_, _, _| Worth::Caller,
         );
         let (framer, ..) = connections.take_framer(at(3), ConnId(1)).unwrap();
         connections.return_framer(at(3), ConnId(1), framer, true);
@@ -251,7 +270,8 @@ mod tests {
             ConnId(3),
             (remote(3), false),
             patience(),
-            |_, _, _| false,
+            Worth::Caller,
+            |_, _, _| Worth::Caller,
         );
         assert_eq!(opened, Opened::Replaced(ConnId(2)));
         assert_eq!(connections.to(remote(1), false), Some(ConnId(1)));
@@ -266,21 +286,27 @@ mod tests {
             ConnId(1),
             (remote(1), false),
             patience(),
-            |_, _, _| false,
+            Worth::Caller,
+            |_, _, _| Worth::Caller,
         );
         connections.add(
             Instant::ZERO,
             ConnId(2),
             (remote(2), false),
             patience(),
-            |_, _, _| false,
+            Worth::Caller,
+            |_, _, _| Worth::Caller,
         );
-        let only_2 = |id, _, _| id == ConnId(2);
+        let only_2 = |id, _, _| match id {
+            ConnId(2) => Worth::InUse,
+            _ => Worth::Caller,
+        };
         let opened = connections.add(
             Instant::ZERO,
             ConnId(3),
             (remote(3), false),
             patience(),
+            Worth::Caller,
             only_2,
         );
         assert_eq!(opened, Opened::Replaced(ConnId(1)));
@@ -289,10 +315,47 @@ mod tests {
             ConnId(4),
             (remote(4), false),
             patience(),
-            |_, _, _| true,
+            Worth::Peer,
+            |_, _, _| Worth::InUse,
         );
         assert_eq!(opened, Opened::Refused);
         assert!(!connections.contains(ConnId(4)));
         assert_eq!(connections.len(), 2);
+    }
+
+    #[test]
+    fn a_callers_connections_push_out_their_like_and_never_the_pbx() {
+        let mut connections = Connections::new(3);
+        let worth = |id: ConnId, _, _| match id {
+            ConnId(1 | 9) => Worth::Peer,
+            _ => Worth::Caller,
+        };
+        let mut add = |at, id: u32| {
+            let far = (remote(1), false);
+            let (id, now) = (ConnId(id), Instant::from_millis(at));
+            let own = worth(id, far.0, far.1);
+            let opened = connections.add(now, id, far, patience(), own, worth);
+            if id == ConnId(2) {
+                let (framer, ..) = connections.take_framer(now, id).unwrap();
+                connections.return_framer(now, id, framer, true);
+            }
+            opened
+        };
+        for id in [1, 2, 3] {
+            assert_eq!(add(u64::from(id), id), Opened::Added);
+        }
+        // One that never spoke goes before one that did.
+        assert_eq!(add(4, 4), Opened::Replaced(ConnId(3)));
+        assert_eq!(add(5, 9), Opened::Replaced(ConnId(4)));
+        assert_eq!(add(6, 5), Opened::Replaced(ConnId(2)));
+        assert_eq!(add(7, 6), Opened::Replaced(ConnId(5)));
+        // Those of the PBX make room for one another alone.
+        let all_peers = |_, _, _| Worth::Peer;
+        let far = (remote(1), false);
+        let now = Instant::from_millis(8);
+        let opened = connections.add(now, ConnId(7), far, patience(), Worth::Caller, all_peers);
+        assert_eq!(opened, Opened::Refused);
+        let opened = connections.add(now, ConnId(7), far, patience(), Worth::Peer, all_peers);
+        assert_eq!(opened, Opened::Replaced(ConnId(1)));
     }
 }

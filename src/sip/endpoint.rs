@@ -26,9 +26,11 @@ use crate::limits::{
 };
 use crate::wire::sip_message::SipMessage;
 
-use super::connections::{Connections, Opened};
+use super::abuse::Standing;
+use super::connections::{Connections, Opened, Worth};
 use super::dialog::Arrival;
 use super::event::{Cause, EndedBy, SipCounters, SipEvent};
+use super::guard::{Guard, Rates};
 use super::keep_alive::Patience;
 use super::ping::Pings;
 use super::registration::Registration;
@@ -66,7 +68,9 @@ pub struct SipConfig {
 pub enum ConnectionRefused {
     /// Its far end may not call.
     Source,
-    /// Every connection there may be is in use by a call.
+    /// Its far end sends too much.
+    Excess,
+    /// Every connection there may be is in use by a call, or by somebody who matters more.
     Full,
 }
 
@@ -74,6 +78,7 @@ impl fmt::Display for ConnectionRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Source => "not allowed to call",
+            Self::Excess => "too often",
             Self::Full => "too many connections",
         })
     }
@@ -99,6 +104,9 @@ pub struct SipEndpoint {
     pub(super) peers: heapless::Vec<IpAddr, SIP_PEERS>,
     /// Entries of the tables when the list of peers was last looked through.
     pub(super) busy_before: usize,
+    /// The PBX, of those who may call.
+    pub(super) pbx: heapless::Vec<IpAddr, SIP_TARGETS>,
+    pub(super) guard: Guard,
     pub(super) registrations: Table<Box<Registration>>,
     pub(super) pings: Pings,
     /// Why a connection could not be opened, while those that waited for it are told.
@@ -150,6 +158,8 @@ impl SipEndpoint {
             invites: Table::new(sessions.saturating_add(SIP_SPARE_REQUESTS)),
             peers: heapless::Vec::new(),
             busy_before: 0,
+            pbx: heapless::Vec::new(),
+            guard: Guard::new(Rates::UNLIMITED),
             registrations: Table::new(SIP_REGISTRATIONS),
             connect_failure: None,
             pings: Pings::default(),
@@ -175,13 +185,10 @@ impl SipEndpoint {
         allow.any(|network| network.contains(address))
     }
 
-    /// Whether a source may connect; that it may not is counted.
-    pub fn admits(&mut self, address: IpAddr) -> bool {
-        let is_heard = self.hears(address);
-        if !is_heard {
-            count(&mut self.counters.source_refused);
-        }
-        is_heard
+    /// Whether a source may begin a handshake with TLS, before which there is no connection. It counts
+    /// as one message, and the connection as another.
+    pub fn admits(&mut self, now: Instant, address: IpAddr) -> bool {
+        self.takes(now, address, TLS_WORD).is_ok()
     }
 
     /// Says anew who may call. Calls that are up stay.
@@ -216,8 +223,7 @@ impl SipEndpoint {
 
     /// Takes a datagram: one message, or nothing of interest. Work grows with its length alone.
     pub fn handle_datagram(&mut self, now: Instant, remote: SocketAddr, bytes: &[u8]) {
-        if !self.hears(remote.ip()) {
-            count(&mut self.counters.source_refused);
+        if self.takes(now, remote.ip(), bytes).is_err() {
             return;
         }
         let arrival = Arrival::datagram(remote);
@@ -233,9 +239,11 @@ impl SipEndpoint {
         remote: SocketAddr,
         secure: bool,
     ) -> Result<(), ConnectionRefused> {
-        if !self.hears(remote.ip()) {
-            count(&mut self.counters.source_refused);
-            return Err(ConnectionRefused::Source);
+        let word = if secure { TLS_WORD } else { TCP_WORD };
+        match self.takes(now, remote.ip(), word) {
+            Ok(()) => {}
+            Err(Standing::Stranger) => return Err(ConnectionRefused::Source),
+            Err(Standing::Caller | Standing::Peer) => return Err(ConnectionRefused::Excess),
         }
         self.take_connection(now, conn, (remote, secure), Patience::new(now, None))
     }
@@ -255,8 +263,22 @@ impl SipEndpoint {
         far: (SocketAddr, bool),
         patience: Patience,
     ) -> Result<(), ConnectionRefused> {
-        let in_use = needs_connection(&self.sessions, &self.registrations);
-        match self.connections.add(now, conn, far, patience, in_use) {
+        // What a connection is worth is known to all but the connections.
+        let mut connections = core::mem::replace(&mut self.connections, Connections::new(0));
+        let opened = {
+            let needs = needs_connection(&self.sessions, &self.registrations);
+            let of = |remote: SocketAddr| match self.standing(remote.ip()) {
+                Standing::Peer => Worth::Peer,
+                Standing::Caller | Standing::Stranger => Worth::Caller,
+            };
+            let worth = |conn, remote, secure| match needs(conn, remote, secure) {
+                true => Worth::InUse,
+                false => of(remote),
+            };
+            connections.add(now, conn, far, patience, of(far.0), worth)
+        };
+        self.connections = connections;
+        match opened {
             Opened::Added => {}
             Opened::Replaced(other) => {
                 count(&mut self.counters.connections_evicted);
@@ -367,6 +389,7 @@ impl SipEndpoint {
                 break;
             }
         }
+        self.tell_abuse(now);
         self.settle();
     }
 
@@ -385,6 +408,10 @@ impl SipEndpoint {
             Some(Turn::Invite(slot)) => drop(self.invites.remove(slot)),
             Some(Turn::Session(slot)) => {
                 let session = self.sessions.remove(slot);
+                let calling = session.as_ref().and_then(Session::calling);
+                if let Some(invite) = calling.and_then(|calling| calling.invite) {
+                    self.invites.remove(invite);
+                }
                 if session.is_some_and(|session| !session.is_ending()) {
                     self.tell_ended(slot, Cause::new(500, "a defect"), EndedBy::Local);
                 }
@@ -523,6 +550,12 @@ impl SipEndpoint {
         let own = Instant::earliest(own, self.connections.next_deadline());
         let transactions = Instant::earliest(transactions, own);
         self.deadline = Instant::earliest(self.sessions.next_deadline(), transactions);
+        self.due_by(self.guard.poll_timeout());
+    }
+
+    /// Something is due no later than that.
+    pub(super) fn due_by(&mut self, at: Option<Instant>) {
+        self.deadline = Instant::earliest(self.deadline, at);
     }
 
     fn waiting_client(&self, wanted: impl Fn(&ClientTransaction) -> bool) -> Option<Slot> {
@@ -530,6 +563,12 @@ impl SipEndpoint {
         waiting.find(|(_, t)| wanted(t)).map(|(slot, _)| slot)
     }
 }
+
+/// A connection in the place of a message.
+const TCP_WORD: &[u8] = b"TCP";
+
+/// The same, with TLS.
+const TLS_WORD: &[u8] = b"TLS";
 
 /// The first byte of a TLS connection: a handshake record. No SIP begins with it.
 const TLS: u8 = 22;

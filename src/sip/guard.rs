@@ -1,10 +1,11 @@
 //! How much of what comes is looked at, source by source, and who is told of the rest.
 //!
-//! Every source that may call has a bucket of messages, and all of them share one; what is over is
-//! dropped before it is read, and a request that was worth something comes again (RFC 3261 section
-//! 17). Sources that may not call are never answered. Of each source whose messages were dropped,
-//! one line a minute is owed to the owner. The table of sources is of a fixed size: a flood from many
-//! addresses shares one line.
+//! Every source that may call has a bucket of messages, and all of them but the PBX share one; what is
+//! over is not taken. A request by UDP that was worth something comes again (RFC 3261 section 17); one
+//! on a connection does not, so it is worth an answer. Sources that may not call are never answered.
+//! Of each source whose messages were dropped, one line a minute is owed to the owner. The table of
+//! sources is of a fixed size: a flood from many addresses shares one line, and strangers take no place
+//! from those whose messages are being counted.
 
 #![cfg_attr(
     not(test),
@@ -16,12 +17,13 @@
     )
 )]
 
-use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
 
 use crate::base::time::Instant;
 use crate::limits::SIP_SOURCES;
+
+use super::abuse::{Abuse, Standing, Word};
 
 /// How often a source is reported.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
@@ -31,6 +33,13 @@ const FIRST_REPORT: Duration = Duration::from_secs(2);
 
 /// Messages that may come at once after a quiet time, in seconds of the rate.
 const BURST_SECONDS: u32 = 2;
+
+/// How long a source has to be quiet for its bucket to be full again.
+const BURST: Duration = Duration::from_secs(BURST_SECONDS as u64);
+
+/// From one line to the next, whatever their sources: a flood from many must not crowd out what else
+/// there is to tell.
+const LINE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Messages a second that are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,67 +52,13 @@ pub struct Rates {
     pub total: u32,
 }
 
-impl Default for Rates {
-    fn default() -> Self {
-        Self {
-            per_source: 100,
-            per_peer: 1_000,
-            total: 500,
-        }
-    }
-}
-
-/// What a source is to us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It may not call and nothing of ours is under way with it.
-    Stranger,
-    /// It may call.
-    Caller,
-    /// It is the PBX.
-    Peer,
-}
-
-/// What is owed to the owner: how much of a source was dropped since the last time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Abuse {
-    /// The source; none where there were more than are told apart.
-    pub source: Option<IpAddr>,
-    /// Messages dropped because it may not call.
-    pub strange: u64,
-    /// Messages dropped because there were too many.
-    pub excess: u64,
-    /// First word of the last one dropped, such as REGISTER; empty when it was none.
-    pub word: Word,
-}
-
-/// The first word of a message: its method, where it is one.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Word([u8; 10]);
-
-impl Word {
-    /// The leading capital letters of a message.
-    pub fn of(message: &[u8]) -> Self {
-        let mut word = Self::default();
-        let letters = message.iter().take_while(|b| b.is_ascii_uppercase());
-        for (place, letter) in word.0.iter_mut().zip(letters) {
-            *place = *letter;
-        }
-        word
-    }
-
-    /// As text.
-    pub fn as_str(&self) -> &str {
-        let end = self.0.iter().position(|b| *b == 0).unwrap_or(self.0.len());
-        let word = self.0.get(..end).unwrap_or_default();
-        core::str::from_utf8(word).unwrap_or_default()
-    }
-}
-
-impl fmt::Debug for Word {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
-    }
+impl Rates {
+    /// No limits.
+    pub const UNLIMITED: Self = Self {
+        per_source: u32::MAX,
+        per_peer: u32::MAX,
+        total: u32::MAX,
+    };
 }
 
 /// A bucket that fills at a rate and is emptied by messages; in thousandths of a message.
@@ -126,9 +81,11 @@ impl Bucket {
         let micros = u64::try_from(now.since(self.filled).as_micros()).unwrap_or(u64::MAX);
         let gained = micros.saturating_mul(u64::from(rate)).saturating_div(1_000);
         if gained > 0 {
-            self.level = self.level.saturating_add(gained).min(capacity(rate));
+            self.level = self.level.saturating_add(gained);
             self.filled = now;
         }
+        // The rate may be another than before.
+        self.level = self.level.min(capacity(rate));
         match self.level.checked_sub(1_000) {
             Some(rest) => {
                 self.level = rest;
@@ -148,23 +105,42 @@ const fn capacity(rate: u32) -> u64 {
 #[derive(Clone, Copy, Debug)]
 struct Source {
     address: IpAddr,
+    /// What it was when it was heard last.
+    standing: Standing,
     heard: Instant,
     bucket: Bucket,
-    strange: u64,
-    excess: u64,
+    dropped: Dropped,
     word: Word,
-    /// When its line is due, from the first message dropped on.
-    report: Option<Instant>,
     /// When it had its last line.
     reported: Option<Instant>,
 }
 
-/// Messages dropped from sources that there was no place for.
+/// Messages dropped of a source, or of all that there was no place for.
 #[derive(Clone, Copy, Debug, Default)]
-struct Others {
-    strange: u64,
-    excess: u64,
-    report: Option<Instant>,
+struct Dropped {
+    count: u64,
+    /// When the first of them came, and when their line is due.
+    line: Option<(Instant, Instant)>,
+}
+
+impl Dropped {
+    /// Counts messages, of which a line is due then.
+    fn add(&mut self, now: Instant, count: u64, due: Instant) {
+        self.count = self.count.saturating_add(count);
+        self.line.get_or_insert((now, due));
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.line.map(|(_, due)| due)
+    }
+
+    /// How many, and in what time, beginning with the last line.
+    fn take(&mut self, now: Instant, reported: Option<Instant>) -> (u64, Duration) {
+        let Self { count, line } = core::mem::take(self);
+        let first = line.map_or(now, |(first, _)| first);
+        let recent = reported.filter(|at| now.since(*at) <= REPORT_INTERVAL + FIRST_REPORT);
+        (count, now.since(recent.unwrap_or(first)))
+    }
 }
 
 /// Watches the sources of one endpoint.
@@ -173,7 +149,11 @@ pub struct Guard {
     rates: Rates,
     total: Bucket,
     sources: heapless::Vec<Source, SIP_SOURCES>,
-    others: Others,
+    others: Dropped,
+    /// No line is due before.
+    due: Option<Instant>,
+    /// No line goes out before.
+    next_line: Instant,
 }
 
 impl Guard {
@@ -183,7 +163,9 @@ impl Guard {
             rates,
             total: Bucket::full(Instant::ZERO, rates.total),
             sources: heapless::Vec::new(),
-            others: Others::default(),
+            others: Dropped::default(),
+            due: None,
+            next_line: Instant::ZERO,
         }
     }
 
@@ -205,64 +187,73 @@ impl Guard {
             Standing::Stranger | Standing::Caller => rates.per_source,
             Standing::Peer => rates.per_peer,
         };
-        let is_stranger = standing == Standing::Stranger;
-        let Some(at) = self.place(now, address, rate, is_stranger) else {
-            self.others.strange = self.others.strange.saturating_add(1);
-            self.others.report.get_or_insert(now + REPORT_INTERVAL);
+        let Some(at) = self.place(now, address, rate, standing) else {
+            self.others.add(now, 1, now + REPORT_INTERVAL);
+            self.due = Instant::earliest(self.due, self.others.due());
             return false;
         };
         let Some(source) = self.sources.get_mut(at) else {
             return false;
         };
         source.heard = now;
-        let admitted = !is_stranger
+        source.standing = standing;
+        let admitted = standing != Standing::Stranger
             && source.bucket.take(now, rate)
             && (standing == Standing::Peer || self.total.take(now, rates.total));
         if !admitted {
-            source.dropped(now, is_stranger, message);
+            source.dropped(now, message);
+            self.due = Instant::earliest(self.due, source.dropped.due());
         }
         admitted
     }
 
     /// When a line is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let sources = self.sources.iter().filter_map(|source| source.report);
-        sources.chain(self.others.report).min()
+        self.due.map(|due| due.max(self.next_line))
     }
 
-    /// A line that is due: to be asked until there is none.
+    /// A line that is due; the next one is so a little later.
     pub fn report(&mut self, now: Instant) -> Option<Abuse> {
-        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if let Some(source) = self.sources.iter_mut().find(|s| is_due(s.report)) {
-            source.report = None;
+        self.poll_timeout().filter(|due| *due <= now)?;
+        let is_due = |dropped: &Dropped| dropped.due().is_some_and(|at| at <= now);
+        let mut sources = self.sources.iter_mut();
+        let abuse = if let Some(source) = sources.find(|source| is_due(&source.dropped)) {
+            let (messages, time) = source.dropped.take(now, source.reported);
             source.reported = Some(now);
-            return Some(Abuse {
-                source: Some(source.address),
-                strange: core::mem::take(&mut source.strange),
-                excess: core::mem::take(&mut source.excess),
-                word: core::mem::take(&mut source.word),
-            });
+            Some(Abuse {
+                source: Some((source.address, source.standing)),
+                messages,
+                time,
+                last: core::mem::take(&mut source.word),
+            })
+        } else if is_due(&self.others) {
+            let (messages, time) = self.others.take(now, None);
+            Some(Abuse {
+                source: None,
+                messages,
+                time,
+                last: Word::default(),
+            })
+        } else {
+            None
+        };
+        if abuse.is_some() {
+            self.next_line = now + LINE_INTERVAL;
         }
-        if !is_due(self.others.report) {
-            return None;
-        }
-        let others = core::mem::take(&mut self.others);
-        Some(Abuse {
-            source: None,
-            strange: others.strange,
-            excess: others.excess,
-            word: Word::default(),
-        })
+        let sources = self.sources.iter().filter_map(|s| s.dropped.due());
+        self.due = sources.chain(self.others.due()).min();
+        abuse
     }
 
-    /// The place of a source. A new one takes that of the one heard longest ago which owes no line;
-    /// where all owe one, a stranger has none, and for others a stranger's line is given up.
+    /// The place of a source. A new one takes that of the one heard longest ago of those that lose
+    /// nothing by it: no line, no empty bucket. Where there is none, a stranger has no place, and for
+    /// others a stranger's line is given up.
     fn place(
         &mut self,
         now: Instant,
         address: IpAddr,
         rate: u32,
-        is_stranger: bool,
+        standing: Standing,
     ) -> Option<usize> {
         let known = self.sources.iter().position(|s| s.address == address);
         if known.is_some() {
@@ -270,12 +261,11 @@ impl Guard {
         }
         let source = Source {
             address,
+            standing,
             heard: now,
             bucket: Bucket::full(now, rate),
-            strange: 0,
-            excess: 0,
+            dropped: Dropped::default(),
             word: Word::default(),
-            report: None,
             reported: None,
         };
         if !self.sources.is_full() {
@@ -283,34 +273,33 @@ impl Guard {
             let _ = self.sources.push(source);
             return self.sources.len().checked_sub(1);
         }
+        let cost = |s: &Source| {
+            let is_active = s.standing != Standing::Stranger && now.since(s.heard) < BURST;
+            (is_active, s.dropped.due().is_some())
+        };
         let places = self.sources.iter().enumerate();
-        let given_up = places.filter(|(_, s)| s.report.is_none() || !is_stranger);
-        let (at, _) = given_up.min_by_key(|(_, s)| (s.report.is_some(), s.heard))?;
+        let given_up =
+            places.filter(|(_, s)| standing != Standing::Stranger || cost(s) == (false, false));
+        let (at, _) = given_up.min_by_key(|(_, s)| (cost(s), s.heard))?;
         let place = self.sources.get_mut(at)?;
-        if place.report.is_some() {
-            self.others.strange = self.others.strange.saturating_add(place.strange);
-            self.others.excess = self.others.excess.saturating_add(place.excess);
-            self.others.report.get_or_insert(now + REPORT_INTERVAL);
+        let before = core::mem::replace(place, source);
+        if before.dropped.count > 0 {
+            self.others
+                .add(now, before.dropped.count, now + REPORT_INTERVAL);
+            self.due = Instant::earliest(self.due, self.others.due());
         }
-        *place = source;
         Some(at)
     }
 }
 
 impl Source {
-    fn dropped(&mut self, now: Instant, is_stranger: bool, message: &[u8]) {
-        let dropped = if is_stranger {
-            &mut self.strange
-        } else {
-            &mut self.excess
-        };
-        *dropped = dropped.saturating_add(1);
+    fn dropped(&mut self, now: Instant, message: &[u8]) {
         self.word = Word::of(message);
         let soon = now + FIRST_REPORT;
         let due = self
             .reported
             .map_or(soon, |at| soon.max(at + REPORT_INTERVAL));
-        self.report.get_or_insert(due);
+        self.dropped.add(now, 1, due);
     }
 }
 
@@ -371,14 +360,12 @@ mod tests {
             let now = second * 1_000;
             assert_eq!(admitted(&mut guard, now, 1, Standing::Stranger, 5), 0);
             while let Some(abuse) = guard.report(at(now)) {
-                lines.push((second, abuse.strange, abuse.word.as_str().to_owned()));
+                assert_eq!(abuse.source, Some((address(1), Standing::Stranger)));
+                assert_eq!(abuse.last.as_str(), "OPTIONS");
+                lines.push((second, abuse.messages, abuse.time.as_secs()));
             }
         }
-        let expected = [(2, 15), (62, 300), (122, 300)];
-        assert_eq!(
-            lines,
-            expected.map(|(second, count)| (second, count, "OPTIONS".to_owned()))
-        );
+        assert_eq!(lines, [(2, 15, 2), (62, 300, 60), (122, 300, 60)]);
     }
 
     #[test]
@@ -392,23 +379,55 @@ mod tests {
         assert_eq!(admitted(&mut guard, 1, 20_001, Standing::Peer, 1), 1);
         let mut reported = 0;
         let mut lines = 0;
+        let mut before = Instant::ZERO;
         while let Some(due) = guard.poll_timeout() {
-            let abuse = guard.report(due).unwrap();
-            reported += abuse.strange;
-            lines += 1;
+            assert!(due >= before + LINE_INTERVAL);
+            assert_eq!(guard.report(before), None);
+            before = due;
+            if let Some(abuse) = guard.report(due) {
+                reported += abuse.messages;
+                lines += 1;
+            }
         }
-        assert_eq!((reported, lines), (10_000, SIP_SOURCES));
+        // Two strangers made room.
+        assert_eq!((reported, lines), (10_000, SIP_SOURCES - 2 + 1));
     }
 
     #[test]
-    fn a_word_is_the_method_or_nothing() {
-        for (message, word) in [
-            ("REGISTER sip:x SIP/2.0", "REGISTER"),
-            ("", ""),
-            ("\0\0", ""),
-            ("AVERYLONGMETHOD x", "AVERYLONGM"),
-        ] {
-            assert_eq!(Word::of(message.as_bytes()).as_str(), word);
+    fn strangers_do_not_have_the_messages_of_a_caller_forgotten() {
+        let mut guard = Guard::new(RATES);
+        assert_eq!(admitted(&mut guard, 0, 20_000, Standing::Caller, 15), 15);
+        for round in 0..40 {
+            for from in 0..100 {
+                admitted(&mut guard, round, from, Standing::Stranger, 1);
+            }
         }
+        assert_eq!(admitted(&mut guard, 40, 20_000, Standing::Caller, 100), 5);
+    }
+
+    #[test]
+    fn a_source_that_was_over_its_rate_is_reported_as_what_it_is() {
+        let mut guard = Guard::new(RATES);
+        admitted(&mut guard, 0, 1, Standing::Caller, 21);
+        admitted(&mut guard, 0, 2, Standing::Peer, 203);
+        let lines: Vec<_> = [2_000, 2_050]
+            .into_iter()
+            .filter_map(|now| guard.report(at(now)))
+            .map(|abuse| (abuse.source, abuse.messages))
+            .collect();
+        let expected = [
+            (Some((address(1), Standing::Caller)), 1),
+            (Some((address(2), Standing::Peer)), 3),
+        ];
+        assert_eq!(lines, expected);
+        assert_eq!(guard.poll_timeout(), None);
+    }
+
+    #[test]
+    fn lower_rates_hold_at_once_and_without_rates_nothing_is_dropped() {
+        let mut guard = Guard::new(Rates::UNLIMITED);
+        assert_eq!(admitted(&mut guard, 0, 1, Standing::Caller, 9_999), 9_999);
+        guard.set_rates(RATES);
+        assert_eq!(admitted(&mut guard, 0, 1, Standing::Caller, 100), 20);
     }
 }

@@ -37,7 +37,7 @@ impl SipEndpoint {
     }
 
     /// Whether a registration or a ping of ours goes to an address.
-    fn keeps_up_with(&self, address: IpAddr) -> bool {
+    pub(super) fn keeps_up_with(&self, address: IpAddr) -> bool {
         let mut registrations = self.registrations.iter();
         registrations.any(|(_, registration)| registration.speaks_to(address))
             || self.pings.has(address)

@@ -82,10 +82,18 @@ impl SipEndpoint {
                 match framer.next_item() {
                     Ok(Some(StreamItem::Message(message) | StreamItem::Unframed(message))) => {
                         whole = true;
-                        self.receive(now, arrival, SipMessage::parse_stream(message));
+                        match self.takes(now, arrival.remote.ip(), message) {
+                            Ok(()) => {
+                                self.receive(now, arrival, SipMessage::parse_stream(message));
+                            }
+                            Err(standing) => self.turn_away(arrival, standing, message),
+                        }
                     }
                     Ok(Some(StreamItem::KeepAlive)) => {
                         whole = true;
+                        if self.takes(now, arrival.remote.ip(), b"").is_err() {
+                            continue;
+                        }
                         count(&mut self.counters.keep_alives);
                         let back = arrival.answers_to(arrival.remote);
                         self.send(back, Printed::from(&b"\r\n"[..]));

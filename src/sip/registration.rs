@@ -193,8 +193,10 @@ impl SipEndpoint {
     ) {
         let (slot, rng) = (slot(id), &mut self.rng);
         let words = self.connect_failure.as_deref();
+        let allow = &self.config.allow;
+        let trusts = |ip| allow.iter().any(|network| network.contains(ip));
         let step = self.registrations.update(slot, |r| match response {
-            Ok(response) => r.answered(now, response, rng),
+            Ok(response) => r.answered(now, response, trusts, rng),
             Err(why) => r.unanswered(now, why, words, rng),
         });
         if let Some(step) = step {

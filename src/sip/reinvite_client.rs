@@ -161,7 +161,22 @@ impl SipEndpoint {
                 return;
             }
         }
+        if let Ok(response) = response {
+            self.let_through(call, response);
+        }
         self.offer_answered(now, call, code, response.ok());
+    }
+
+    /// Credentials of a call of ours did: its request has a final answer that is no challenge.
+    pub(super) fn let_through(&mut self, slot: Slot, response: &SipMessage<'_>) {
+        if matches!(response.status(), Some(401 | 407)) {
+            return;
+        }
+        self.sessions.update(slot, |session| {
+            if let Some(placed) = &mut session.placed {
+                placed.authenticator.accepted(response);
+            }
+        });
     }
 
     /// Whether a challenge can be met.
@@ -220,9 +235,6 @@ impl SipEndpoint {
         self.sessions.update(slot, |session| {
             session.dialog.refresh_target(response);
             session.peer = session.peer.after(headers);
-            if let Some(placed) = &mut session.placed {
-                placed.authenticator.accepted(response);
-            }
         });
         if timer.is_some() {
             count(&mut self.counters.refreshes);

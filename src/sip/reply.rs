@@ -78,6 +78,7 @@ impl SipEndpoint {
             let code = if is_invite { 487 } else { 481 };
             self.finish_invite(now, &pending, tag, Answer::code(code));
         }
+        self.drop_refer(now, slot);
     }
 
     /// Gives an INVITE its final refusal, or a provisional answer. False when it does not fit.
@@ -88,11 +89,23 @@ impl SipEndpoint {
         to_tag: &str,
         answer: Answer,
     ) -> bool {
+        self.answer_later(now, invite.transaction, &invite.head, to_tag, answer)
+    }
+
+    /// Answers a request whose transaction waits for that. False when it does not fit.
+    pub(super) fn answer_later(
+        &mut self,
+        now: Instant,
+        transaction: Slot,
+        head: &ReplyHead,
+        to_tag: &str,
+        answer: Answer,
+    ) -> bool {
         let code = answer.number();
-        let Some(printed) = self.print(&invite.head, to_tag, answer) else {
+        let Some(printed) = self.print(head, to_tag, answer) else {
             return false;
         };
-        let destination = self.servers.update(invite.transaction, |transaction| {
+        let destination = self.servers.update(transaction, |transaction| {
             transaction.answer(now, code, printed.clone());
             transaction.destination()
         });

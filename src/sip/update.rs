@@ -194,6 +194,7 @@ impl SipEndpoint {
 
     /// Starts the session timer anew, as a 2xx says.
     pub(super) fn set_timer(&mut self, now: Instant, slot: Slot, agreed: Option<Agreed>) {
+        let agreed = agreed.filter(SessionTimer::is_worth);
         self.sessions.update(slot, |session| {
             let min = session.timer.map_or(0, |timer| timer.min());
             let agreed = agreed.filter(|_| !session.is_early());

@@ -446,6 +446,14 @@ fn a_large_request_takes_tcp_and_udp_only_when_that_does_not_open() {
     assert!(matches!(sent[0].to, SipDestination::Udp(_)));
     assert!(matches!(bench.event(), SipEvent::Answered { .. }));
 
+    // A connection that neither opens nor fails is waited for no longer than some seconds.
+    let mut bench = Bench::new();
+    place(&mut bench, wanted.clone());
+    assert!(bench.advance(ms(3_900)).is_empty());
+    let again = bench.advance(ms(200));
+    assert_eq!(whats(&again), ["INVITE"]);
+    assert_eq!(again[0].to, SipDestination::Udp(peer()));
+
     // Where the connection opens, all of it goes there.
     let mut bench = Bench::new();
     let (_, invite) = place(&mut bench, wanted);

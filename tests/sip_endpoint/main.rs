@@ -1,5 +1,6 @@
 //! The SIP endpoint as its peers see it, on a virtual clock.
 
+mod abuse;
 mod bench;
 mod call;
 mod call_out;
@@ -9,6 +10,7 @@ mod cancel_out;
 mod capacity;
 mod forks;
 mod glare;
+mod hostile_pbx;
 mod info;
 mod keyframe;
 mod loss;
@@ -18,12 +20,15 @@ mod peers;
 mod phone;
 mod ping;
 mod prack;
+mod refer;
+mod refer_loss;
 mod refusal;
 mod refused_out;
 mod registrar;
 mod registration;
 mod reinvite;
 mod reinvite_out;
+mod replaces;
 mod rfc4475;
 mod rfc5118;
 mod rules;

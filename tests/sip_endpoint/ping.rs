@@ -220,12 +220,15 @@ fn a_registrar_that_is_back_is_registered_with_at_once() {
     let back = bench.advance(secs(2));
     assert!(registers(&back), "{back:?}");
 
-    // One that refused is left to its time.
+    // One that said when to come again is left to its time.
     let register = back.iter().find(|sent| sent.what() == "REGISTER").unwrap();
-    bench.datagram(answer(register, 404, &[]));
+    bench.datagram(answer(register, 503, &["Retry-After: 600"]));
     let mut quiet = Vec::new();
     while quiet.len() < 3 {
-        quiet = bench.advance(secs(5));
-        assert!(!registers(&quiet), "too soon");
+        quiet = bench.advance(secs(10));
     }
+    bench.advance(secs(8));
+    let asked = ask(&mut bench, secs(14));
+    from(&mut bench, all[0].address, respond(&asked, 200));
+    assert!(!registers(&bench.advance(secs(5))));
 }

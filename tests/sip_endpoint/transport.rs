@@ -444,9 +444,13 @@ fn who_may_call_can_be_changed() {
     bench.call(&mut caller);
     bench.endpoint.set_allow(Vec::new());
     assert!(!bench.endpoint.allows(peer().ip()));
+    // The call that is up stays, and is heard; there is no other.
+    assert!(bench.datagram(Caller::new("b").invite()).is_empty());
+    assert_eq!(whats(&bench.datagram(caller.request("BYE"))), ["200"]);
     assert!(bench.datagram(caller.request("OPTIONS")).is_empty());
     bench.endpoint.set_allow(vec![peer().ip().into()]);
-    assert_eq!(whats(&bench.datagram(caller.request("OPTIONS"))), ["200"]);
+    let mut other = Caller::new("c");
+    assert_eq!(whats(&bench.datagram(other.request("OPTIONS"))), ["200"]);
 }
 
 #[test]

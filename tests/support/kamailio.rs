@@ -32,6 +32,8 @@ pub struct Exchange<'a> {
     /// Whether phones behind TCP and TLS are reached over the connection that they opened, as if
     /// behind NAT, and not at the address that they name.
     pub flows: bool,
+    /// Whether it has UDP and nothing else.
+    pub datagrams_only: bool,
 }
 
 /// A running Kamailio that keeps registrations in memory, over UDP and TCP on one port and TLS on
@@ -85,23 +87,28 @@ impl Kamailio {
 }}
 "#
         );
-        Self::start_with(ports, registrar, &MODULES, None, &routes)
+        Self::start_with(ports, registrar, &MODULES, &Exchange::default(), &routes)
     }
 
     /// Starts a PBX on free ports.
     pub fn exchange(ports: &mut Ports, registrar: &Registrar, exchange: &Exchange<'_>) -> Self {
         let modules = [&MODULES[..], &OF_EXCHANGE].concat();
         let routes = exchange_routes(registrar.password, exchange.flows);
-        Self::start_with(ports, registrar, &modules, exchange.certificate, &routes)
+        Self::start_with(ports, registrar, &modules, exchange, &routes)
     }
 
     fn start_with(
         ports: &mut Ports,
         registrar: &Registrar,
         modules: &[&str],
-        certificate: Option<&Certificate>,
+        exchange: &Exchange<'_>,
         routes: &str,
     ) -> Self {
+        let Exchange {
+            certificate,
+            datagrams_only,
+            ..
+        } = exchange;
         let (address, secure) = (ports.address(), ports.address());
         let folder = Scratch::new("kamailio");
         let control = folder.join("control");
@@ -109,7 +116,11 @@ impl Kamailio {
         text += "tcp_children=1\nauto_aliases=no\ntcp_accept_aliases=no\n";
         let tls = if certificate.is_some() { "yes" } else { "no" };
         let _ = writeln!(text, "enable_tls={tls}");
-        for transport in ["udp", "tcp"] {
+        let plain: &[&str] = match datagrams_only {
+            true => &["udp"],
+            false => &["udp", "tcp"],
+        };
+        for transport in plain {
             let _ = writeln!(text, "listen={transport}:{address}");
         }
         for module in modules {

@@ -8,6 +8,7 @@
 
 pub mod authority;
 pub mod baresip;
+pub mod call_out;
 pub mod clip;
 pub mod compare;
 pub mod daemon;
@@ -35,9 +36,11 @@ pub mod scratch;
 pub mod script;
 pub mod signalling;
 pub mod sipp;
+pub mod sipvicious;
 pub mod tls_front;
 
 pub use authority::{Authority, Validity};
+pub use call_out::CallOut;
 pub use clip::Clip;
 pub use daemon::Daemon;
 pub use dialogue::Dialogue;

@@ -33,7 +33,7 @@ impl<'a> Script<'a> {
             transport: "u1",
             number: "1000",
             from: "127.0.0.1",
-            calls: (1, 1),
+            calls: (1, 50),
             port: None,
         }
     }
@@ -304,9 +304,15 @@ fn piece(words: &str) -> String {
             let (method, cseq) = rest.split_once(' ').expect("a method and a number");
             inside(method, cseq)
         }
-        "response" => match (rest.strip_prefix("inside "), rest.strip_prefix("registrar ")) {
+        "response" => match (
+            rest.strip_prefix("inside "),
+            rest.strip_prefix("registrar "),
+        ) {
             (Some(line), _) => response(line, "").trim_end().to_owned(),
-            (_, Some(line)) => response(line, tag).replace(CONTACT, "").trim_end().to_owned(),
+            (_, Some(line)) => response(line, tag)
+                .replace(CONTACT, "")
+                .trim_end()
+                .to_owned(),
             (None, None) => response(rest, tag).trim_end().to_owned(),
         },
         "session" => SESSION.to_owned(),

@@ -219,11 +219,12 @@ impl Registration {
         }
     }
 
-    /// A final response came.
+    /// A final response came. `trusts` are hosts that a redirection may lead to with the password.
     pub(super) fn answered(
         &mut self,
         now: Instant,
         response: &SipMessage<'_>,
+        trusts: impl Fn(IpAddr) -> bool,
         rng: &mut Rng,
     ) -> Step {
         self.transaction = None;
@@ -242,7 +243,7 @@ impl Registration {
         let retry_after = schedule::retry_after(response.headers().first(HeaderName::RetryAfter));
         match code {
             200..300 => self.accepted(now, response, rng),
-            300..400 => self.redirected(now, response, rng),
+            300..400 => self.redirected(now, response, trusts, rng),
             423 => self.too_brief(now, response, rng),
             code if TargetWalk::is_failure(code) => {
                 let words = self.said(response);
@@ -311,7 +312,8 @@ impl Registration {
                 self.registrar = self.config.registrar.clone();
                 self.is_redirected = false;
             }
-            if matches!(self.state, RegistrationState::AuthenticationFailed { .. }) {
+            let has_failed = matches!(self.state, RegistrationState::AuthenticationFailed { .. });
+            if has_failed || (self.authenticator.is_withheld() && !self.is_redirected) {
                 self.authenticator = Authenticator::new(self.config.credentials.clone());
             }
             (self.redirects, self.corrections, self.brief) = (0, 0, 0);
@@ -448,7 +450,13 @@ impl Registration {
         }
     }
 
-    fn redirected(&mut self, now: Instant, response: &SipMessage<'_>, rng: &mut Rng) -> Step {
+    fn redirected(
+        &mut self,
+        now: Instant,
+        response: &SipMessage<'_>,
+        trusts: impl Fn(IpAddr) -> bool,
+        rng: &mut Rng,
+    ) -> Step {
         let code = response.status().unwrap_or_default();
         let mut words = self.said(response);
         let contact = response.headers().contacts().next();
@@ -460,6 +468,11 @@ impl Registration {
             {
                 self.redirects = self.redirects.saturating_add(1);
                 self.is_redirected = true;
+                let ip = target.address.ip();
+                let mut known = self.config.targets.iter();
+                if !trusts(ip) && !known.any(|known| known.address.ip() == ip) {
+                    self.authenticator.withhold();
+                }
                 self.registrar = registrar;
                 let target: SipTargets = [target].into_iter().collect();
                 self.walk = TargetWalk::new(&target, |_| false);
