@@ -396,7 +396,12 @@ impl Call {
         }
         self.watchdog.restart(now);
         if let Some(audio) = &negotiated.audio {
+            let was_stopped = self.listening == Listening::Stopped;
             self.listening = self.listening.after(audio.send);
+            if was_stopped && self.listening != Listening::Stopped {
+                // A phone may go on with pictures that depend on those it made in its hold.
+                self.session.request_keyframe(now);
+            }
         }
         self.expects_video = negotiated.video.is_some();
         self.video_codec = negotiated.video.as_ref().map(|plan| plan.codec.codec());
