@@ -135,7 +135,16 @@ pub const SIP_CAUSE_CHARACTERS: usize = 240;
 pub const SIP_INVITE_BYTES: usize = 1_200;
 
 /// Bytes of its head without the names in it, which are added for each call.
-pub const SIP_INVITE_HEAD_BYTES: usize = 460;
+pub const SIP_INVITE_HEAD_BYTES: usize = 500;
+
+/// Bytes of the URI that a REFER may name, header fields included.
+pub const SIP_REFER_BYTES: usize = 1_024;
+
+/// Bytes of a Replaces value.
+pub const SIP_REPLACES_BYTES: usize = 512;
+
+/// Bytes of a `message/sipfrag` that are read for its status line.
+pub const SIP_SIPFRAG_BYTES: usize = 256;
 
 // SDP
 

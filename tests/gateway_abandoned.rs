@@ -6,6 +6,7 @@ mod rtp_support;
 use std::time::Duration;
 
 use gateway_support::*;
+use trunkcast::base::codec::Track;
 use trunkcast::gateway::outlet::CallIndex;
 use trunkcast::gateway::status::CallStatus;
 
@@ -78,6 +79,33 @@ fn a_call_without_rtp_ends_at_its_trunks_time_to_the_moment_and_bye_says_why() {
         reason,
         ["SIP;cause=408;text=\"RTP Timeout: no media for 20 s\""]
     );
+}
+
+#[test]
+fn a_muted_phone_that_only_reports_keeps_its_call_and_reports_of_others_do_not() {
+    let mut world = World::local(4);
+    let mut phone = Phone::new("2000");
+    world.call(&mut phone);
+    Camera::new(1).film(&mut world, &phone, seconds(2));
+    let report = |world: &mut World, phone: &Phone| {
+        let report = sender_report(world.now, 1, 0);
+        world.rtcp(phone, Track::Audio, &report);
+    };
+    for _ in 0..5 {
+        world.advance(seconds(50));
+        report(&mut world, &phone);
+        assert_eq!(world.gateway.usage().calls, 1);
+    }
+    let mut stranger = Phone::new("2000");
+    (stranger.audio_port, stranger.media) =
+        (phone.audio_port, "198.51.100.7:4000".parse().unwrap());
+    world.advance(seconds(30));
+    report(&mut world, &stranger);
+    world.advance(seconds(29));
+    assert_eq!(world.gateway.usage().calls, 1, "too early");
+    world.advance(seconds(2));
+    let sent = world.take(&phone);
+    assert!(sent.iter().any(|m| m.starts_with("BYE ")), "{sent:?}");
 }
 
 #[test]

@@ -208,6 +208,7 @@ fn no_packet_of_a_call_that_went_out_touches_the_heap() {
         to_stream: Some("room".to_owned()),
         rtmp_url: Some(rtmp_url("rtmp://198.51.100.5/live").unwrap()),
         rtmp_stream: Some(Secret::new("key".to_owned())),
+        rtmp_name_as_given: true,
         app_key: None,
     };
     let now = world.now;

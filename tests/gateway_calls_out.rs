@@ -14,7 +14,7 @@ use trunkcast::base::network::Transport;
 use trunkcast::base::redact::Secret;
 use trunkcast::base::srtp::SrtpPolicy;
 use trunkcast::gateway::call::Call;
-use trunkcast::gateway::config::{Host, Trunk, rtmp_url};
+use trunkcast::gateway::config::{Host, HostPort, Register, Trunk, rtmp_url};
 use trunkcast::gateway::outgoing::{CallRefused, CallRequest};
 use trunkcast::gateway::status::CallStatus;
 use trunkcast::rtmp::RtmpStatus;
@@ -45,6 +45,7 @@ fn request(call_id: &str) -> CallRequest {
         to_stream: None,
         rtmp_url: Some(rtmp_url("rtmp://198.51.100.5/live").unwrap()),
         rtmp_stream: Some(Secret::new(format!("key-of-{call_id}"))),
+        rtmp_name_as_given: true,
         app_key: None,
     }
 }
@@ -267,7 +268,7 @@ fn frame_of(message: u8, body: &[u8]) -> Option<&[u8]> {
 #[test]
 fn what_the_callee_sends_is_published_untouched_under_the_name_that_was_given() {
     let (mut world, mut callee) = answered("relay");
-    assert_eq!(world.server().names, ["key-of-relay"]);
+    assert_eq!(world.server().names, ["rtmp_key-of-relay"]);
     world.server().collects = true;
     let mut handset = Handset::new(Picture::H264, Sound::Pcma, 3);
     film(&mut world, &callee, &mut handset, 5 * SECOND);
@@ -335,7 +336,7 @@ fn both_outputs_at_once_have_their_own_names() {
     let mut handset = Handset::new(Picture::H264, Sound::Pcma, 3);
     film(&mut world, &callee, &mut handset, 3 * SECOND);
     assert!(world.players[0].pictures().0 > 40);
-    assert_eq!(world.server().names, ["key-of-both"]);
+    assert_eq!(world.server().names, ["rtmp_key-of-both"]);
     assert!(world.server().pictures() > 40);
 }
 
@@ -535,6 +536,49 @@ fn names_are_looked_up_and_every_address_is_tried() {
 }
 
 #[test]
+fn another_port_of_the_same_host_stands_in_where_the_trunk_names_both() {
+    for (asked_port, stands_in) in [(None, true), (Some(5_060), true), (Some(5_090), false)] {
+        let mut config = config(4, None);
+        let trunk = &mut config.trunks[0];
+        let host: Host = "203.0.113.9".parse().unwrap();
+        trunk.proxy = Some(host.clone());
+        trunk.targets = vec![HostPort::new(host, Some(5_070))];
+        let mut world = World::new(config);
+        let mut asked = request("stand-in");
+        asked.port = asked_port;
+        start(&mut world, asked).unwrap();
+        let port = asked_port.unwrap_or(5_060);
+        let first = Callee::called(&mut world, &format!("203.0.113.9:{port}"));
+        first.refuse(&mut world, 503, "");
+        assert_eq!(live(&world, "stand-in").is_some(), stands_in, "{port}");
+        if stands_in {
+            let second = Callee::called(&mut world, "203.0.113.9:5070");
+            second.respond(&mut world, 200, "one", &second.answer());
+            assert_eq!(status_of(&world, "stand-in"), CallStatus::Established);
+        }
+    }
+}
+
+#[test]
+fn another_port_of_the_same_host_stands_in_for_a_pbx() {
+    let mut config = config(4, None);
+    config.trunks[0].proxy = Some("203.0.113.9".parse().unwrap());
+    config.trunks[0].targets = ["203.0.113.9:5062", "203.0.113.9:5064"]
+        .map(|at| at.parse().unwrap())
+        .into_iter()
+        .collect();
+    let mut world = World::new(config);
+    // The one that is named comes first, each of the others once.
+    let mut asked = request("one");
+    asked.port = Some(5062);
+    start(&mut world, asked).unwrap();
+    for at in ["203.0.113.9:5062", "203.0.113.9:5060", "203.0.113.9:5064"] {
+        Callee::called(&mut world, at).refuse(&mut world, 503, "");
+    }
+    assert!(live(&world, "one").is_none());
+}
+
+#[test]
 fn a_name_that_is_not_found_ends_the_call_with_words() {
     let mut world = World::local(4);
     let mut asked = request("named");
@@ -641,6 +685,13 @@ fn names_in_use_refuse_a_second_call() {
         start(&mut world, same.clone()),
         Err(CallRefused::SameTarget)
     );
+    // The prefix that the client gave is the one that it would get.
+    same.rtmp_stream = Some(Secret::new("rtmp_key-of-one".to_owned()));
+    assert_eq!(
+        start(&mut world, same.clone()),
+        Err(CallRefused::SameTarget)
+    );
+    same.rtmp_stream = request("one").rtmp_stream;
     // The same name at another server is another stream, but not on this box.
     same.rtmp_url = Some(rtmp_url("rtmp://198.51.100.7/live").unwrap());
     assert_eq!(
@@ -932,6 +983,38 @@ fn a_call_registers_first_where_that_is_asked_for_and_takes_it_back_in_the_end()
     assert_over(&mut world);
     let view = world.gateway.trunks().next().unwrap();
     assert_eq!(view.registrations().count(), 0);
+}
+
+#[test]
+fn a_call_in_the_name_of_its_trunk_takes_the_route_that_the_registrar_named() {
+    let mut config = config(4, None);
+    config.trunks[0].proxy = Some("203.0.113.9".parse().unwrap());
+    config.trunks[0].register = Some(Register {
+        login: "1001".into(),
+        authentication_name: "1001".into(),
+        password: "hunter2".to_owned().into(),
+        expires: 600,
+        registrar: None,
+        contact: "1001".into(),
+    });
+    let mut world = World::new(config);
+    world.advance(Duration::from_millis(1));
+    let register = register_of(&mut world);
+    let route = "Service-Route: <sip:203.0.113.9;lr;way=1>\r\n";
+    registered(&mut world, &register, 200, route);
+    start(&mut world, request("one")).unwrap();
+    let own = Callee::called(&mut world, PBX);
+    assert_eq!(
+        headers(&own.invite, "Route"),
+        ["<sip:203.0.113.9;lr;way=1>"]
+    );
+    let other = CallRequest {
+        login: "1003".to_owned(),
+        ..request("two")
+    };
+    start(&mut world, other).unwrap();
+    let other = Callee::called(&mut world, PBX);
+    assert!(headers(&other.invite, "Route").is_empty());
 }
 
 #[test]

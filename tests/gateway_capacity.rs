@@ -210,3 +210,28 @@ fn who_stops_refuses_calls_and_ends_those_that_are_up() {
     let usage = world.gateway.usage();
     assert_eq!((usage.calls, usage.connections, usage.ports), (0, 0, 0));
 }
+
+#[test]
+fn a_burst_of_calls_that_find_no_room_is_no_burst_of_lines() {
+    let mut world = World::local(1);
+    world.call(&mut Phone::new("1000"));
+    for number in 0..20 {
+        let mut phone = Phone::new(&format!("20{number}"));
+        assert_eq!(status(&refused(&mut world, &mut phone)), 503);
+    }
+    let words = "every call is taken; answered with 503: ";
+    let told = |world: &World| -> Vec<String> {
+        let notes = world.notes(words).into_iter();
+        notes.map(str::to_owned).collect()
+    };
+    assert_eq!(told(&world).len(), 1);
+    assert!(told(&world)[0].ends_with(": 1"), "{:?}", told(&world));
+    world.advance(Duration::from_secs(11));
+    assert_eq!(status(&refused(&mut world, &mut Phone::new("3000"))), 503);
+    // The line that was due comes with whatever happens next.
+    let second = &told(&world)[1];
+    assert!(
+        [": 19", ": 20"].iter().any(|end| second.ends_with(end)),
+        "{second}"
+    );
+}

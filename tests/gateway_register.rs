@@ -240,6 +240,7 @@ fn the_state_of_every_pbx_is_known_and_noted() {
     trunk.targets = vec![HostPort::new(Host::Ip(second.ip()), Some(second.port()))];
     trunk.ping = Some(Duration::from_secs(60));
     let mut world = World::new(config.clone());
+    world.answers = false;
     world.advance(Duration::from_millis(500));
     let asked = sent(&mut world, "OPTIONS");
     assert_eq!(asked[0].0, pbx());

@@ -76,12 +76,7 @@ fn the_template_of_a_trunk_is_honoured() {
 
 #[test]
 fn every_scenario_is_run() {
-    signalling::every_scenario_is_used(&[
-        include_str!("real_sipp_udp.rs"),
-        include_str!("real_sipp_tcp.rs"),
-        include_str!("real_call_churn.rs"),
-        include_str!("support/signalling.rs"),
-    ]);
+    signalling::every_scenario_is_used();
 }
 
 #[test]

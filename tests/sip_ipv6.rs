@@ -109,16 +109,26 @@ fn section_4_9_an_ipv4_mapped_address_is_an_ipv6_one() {
     assert_eq!(Some(message.via().host), ip("::ffff:192.0.2.2"));
 }
 
+/// The grammar of RFC 3261 makes three colons where an IPv4 address follows.
 #[test]
-fn section_4_10_three_colons_are_no_address() {
-    let text = request("sip:user@[2001:db8:::192.0.2.1]", VIA, CONTACT, "a");
-    let error = SipMessage::parse(text.as_bytes()).unwrap_err();
-    assert_eq!(error.fault, SipFault::RequestUri);
-    let text = request("sip:user@[2001:db8::192.0.2.1]", VIA, CONTACT, "a");
-    assert_eq!(
-        accepted(&text).request_uri().unwrap().host,
-        ip("2001:db8::192.0.2.1")
-    );
+fn section_4_10_three_colons_before_an_ipv4_address_are_two() {
+    for host in ["2001:db8:::192.0.2.1", "2001:db8::192.0.2.1"] {
+        let text = request(&format!("sip:user@[{host}]"), VIA, CONTACT, "a");
+        let message = accepted(&text);
+        let target = message.request_uri().unwrap();
+        assert_eq!(target.host, ip("2001:db8::192.0.2.1"), "{host}");
+    }
+    for host in [
+        "2001:db8:::10",
+        "2001:db8::::192.0.2.1",
+        "2001:db8::1:::192.0.2.1",
+        "2001:db8:::192.0.2",
+        "1:2:3:4:5:6:7:::192.0.2.1",
+    ] {
+        let text = request(&format!("sip:user@[{host}]"), VIA, CONTACT, "a");
+        let error = SipMessage::parse(text.as_bytes()).unwrap_err();
+        assert_eq!(error.fault, SipFault::RequestUri, "{host}");
+    }
 }
 
 #[test]

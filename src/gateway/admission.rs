@@ -32,6 +32,7 @@ pub(super) struct Invite {
     pub remote: SocketAddr,
     pub secure: bool,
     pub offer: Option<Box<[u8]>>,
+    pub replaces: Option<CallId>,
 }
 
 /// Why an INVITE is not answered with 200.
@@ -52,6 +53,9 @@ impl Gateway {
         incoming: Invite,
         outlet: &mut dyn Outlet,
     ) {
+        if let Some(old) = incoming.replaces {
+            return self.take_over(now, at, (old, &incoming), outlet);
+        }
         let id = incoming.id;
         let answer = self.admit(now, at, &incoming, outlet);
         let Some(trunk) = self.trunks.get_mut(at) else {

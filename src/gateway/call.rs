@@ -15,6 +15,7 @@ use crate::gateway::outlet::{Level, Outlet};
 use crate::gateway::relay::Link;
 use crate::gateway::sink::Sink;
 use crate::gateway::status::{CallStatus, TrackStatus};
+use crate::gateway::transfer::Transfer;
 use crate::gateway::watchdog::{Watch, Watchdog};
 use crate::limits::PLAYERS_A_CALL;
 use crate::rtmp::{Publisher, RtmpStatus};
@@ -221,6 +222,8 @@ pub struct Call {
     pub listening: Listening,
     /// When the patience with a clean end of the stream is over; set once SIP is done.
     pub gone_by: Option<Instant>,
+    /// Its last transfer, if there was one.
+    pub transfer: Option<Box<Transfer>>,
     /// A defect left it in an unknown state: it is ended with the next drain.
     pub crashed: bool,
 }
@@ -257,6 +260,7 @@ impl Call {
             listening: Listening::default(),
             gone_by: None,
             outgoing: beginning.outgoing,
+            transfer: None,
             crashed: false,
         })
     }
@@ -311,7 +315,10 @@ impl Call {
     /// Whether no media is expected: either side holds the call, or does not want any.
     fn is_held(&self) -> bool {
         // Nothing has to come before the answer.
-        self.is_calling() || self.status == CallStatus::Hold || self.listening == Listening::Stopped
+        self.is_calling()
+            || self.is_moving()
+            || self.status == CallStatus::Hold
+            || self.listening == Listening::Stopped
     }
 
     /// State of a track.

@@ -35,6 +35,8 @@ pub(super) fn call_of(event: &SipEvent) -> Option<CallId> {
         | SipEvent::ReinviteRefused { id, .. }
         | SipEvent::KeyframeWanted { id }
         | SipEvent::Dtmf { id, .. }
+        | SipEvent::Refer { id, .. }
+        | SipEvent::TransferProgress { id, .. }
         | SipEvent::Ended { id, .. } => Some(*id),
         SipEvent::Registration { .. } | SipEvent::Peer { .. } => None,
         SipEvent::Disconnect { .. } | SipEvent::Abuse(_) => None,
@@ -45,6 +47,7 @@ impl Gateway {
     /// Ends a call whose state is unknown, without using any of it but its handles.
     pub(super) fn crash_call(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
         self.release_registration(now, index);
+        self.drop_leg(now, index);
         let Some(mut call) = self.calls.remove(index) else {
             return;
         };

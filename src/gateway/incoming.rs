@@ -1,5 +1,7 @@
 //! What SIP reports, handed to the call that it is of, and what SIP has to send.
 
+use core::time::Duration;
+
 use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
@@ -8,7 +10,11 @@ use crate::gateway::connections::User;
 use crate::gateway::contain::{self, contained};
 use crate::gateway::outgoing::Progress;
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
+use crate::gateway::transfer::Referred;
 use crate::sip::{Cause, SipDestination, SipEvent};
+
+/// From one line about calls that found no room to the next.
+const REFUSALS_EACH: Duration = Duration::from_secs(10);
 
 impl Gateway {
     /// Handles what a trunk's endpoint reports and sends what it has to send.
@@ -53,24 +59,28 @@ impl Gateway {
                 self.crash_event(now, at, sip, outlet);
             }
         }
-        self.count_refused(at, outlet);
+        self.count_refused(now, at, outlet);
     }
 
-    /// Takes over what the endpoint refused by itself, for want of room for a call.
-    fn count_refused(&mut self, at: usize, outlet: &mut dyn Outlet) {
+    /// Takes over what the endpoint refused by itself, for want of room for a call. A burst of calls is
+    /// no burst of lines in the log.
+    fn count_refused(&mut self, now: Instant, at: usize, outlet: &mut dyn Outlet) {
         let Some(trunk) = self.trunks.get_mut(at) else {
             return;
         };
         let refused = trunk.endpoint.counters().calls_refused;
         let before = std::mem::replace(&mut trunk.refused, refused);
         let new = refused.saturating_sub(before);
-        if new > 0 {
-            self.counters.calls_refused += new;
+        self.counters.calls_refused += new;
+        let (untold, told) = &mut trunk.untold;
+        *untold = untold.saturating_add(new);
+        if *untold > 0 && told.is_none_or(|told| now >= told + REFUSALS_EACH) {
             let name = &trunk.config.name;
             outlet.note(
                 Level::Warn,
-                format_args!("{name}: 503 to {new} calls, every call is taken"),
+                format_args!("{name}: every call is taken; answered with 503: {untold}"),
             );
+            trunk.untold = (0, Some(now));
         }
     }
 
@@ -92,6 +102,7 @@ impl Gateway {
                 remote,
                 secure,
                 offer,
+                replaces,
             } => {
                 let invite = Invite {
                     id,
@@ -103,6 +114,7 @@ impl Gateway {
                     remote,
                     secure,
                     offer,
+                    replaces,
                 };
                 self.handle_invite(now, at, invite, outlet);
             }
@@ -154,6 +166,9 @@ impl Gateway {
                 reason,
                 answer,
             } => {
+                if let Some(index) = self.leg_of(at, id) {
+                    return self.leg_progress(now, index, code);
+                }
                 let progress = Progress {
                     id,
                     code,
@@ -163,20 +178,47 @@ impl Gateway {
                 self.handle_progress(now, at, &progress, outlet);
             }
             SipEvent::Answered { id, answer } => {
-                if let Some(index) = self.call_of(at, id) {
+                if let Some(index) = self.leg_of(at, id) {
+                    self.leg_answered(now, index, &answer, outlet);
+                } else if let Some(index) = self.call_of(at, id) {
                     self.handle_answered(now, index, &answer, outlet);
                 }
             }
             SipEvent::Redirected { id, contact } => {
-                if let Some(index) = self.call_of(at, id) {
+                if let Some(index) = self.leg_of(at, id) {
+                    // Nobody is called elsewhere than through the PBX.
+                    self.leg_redirected(now, index, &contact);
+                } else if let Some(index) = self.call_of(at, id) {
                     self.handle_redirected(now, index, &contact, outlet);
                 }
             }
             SipEvent::Registration { id, state } => {
                 self.handle_registration(at, id, &state, outlet);
             }
-            SipEvent::Ended { id, cause, by } => {
+            SipEvent::Refer {
+                id,
+                to,
+                replaces,
+                referred_by,
+            } => {
+                let referred = Referred {
+                    to,
+                    replaces,
+                    referred_by,
+                };
+                self.handle_refer(now, at, id, &referred, outlet);
+            }
+            SipEvent::TransferProgress { id, code, done } => {
                 if let Some(index) = self.call_of(at, id) {
+                    self.handle_transfer_progress(now, index, (code, done), outlet);
+                }
+            }
+            SipEvent::Ended { id, cause, by } => {
+                if let Some(index) = self.leg_of(at, id) {
+                    self.leg_ended(now, index, cause, by, outlet);
+                } else if let Some(index) = self.call_of(at, id)
+                    && !self.goes_on_alone(index, &cause, by, outlet)
+                {
                     self.call_over(now, index, cause, by, outlet);
                 }
             }

@@ -59,6 +59,7 @@ pub mod status;
 pub mod stored;
 pub mod streaming;
 pub mod tls_names;
+pub mod transfer;
 pub mod trunk;
 pub mod trunk_view;
 mod usage;
@@ -290,7 +291,9 @@ impl Gateway {
                 if let Some(trunk) = self.trunks.get_mut(at) {
                     match trunk.opened(conn) {
                         Some((remote, secure)) => {
-                            trunk.endpoint.handle_connect_failed(now, remote, secure);
+                            trunk
+                                .endpoint
+                                .handle_connect_failed(now, remote, secure, reason);
                         }
                         None => trunk.endpoint.handle_disconnected(now, conn),
                     }
@@ -405,9 +408,15 @@ impl Gateway {
             MediaPort::Rtcp => session.handle_rtcp(now, track, from, &packet),
         });
         call.crashed = done.is_none();
-        if port == MediaPort::Rtp && !call.crashed {
+        if call.crashed {
+            return;
+        }
+        if port == MediaPort::Rtp {
             let packets = call.session.stats(track).packets;
             call.watchdog.heard(now, track, packets);
+        } else {
+            let reports = call.session.rtcp_counters().reports;
+            call.watchdog.heard_report(now, reports);
         }
     }
 

@@ -32,6 +32,7 @@ use crate::wire::rtmp_url::RtmpUrl;
 
 pub(super) use progress::Progress;
 use way::Way;
+pub(super) use way::escaped;
 
 mod calling;
 mod progress;
@@ -88,19 +89,24 @@ pub struct CallRequest {
     /// Name of the stream at that server, as the client gave it. Bounded like
     /// [`Self::to_stream`]; may be a secret stream key.
     pub rtmp_stream: Option<Secret<String>>,
+    /// Whether that name is published as it is, as a stream key of a cloud has to be.
+    pub rtmp_name_as_given: bool,
     /// Application whose hooks are told of the call.
     /// [`REST_NAME_BYTES`](crate::limits::REST_NAME_BYTES).
     pub app_key: Option<String>,
 }
 
 impl CallRequest {
-    /// Name of the stream at the RTMP server: with [`RTMP_PREFIX`], unless it begins so already.
-    pub fn published_name(&self) -> Option<String> {
+    /// Name of the stream at the RTMP server: with [`RTMP_PREFIX`], unless it begins so already or is
+    /// to be as given.
+    pub fn published_name(&self) -> Option<Secret<String>> {
         let name = self.rtmp_stream.as_ref()?.expose();
-        Some(match name.starts_with(RTMP_PREFIX) {
-            true => name.clone(),
-            false => format!("{RTMP_PREFIX}{name}"),
-        })
+        Some(Secret::new(
+            match self.rtmp_name_as_given || name.starts_with(RTMP_PREFIX) {
+                true => name.clone(),
+                false => format!("{RTMP_PREFIX}{name}"),
+            },
+        ))
     }
 }
 
@@ -152,12 +158,14 @@ pub struct Outgoing {
     pub rtmp_url: Option<RtmpUrl>,
     /// Name of the stream at that server, as the client gave it.
     pub rtmp_stream: Option<Secret<String>>,
+    /// The same as that server knows it.
+    pub published_name: Option<Secret<String>>,
     /// Code of the last response to the INVITE.
     pub sip_status: Option<u16>,
     /// Why it has ended, once it has.
     pub ended: Option<Cause>,
     /// Where its requests go, and in whose name.
-    pub(super) way: Way,
+    pub(in crate::gateway) way: Way,
     /// How far it is on its way to the INVITE.
     pub(super) stage: Stage,
     /// The registration that it holds.
@@ -276,6 +284,7 @@ impl Gateway {
         let mut negotiation = OfferAnswer::new(trunk.plan.clone(), self.rng.u32());
         negotiation.set_sends(request.has_audio, request.has_video);
         let cname = format!("trunkcast-{:08x}", self.rng.u32());
+        let published_name = request.published_name();
         let outgoing = Outgoing {
             app_key: request.app_key,
             visible_name: request.visible_name,
@@ -283,6 +292,7 @@ impl Gateway {
             has_video: request.has_video,
             to_stream: request.to_stream,
             rtmp_url: request.rtmp_url,
+            published_name,
             rtmp_stream: request.rtmp_stream,
             sip_status: None,
             ended: None,
@@ -331,9 +341,9 @@ impl Gateway {
             }
             let target = call.outgoing.as_ref().and_then(|out| {
                 let url = out.rtmp_url.as_ref()?;
-                Some((url, out.rtmp_stream.as_ref()?))
+                Some((url, out.published_name.clone()?))
             });
-            let wanted = request.rtmp_url.as_ref().zip(request.rtmp_stream.as_ref());
+            let wanted = request.rtmp_url.as_ref().zip(request.published_name());
             if wanted.is_some() && target == wanted {
                 return Err(CallRefused::SameTarget);
             }

@@ -47,6 +47,9 @@ impl Registrations {
             return Ok(shared.id);
         }
         if self.0.len() >= SIP_REGISTRATIONS {
+            self.forget_ended(endpoint);
+        }
+        if self.0.len() >= SIP_REGISTRATIONS {
             return Err(SipRefusal::Full);
         }
         let address_of_record = config.address_of_record.clone();
@@ -69,8 +72,8 @@ impl Registrations {
         };
         shared.users = shared.users.saturating_sub(1);
         if shared.users == 0 {
+            // Forgotten when its end is told, which names it.
             endpoint.unregister(now, id);
-            self.forget_ended(endpoint);
         }
     }
 
@@ -80,7 +83,6 @@ impl Registrations {
             shared.users = 0;
             endpoint.unregister(now, shared.id);
         }
-        self.forget_ended(endpoint);
     }
 
     /// Forgets those that the endpoint has no more.

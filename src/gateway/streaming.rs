@@ -330,6 +330,7 @@ impl Gateway {
     /// Ends a call's streams: SIP is done with it.
     pub(super) fn end_streams(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
         self.release_registration(now, index);
+        self.drop_leg(now, index);
         let Some(call) = self.calls.touch_mut(index) else {
             return;
         };

@@ -8,6 +8,7 @@ use heapless::Vec as FixedVec;
 use crate::base::ids::ConnId;
 use crate::base::network::{Network, Transport};
 use crate::base::rng::Rng;
+use crate::base::time::Instant;
 use crate::gateway::config::{self, Host, MediaAddress};
 use crate::gateway::outlet::Outlet;
 use crate::gateway::presence::Presence;
@@ -47,6 +48,8 @@ pub struct Trunk {
     pub unsettled: bool,
     /// Calls that the endpoint was known to have refused by itself.
     pub refused: u64,
+    /// How many of them the log was not told of, and when it was told last.
+    pub untold: (u64, Option<Instant>),
     /// Registrations that calls share.
     pub registrations: Registrations,
 }
@@ -76,6 +79,7 @@ impl Trunk {
             opening: FixedVec::new(),
             dirty: true,
             refused: 0,
+            untold: (0, None),
             registrations: Registrations::default(),
             found: vec![SipTargets::new(); config.pbx().count()],
             tls_names: TlsNames::default(),

@@ -1,5 +1,8 @@
-//! Notices a peer that is gone without a BYE: no media comes where some should, or it no longer knows
+//! Notices a peer that is gone without a BYE: nothing comes where media should, or it no longer knows
 //! a call that is on hold.
+//!
+//! Reports (RTCP) are a sign of life as media is: a muted phone that detects voice activity sends
+//! nothing else.
 
 use core::time::Duration;
 
@@ -24,12 +27,14 @@ pub enum Watch {
 /// Watches the media of one call, whichever track it comes in.
 #[derive(Clone, Copy, Debug)]
 pub struct Watchdog {
-    /// When media came last, or was first expected.
+    /// When a packet of the call came last, or was first expected.
     heard: Instant,
     /// When the peer was asked last, or the hold began.
     asked: Instant,
     /// Packets of sound and picture.
     packets: [u64; 2],
+    /// Reports, of either.
+    reports: u64,
 }
 
 impl Watchdog {
@@ -39,6 +44,7 @@ impl Watchdog {
             heard: now,
             asked: now,
             packets: [0; 2],
+            reports: 0,
         }
     }
 
@@ -50,6 +56,13 @@ impl Watchdog {
             Track::Video => video,
         };
         if std::mem::replace(known, packets) != packets {
+            self.heard = now;
+        }
+    }
+
+    /// Takes the number of reports so far, right after something came that may be one.
+    pub fn heard_report(&mut self, now: Instant, reports: u64) {
+        if std::mem::replace(&mut self.reports, reports) != reports {
             self.heard = now;
         }
     }
@@ -103,6 +116,19 @@ mod tests {
         let just_before = Instant::from_millis(109_999);
         assert_eq!(dog.look(just_before, PATIENCE, false), Watch::Nothing);
         assert_eq!(dog.look(seconds(110), PATIENCE, false), Watch::Gone);
+    }
+
+    #[test]
+    fn a_peer_that_only_reports_is_there_until_patience_ends_after_the_last_report() {
+        let mut dog = Watchdog::new(seconds(0));
+        for report in 1..100 {
+            let now = seconds(report * 5);
+            assert_eq!(dog.look(now, PATIENCE, false), Watch::Nothing);
+            dog.heard_report(now, report);
+        }
+        // What was no report of the call's.
+        dog.heard_report(seconds(500), 99);
+        assert_eq!(dog.poll_timeout(PATIENCE, false), Some(seconds(495 + 60)));
     }
 
     #[test]

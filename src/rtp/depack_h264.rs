@@ -117,11 +117,12 @@ impl H264Depacketizer {
             // Parts of the open unit, or whole units, are missing.
             self.damage();
         }
-        if self
-            .unit
-            .as_ref()
-            .is_some_and(|unit| unit.timestamp != header.timestamp)
-        {
+        let open = self.unit.as_ref();
+        if let Some(unit) = open.filter(|unit| unit.timestamp != header.timestamp) {
+            let end = &self.end;
+            if end.is_cut_off(unit.received, unit.marked, arrival.received) {
+                self.damage();
+            }
             self.end_by_timestamp(&mut out);
         }
         let payload = header.payload();

@@ -104,11 +104,12 @@ impl Vp8Depacketizer {
             // Parts of the open frame, or whole frames, are missing.
             self.damage();
         }
-        if self
-            .frame
-            .as_ref()
-            .is_some_and(|frame| frame.timestamp != header.timestamp)
-        {
+        let open = self.frame.as_ref();
+        if let Some(frame) = open.filter(|frame| frame.timestamp != header.timestamp) {
+            let end = &self.end;
+            if end.is_cut_off(frame.received, frame.marked, arrival.received) {
+                self.damage();
+            }
             self.end_by_timestamp(&mut out);
         }
         let payload = arrival.packet.slice(header.payload());

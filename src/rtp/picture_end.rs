@@ -4,7 +4,9 @@
 //! timestamp. Some senders set no markers, others set one on every packet. Where only the next
 //! timestamp is left, the last picture before a pause would be held until the pause is over: it is
 //! then taken for whole once nothing more came for [`QUIET`]. A picture of a sender whose markers
-//! are to be relied on is never ended that way, as its marker may be what was lost.
+//! are to be relied on is never ended that way, as its marker may be what was lost. Where nothing is
+//! missing and such a sender paused within a picture, the rest was never sent, as by a phone that
+//! went on hold: what there is of it is no picture.
 
 #![cfg_attr(
     not(test),
@@ -24,6 +26,9 @@ use crate::rtp::reorder::MAX_HOLD;
 /// How long nothing has to come before a picture without an end is taken for whole: as long as the
 /// network may hold one packet back. Eight pictures a second and more end one another earlier.
 pub const QUIET: Duration = MAX_HOLD;
+
+/// A pause within a picture that no sender makes who means to finish it.
+const CUT_OFF: Duration = Duration::from_secs(1);
 
 /// What is known of one sender's ways.
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,6 +98,13 @@ impl PictureEnd {
             self.early = true;
             self.proven = false;
         }
+    }
+
+    /// Whether a picture whose last packet came at `received`, with a marker or not, was given up by
+    /// a sender whose next packet came only `now`.
+    pub fn is_cut_off(&self, received: Instant, marked: bool, now: Instant) -> bool {
+        let is_reliable = self.markers == Markers::End && self.unmarked;
+        is_reliable && !marked && now.since(received) > CUT_OFF
     }
 
     /// A new timestamp ended a picture whose last packet had a marker or not.

@@ -79,6 +79,8 @@ pub struct RtcpCounters {
     pub received: u64,
     /// Datagrams of hosts that have no say here.
     pub strangers: u64,
+    /// Packets that were read.
+    pub reports: u64,
     /// Packets that could not be read.
     pub malformed: u64,
     /// Requests for a keyframe of ours.

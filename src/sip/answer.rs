@@ -27,7 +27,8 @@ use super::table::hash;
 use super::transmit::Printed;
 
 /// The methods that are served.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO, UPDATE, PRACK";
+pub(super) const ALLOW: &str =
+    "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO, UPDATE, PRACK, REFER, NOTIFY";
 
 /// Seconds after which a caller that found no room may try again.
 pub(super) const RETRY_AFTER: u32 = 5;
@@ -69,6 +70,19 @@ impl Answer {
         }
     }
 
+    /// With what is wrong with an offer (RFC 3261 sections 13.3.1.3 and 20.43). `agent` is our product
+    /// as User-Agent has it.
+    pub(super) fn warning(self, agent: &str, words: &str) -> Self {
+        let is_token = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+        let mut agent: String = agent.chars().take_while(is_token).collect();
+        if agent.is_empty() {
+            agent.push('-');
+        }
+        let words = words.replace('\\', "\\\\").replace('"', "\\\"");
+        let value = format!("305 {agent} \"{words}\"");
+        self.with(Header::Warning(value.into()))
+    }
+
     /// With the methods that are served.
     pub(super) fn allow(self) -> Self {
         self.with(Header::Allow(ALLOW.into()))
@@ -93,13 +107,18 @@ impl Answer {
     }
 }
 
+/// The extensions that are supported, session timers among them or not.
+pub(super) const fn supported(timer: bool) -> &'static str {
+    match timer {
+        true => "100rel, timer, replaces, norefersub",
+        false => "100rel, replaces, norefersub",
+    }
+}
+
 impl SipEndpoint {
     /// The extensions that are supported.
     pub(super) fn supported(&self) -> &'static str {
-        match self.config.session_timer {
-            Some(_) => "100rel, timer",
-            None => "100rel",
-        }
+        supported(self.config.session_timer.is_some())
     }
 
     /// Prints an answer. Nothing, when it does not fit.
@@ -130,7 +149,11 @@ impl SipEndpoint {
     /// the call asks for that.
     pub(super) fn contact_of(&self, session: &Session) -> Header {
         let dialog = &session.dialog;
-        let user = session.placed.as_ref().map_or("", |p| &p.contact_user);
+        let user = match (&session.placed, session.calling()) {
+            (Some(placed), _) => &placed.contact_user,
+            (None, Some(calling)) => &calling.call.contact_user[..],
+            (None, None) => "",
+        };
         let transport = match dialog.is_sips() {
             true => None,
             false => Some(dialog.arrival().transport()),

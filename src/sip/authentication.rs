@@ -57,6 +57,8 @@ pub enum AuthenticationError {
     Refused(Box<str>),
     /// The realm kept asking for other nonces.
     Endless(Box<str>),
+    /// A redirect led to a host that is not trusted with a proof of the password.
+    Withheld(Box<str>),
 }
 
 impl fmt::Display for AuthenticationError {
@@ -67,6 +69,10 @@ impl fmt::Display for AuthenticationError {
             Self::NoCredentials(realm) => ("no user name and password are configured for", realm),
             Self::Refused(realm) => ("user name or password is wrong for", realm),
             Self::Endless(realm) => ("no answer is ever enough for", realm),
+            Self::Withheld(realm) => (
+                "a redirect led to a stranger, who gets no proof of the password for",
+                realm,
+            ),
         };
         write!(f, "{words} realm \"{}\"", OneLine::new(realm, REALM_SHOWN))
     }
@@ -105,6 +111,8 @@ pub struct Authenticator {
     realms: heapless::Vec<Box<Realm>, SIP_REALMS>,
     /// Challenges since the last request that went through.
     rounds: u8,
+    /// Nothing is proven to whom the requests go now.
+    withheld: bool,
 }
 
 impl Authenticator {
@@ -126,6 +134,9 @@ impl Authenticator {
         let Some(first) = offered().next() else {
             return Verdict::Failed(AuthenticationError::Unreadable);
         };
+        if self.withheld {
+            return Verdict::Failed(AuthenticationError::Withheld(first.realm));
+        }
         if self.credentials.is_none() {
             return Verdict::Failed(AuthenticationError::NoCredentials(first.realm));
         }
@@ -222,6 +233,18 @@ impl Authenticator {
         self.realms
             .iter()
             .any(|realm| realm.unproven > 0 && !realm.proven)
+    }
+
+    /// The requests go on to a host that was not named by the owner: it gets no proof of the password,
+    /// which could be guessed from one.
+    pub fn withhold(&mut self) {
+        self.withheld = true;
+        self.realms.clear();
+    }
+
+    /// Whether proofs are withheld.
+    pub fn is_withheld(&self) -> bool {
+        self.withheld
     }
 
     /// Begins a new chain of requests after one that failed for another reason. What is known of the

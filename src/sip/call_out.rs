@@ -25,7 +25,7 @@ use crate::base::time::Instant;
 use crate::wire::sip_emit::uri_text;
 use crate::wire::sip_uri::{Scheme, Uri};
 
-use super::answer::ALLOW;
+use super::answer::{ALLOW, supported};
 use super::authentication::Credentials;
 use super::call_out_check::check;
 use super::calling::{Calling, exhausted};
@@ -36,7 +36,7 @@ use super::session::Session;
 use super::table::Slot;
 use super::transaction_client::Unanswered;
 use super::transaction_invite::InviteOwner;
-use super::transmit::SipTargets;
+use super::transmit::{SipTarget, SipTargets};
 
 /// A call that is to go out.
 #[derive(Clone, Debug)]
@@ -66,6 +66,9 @@ pub struct CallOut {
     pub ring: Duration,
     /// Further headers, names and values. None that a request of ours has by itself.
     pub headers: Vec<(String, String)>,
+    /// The call whose place this one is to take: it goes out though there are as many calls as there
+    /// may be.
+    pub in_place_of: Option<CallId>,
 }
 
 /// How long a call of ours may ring unless its owner says otherwise.
@@ -87,6 +90,7 @@ impl CallOut {
             session_expires: None,
             ring: RING,
             headers: Vec::new(),
+            in_place_of: None,
         }
     }
 }
@@ -98,7 +102,11 @@ impl SipEndpoint {
         check(&call)?;
         let timers = self.config.session_timer;
         call.session_expires = timers.map(|own| call.session_expires.unwrap_or(own.expires));
-        if self.live >= self.config.calls || !self.has_event_room() || self.invites.is_full() {
+        let takes_place = call
+            .in_place_of
+            .is_some_and(|id| self.sessions.get(slot(id)).is_some());
+        let is_full = self.live >= self.config.calls && !takes_place;
+        if is_full || !self.has_event_room() || self.invites.is_full() {
             return Err(SipRefusal::Full);
         }
         let target = *call
@@ -143,7 +151,8 @@ impl SipEndpoint {
     }
 
     /// Goes on with a call that [`SipEvent::Redirected`](super::SipEvent::Redirected) told of, at these
-    /// places.
+    /// places. Where they are neither those of the call nor may call themselves, its credentials are
+    /// not used any more: who can redirect a call is not to get at its password.
     pub fn follow(
         &mut self,
         now: Instant,
@@ -162,8 +171,14 @@ impl SipEndpoint {
         for target in &targets {
             self.hear(target.address.ip());
         }
+        let allow = &self.config.allow;
+        let allows = |target: &SipTarget| allow.iter().any(|n| n.contains(target.address.ip()));
         self.sessions.update(slot, |s| {
             if let Some((_, calling)) = s.calling_mut() {
+                let may_prove = |target: &SipTarget| calling.knows(target) || allows(target);
+                if !targets.iter().all(may_prove) {
+                    calling.authenticator.withhold();
+                }
                 calling.aim(targets);
             }
         });
@@ -233,7 +248,10 @@ impl SipEndpoint {
     pub(super) fn call_unanswered(&mut self, now: Instant, slot: Slot, why: Unanswered) {
         let cause = match why {
             Unanswered::Timeout => Cause::new(408, "nobody answered the INVITE"),
-            Unanswered::Unreachable => Cause::new(503, "no connection could be opened"),
+            Unanswered::Unreachable => match self.connect_failure.as_deref() {
+                Some(words) => Cause::new(503, format!("no connection: {words}")),
+                None => Cause::new(503, "no connection could be opened"),
+            },
         };
         self.try_next_target(now, slot, cause, EndedBy::Silence);
     }
@@ -306,10 +324,7 @@ fn invite_headers(calling: &Calling, contact: ContactUri<'_>, secure: bool) -> V
     let contact = contact.text(secure);
     let mut headers = vec![Header::Contact(contact.into()), Header::Allow(ALLOW.into())];
     if !calling.plain {
-        let supported = match call.session_expires {
-            Some(_) => "100rel, timer",
-            None => "100rel",
-        };
+        let supported = supported(call.session_expires.is_some());
         headers.push(Header::Supported(supported.into()));
         if let Some(seconds) = call.session_expires {
             headers.push(Header::Other("Session-Expires".into(), seconds.to_string()));
@@ -348,6 +363,6 @@ fn quoted(name: &str) -> String {
 }
 
 /// A URI for To: it has no header fields (section 19.1.1).
-fn without_headers(uri: &str) -> &str {
+pub(super) fn without_headers(uri: &str) -> &str {
     uri.split('?').next().unwrap_or(uri)
 }

@@ -72,7 +72,7 @@ fn is_user(text: &str) -> bool {
     }
 }
 
-fn is_call_id(text: &str) -> bool {
+pub(super) fn is_call_id(text: &str) -> bool {
     let is_word = |part: &str| {
         let is_plain =
             |b: u8| b.is_ascii_alphanumeric() || b"-.!%*_+`'~()<>:\\\"/[]?{}".contains(&b);

@@ -51,7 +51,8 @@ impl SipEndpoint {
             Method::Known(rsip::Method::Invite) => return self.refuse(incoming, Answer::code(491)),
             // There is nothing to end but the INVITE, which has its own way for that.
             Method::Known(rsip::Method::Bye) => Answer::code(481),
-            Method::Known(rsip::Method::PRack) => Answer::code(481),
+            Method::Known(rsip::Method::PRack | rsip::Method::Notify) => Answer::code(481),
+            Method::Known(rsip::Method::Refer) => Answer::code(491),
             Method::Known(rsip::Method::Update) if is_empty => self.dialog_answer(200, slot),
             Method::Known(rsip::Method::Update) if offer_is_open => Answer::code(491),
             Method::Known(rsip::Method::Update) => Answer::code(488),

@@ -155,6 +155,12 @@ impl Calling {
         }
     }
 
+    /// Whether a place is at a host that is being tried.
+    pub(super) fn knows(&self, target: &SipTarget) -> bool {
+        let mut targets = self.call.targets.iter();
+        targets.any(|known| known.address.ip() == target.address.ip())
+    }
+
     /// Goes to other places from now on.
     pub(super) fn aim(&mut self, targets: super::transmit::SipTargets) {
         self.call.targets = targets;
@@ -227,6 +233,12 @@ impl Calling {
     /// Whether a request of the called party belongs to one of the early dialogs.
     pub(super) fn has_early(&self, request: &SipMessage<'_>) -> bool {
         self.forks.iter().any(|fork| fork.dialog.has(request))
+    }
+
+    /// Whether one of the early dialogs has this Call-ID and these tags, ours and theirs.
+    pub(super) fn has_fork(&self, call_id: &str, ours: &str, theirs: &str) -> bool {
+        let mut forks = self.forks.iter();
+        forks.any(|fork| fork.dialog.is(call_id, ours, theirs))
     }
 
     /// The early dialog that a request of the called party belongs to.

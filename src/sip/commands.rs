@@ -111,7 +111,10 @@ impl SipEndpoint {
     ) -> Result<(), SipRefusal> {
         let (slot, invite, tag) = self.waiting_invite(id, Session::initial_invite)?;
         let code = code.clamp(300, 699);
-        let answer = phrased(code, reason).retry_after(retry_after);
+        let mut answer = phrased(code, reason).retry_after(retry_after);
+        if code == 488 && !reason.is_empty() {
+            answer = answer.warning(&self.config.user_agent, reason);
+        }
         self.finish_invite(now, &invite, &tag, answer);
         self.sessions.remove(slot);
         self.tell_ended(slot, Cause::new(code, reason), EndedBy::Local);
@@ -200,12 +203,26 @@ impl SipEndpoint {
     /// afterwards; the rest, such as waiting for an ACK before the BYE, needs no owner.
     pub fn hangup(&mut self, now: Instant, id: CallId, cause: Cause) -> Result<(), SipRefusal> {
         let slot = slot(id);
-        let session = self.sessions.get(slot).ok_or(SipRefusal::NoSuchCall)?;
+        let is_live = self.sessions.get(slot).is_some_and(|s| !s.is_ending());
+        if !is_live {
+            return Err(SipRefusal::NoSuchCall);
+        }
+        self.hang_up(now, slot, cause, EndedBy::Local);
+        self.settle();
+        Ok(())
+    }
+
+    /// Ends a call that has not ended, whatever its state, and tells its owner.
+    pub(super) fn hang_up(&mut self, now: Instant, slot: Slot, cause: Cause, by: EndedBy) {
+        let Some(session) = self.sessions.get(slot).filter(|s| !s.is_ending()) else {
+            return;
+        };
         let tag: Box<str> = session.dialog.local_tag().into();
         self.drop_exchange(now, slot, &tag);
+        self.end_replaced(now, slot);
         let hang_up = self.sessions.update(slot, Session::hang_up);
         match hang_up.unwrap_or(HangUp::Already) {
-            HangUp::Already => return Err(SipRefusal::NoSuchCall),
+            HangUp::Already => return,
             HangUp::Refuse(invite) => {
                 let code = if (300..700).contains(&cause.code) {
                     cause.code
@@ -217,11 +234,10 @@ impl SipEndpoint {
             }
             HangUp::Cancel(calling) => self.cancel_invite(now, slot, &calling),
             HangUp::AwaitAck => {}
+            HangUp::Bye if self.hold_bye(slot, &cause) => {}
             HangUp::Bye => self.send_bye(now, slot, Some(&cause)),
         }
-        self.tell_ended(slot, cause, EndedBy::Local);
-        self.settle();
-        Ok(())
+        self.tell_ended(slot, cause, by);
     }
 
     /// The INVITE of a call that waits for an answer.

@@ -278,6 +278,38 @@ impl Dialog {
             && *self.remote_tag == *request.from().tag().unwrap_or_default()
     }
 
+    /// Whether it has this Call-ID, this tag of ours and this one of the peer, which is 0 for none
+    /// (RFC 3891 section 3).
+    pub(super) fn is(&self, call_id: &str, local_tag: &str, remote_tag: &str) -> bool {
+        let same_remote = *self.remote_tag == *remote_tag;
+        let is_none = remote_tag == "0" && self.remote_tag.is_empty();
+        *self.call_id == *call_id && *self.local_tag == *local_tag && (same_remote || is_none)
+    }
+
+    /// What a Replaces header says of it to the peer.
+    pub(super) fn replaces(&self) -> String {
+        let peer = match &*self.remote_tag {
+            "" => "0",
+            tag => tag,
+        };
+        format!("{};to-tag={peer};from-tag={}", self.call_id, self.local_tag)
+    }
+
+    /// URI that our requests are for.
+    pub(super) fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Our own address, without display name and tag.
+    pub(super) fn own_address(&self) -> &str {
+        address(&self.local).unwrap_or_default()
+    }
+
+    /// The sequence number of our last request.
+    pub(super) fn local_cseq(&self) -> u32 {
+        self.local_cseq
+    }
+
     /// Whether our Contact is to be a SIPS URI (section 12.1.1).
     pub(super) fn is_sips(&self) -> bool {
         self.is_sips

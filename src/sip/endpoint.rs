@@ -109,6 +109,8 @@ pub struct SipEndpoint {
     pub(super) guard: Guard,
     pub(super) registrations: Table<Box<Registration>>,
     pub(super) pings: Pings,
+    /// Why a connection could not be opened, while those that waited for it are told.
+    pub(super) connect_failure: Option<Box<str>>,
     pub(super) connections: Connections,
     pub(super) counters: SipCounters,
     pub(super) scratch: Box<[u8]>,
@@ -159,6 +161,7 @@ impl SipEndpoint {
             pbx: heapless::Vec::new(),
             guard: Guard::new(Rates::UNLIMITED),
             registrations: Table::new(SIP_REGISTRATIONS),
+            connect_failure: None,
             pings: Pings::default(),
             connections: Connections::new(connections),
             counters: SipCounters::default(),
@@ -312,8 +315,16 @@ impl SipEndpoint {
         taken
     }
 
-    /// A connection to `remote` could not be opened: requests that were to go over it have failed.
-    pub fn handle_connect_failed(&mut self, now: Instant, remote: SocketAddr, secure: bool) {
+    /// A connection to `remote` could not be opened: requests that were to go over it have failed,
+    /// for the reason given.
+    pub fn handle_connect_failed(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        secure: bool,
+        reason: &str,
+    ) {
+        self.connect_failure = (!reason.is_empty()).then(|| reason.into());
         let failed = SipDestination::Stream {
             secure,
             conn: None,
@@ -323,6 +334,7 @@ impl SipEndpoint {
             self.request_failed(now, slot, Unanswered::Unreachable);
         }
         self.invites_unreachable(now, failed);
+        self.connect_failure = None;
         self.settle();
     }
 
@@ -396,6 +408,10 @@ impl SipEndpoint {
             Some(Turn::Invite(slot)) => drop(self.invites.remove(slot)),
             Some(Turn::Session(slot)) => {
                 let session = self.sessions.remove(slot);
+                let calling = session.as_ref().and_then(Session::calling);
+                if let Some(invite) = calling.and_then(|calling| calling.invite) {
+                    self.invites.remove(invite);
+                }
                 if session.is_some_and(|session| !session.is_ending()) {
                     self.tell_ended(slot, Cause::new(500, "a defect"), EndedBy::Local);
                 }

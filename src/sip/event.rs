@@ -50,6 +50,9 @@ pub enum SipEvent {
         secure: bool,
         /// The session description; without one the 200 has to carry an offer.
         offer: Option<Box<[u8]>>,
+        /// The call whose place it is to take (RFC 3891): that one ends once the answer to this one is
+        /// acknowledged.
+        replaces: Option<CallId>,
     },
     /// A provisional answer to a call of ours.
     Progress {
@@ -160,6 +163,28 @@ pub enum SipEvent {
         key: char,
         /// For how long, as the peer says.
         duration: Duration,
+    },
+    /// The peer asks us to call somebody else in its place (RFC 3515). Answer by `refer_accept` or
+    /// `refer_refuse`, then say by `refer_progress` how it goes. Whom we may call is not known here.
+    Refer {
+        /// The call.
+        id: CallId,
+        /// A sip or sips URI without header fields, as it may stand in a request.
+        to: String,
+        /// The value of the Replaces header that the INVITE is to have.
+        replaces: Option<String>,
+        /// The value of Referred-By, one line of text.
+        referred_by: Option<String>,
+    },
+    /// How the call goes that we asked the peer by `refer` to place.
+    TransferProgress {
+        /// The call that the peer was asked in.
+        id: CallId,
+        /// 202 when the peer has taken it on, then what it says of its call; 408 when it says nothing
+        /// for too long.
+        code: u16,
+        /// Whether nothing more follows.
+        done: bool,
     },
     /// The call is over. A BYE that is due is sent and repeated without the owner.
     Ended {
@@ -277,6 +302,8 @@ pub struct SipCounters {
     pub calls_refused: u64,
     /// INFO that asked for a keyframe, or was a key.
     pub infos: u64,
+    /// REFERs that the owner was told of.
+    pub refers: u64,
     /// Sessions that we refreshed, or that were refreshed for us.
     pub refreshes: u64,
     /// Re-INVITEs of ours that collided with one of theirs (491).

@@ -98,6 +98,18 @@ impl Exchange {
         }
     }
 
+    /// The transaction of a re-INVITE of ours.
+    pub(super) fn our_invite(&self) -> Option<Slot> {
+        match self {
+            Self::Ours {
+                transaction,
+                is_invite: true,
+                ..
+            } => Some(*transaction),
+            _ => None,
+        }
+    }
+
     /// Whether it is the one of that transaction of ours.
     pub(super) fn is_ours(&self, wanted: Slot, wants_invite: bool) -> bool {
         matches!(

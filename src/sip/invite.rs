@@ -36,6 +36,10 @@ use super::table::Slot;
 use super::transaction_server::{AckIs, TransactionKey};
 use super::update::too_small;
 
+/// How long a call may ring here whose caller does not say: longer than any proxy lets it (timer C), as
+/// its CANCEL may be lost.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 impl SipEndpoint {
     /// A call that begins.
     pub(super) fn receive_invite(&mut self, incoming: &Incoming<'_, '_>) {
@@ -52,11 +56,16 @@ impl SipEndpoint {
             Asked::On(agreed) => Some(agreed),
             Asked::Off => None,
         };
+        let replaces = match self.replaced_by(request) {
+            Ok(replaces) => replaces,
+            Err(answer) => return self.refuse(incoming, answer),
+        };
         let callee = callee(request);
         if callee.len() > SIP_USER_BYTES {
             return self.refuse(incoming, Answer::code(414));
         }
-        let has_room = self.live < self.config.calls && self.has_event_room();
+        let has_place = self.live < self.config.calls || replaces.is_some();
+        let has_room = has_place && self.has_event_room();
         let Some(transaction) = has_room.then(|| self.open_invite(incoming)).flatten() else {
             count(&mut self.counters.calls_refused);
             let answer = Answer::code(503).retry_after(Some(RETRY_AFTER));
@@ -71,6 +80,7 @@ impl SipEndpoint {
         let headers = request.headers();
         let mut session = Session::new(dialog, invite);
         session.peer = session.peer.after(headers);
+        session.replaces = replaces;
         let requires = headers.has_token(HeaderName::Require, "100rel");
         if requires || session.peer.reliable {
             let rseq = self.rng.below(1 << 30).saturating_add(1);
@@ -97,6 +107,7 @@ impl SipEndpoint {
             remote: incoming.arrival.remote,
             secure: incoming.arrival.secure,
             offer,
+            replaces,
         });
     }
 
@@ -200,6 +211,7 @@ impl SipEndpoint {
             Some(Acked::Confirmed { late_offer }) => {
                 let answer = answer(late_offer);
                 self.push_event(SipEvent::Confirmed { id, answer });
+                self.end_replaced(now, slot);
             }
             Some(Acked::ReinviteConfirmed { late_offer }) => {
                 let answer = answer(late_offer);
@@ -249,12 +261,15 @@ fn pending(
     timer: Option<Agreed>,
 ) -> PendingInvite {
     let seconds = incoming.request.headers().expires().filter(|s| *s > 0);
+    let patience = seconds.map_or(PATIENCE, |s| {
+        Duration::from_secs(u64::from(s)).min(PATIENCE)
+    });
     PendingInvite {
         transaction,
         head: incoming.head.clone(),
         cseq: incoming.request.cseq().number,
         late_offer,
-        expires: seconds.map(|s| incoming.now + Duration::from_secs(u64::from(s))),
+        expires: Some(incoming.now + patience),
         method: rsip::Method::Invite,
         timer,
     }

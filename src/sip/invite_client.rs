@@ -66,7 +66,7 @@ impl SipEndpoint {
         let destination = self.over_open(destination);
         let transaction =
             InviteTransaction::new(now, &branch, owner, destination, request, printed.clone());
-        let transaction = transaction.with_fallback(fallback);
+        let transaction = transaction.with_fallback(now, fallback);
         let hash = InviteTransaction::hash(&branch);
         let transaction = self.invites.insert(hash, transaction);
         let transaction = transaction.map_err(|_| SipRefusal::Full)?;

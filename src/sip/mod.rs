@@ -4,7 +4,8 @@
 //! and UAC cores and dialogs of RFC 3261, server and client transactions with RFC 6026, failover of
 //! RFC 3263 section 4.3, symmetric response routing (RFC 3581), keep-alives on streams (RFC 5626 section
 //! 4.4.1), session timers (RFC 4028), reliable provisional answers (RFC 3262), UPDATE (RFC 3311),
-//! picture_fast_update (RFC 5168) and keys by INFO. It hands session descriptions up and down unread.
+//! picture_fast_update (RFC 5168) and keys by INFO, and transfers by REFER, NOTIFY and Replaces (RFC 3515,
+//! RFC 3891, RFC 4488). It hands session descriptions up and down unread.
 //!
 //! As a client it calls, registers (section 10.2) with digest authentication (RFC 7616, RFC 8760), and
 //! asks peers by OPTIONS whether they are there. Names are looked up and TLS is spoken elsewhere.
@@ -47,13 +48,18 @@ mod ping;
 mod prack;
 mod reason;
 mod receive;
+mod refer;
+mod refer_out;
+mod refer_to;
 mod registration;
 mod reinvite_client;
+mod replaces;
 mod reply;
 pub mod rules;
 mod ruling;
 mod session;
 mod session_timer;
+mod sipfrag;
 mod standing;
 mod table;
 mod target_order;

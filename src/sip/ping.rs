@@ -249,11 +249,15 @@ impl SipEndpoint {
             return;
         };
         let is_news = !ping.state.is_like(state);
+        let was_down = ping.state.is_down();
         ping.state = state;
         ping.at = now + next_ping(config.interval, state, &mut self.rng);
         let target = ping.target;
         if is_news {
             self.push_event(SipEvent::Peer { target, state });
+        }
+        if !state.is_down() {
+            self.peer_answers(now, target, was_down);
         }
     }
 

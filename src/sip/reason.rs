@@ -12,17 +12,20 @@
 
 use rsip::Header;
 
+use crate::base::redact::OneLine;
+use crate::limits::SIP_CAUSE_CHARACTERS;
 use crate::wire::sip_emit::reason_phrase;
 use crate::wire::sip_message::SipMessage;
 use crate::wire::sip_name::HeaderName;
 
 use super::event::Cause;
 
-/// The words of a Reason header: its text, else what its cause means.
+/// The words of a Reason header on one bounded line: its text, else what its cause means.
 pub(super) fn reason(request: &SipMessage<'_>) -> Option<String> {
     let headers = request.headers();
     let mut values = headers.values(HeaderName::Reason);
-    values.find_map(|value| words(&String::from_utf8_lossy(value)))
+    let words = values.find_map(|value| words(&String::from_utf8_lossy(value)))?;
+    Some(OneLine::new(&words, SIP_CAUSE_CHARACTERS).to_string())
 }
 
 /// The Reason header of a cause, when there is more to say than that the call is over.

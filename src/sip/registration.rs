@@ -34,7 +34,7 @@ use super::endpoint::SipEndpoint;
 use super::event::{SipEvent, SipRefusal};
 use super::table::Slot;
 use super::transaction_client::{Owner, Unanswered};
-use super::transmit::{Printed, SipTargets};
+use super::transmit::{Printed, SipTarget, SipTargets};
 
 pub(super) use machine::Registration;
 use machine::Step;
@@ -97,21 +97,19 @@ pub enum RegistrationState {
     },
 }
 
+/// What is said of an address of record, after its name.
 impl fmt::Display for RegistrationState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unregistered => f.write_str("not registered"),
-            Self::Registering => f.write_str("registering"),
-            Self::Registered { expires } => write!(f, "registered for {expires} s"),
+            Self::Unregistered => f.write_str("is not registered"),
+            Self::Registering => f.write_str("is being registered"),
+            Self::Registered { expires } => write!(f, "is registered for {expires} s"),
             Self::Failed { words, retry, .. } => {
-                write!(
-                    f,
-                    "registration failed: {words}; again in {} s",
-                    retry.as_secs()
-                )
+                let seconds = retry.as_secs();
+                write!(f, "could not be registered: {words}; again in {seconds} s")
             }
             Self::AuthenticationFailed { words } => {
-                write!(f, "registration refused: {words}")
+                write!(f, "could not be registered: {words}")
             }
         }
     }
@@ -194,9 +192,12 @@ impl SipEndpoint {
         response: Result<&SipMessage<'_>, Unanswered>,
     ) {
         let (slot, rng) = (slot(id), &mut self.rng);
+        let words = self.connect_failure.as_deref();
+        let allow = &self.config.allow;
+        let trusts = |ip| allow.iter().any(|network| network.contains(ip));
         let step = self.registrations.update(slot, |r| match response {
-            Ok(response) => r.answered(now, response, rng),
-            Err(why) => r.unanswered(now, why, rng),
+            Ok(response) => r.answered(now, response, trusts, rng),
+            Err(why) => r.unanswered(now, why, words, rng),
         });
         if let Some(step) = step {
             self.do_step(now, slot, step);
@@ -214,6 +215,17 @@ impl SipEndpoint {
         for slot in slots {
             let rng = &mut self.rng;
             self.registrations.update(slot, |r| r.lost(now, rng));
+        }
+    }
+
+    /// A peer answers; `is_back` where it did not before. Registrations that wait for it do so no more.
+    pub(super) fn peer_answers(&mut self, now: Instant, target: SipTarget, is_back: bool) {
+        let slots: heapless::Vec<Slot, { crate::limits::SIP_REGISTRATIONS }> =
+            self.registrations.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            let rng = &mut self.rng;
+            self.registrations
+                .update(slot, |r| r.peer_answers(now, target, is_back, rng));
         }
     }
 

@@ -25,7 +25,7 @@ use super::endpoint::{SipEndpoint, call_id, slot};
 use super::event::{Cause, EndedBy, SipEvent, SipRefusal};
 use super::exchange::{Exchange, REINVITE_PATIENCE, Waiting, glare};
 use super::reason::reason;
-use super::session::{HangUp, Session};
+use super::session::Session;
 use super::session_timer::{agreed, min_se};
 use super::table::Slot;
 use super::transaction_client::Unanswered;
@@ -161,7 +161,22 @@ impl SipEndpoint {
                 return;
             }
         }
+        if let Ok(response) = response {
+            self.let_through(call, response);
+        }
         self.offer_answered(now, call, code, response.ok());
+    }
+
+    /// Credentials of a call of ours did: its request has a final answer that is no challenge.
+    pub(super) fn let_through(&mut self, slot: Slot, response: &SipMessage<'_>) {
+        if matches!(response.status(), Some(401 | 407)) {
+            return;
+        }
+        self.sessions.update(slot, |session| {
+            if let Some(placed) = &mut session.placed {
+                placed.authenticator.accepted(response);
+            }
+        });
     }
 
     /// Whether a challenge can be met.
@@ -220,9 +235,6 @@ impl SipEndpoint {
         self.sessions.update(slot, |session| {
             session.dialog.refresh_target(response);
             session.peer = session.peer.after(headers);
-            if let Some(placed) = &mut session.placed {
-                placed.authenticator.accepted(response);
-            }
         });
         if timer.is_some() {
             count(&mut self.counters.refreshes);
@@ -263,20 +275,9 @@ impl SipEndpoint {
         });
     }
 
-    /// Ends a call for a reason that neither side chose, with BYE.
+    /// Ends a call for a reason that neither side chose.
     pub(super) fn end_call(&mut self, now: Instant, slot: Slot, cause: Cause) {
-        let Some(session) = self.sessions.get(slot).filter(|s| !s.is_ending()) else {
-            return;
-        };
-        let tag: Box<str> = session.dialog.local_tag().into();
-        self.drop_exchange(now, slot, &tag);
-        match self.sessions.update(slot, Session::hang_up) {
-            Some(HangUp::Bye) => self.send_bye(now, slot, Some(&cause)),
-            // The ACK that the BYE waits for is the session's matter.
-            Some(HangUp::AwaitAck) => {}
-            _ => return,
-        }
-        self.tell_ended(slot, cause, EndedBy::Silence);
+        self.hang_up(now, slot, cause, EndedBy::Silence);
     }
 }
 

@@ -62,17 +62,23 @@ impl SipEndpoint {
         true
     }
 
-    /// Refuses the request of theirs with an offer, or the re-INVITE, that waits in a call that ends.
+    /// Refuses the request of theirs with an offer, or the re-INVITE, that waits in a call that ends,
+    /// and takes a re-INVITE of ours back: one that was answered provisionally has no timer by itself.
     pub(super) fn drop_exchange(&mut self, now: Instant, slot: Slot, tag: &str) {
-        let pending = self.sessions.update(slot, |session| {
+        let dropped = self.sessions.update(slot, |session| {
             session.waiting = None;
-            session.take_reinvite()
+            (session.exchange.our_invite(), session.take_reinvite())
         });
-        if let Some(pending) = pending.flatten() {
+        let (ours, theirs) = dropped.unwrap_or_default();
+        if let Some(invite) = ours {
+            self.take_invite_back(now, invite);
+        }
+        if let Some(pending) = theirs {
             let is_invite = pending.method == rsip::Method::Invite;
             let code = if is_invite { 487 } else { 481 };
             self.finish_invite(now, &pending, tag, Answer::code(code));
         }
+        self.drop_refer(now, slot);
     }
 
     /// Gives an INVITE its final refusal, or a provisional answer. False when it does not fit.
@@ -83,11 +89,23 @@ impl SipEndpoint {
         to_tag: &str,
         answer: Answer,
     ) -> bool {
+        self.answer_later(now, invite.transaction, &invite.head, to_tag, answer)
+    }
+
+    /// Answers a request whose transaction waits for that. False when it does not fit.
+    pub(super) fn answer_later(
+        &mut self,
+        now: Instant,
+        transaction: Slot,
+        head: &ReplyHead,
+        to_tag: &str,
+        answer: Answer,
+    ) -> bool {
         let code = answer.number();
-        let Some(printed) = self.print(&invite.head, to_tag, answer) else {
+        let Some(printed) = self.print(head, to_tag, answer) else {
             return false;
         };
-        let destination = self.servers.update(invite.transaction, |transaction| {
+        let destination = self.servers.update(transaction, |transaction| {
             transaction.answer(now, code, printed.clone());
             transaction.destination()
         });

@@ -14,6 +14,7 @@
     )
 )]
 
+use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::wire::sip_message::SipMessage;
 use crate::wire::sip_reply::ReplyHead;
@@ -23,6 +24,8 @@ use super::calling::{Calling, Placed};
 use super::dialog::Dialog;
 use super::exchange::{Exchange, Gate, Waiting};
 use super::prack::Reliable;
+use super::refer::Notifier;
+use super::refer_out::Referral;
 use super::session_timer::{Agreed, SessionTimer, TimerDue};
 use super::table::{Slot, Timed};
 use super::timer::{Backoff, TRANSACTION};
@@ -39,7 +42,7 @@ pub(super) struct PendingInvite {
     pub(super) cseq: u32,
     /// Whether it came without an offer, so that our 200 carries one.
     pub(super) late_offer: bool,
-    /// When the caller gives up by itself (Expires).
+    /// When it is given up: by Expires, or as no caller can still be waiting.
     pub(super) expires: Option<Instant>,
     /// What it is.
     pub(super) method: rsip::Method,
@@ -94,6 +97,12 @@ pub(super) struct Session {
     pub(super) exchange: Exchange,
     /// An offer of ours that waits for its turn.
     pub(super) waiting: Option<Waiting>,
+    /// A REFER of theirs, until its outcome is told.
+    pub(super) notifier: Option<Box<Notifier>>,
+    /// A REFER of ours, until its outcome is known.
+    pub(super) referral: Option<Box<Referral>>,
+    /// The call whose place this one takes.
+    pub(super) replaces: Option<CallId>,
     phase: Phase,
 }
 
@@ -151,6 +160,10 @@ pub(super) enum SessionTimeout {
     Offer(Waiting),
     /// A re-INVITE of ours was not answered for too long.
     NoAnswer,
+    /// The subscription of their REFER is over.
+    NotifierOver,
+    /// Nothing was heard of our REFER for too long.
+    ReferralOver,
 }
 
 impl Session {
@@ -176,6 +189,9 @@ impl Session {
             reliable: None,
             exchange: Exchange::Idle,
             waiting: None,
+            notifier: None,
+            referral: None,
+            replaces: None,
             phase,
         }
     }
@@ -222,6 +238,16 @@ impl Session {
     /// Whether it was answered and has not ended.
     pub(super) fn is_confirmed(&self) -> bool {
         matches!(self.phase, Phase::Confirmed)
+    }
+
+    /// Whether it was answered and has not ended; the peer may have been faster than its ACK.
+    pub(super) fn is_answered(&self) -> bool {
+        matches!(self.phase, Phase::Confirmed | Phase::Accepted(_))
+    }
+
+    /// Whether the INVITE has no final answer.
+    pub(super) fn is_early(&self) -> bool {
+        matches!(self.phase, Phase::Calling(_) | Phase::Early(_))
     }
 
     /// The INVITE of a call that was not answered.
@@ -402,6 +428,12 @@ impl Session {
         if matches!(&self.exchange, Exchange::Ours { until, .. } if *until <= now) {
             return SessionTimeout::NoAnswer;
         }
+        if self.notifier.as_ref().is_some_and(|it| it.until <= now) {
+            return SessionTimeout::NotifierOver;
+        }
+        if self.referral.as_ref().is_some_and(|it| it.until <= now) {
+            return SessionTimeout::ReferralOver;
+        }
         match self.timer.as_mut().and_then(|timer| timer.timed_out(now)) {
             Some(TimerDue::Refresh) => return SessionTimeout::Refresh,
             Some(TimerDue::Expired) => return SessionTimeout::NotRefreshed,
@@ -470,6 +502,8 @@ impl Timed for Session {
             self.timer.as_ref().map(SessionTimer::deadline),
             ours,
             waiting.map(|waiting| waiting.at),
+            self.notifier.as_ref().map(|notifier| notifier.until),
+            self.referral.as_ref().map(|referral| referral.until),
         ]
         .into_iter()
         .flatten()

@@ -28,6 +28,9 @@ const LEAST_SECONDS: u32 = 90;
 /// Shorter intervals of peers that break the rule are stretched to this, so that refreshes stay few.
 const SHORTEST_SECONDS: u32 = 30;
 
+/// Longer intervals than a day are none: they would notice nothing in time.
+const LONGEST_SECONDS: u32 = 86_400;
+
 /// How long before the end the side that does not refresh gives the call up, at most (section 10).
 const GIVE_UP: Duration = Duration::from_secs(32);
 
@@ -120,6 +123,11 @@ impl SessionTimer {
             until: now + interval.saturating_sub(give_up),
             min,
         }
+    }
+
+    /// Whether an interval is one that a timer is worth.
+    pub(super) fn is_worth(agreed: &Agreed) -> bool {
+        agreed.interval <= LONGEST_SECONDS
     }
 
     /// The headers of a request of ours that refreshes the session.

@@ -83,6 +83,7 @@ impl SipEndpoint {
                 }
                 Some(SessionTimeout::NoAck { was_up }) => {
                     count(&mut self.counters.acks_missing);
+                    self.end_replaced(now, slot);
                     if was_up {
                         let cause = Cause::new(408, "the caller never acknowledged our 200");
                         self.tell_ended(slot, cause, EndedBy::Silence);
@@ -108,6 +109,8 @@ impl SipEndpoint {
                     let cause = Cause::new(408, "our re-INVITE was not answered");
                     self.end_call(now, slot, cause);
                 }
+                Some(SessionTimeout::NotifierOver) => self.end_notifier(now, slot),
+                Some(SessionTimeout::ReferralOver) => self.refer_expired(slot),
                 Some(SessionTimeout::Nothing) | None => {}
             }
             true

@@ -68,6 +68,10 @@ pub(super) enum Purpose {
     Refresh,
     /// Whether the peer still knows the call, by OPTIONS.
     Probe,
+    /// That the peer calls somebody else.
+    Refer,
+    /// How a call goes that the peer asked for.
+    Notify,
 }
 
 impl Purpose {
@@ -79,6 +83,8 @@ impl Purpose {
             Self::Cancel => rsip::Method::Cancel,
             Self::Update | Self::Refresh => rsip::Method::Update,
             Self::Probe => rsip::Method::Options,
+            Self::Refer => rsip::Method::Refer,
+            Self::Notify => rsip::Method::Notify,
         }
     }
 }

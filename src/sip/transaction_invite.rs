@@ -25,9 +25,15 @@ use crate::base::time::Instant;
 use crate::limits::SIP_FORKS;
 use crate::wire::sip_message::SipMessage;
 
+use super::exchange::REINVITE_PATIENCE;
 use super::table::{Timed, hash};
 use super::timer::{T1, TIMER_B, TIMER_M, TRANSACTION, timer_d};
 use super::transmit::{Printed, SipDestination};
+
+/// How long a stream that an INVITE takes for its size may be silent until the other way is tried: a
+/// proxy answers within 200 ms (RFC 3261 section 16.2), and a firewall may drop what asks for a stream
+/// without a word.
+const STREAM_PATIENCE: Duration = T1.saturating_mul(8);
 
 /// Whose INVITE it is, and so who takes its responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +53,7 @@ enum State {
         resend: Option<(Instant, Duration)>,
         until: Instant,
     },
-    /// A provisional response came; how long the final one is waited for, once it was cancelled.
+    /// A provisional response came; how long the final one is waited for.
     Proceeding { until: Option<Instant> },
     /// Refused: the ACK goes again with every repetition of the refusal.
     Completed { ack: Printed, until: Instant },
@@ -125,9 +131,12 @@ impl InviteTransaction {
         }
     }
 
-    /// With another way where the first one is a stream that does not open.
-    pub(super) fn with_fallback(mut self, fallback: Option<SipDestination>) -> Self {
+    /// With another way where the first one is a stream that does not open, or stays silent.
+    pub(super) fn with_fallback(mut self, now: Instant, fallback: Option<SipDestination>) -> Self {
         self.fallback = fallback;
+        if let (Some(_), State::Calling { until, .. }) = (fallback, &mut self.state) {
+            *until = now + STREAM_PATIENCE;
+        }
         self
     }
 
@@ -190,6 +199,15 @@ impl InviteTransaction {
         may_go
     }
 
+    /// Until when a final response is waited for after a provisional one. How long a phone may ring is
+    /// its caller's matter; within a call nobody may be left to end the wait.
+    fn patience(&self, now: Instant) -> Option<Instant> {
+        match self.owner {
+            InviteOwner::Initial(_) => None,
+            InviteOwner::Reinvite(_) => Some(now + REINVITE_PATIENCE),
+        }
+    }
+
     fn may_cancel(&mut self, now: Instant) -> bool {
         let State::Proceeding { until } = &mut self.state else {
             return false;
@@ -241,7 +259,9 @@ impl InviteTransaction {
     ) -> (InviteResponse, bool) {
         let response = match (&self.state, code) {
             (State::Calling { .. }, ..200) => {
-                self.state = State::Proceeding { until: None };
+                self.state = State::Proceeding {
+                    until: self.patience(now),
+                };
                 let cancels = self.cancelled && self.may_cancel(now);
                 return (InviteResponse::Provisional, cancels);
             }
@@ -383,7 +403,6 @@ impl Timed for InviteTransaction {
             State::Calling { resend, until } => {
                 Some(resend.map_or(*until, |(at, _)| at.min(*until)))
             }
-            // How long a phone may ring is its caller's matter.
             State::Proceeding { until } => *until,
             State::Completed { until, .. } | State::Accepted { until, .. } => Some(*until),
         }
@@ -570,14 +589,16 @@ mod tests {
     #[test]
     fn the_other_way_is_taken_once_and_begins_anew() {
         let way = SipDestination::Udp("192.0.2.2:5060".parse().unwrap());
-        let mut t = tcp().with_fallback(Some(way));
+        let mut t = tcp().with_fallback(MS(0), Some(way));
+        assert_eq!(t.deadline(), Some(MS(4_000)));
+        assert_eq!(t.timed_out(MS(4_000)), InviteTimeout::NoAnswer);
         let (other, request) = t.take_fallback().unwrap();
         assert_eq!(other, way);
         t.resent(MS(9_000), other, request, ack());
         assert_eq!(t.deadline(), Some(MS(9_500)));
         assert_eq!(t.timed_out(MS(9_500)), InviteTimeout::Resend(way, ack()));
         assert!(t.take_fallback().is_none());
-        let mut t = tcp().with_fallback(Some(way));
+        let mut t = tcp().with_fallback(MS(0), Some(way));
         t.take_back(MS(1));
         assert!(t.take_fallback().is_none());
     }

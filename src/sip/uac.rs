@@ -99,7 +99,14 @@ impl SipEndpoint {
 
     fn forget_requests(&mut self, slot: Slot) {
         let requests = self.sessions.update(slot, |session| {
-            let requests = [session.info.take(), session.update.take()];
+            let referral = session.referral.take().and_then(|it| it.request);
+            let notifier = session.notifier.take().and_then(|it| it.request);
+            let requests = [
+                session.info.take(),
+                session.update.take(),
+                referral,
+                notifier,
+            ];
             requests.into_iter().flatten()
         });
         for transaction in requests.into_iter().flatten() {
@@ -222,6 +229,9 @@ impl SipEndpoint {
         {
             return;
         }
+        if let Some(response) = response {
+            self.let_through(slot, response);
+        }
         let is_up = self.sessions.get(slot).is_some_and(|s| !s.is_ending());
         match purpose {
             Purpose::Prack(fork) => self.prack_answered(slot, fork, code),
@@ -239,6 +249,9 @@ impl SipEndpoint {
                     self.tell_ended(slot, cause, EndedBy::Remote);
                 }
             }
+            Purpose::Refer if is_up => self.refer_answered(now, slot, code, response),
+            Purpose::Refer => {}
+            Purpose::Notify => self.notify_answered(now, slot, code),
             Purpose::Update | Purpose::Refresh | Purpose::Probe => {
                 self.sessions.update(slot, |session| session.update = None);
                 if !is_up {
@@ -267,6 +280,8 @@ impl SipEndpoint {
         let body = body.unwrap_or_default().to_vec();
         let mut headers = match purpose {
             Purpose::Update | Purpose::Refresh => self.refresh_headers(slot),
+            Purpose::Refer => self.refer_headers(slot),
+            Purpose::Notify => self.notify_headers(slot),
             _ => Vec::new(),
         };
         let kind = request.as_deref().and_then(content_type);
@@ -274,7 +289,15 @@ impl SipEndpoint {
         let Ok(again) = self.send_request(now, slot, purpose, headers, body) else {
             return false;
         };
+        if purpose == Purpose::Refer {
+            self.refer_sent(slot, again);
+        }
         self.sessions.update(slot, |session| match purpose {
+            Purpose::Notify => {
+                if let Some(notifier) = &mut session.notifier {
+                    notifier.request = Some(again);
+                }
+            }
             Purpose::Info => session.info = Some(again),
             Purpose::Update | Purpose::Refresh | Purpose::Probe => {
                 session.update = Some(again);
@@ -284,7 +307,7 @@ impl SipEndpoint {
                     *transaction = again;
                 }
             }
-            Purpose::Bye | Purpose::Prack(_) | Purpose::Cancel => {}
+            Purpose::Bye | Purpose::Prack(_) | Purpose::Cancel | Purpose::Refer => {}
         });
         true
     }

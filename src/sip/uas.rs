@@ -65,7 +65,9 @@ impl SipEndpoint {
                 | rsip::Method::Info
                 | rsip::Method::Update
                 | rsip::Method::PRack
-                | rsip::Method::Options,
+                | rsip::Method::Options
+                | rsip::Method::Refer
+                | rsip::Method::Notify,
             ) => self.receive_served(&incoming, method),
             Method::Known(_) => self.refuse(&incoming, Answer::code(405).allow()),
             Method::Other(_) => self.refuse(&incoming, Answer::code(501).allow()),
@@ -108,6 +110,10 @@ impl SipEndpoint {
                 let answer = Answer::code(200).capabilities(self.supported());
                 self.answer(incoming, answer);
             }
+            // Nobody is called for whom we do not talk to.
+            (None, false) if method == rsip::Method::Refer => {
+                self.refuse(incoming, Answer::code(603));
+            }
             (None, false) => {
                 count(&mut self.counters.unknown_dialog);
                 self.answer(incoming, Answer::code(481));
@@ -140,6 +146,8 @@ impl SipEndpoint {
             }
             _ if method == rsip::Method::Update => self.receive_update(incoming, slot),
             _ if method == rsip::Method::PRack => self.receive_prack(incoming, slot),
+            _ if method == rsip::Method::Refer => self.receive_refer(incoming, slot),
+            _ if method == rsip::Method::Notify => self.receive_notify(incoming, slot),
             _ => self.receive_info(incoming, slot),
         }
     }
@@ -149,7 +157,10 @@ impl SipEndpoint {
         let Some(session) = self.sessions.get(slot) else {
             return;
         };
-        let (was_ending, is_closing) = (session.is_ending(), session.is_closing());
+        // A BYE of ours that waits for a NOTIFY has not gone yet.
+        let holds = session.notifier.as_ref().is_some_and(|it| it.holds_bye());
+        let is_closing = session.is_closing() && !holds;
+        let was_ending = session.is_ending();
         let who = if session.outgoing {
             "called party"
         } else {
@@ -157,6 +168,7 @@ impl SipEndpoint {
         };
         let tag: Box<str> = session.dialog.local_tag().into();
         self.drop_exchange(incoming.now, slot, &tag);
+        self.end_replaced(incoming.now, slot);
         let invite = self.sessions.update(slot, Session::peer_hung_up).flatten();
         if let Some(invite) = invite {
             self.finish_invite(incoming.now, &invite, &tag, Answer::code(487));

@@ -22,7 +22,7 @@ use super::endpoint::{SipEndpoint, call_id, slot};
 use super::event::{SipEvent, SipRefusal};
 use super::exchange::{Exchange, Gate, REINVITE_PATIENCE, Waiting};
 use super::reply::Incoming;
-use super::session::PendingInvite;
+use super::session::{PendingInvite, Session};
 use super::session_timer::{Agreed, Asked, SessionTimer, asked};
 use super::table::Slot;
 use super::transaction_client::Purpose;
@@ -179,6 +179,10 @@ impl SipEndpoint {
     /// What a request asks of the session timer.
     pub(super) fn asked(&self, incoming: &Incoming<'_, '_>, slot: Option<Slot>) -> Asked {
         let session = slot.and_then(|slot| self.sessions.get(slot));
+        // There is no session to refresh before the 2xx to the INVITE, which says itself what holds.
+        if session.is_some_and(Session::is_early) {
+            return Asked::Off;
+        }
         let we_refresh = session
             .and_then(|s| s.timer)
             .map(|timer| timer.we_refresh());
@@ -190,8 +194,10 @@ impl SipEndpoint {
 
     /// Starts the session timer anew, as a 2xx says.
     pub(super) fn set_timer(&mut self, now: Instant, slot: Slot, agreed: Option<Agreed>) {
+        let agreed = agreed.filter(SessionTimer::is_worth);
         self.sessions.update(slot, |session| {
             let min = session.timer.map_or(0, |timer| timer.min());
+            let agreed = agreed.filter(|_| !session.is_early());
             session.timer = agreed.map(|agreed| SessionTimer::start(now, agreed, min));
         });
     }

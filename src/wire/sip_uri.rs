@@ -241,8 +241,12 @@ impl<'a> Host<'a> {
     /// Reads a host name, an IPv4 address or an IPv6 address in brackets.
     pub fn parse(text: &'a str) -> Option<Self> {
         if let Some(inside) = text.strip_prefix('[') {
-            let address: Ipv6Addr = inside.strip_suffix(']')?.parse().ok()?;
-            return Some(Self::Ip(address.into()));
+            let inside = inside.strip_suffix(']')?;
+            let address = inside
+                .parse()
+                .ok()
+                .or_else(|| with_colon_too_many(inside))?;
+            return Some(Self::Ip(IpAddr::V6(address)));
         }
         if let Ok(address) = text.parse::<Ipv4Addr>() {
             return Some(Self::Ip(address.into()));
@@ -282,6 +286,14 @@ impl fmt::Display for Host<'_> {
             Self::Name(name) => f.write_str(name),
         }
     }
+}
+
+/// An IPv6 address with three colons before its IPv4 part, as the grammar of RFC 3261 makes it; to be
+/// put up with (RFC 5118, section 4.10).
+fn with_colon_too_many(text: &str) -> Option<Ipv6Addr> {
+    let (before, after) = text.split_once(":::")?;
+    after.parse::<Ipv4Addr>().ok()?;
+    format!("{before}::{after}").parse().ok()
 }
 
 /// Splits `a=1;b` into names and values; empty pieces are passed over.

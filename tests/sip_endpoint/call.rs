@@ -23,6 +23,7 @@ fn a_call_is_tried_rung_answered_and_acknowledged() {
         remote,
         secure: false,
         offer,
+        replaces: None,
     } = bench.event()
     else {
         panic!("no INVITE");
@@ -48,11 +49,14 @@ fn a_call_is_tried_rung_answered_and_acknowledged() {
     );
     assert_eq!(
         header(HeaderName::Allow),
-        "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO, UPDATE, PRACK"
+        "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO, UPDATE, PRACK, REFER, NOTIFY"
     );
     assert_eq!(header(HeaderName::ContentType), "application/sdp");
     assert_eq!(header(HeaderName::Server), "trunkcast");
-    assert_eq!(header(HeaderName::Supported), "100rel, timer");
+    assert_eq!(
+        header(HeaderName::Supported),
+        "100rel, timer, replaces, norefersub"
+    );
     assert!(
         header(HeaderName::Via).ends_with(";received=192.0.2.10;rport=5060")
             || header(HeaderName::Via).ends_with(";rport=5060")
@@ -384,6 +388,27 @@ fn repeated_requests_are_absorbed() {
     assert_eq!(first[0].bytes, again[0].bytes);
     assert!(bench.events.is_empty());
     assert_eq!(bench.endpoint.counters().retransmissions, 4);
+}
+
+#[test]
+fn what_is_wrong_with_an_offer_stands_in_the_warning_of_the_488() {
+    let mut bench = Bench::new();
+    let mut caller = Caller::new("a");
+    let id = bench.invite(&mut caller);
+    bench
+        .command(|e, now| e.reject(now, id, 488, "no \"codec\" fits", None))
+        .unwrap();
+    let refusal = bench.take().remove(0);
+    let warning = refusal.header(HeaderName::Warning).unwrap();
+    assert!(warning.starts_with("305 "), "{warning}");
+    assert!(warning.ends_with(" \"no \\\"codec\\\" fits\""), "{warning}");
+    // Other codes have nothing to do with the offer.
+    let mut caller = Caller::new("b");
+    let id = bench.invite(&mut caller);
+    bench
+        .command(|e, now| e.reject(now, id, 486, "Busy Here", None))
+        .unwrap();
+    assert_eq!(bench.take().remove(0).header(HeaderName::Warning), None);
 }
 
 #[test]

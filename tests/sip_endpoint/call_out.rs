@@ -431,7 +431,7 @@ fn a_large_request_takes_tcp_and_udp_only_when_that_does_not_open() {
         header(&invite, HeaderName::Contact),
         "<sip:1001@192.0.2.1:40000>"
     );
-    bench.command(|e, now| e.handle_connect_failed(now, peer(), false));
+    bench.command(|e, now| e.handle_connect_failed(now, peer(), false, "refused"));
     let sent = bench.take();
     assert_eq!(whats(&sent), ["INVITE"]);
     let again = &sent[0];
@@ -445,6 +445,14 @@ fn a_large_request_takes_tcp_and_udp_only_when_that_does_not_open() {
     assert_eq!(whats(&sent), ["ACK"]);
     assert!(matches!(sent[0].to, SipDestination::Udp(_)));
     assert!(matches!(bench.event(), SipEvent::Answered { .. }));
+
+    // A connection that neither opens nor fails is waited for no longer than some seconds.
+    let mut bench = Bench::new();
+    place(&mut bench, wanted.clone());
+    assert!(bench.advance(ms(3_900)).is_empty());
+    let again = bench.advance(ms(200));
+    assert_eq!(whats(&again), ["INVITE"]);
+    assert_eq!(again[0].to, SipDestination::Udp(peer()));
 
     // Where the connection opens, all of it goes there.
     let mut bench = Bench::new();
@@ -505,7 +513,9 @@ fn targets_are_tried_in_turn_when_nobody_answers() {
             .datagram(reply(&first, 180, "late", "", ""))
             .is_empty()
     );
-    bench.command(|e, now| e.handle_connect_failed(now, "192.0.2.30:5060".parse().unwrap(), false));
+    bench.command(|e, now| {
+        e.handle_connect_failed(now, "192.0.2.30:5060".parse().unwrap(), false, "refused")
+    });
     let SipEvent::Ended { cause, by, .. } = bench.event() else {
         panic!();
     };

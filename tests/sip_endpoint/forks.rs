@@ -2,7 +2,7 @@
 //! answer that counts.
 
 use trunkcast::limits::SIP_FORKS;
-use trunkcast::sip::{Cause, SipDestination, SipEvent};
+use trunkcast::sip::{CallOut, Cause, SipDestination, SipEvent};
 use trunkcast::wire::sip_name::HeaderName;
 
 use crate::bench::{ANSWER, Bench, OFFER, Sent, respond, secs, whats};
@@ -217,10 +217,22 @@ fn what_only_looks_reliable_is_not_acknowledged() {
 #[test]
 fn an_early_dialog_takes_updates_of_names_and_no_other_media() {
     let mut bench = Bench::new();
-    let (_, invite) = place(&mut bench, call());
+    let named = CallOut {
+        contact_user: "1001".into(),
+        ..call()
+    };
+    let (_, invite) = place(&mut bench, named);
     bench.datagram(reply(&invite, 180, "b", CONTACT, ""));
     bench.event();
-    let mut cseq = 0;
+    // Where we are reached does not change with the answer.
+    let update = within(&invite, "b", "UPDATE", 1, "", "");
+    let answer = bench.datagram(update).remove(0);
+    let contact = |sent: &Sent| {
+        let contact = sent.header(HeaderName::Contact).unwrap();
+        contact.contains("<sip:1001@192.0.2.1:40000>")
+    };
+    assert!(contact(&invite) && contact(&answer));
+    let mut cseq = 1;
     let mut ask = |bench: &mut Bench, method: &str, sdp: &str| {
         cseq += 1;
         let sent = bench.datagram(within(&invite, "b", method, cseq, "", sdp));

@@ -117,7 +117,7 @@ fn a_busy_peer_and_one_without_a_connection_are_told() {
         .command(|e, now| e.set_pings(now, Some(config)))
         .unwrap();
     ask(&mut bench, secs(1));
-    bench.command(|e, now| e.handle_connect_failed(now, peer.address, false));
+    bench.command(|e, now| e.handle_connect_failed(now, peer.address, false, "refused"));
     assert_eq!(news(&mut bench), (peer, PeerState::Unreachable));
 }
 
@@ -188,4 +188,47 @@ fn peers_that_stay_keep_their_state_and_others_are_forgotten() {
     bench.take();
     assert!(bench.advance(secs(200)).is_empty());
     assert_eq!(bench.endpoint.poll_timeout(), None);
+}
+
+#[test]
+fn a_registrar_that_is_back_is_registered_with_at_once() {
+    let mut bench = pinging(1);
+    let all = targets(1);
+    let registers = |sent: &[Sent]| sent.iter().any(|sent| sent.what() == "REGISTER");
+    bench
+        .command(|e, now| e.register(now, config(&all)))
+        .unwrap();
+    // Neither is answered, and the registration waits for half a minute at least.
+    bench.advance(secs(33));
+    bench.events.clear();
+    let asked = ask(&mut bench, secs(14));
+    assert_eq!(asked.what(), "OPTIONS");
+    from(&mut bench, all[0].address, respond(&asked, 200));
+    let back = bench.advance(secs(2));
+    assert!(registers(&back), "{back:?}");
+    let register = back.iter().find(|sent| sent.what() == "REGISTER").unwrap();
+    bench.datagram(bound(register, 3_600));
+
+    // It was away while we were registered: it may know nothing of us any more.
+    let mut quiet = Vec::new();
+    while quiet.len() < 3 {
+        quiet = bench.advance(secs(10));
+    }
+    bench.advance(secs(8));
+    let asked = ask(&mut bench, secs(14));
+    from(&mut bench, all[0].address, respond(&asked, 200));
+    let back = bench.advance(secs(2));
+    assert!(registers(&back), "{back:?}");
+
+    // One that said when to come again is left to its time.
+    let register = back.iter().find(|sent| sent.what() == "REGISTER").unwrap();
+    bench.datagram(answer(register, 503, &["Retry-After: 600"]));
+    let mut quiet = Vec::new();
+    while quiet.len() < 3 {
+        quiet = bench.advance(secs(10));
+    }
+    bench.advance(secs(8));
+    let asked = ask(&mut bench, secs(14));
+    from(&mut bench, all[0].address, respond(&asked, 200));
+    assert!(!registers(&bench.advance(secs(5))));
 }

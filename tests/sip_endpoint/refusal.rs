@@ -15,10 +15,13 @@ fn options_tells_what_is_served_without_any_state() {
     let header = |name| sent[0].header(name).unwrap();
     assert_eq!(
         header(HeaderName::Allow),
-        "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO, UPDATE, PRACK"
+        "INVITE, ACK, CANCEL, OPTIONS, BYE, INFO, UPDATE, PRACK, REFER, NOTIFY"
     );
     assert_eq!(header(HeaderName::Accept), "application/sdp");
-    assert_eq!(header(HeaderName::Supported), "100rel, timer");
+    assert_eq!(
+        header(HeaderName::Supported),
+        "100rel, timer, replaces, norefersub"
+    );
     assert_eq!(header(HeaderName::Server), "trunkcast");
     assert!(sent[0].to_tag().is_some());
     assert_eq!(bench.datagram(&options)[0].bytes, sent[0].bytes);
@@ -34,9 +37,9 @@ fn methods_not_served_are_405_and_unknown_ones_501() {
         ("REGISTER", "405"),
         ("MESSAGE", "405"),
         ("SUBSCRIBE", "405"),
-        ("NOTIFY", "405"),
+        ("NOTIFY", "481"),
         ("PUBLISH", "405"),
-        ("REFER", "405"),
+        ("REFER", "603"),
         ("UPDATE", "481"),
         ("PRACK", "481"),
         ("DANCE", "501"),
@@ -44,7 +47,8 @@ fn methods_not_served_are_405_and_unknown_ones_501() {
     ] {
         let sent = bench.datagram(caller.request(method));
         assert_eq!(whats(&sent), [code], "{method}");
-        assert_eq!(sent[0].header(HeaderName::Allow).is_some(), code != "481");
+        let names_methods = matches!(code, "405" | "501");
+        assert_eq!(sent[0].header(HeaderName::Allow).is_some(), names_methods);
         assert!(sent[0].to_tag().is_some());
     }
     assert_eq!(bench.endpoint.busy(), 0);
@@ -80,7 +84,8 @@ fn without_session_timers_of_our_own_nothing_is_said_of_them() {
     let id = bench.invite(&mut caller);
     let ok = bench.accept(id, &mut caller);
     assert_eq!(ok.header(HeaderName::SessionExpires), None);
-    assert_eq!(ok.header(HeaderName::Supported).as_deref(), Some("100rel"));
+    let supported = ok.header(HeaderName::Supported);
+    assert_eq!(supported.as_deref(), Some("100rel, replaces, norefersub"));
     let mut caller = Caller::new("b");
     caller.extra = "Require: timer\r\n".into();
     assert_eq!(whats(&bench.datagram(caller.invite())), ["420"]);

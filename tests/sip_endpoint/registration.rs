@@ -414,8 +414,9 @@ fn a_registrar_that_is_silent_is_named() {
     bench.advance(secs(33));
     let state = bench.registration().to_string();
     assert!(
-        state
-            .starts_with("registration failed: 192.0.2.10:5060 over UDP does not answer; again in"),
+        state.starts_with(
+            "could not be registered: 192.0.2.10:5060 over UDP does not answer; again in"
+        ),
         "{state}"
     );
 }
@@ -523,10 +524,10 @@ fn over_tcp_the_contact_says_so_and_a_lost_connection_is_replaced_at_once() {
     let again = next_register(&mut bench, secs(3)).expect("a REGISTER at once");
     assert!(again.at > lost && (again.at - lost) <= secs(2));
     assert_eq!(again.to, anew);
-    bench.command(|e, now| e.handle_connect_failed(now, peer(), false));
+    bench.command(|e, now| e.handle_connect_failed(now, peer(), false, "refused"));
     let state = bench.registration().to_string();
     assert!(
-        state.contains("192.0.2.10:5060 over TCP cannot be connected to"),
+        state.contains("192.0.2.10:5060 over TCP cannot be connected to: refused; again in"),
         "{state}"
     );
 }

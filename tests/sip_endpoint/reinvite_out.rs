@@ -122,7 +122,7 @@ fn one_that_is_worked_on_for_ever_ends_the_call() {
     let invite = reinvite(&mut bench, id);
     bench.datagram(respond(&invite, 100));
     let sent = bench.advance(secs(180));
-    assert_eq!(whats(&sent), ["BYE"]);
+    assert_eq!(whats(&sent), ["CANCEL", "BYE"]);
     assert!(matches!(bench.event(), SipEvent::Ended { .. }));
 }
 
@@ -204,4 +204,31 @@ fn a_hurried_end_does_not_wait_for_the_ack() {
     bench.command(|e, now| e.hurry(now + secs(1)));
     assert_eq!(whats(&bench.advance(ms(999))), ["200"]);
     assert_eq!(whats(&bench.advance(ms(1))), ["BYE"]);
+}
+
+#[test]
+fn a_call_that_ends_takes_its_reinvite_back() {
+    for theirs in [false, true] {
+        let mut bench = Bench::new();
+        let mut caller = Caller::new("a");
+        let id = bench.call(&mut caller);
+        let invite = reinvite(&mut bench, id);
+        bench.datagram(respond(&invite, 180));
+        let sent = if theirs {
+            bench.datagram(caller.request("BYE"))
+        } else {
+            let over = Cause::new(200, "over");
+            bench.command(|e, now| e.hangup(now, id, over)).unwrap();
+            bench.take()
+        };
+        let mut expected = whats(&sent);
+        expected.sort_unstable();
+        let other = if theirs { "200" } else { "BYE" };
+        let mut wanted = [other, "CANCEL"];
+        wanted.sort_unstable();
+        assert_eq!(expected, wanted);
+        // Nobody answers any of them.
+        bench.advance(secs(70));
+        assert_eq!(bench.endpoint.busy(), 0);
+    }
 }

@@ -246,3 +246,21 @@ fn a_lost_update_is_repeated_and_one_answer_is_enough() {
     assert!(bench.advance(secs(200)).is_empty());
     assert_eq!(bench.endpoint.counters().refreshes, 1);
 }
+
+#[test]
+fn an_update_before_the_answer_starts_no_timer() {
+    let mut bench = Bench::new();
+    let mut caller = Caller::new("a");
+    caller.extra = "Supported: timer\r\nSession-Expires: 600;refresher=uac\r\n".into();
+    let id = bench.invite(&mut caller);
+    bench.command(|e, now| e.ring(now, id)).unwrap();
+    caller.to_tag = bench.take()[0].to_tag();
+    caller.extra = "Supported: timer\r\nSession-Expires: 90;refresher=uac\r\n".into();
+    let ok = bench.datagram(caller.request("UPDATE"));
+    assert_eq!(whats(&ok), ["200"]);
+    assert_eq!(session_expires(&ok[0]), None, "there is no session yet");
+    bench.advance(secs(100));
+    assert!(bench.events.is_empty(), "it goes on ringing");
+    let ok = bench.accept(id, &mut caller);
+    assert_eq!(session_expires(&ok).as_deref(), Some("600;refresher=uac"));
+}

@@ -296,7 +296,7 @@ fn with_the_connection_gone_our_bye_opens_another_to_the_target() {
         }
     );
     assert_eq!(bench.endpoint.closing_calls(), 1);
-    bench.command(|e, now| e.handle_connect_failed(now, remote, false));
+    bench.command(|e, now| e.handle_connect_failed(now, remote, false, "refused"));
     assert_eq!(bench.endpoint.closing_calls(), 0);
     assert_eq!(bench.endpoint.counters().requests_unanswered, 1);
 }

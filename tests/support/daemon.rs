@@ -14,6 +14,8 @@ use super::{Namespace, Ports, Program};
 pub struct Settings {
     /// The trunk's `url`; none lets the stream stay on the box.
     pub url: Option<String>,
+    /// The PBX; nobody listens where it is otherwise said to be.
+    pub pbx: Option<SocketAddr>,
     /// Further lines of the trunk, without their indentation.
     pub trunk: Vec<String>,
     /// Further lines at the top level.
@@ -75,7 +77,10 @@ impl Daemon {
         let rest = ports.address();
         let (first, last) = ports.media();
         let mut yaml = format!("trunks:\n  test:\n    localPort: {}\n", sip.port());
-        yaml.push_str("    proxyIp: 127.0.0.1\n    remotePort: 5060\n");
+        let pbx = settings.pbx;
+        let pbx = pbx.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 5060)));
+        let _ = writeln!(yaml, "    proxyIp: {}", pbx.ip());
+        let _ = writeln!(yaml, "    remotePort: {}", pbx.port());
         if let Some(url) = &settings.url {
             let _ = writeln!(yaml, "    url: {url}");
         }

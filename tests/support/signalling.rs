@@ -1,6 +1,7 @@
 //! What SIPp proves of the signalling, the same over UDP (`u1`) and TCP (`t1`).
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::daemon::Settings;
@@ -180,21 +181,38 @@ pub fn template_is_honoured() {
     Scenario::new("template", "u1", gateway.sip(), "1000").run(&mut ports);
 }
 
-/// Files of `tests/sipp` that no test would run are refused.
-pub fn every_scenario_is_used(sources: &[&str]) {
-    let folder = super::scratch::tests_folder().join("sipp");
-    for entry in fs::read_dir(folder)
-        .expect("the scenarios are part of the project")
-        .flatten()
-    {
-        let name = entry
-            .path()
-            .file_stem()
-            .map(|name| name.to_string_lossy().into_owned());
-        let quoted = format!("\"{}\"", name.unwrap_or_default());
+/// Files of `tests/sipp` and of the folders below that no test would run are refused.
+pub fn every_scenario_is_used() {
+    let tests = super::scratch::tests_folder();
+    let sources: Vec<String> = [tests.clone(), tests.join("support")]
+        .iter()
+        .flat_map(|folder| files(folder, "rs"))
+        .map(|path| fs::read_to_string(path).expect("a source can be read"))
+        .collect();
+    let folder = tests.join("sipp");
+    let mut places = files(&folder, "xml");
+    for group in files(&folder, "") {
+        places.extend(files(&group, "xml"));
+    }
+    assert!(places.len() > 16, "scenarios are found: {places:?}");
+    for place in places {
+        let name = place.strip_prefix(&folder).expect("it is below");
+        let quoted = format!("\"{}\"", name.with_extension("").display());
         assert!(
             sources.iter().any(|text| text.contains(&quoted)),
             "{quoted} is run by no test"
         );
     }
+}
+
+/// The files of a folder with an extension, or its folders where that is empty.
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("the folder is part of the project");
+    let paths = entries.flatten().map(|entry| entry.path());
+    paths
+        .filter(|path| match extension {
+            "" => path.is_dir(),
+            _ => path.extension().is_some_and(|kind| kind == extension),
+        })
+        .collect()
 }

@@ -25,6 +25,12 @@ pub struct Scenario<'a> {
     rate: u32,
     /// SIP port of its own; any without it.
     port: Option<u16>,
+    /// Further options of SIPp.
+    options: &'a [&'a str],
+    /// Whether a message that is not expected ends it at once.
+    strict: bool,
+    /// The capture to play in the place of the clip's.
+    capture: Option<&'a [u8]>,
 }
 
 impl<'a> Scenario<'a> {
@@ -41,6 +47,9 @@ impl<'a> Scenario<'a> {
             calls: 1,
             rate: 1,
             port: None,
+            options: &[],
+            strict: false,
+            capture: None,
         }
     }
 
@@ -76,6 +85,24 @@ impl<'a> Scenario<'a> {
         self
     }
 
+    /// Lets every message that the scenario does not expect end it at once.
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
+    /// Gives SIPp further options.
+    pub fn options(mut self, options: &'a [&'a str]) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Lets the scenario play that capture, as `clip.pcap`.
+    pub fn capture(mut self, capture: &'a [u8]) -> Self {
+        self.capture = Some(capture);
+        self
+    }
+
     /// Starts SIPp.
     pub fn start(&self, ports: &mut Ports) -> Sipp {
         let folder = Scratch::new("sipp");
@@ -86,7 +113,10 @@ impl<'a> Scenario<'a> {
         }
         let (seconds, picture) = self.media;
         let port = self.port.unwrap_or_else(|| ports.pair());
-        write_capture(&Clip::load(), seconds, picture, &folder.join("clip.pcap"));
+        match self.capture {
+            Some(capture) => drop(folder.write("clip.pcap", capture)),
+            None => write_capture(&Clip::load(), seconds, picture, &folder.join("clip.pcap")),
+        }
         let mut command = Command::new("sipp");
         command
             .current_dir(folder.path())
@@ -100,12 +130,17 @@ impl<'a> Scenario<'a> {
             .args(["-m", &self.calls.to_string()])
             .args(["-r", &self.rate.to_string()])
             .args(["-l", &self.calls.min(20).to_string()])
-            .args(["-nostdin", "-nd", "-trace_err", "-trace_msg"])
+            .args(["-nostdin", "-trace_err", "-trace_msg"])
+            .args(match self.strict {
+                true => &["-default_behaviors", "all,-bye"][..],
+                false => &["-nd"],
+            })
             .args(["-timeout", "40s", "-timeout_error"])
             .args(["-d", &(seconds * 1_000 + 200).to_string()])
             .args(["-t", self.transport, "-i", self.from, "-mi", self.from])
             .args(["-p", &port.to_string(), "-mp", &media.to_string()])
-            .args(["-s", self.number]);
+            .args(["-s", self.number])
+            .args(self.options);
         Sipp {
             program: Program::start(&mut command),
             folder,

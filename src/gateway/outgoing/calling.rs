@@ -199,7 +199,14 @@ impl Gateway {
         let offer = call.negotiation.offer_within(&media, room);
         let sdp = offer.map_err(|refusal| Cause::new(488, refusal.to_string()))?;
         let way = &out.way;
-        let of_registrar = out.registration.map(|id| trunk.endpoint.service_route(id));
+        // The trunk's own registration counts as well, where the call is in the same name (RFC 3608
+        // section 5).
+        let of_trunk = trunk
+            .presence
+            .registration()
+            .filter(|id| trunk.registrations.name(*id) == Some(way.address_of_record.as_str()));
+        let registration = out.registration.or(of_trunk);
+        let of_registrar = registration.map(|id| trunk.endpoint.service_route(id));
         let routes = way.routes.iter().chain(of_registrar.unwrap_or_default());
         let call_out = CallOut {
             display_name: out.visible_name.clone(),
@@ -297,7 +304,7 @@ impl Gateway {
         }
         let target = call.outgoing.as_ref().and_then(|out| {
             let url = out.rtmp_url.clone()?;
-            Some((url, out.rtmp_stream.as_ref()?.clone()))
+            Some((url, out.published_name.as_ref()?.clone()))
         });
         let Some((url, name)) = target else {
             return;

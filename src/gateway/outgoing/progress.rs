@@ -178,7 +178,7 @@ impl Gateway {
         let (name, who) = (&trunk.config.name, trunk.registrations.name(id));
         outlet.note(
             level,
-            format_args!("{name}: {}: {state}", who.unwrap_or_default()),
+            format_args!("{name}: {} {state}", who.unwrap_or_default()),
         );
         trunk.registrations.forget_ended(&trunk.endpoint);
         let waits = |call: &Call| {

@@ -73,13 +73,18 @@ impl Way {
         let domain = HostPort::new(request.domain.clone(), port);
         if hosts.is_empty() {
             // The other targets of the PBX stand in for it.
-            let pbx = config.pbx().filter(|_| is_known);
-            let (same, others): (Vec<_>, Vec<_>) =
-                pbx.partition(|pbx| same_host(&pbx.host, &domain.host));
-            let of_trunk = same.first().and_then(|pbx| pbx.port);
+            let pbx: Vec<_> = config.pbx().filter(|_| is_known).collect();
+            let same = |pbx: &HostPort| same_host(&pbx.host, &domain.host);
+            let of_trunk = pbx.iter().find(|pbx| same(pbx)).and_then(|pbx| pbx.port);
             let port = domain.port.or(of_trunk);
+            let usual = transport.unwrap_or_default().default_port();
+            let asked =
+                |pbx: &HostPort| same(pbx) && pbx.port.unwrap_or(usual) == port.unwrap_or(usual);
+            // Another port of the host may be another PBX, unless the one asked for is the trunk's.
+            let is_own = pbx.iter().any(asked);
             hosts.push(HostPort::new(domain.host.clone(), port));
-            hosts.extend(others);
+            let others = pbx.into_iter();
+            hosts.extend(others.filter(|pbx| !asked(pbx) && (is_own || !same(pbx))));
         }
         let user = |user: &str| {
             let host = HostPort::new(domain.host.clone(), None);
@@ -118,6 +123,11 @@ pub(super) fn same_host(one: &Host, other: &Host) -> bool {
 /// The user part of a SIP URI, with escapes for all that may not stand there by itself (RFC 3261
 /// section 25.1).
 struct Escaped<'a>(&'a str);
+
+/// The user part of a SIP URI as it may be written.
+pub(in crate::gateway) fn escaped(user: &str) -> impl core::fmt::Display {
+    Escaped(user)
+}
 
 impl core::fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

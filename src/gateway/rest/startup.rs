@@ -58,6 +58,7 @@ struct Startup<'a> {
     to_stream: Field<'a>,
     rtmp_url: Field<'a>,
     rtmp_stream: Field<'a>,
+    rtmp_transponder_full_url: Field<'a>,
 }
 
 /// Answers the request.
@@ -129,6 +130,9 @@ pub fn request(body: &[u8]) -> Result<CallRequest, Failure> {
         to_stream: stream("toStream", &body.to_stream)?,
         rtmp_url: url.transpose()?,
         rtmp_stream: rtmp_stream.map(Secret::new),
+        rtmp_name_as_given: body
+            .rtmp_transponder_full_url
+            .boolean("rtmpTransponderFullUrl", false)?,
         app_key: body.app_key.text("appKey", REST_NAME_BYTES)?,
     })
 }

@@ -47,6 +47,7 @@ struct Rig {
     pool: PacketPool,
     depacketizer: H264Depacketizer,
     sequence: u16,
+    now: Instant,
     before: Before,
 }
 
@@ -56,6 +57,7 @@ impl Rig {
             pool: PacketPool::new(1_000),
             depacketizer: H264Depacketizer::new(),
             sequence: 0,
+            now: Instant::from_millis(7),
             before: Before::Nothing,
         }
     }
@@ -85,7 +87,7 @@ impl Rig {
         let arrival = Arrival {
             header,
             packet,
-            received: Instant::from_millis(7),
+            received: self.now,
         };
         let before = core::mem::replace(&mut self.before, Before::Packet);
         let mut out = Vec::new();
@@ -531,6 +533,26 @@ fn the_last_picture_of_a_sender_without_markers_is_not_held_for_long() {
     assert_eq!(rig.depacketizer.poll_timeout(), None);
     assert!(rig.push(5, false, SLICE).is_empty());
     assert_eq!(rig.depacketizer.poll_timeout(), None);
+}
+
+#[test]
+fn a_picture_that_a_hold_cut_off_is_given_up() {
+    let mut rig = Rig::synced();
+    rig.push(2, false, SLICE);
+    assert_eq!(rig.push(2, true, SLICE_REST).len(), 1);
+    // One packet of a picture of two, and then nothing for three seconds.
+    rig.push(3, false, SLICE);
+    rig.now = rig.now + core::time::Duration::from_secs(3);
+    assert!(rig.push(4, true, SLICE).is_empty());
+    assert!(rig.wants_keyframe());
+    assert_eq!(rig.counters().damaged, 1);
+    assert_eq!(rig.push(5, true, IDR).len(), 1);
+    // A sender without markers has no other way to end a picture.
+    let mut rig = Rig::new();
+    rig.push(1, false, &stap(&[SPS, PPS, IDR]));
+    assert_eq!(rig.push(2, false, SLICE).len(), 1);
+    rig.now = rig.now + core::time::Duration::from_secs(3);
+    assert_eq!(rig.push(3, false, SLICE).len(), 1);
 }
 
 #[test]

@@ -9,6 +9,7 @@ struct Rig {
     pool: PacketPool,
     depacketizer: Vp8Depacketizer,
     sequence: u16,
+    now: Instant,
     lost: bool,
     out: Vec<Out>,
 }
@@ -27,6 +28,7 @@ impl Rig {
             pool: PacketPool::new(1_000),
             depacketizer: Vp8Depacketizer::new(),
             sequence: 65_530,
+            now: Instant::from_millis(7),
             lost: false,
             out: Vec::new(),
         }
@@ -58,7 +60,7 @@ impl Rig {
         let arrival = Arrival {
             header,
             packet,
-            received: Instant::from_millis(7),
+            received: self.now,
         };
         let before = if core::mem::take(&mut self.lost) {
             Before::Gap
@@ -175,6 +177,18 @@ fn the_next_timestamp_or_a_quiet_time_ends_a_frame_without_marker() {
     assert_eq!(rig.depacketizer.poll_timeout(), None);
     rig.push(3, false, START, &FRAME);
     assert_eq!(rig.push(4, false, START, &FRAME)[0].timestamp, 3);
+}
+
+#[test]
+fn a_frame_that_a_hold_cut_off_is_given_up() {
+    let mut rig = Rig::synced(START);
+    rig.push(2, false, START, &FRAME[..4]);
+    assert_eq!(rig.push(2, true, &[0], &FRAME[4..]).len(), 1);
+    rig.push(3, false, START, &FRAME[..4]);
+    rig.now = rig.now + core::time::Duration::from_secs(3);
+    assert!(rig.push(4, true, START, &FRAME).is_empty());
+    assert!(rig.wants_keyframe());
+    assert_eq!(rig.push(5, true, START, &keyframe(64, 48)).len(), 1);
 }
 
 #[test]

@@ -191,6 +191,7 @@ impl Side {
                     if !self.stream.config().rtcp_mux {
                         self.rtcp_source = Some(from);
                     }
+                    count(&mut counters.reports);
                     self.handle_report(now, ntp, &packet, clock, counters);
                 }
                 Err(_) => count(&mut counters.malformed),

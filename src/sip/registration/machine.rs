@@ -92,6 +92,8 @@ pub(in crate::sip) struct Registration {
     corrections: u8,
     brief: u8,
     is_leaving: bool,
+    /// The last REGISTER had no answer.
+    is_silent: bool,
 }
 
 impl Timed for Box<Registration> {
@@ -128,6 +130,7 @@ impl Registration {
             corrections: 0,
             brief: 0,
             is_leaving: false,
+            is_silent: false,
             config,
         }
     }
@@ -216,14 +219,16 @@ impl Registration {
         }
     }
 
-    /// A final response came.
+    /// A final response came. `trusts` are hosts that a redirection may lead to with the password.
     pub(super) fn answered(
         &mut self,
         now: Instant,
         response: &SipMessage<'_>,
+        trusts: impl Fn(IpAddr) -> bool,
         rng: &mut Rng,
     ) -> Step {
         self.transaction = None;
+        self.is_silent = false;
         let code = response.status().unwrap_or_default();
         if matches!(code, 401 | 407) {
             return match self.authenticator.challenged(response, code) {
@@ -238,7 +243,7 @@ impl Registration {
         let retry_after = schedule::retry_after(response.headers().first(HeaderName::RetryAfter));
         match code {
             200..300 => self.accepted(now, response, rng),
-            300..400 => self.redirected(now, response, rng),
+            300..400 => self.redirected(now, response, trusts, rng),
             423 => self.too_brief(now, response, rng),
             code if TargetWalk::is_failure(code) => {
                 let words = self.said(response);
@@ -255,17 +260,27 @@ impl Registration {
         }
     }
 
-    /// No final response will come.
-    pub(super) fn unanswered(&mut self, now: Instant, why: Unanswered, rng: &mut Rng) -> Step {
+    /// No final response will come; `words` say why there is no connection, where that is known.
+    pub(super) fn unanswered(
+        &mut self,
+        now: Instant,
+        why: Unanswered,
+        words: Option<&str>,
+        rng: &mut Rng,
+    ) -> Step {
         self.transaction = None;
         if self.is_leaving {
             return Step::Gone;
         }
-        let what = match why {
-            Unanswered::Timeout => "does not answer",
-            Unanswered::Unreachable => "cannot be connected to",
+        self.is_silent = true;
+        let peer = self.peer();
+        let words = match (why, words) {
+            (Unanswered::Timeout, _) => format!("{peer} does not answer"),
+            (Unanswered::Unreachable, None) => format!("{peer} cannot be connected to"),
+            (Unanswered::Unreachable, Some(words)) => {
+                format!("{peer} cannot be connected to: {words}")
+            }
         };
-        let words = format!("{} {what}", self.peer());
         self.target_failed(now, TargetWalk::code_of(why), words, None, rng)
     }
 
@@ -297,7 +312,8 @@ impl Registration {
                 self.registrar = self.config.registrar.clone();
                 self.is_redirected = false;
             }
-            if matches!(self.state, RegistrationState::AuthenticationFailed { .. }) {
+            let has_failed = matches!(self.state, RegistrationState::AuthenticationFailed { .. });
+            if has_failed || (self.authenticator.is_withheld() && !self.is_redirected) {
                 self.authenticator = Authenticator::new(self.config.credentials.clone());
             }
             (self.redirects, self.corrections, self.brief) = (0, 0, 0);
@@ -341,6 +357,29 @@ impl Registration {
         if matches!(self.state, RegistrationState::Registered { .. }) && self.transaction.is_none()
         {
             self.at = Some(now + schedule::after_loss(rng));
+        }
+    }
+
+    /// A peer answers; `is_back` where it did not before. Where it is the registrar, it may have been
+    /// restarted then and know of us no more.
+    pub(super) fn peer_answers(
+        &mut self,
+        now: Instant,
+        peer: SipTarget,
+        is_back: bool,
+        rng: &mut Rng,
+    ) {
+        let is_wanted = match self.state {
+            RegistrationState::Registered { .. } => is_back && self.target() == Some(peer),
+            // One that answered and refused is left to its time.
+            RegistrationState::Failed { .. } => {
+                self.is_silent && self.config.targets.contains(&peer)
+            }
+            _ => false,
+        };
+        if is_wanted && !self.is_leaving && self.transaction.is_none() {
+            let soon = now + schedule::after_loss(rng);
+            self.at = Some(self.at.map_or(soon, |at| at.min(soon)));
         }
     }
 
@@ -411,7 +450,13 @@ impl Registration {
         }
     }
 
-    fn redirected(&mut self, now: Instant, response: &SipMessage<'_>, rng: &mut Rng) -> Step {
+    fn redirected(
+        &mut self,
+        now: Instant,
+        response: &SipMessage<'_>,
+        trusts: impl Fn(IpAddr) -> bool,
+        rng: &mut Rng,
+    ) -> Step {
         let code = response.status().unwrap_or_default();
         let mut words = self.said(response);
         let contact = response.headers().contacts().next();
@@ -423,6 +468,11 @@ impl Registration {
             {
                 self.redirects = self.redirects.saturating_add(1);
                 self.is_redirected = true;
+                let ip = target.address.ip();
+                let mut known = self.config.targets.iter();
+                if !trusts(ip) && !known.any(|known| known.address.ip() == ip) {
+                    self.authenticator.withhold();
+                }
                 self.registrar = registrar;
                 let target: SipTargets = [target].into_iter().collect();
                 self.walk = TargetWalk::new(&target, |_| false);

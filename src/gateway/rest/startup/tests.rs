@@ -110,11 +110,24 @@ fn an_rtmp_server_and_a_name_there_belong_together() {
     body["rtmpStream"] = "s2".into();
     let both = request(body.to_string().as_bytes()).unwrap();
     assert_eq!(both.rtmp_url.as_ref().unwrap().app(), "live");
-    assert_eq!(both.published_name().as_deref(), Some("rtmp_s2"));
+    assert_eq!(
+        both.published_name(),
+        Some(Secret::new("rtmp_s2".to_owned()))
+    );
     assert_eq!(both.to_stream.as_deref(), Some("call_stream1"));
     body["rtmpStream"] = "rtmp_stream1".into();
     let prefixed = request(body.to_string().as_bytes()).unwrap();
-    assert_eq!(prefixed.published_name().as_deref(), Some("rtmp_stream1"));
+    assert_eq!(
+        prefixed.published_name(),
+        Some(Secret::new("rtmp_stream1".to_owned()))
+    );
+    body["rtmpStream"] = "key-1".into();
+    body["rtmpTransponderFullUrl"] = "true".into();
+    let given = request(body.to_string().as_bytes()).unwrap();
+    assert_eq!(
+        given.published_name(),
+        Some(Secret::new("key-1".to_owned()))
+    );
     body["rtmpUrl"] = "http://cdn.example.net/live".into();
     let failure = request(body.to_string().as_bytes()).unwrap_err();
     assert!(failure.message().starts_with("rtmpUrl: expected "));
