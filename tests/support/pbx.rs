@@ -153,7 +153,7 @@ impl Pbx {
 pub struct Slow(Mutex<Vec<Running>>);
 
 /// The name of a scenario, and what runs it and gives the gateway's log in the end.
-type Planned = (&'static str, fn(&str) -> String);
+pub type Planned = (&'static str, fn(&str) -> String);
 
 /// The same, begun.
 type Running = (&'static str, JoinHandle<String>);
