@@ -189,15 +189,14 @@ fn assert_untouched(mut world: World, phone: &Phone) {
     );
 }
 
-#[test]
-fn no_packet_of_a_call_that_went_out_touches_the_heap() {
-    let mut world = World::local(4);
-    let request = CallRequest {
+/// A request for a call of sound and pictures that is published and played here.
+fn request(password: Option<&str>) -> CallRequest {
+    CallRequest {
         call_id: "out".to_owned(),
         callee: "1002".to_owned(),
         login: "1001".to_owned(),
         authentication_name: "1001".to_owned(),
-        password: None,
+        password: password.map(|password| Secret::new(password.to_owned())),
         domain: "203.0.113.9".parse().unwrap(),
         outbound_proxy: None,
         port: None,
@@ -210,7 +209,13 @@ fn no_packet_of_a_call_that_went_out_touches_the_heap() {
         rtmp_stream: Some(Secret::new("key".to_owned())),
         rtmp_name_as_given: true,
         app_key: None,
-    };
+    }
+}
+
+#[test]
+fn no_packet_of_a_call_that_went_out_touches_the_heap() {
+    let mut world = World::local(4);
+    let request = request(None);
     let now = world.now;
     let started = world.gateway.start_call(now, request, &mut world.outlet);
     started.unwrap();
@@ -303,6 +308,9 @@ fn no_packet_of_any_codec_touches_the_heap_though_some_are_lost_and_asked_for() 
 /// Memory that a call may grow by (design, section 8).
 const CALL_GROWTH_BYTES: i64 = 64 * 1_024;
 
+/// What a call out keeps beside that: what was asked for, and who it is towards the PBX.
+const REQUEST_BYTES: i64 = 2 * 1_024;
+
 #[test]
 fn a_call_with_its_publisher_stays_within_its_memory() {
     for (picture, sound) in PAIRS {
@@ -320,6 +328,58 @@ fn a_protected_call_takes_little_more() {
     assert!(added > 8 * 1_024, "not counted");
     assert!(added <= SRTP_CALL_BYTES as i64, "{added} bytes");
     assert!(most <= CALL_STATE_BYTES, "a call may take {most} bytes");
+}
+
+#[test]
+fn a_call_that_went_out_stays_within_its_memory() {
+    let mut world = World::local(4);
+    world.checks = false;
+    world.policy = Policy::ListsAll;
+    // Lazily made tables of the gateway itself are no part of a call.
+    let mut first = Phone::new("1");
+    world.call(&mut first);
+    world.bye(&mut first);
+    world.advance(Duration::from_secs(40));
+
+    let before = BYTES.get();
+    world.counted = true;
+    let now = world.now;
+    let wanted = request(Some("hunter2"));
+    counted(|| world.gateway.start_call(now, wanted, &mut world.outlet)).unwrap();
+    world.settle();
+    let challenge = "WWW-Authenticate: Digest realm=\"pbx\", nonce=\"n1\", qop=\"auth\"\r\n";
+    Callee::called(&mut world, "203.0.113.9:5060").refuse(&mut world, 401, challenge);
+    let callee = Callee::called(&mut world, "203.0.113.9:5060");
+    callee.respond(&mut world, 183, "one", &callee.answer());
+    callee.respond(&mut world, 200, "one", &callee.answer());
+    let at_set_up = BYTES.get() - before;
+    let mut handset = Handset::new(Picture::H264, Sound::Pcma, 1);
+    handset.room = 60_000;
+    for at in 0..150 {
+        let conn = world.server().conn;
+        world.outlet.set_room(conn, 3_000 * (at % 10));
+        let time = Duration::from_millis(40);
+        handset.live(&mut world, time, |world, track, mut bytes| {
+            if track == Track::Video {
+                bytes[1] = bytes[1] & 0x80 | 97;
+            }
+            world.media(&callee.phone, track, &bytes);
+        });
+        world.unstall(conn);
+    }
+    assert!(world.server().pictures() >= 80);
+    // The INVITEs are kept for half a minute, and are counted with SIP.
+    world.advance(Duration::from_secs(40));
+    let grown = BYTES.get() - before;
+    println!("a call out takes {at_set_up} bytes at its set-up, {grown} from then on");
+    assert!(grown > 16 * 1_024, "not counted");
+    let most = CALL_GROWTH_BYTES + REQUEST_BYTES;
+    assert!(grown <= most, "a call out takes {grown} bytes");
+    let invites = usize::try_from(at_set_up - grown).unwrap();
+    assert!(
+        invites <= SIP_CALL_STATE_BYTES / 2,
+        "INVITEs take {invites} bytes"
+    );
 }
 
 fn assert_within_memory(picture: Picture, sound: Sound) {

@@ -306,6 +306,7 @@ impl World {
     /// Ends a connection from the far side.
     pub fn disconnect(&mut self, conn: ConnId, reason: &str) {
         self.outlet.forget(conn);
+        self.sip_streams.retain(|(known, _)| *known != conn);
         within!(
             self,
             self.gateway.handle_disconnected(self.now, conn, reason)
