@@ -133,7 +133,7 @@ impl World {
             return;
         };
         let endpoint = &mut self.endpoint;
-        let _ = match what & 15 {
+        let _ = match what & 31 {
             0 => endpoint.ring(now, id),
             1 => endpoint.progress(now, id, 183, Some(OFFER)),
             2 | 3 => endpoint.accept(now, id, OFFER),
@@ -147,6 +147,12 @@ impl World {
             12 => endpoint.dtmf(now, id, '5', Duration::from_millis(160)),
             13 => endpoint.follow(now, id, targets(choices)),
             14 => endpoint.hangup(now, id, Cause::new(200, "over")),
+            16 => endpoint.refer_accept(now, id),
+            17 => endpoint.refer_refuse(now, id, 603),
+            18 => endpoint.refer_progress(now, id, 180, "Ringing"),
+            19 => endpoint.refer_progress(now, id, 200, "OK"),
+            20 => endpoint.refer(now, id, "sip:1003@192.0.2.12", None),
+            21 => endpoint.refer(now, id, "", self.recent.first().copied()),
             _ => {
                 endpoint.hurry(now + Duration::from_secs(1));
                 Ok(())
@@ -283,6 +289,8 @@ impl World {
             | SipEvent::ReinviteConfirmed { id, .. }
             | SipEvent::ReinviteRefused { id, .. }
             | SipEvent::OfferWanted { id, .. }
+            | SipEvent::Refer { id, .. }
+            | SipEvent::TransferProgress { id, .. }
             | SipEvent::Redirected { id, .. } => {
                 assert_eq!(
                     self.calls.get(id),
