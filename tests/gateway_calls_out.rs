@@ -45,7 +45,7 @@ fn request(call_id: &str) -> CallRequest {
         to_stream: None,
         rtmp_url: Some(rtmp_url("rtmp://198.51.100.5/live").unwrap()),
         rtmp_stream: Some(Secret::new(format!("key-of-{call_id}"))),
-        rtmp_name_as_given: true,
+        rtmp_name_as_given: false,
         app_key: None,
     }
 }
@@ -327,6 +327,7 @@ fn a_stream_on_the_box_is_played_and_goes_nowhere_else() {
 fn both_outputs_at_once_have_their_own_names() {
     let mut world = World::local(4);
     let mut asked = request("both");
+    asked.rtmp_name_as_given = true;
     asked.to_stream = Some("room".to_owned());
     start(&mut world, asked).unwrap();
     assert!(world.find("room").is_some());
@@ -336,7 +337,7 @@ fn both_outputs_at_once_have_their_own_names() {
     let mut handset = Handset::new(Picture::H264, Sound::Pcma, 3);
     film(&mut world, &callee, &mut handset, 3 * SECOND);
     assert!(world.players[0].pictures().0 > 40);
-    assert_eq!(world.server().names, ["rtmp_key-of-both"]);
+    assert_eq!(world.server().names, ["key-of-both"]);
     assert!(world.server().pictures() > 40);
 }
 

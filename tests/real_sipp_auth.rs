@@ -7,7 +7,7 @@ use ring::digest::{SHA256, SHA512_256, digest};
 use serde_json::{Value, json};
 use support::daemon::Settings;
 use support::operator::PASSWORD;
-use support::{Daemon, Operator, Ports, Script, script};
+use support::{Daemon, Operator, Ports, Script};
 
 /// A call to a callee that asks in some way. The log tells of it in these words. Returns the answers
 /// that were given to challenges.
@@ -140,9 +140,4 @@ fn a_challenge_that_cannot_be_computed_ends_the_call_and_is_told() {
     let told = "1001->1002: FAILED (401 no known digest algorithm is offered for realm \"pbx\")";
     let given = asked("auth/unknown_algorithm", &json!({}), told);
     assert_eq!(given.len(), 0, "{given:?}");
-}
-
-#[test]
-fn every_scenario_is_run() {
-    script::every_one_is_run("auth", include_str!("real_sipp_auth.rs"));
 }

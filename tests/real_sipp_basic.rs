@@ -4,7 +4,7 @@ mod support;
 
 use serde_json::json;
 use support::daemon::Settings;
-use support::{Daemon, Operator, Ports, Script, script};
+use support::{Daemon, Operator, Ports, Script};
 
 /// A scenario that calls a gateway; the log tells of it in these words.
 fn goes_well(name: &str, told: &str) {
@@ -112,9 +112,4 @@ fn a_call_out_rings_is_answered_and_hung_up_by_the_callee() {
     operator.wait_for_none();
     gateway.terminate();
     gateway.check_calm();
-}
-
-#[test]
-fn every_scenario_is_run() {
-    script::every_one_is_run("basic", include_str!("real_sipp_basic.rs"));
 }

@@ -157,3 +157,41 @@ fn an_answer_without_a_description_ends_the_call() {
     pbx.logs("FAILED (488");
     pbx.done(callee);
 }
+
+#[test]
+fn early_media_stay_while_it_rings_after_them() {
+    let mut pbx = Pbx::new();
+    let callee = pbx.is_called("early/ringing_after_media");
+    pbx.logs("SESSION_PROGRESS (183");
+    pbx.logs("RING (180");
+    pbx.wait("ESTABLISHED");
+    pbx.hang_up();
+    let log = pbx.done(callee);
+    assert_eq!(log.matches("audio PCMA").count(), 1, "{log}");
+}
+
+#[test]
+fn forks_count_their_reliable_answers_by_themselves() {
+    let mut pbx = Pbx::new();
+    let callee = pbx.is_called("early/reliable_forks");
+    pbx.wait("ESTABLISHED");
+    pbx.hang_up();
+    pbx.done(callee);
+}
+
+#[test]
+fn a_callee_without_extensions_is_called_without_them() {
+    let mut pbx = Pbx::new();
+    let callee = pbx.is_called("early/no_extensions");
+    pbx.wait("ESTABLISHED");
+    pbx.hang_up();
+    pbx.done(callee);
+}
+
+#[test]
+fn every_repetition_of_a_refusal_is_acknowledged() {
+    let mut pbx = Pbx::new();
+    let callee = pbx.is_called_with("early/repeated_refusal", &["-nr"]);
+    pbx.logs("BUSY (486");
+    pbx.done(callee);
+}

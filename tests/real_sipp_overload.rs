@@ -4,7 +4,7 @@ mod support;
 
 use serde_json::json;
 use support::daemon::Settings;
-use support::{Daemon, Operator, Ports, Script, script};
+use support::{Daemon, Operator, Ports, Script};
 
 /// A gateway with further lines for its trunk and at the top level.
 fn gateway(ports: &mut Ports, trunk: &[&str], top: &[&str]) -> Daemon {
@@ -169,9 +169,4 @@ fn a_pbx_that_takes_no_calls_for_now_is_told() {
     pbx.succeed();
     gateway.terminate();
     gateway.check_calm();
-}
-
-#[test]
-fn every_scenario_is_run() {
-    script::every_one_is_run("overload", include_str!("real_sipp_overload.rs"));
 }

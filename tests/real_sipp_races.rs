@@ -147,6 +147,41 @@ fn a_cancel_of_nothing_leaves_the_call() {
 }
 
 #[test]
+fn two_answers_that_cross_the_cancel_are_both_hung_up_on() {
+    let mut pbx = Pbx::new();
+    let sipp = pbx.is_called("races/two_answers_despite_cancel");
+    pbx.wait("RING");
+    pbx.hang_up();
+    pbx.done(sipp);
+}
+
+#[test]
+fn a_redirect_that_crosses_the_cancel_is_not_followed() {
+    let mut pbx = Pbx::new();
+    let sipp = pbx.is_called("races/redirected_despite_cancel");
+    pbx.wait("RING");
+    pbx.hang_up();
+    pbx.done(sipp);
+}
+
+#[test]
+fn a_challenge_that_crosses_the_cancel_is_not_answered() {
+    let mut pbx = Pbx::new();
+    let sipp = pbx.is_called("races/challenged_despite_cancel");
+    pbx.wait("RING");
+    pbx.hang_up();
+    pbx.done(sipp);
+}
+
+#[test]
+fn a_callee_may_hang_up_while_its_offer_is_answered() {
+    let mut pbx = Pbx::new();
+    let sipp = pbx.is_called("races/hung_up_while_offering");
+    pbx.logs("the called party hung up");
+    pbx.done(sipp);
+}
+
+#[test]
 fn our_bye_waits_for_the_ack() {
     let mut pbx = Pbx::new();
     let sipp = pbx.calls_with("races/ended_before_ack", NO_REPETITIONS);

@@ -4,7 +4,7 @@ mod support;
 
 use serde_json::json;
 use support::daemon::Settings;
-use support::{Daemon, Operator, Ports, Script, script};
+use support::{Daemon, Operator, Ports, Script};
 
 const PASSWORD: &str = "correct horse";
 
@@ -130,9 +130,4 @@ fn a_call_that_asks_for_it_registers_before_and_goes_after() {
     pbx.succeed();
     gateway.wait_after(0, "not registered", 3);
     gateway.check_calm();
-}
-
-#[test]
-fn every_scenario_is_run() {
-    script::every_one_is_run("register", include_str!("real_sipp_register.rs"));
 }

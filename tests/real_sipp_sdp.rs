@@ -3,7 +3,7 @@
 mod support;
 
 use support::daemon::Settings;
-use support::{Daemon, Operator, Ports, Script, script};
+use support::{Daemon, Operator, Ports, Script};
 
 /// A call with an odd description; the log tells of it in these words.
 fn is_agreed(name: &str, told: &str) {
@@ -125,9 +125,4 @@ fn a_description_among_other_parts_is_found() {
 #[test]
 fn a_description_that_cannot_be_read_is_refused() {
     is_refused("sdp/unreadable", "gate->1000: 400, ");
-}
-
-#[test]
-fn every_scenario_is_run() {
-    script::every_one_is_run("sdp", include_str!("real_sipp_sdp.rs"));
 }

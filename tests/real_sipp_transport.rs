@@ -4,7 +4,7 @@ mod support;
 
 use serde_json::json;
 use support::daemon::Settings;
-use support::{Daemon, Operator, Ports, Script, script};
+use support::{Daemon, Operator, Ports, Script};
 
 const CALL: &str = "gate->1000: FINISH (200 the caller hung up";
 
@@ -190,9 +190,4 @@ fn an_invite_is_repeated_until_the_callee_says_that_it_tries() {
     // At 0, 0.5 and 1.5 s, and not at 3.5 s.
     assert_eq!(trace.matches("\nINVITE sip:1002").count(), 3, "{trace}");
     gateway.check_calm();
-}
-
-#[test]
-fn every_scenario_is_run() {
-    script::every_one_is_run("transport", include_str!("real_sipp_transport.rs"));
 }

@@ -105,7 +105,7 @@ impl SipEndpoint {
         let takes_place = call
             .in_place_of
             .is_some_and(|id| self.sessions.get(slot(id)).is_some());
-        let is_full = self.live >= self.config.calls && !takes_place;
+        let is_full = !self.has_place(takes_place);
         if is_full || !self.has_event_room() || self.invites.is_full() {
             return Err(SipRefusal::Full);
         }

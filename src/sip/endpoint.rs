@@ -525,6 +525,18 @@ impl SipEndpoint {
         }
     }
 
+    /// Whether there may be another call. One that takes the place of another is let in beyond the limit;
+    /// of these there may be as many again, which sessions have room for.
+    pub(super) fn has_place(&self, takes_place: bool) -> bool {
+        let calls = self.config.calls;
+        let most = if takes_place {
+            calls.saturating_mul(2)
+        } else {
+            calls
+        };
+        self.live < most
+    }
+
     /// Whether another INVITE could tell all it may have to tell.
     pub(super) fn has_event_room(&self) -> bool {
         let owed = self.live.saturating_add(1).saturating_mul(3);

@@ -64,7 +64,7 @@ impl SipEndpoint {
         if callee.len() > SIP_USER_BYTES {
             return self.refuse(incoming, Answer::code(414));
         }
-        let has_place = self.live < self.config.calls || replaces.is_some();
+        let has_place = self.has_place(replaces.is_some());
         let has_room = has_place && self.has_event_room();
         let Some(transaction) = has_room.then(|| self.open_invite(incoming)).flatten() else {
             count(&mut self.counters.calls_refused);

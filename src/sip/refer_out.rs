@@ -208,8 +208,7 @@ impl SipEndpoint {
         let id = id.map(|id| id.trim().parse::<u32>().ok());
         let session = self.sessions.get(slot).filter(|s| !s.is_ending());
         let referral = session.and_then(|s| s.referral.as_ref());
-        let is_ours = |referral: &&Box<Referral>| id.is_none_or(|id| id == Some(referral.id));
-        let Some(referral) = referral.filter(is_ours) else {
+        let Some(referral) = referral.filter(|it| id.is_none_or(|id| id == Some(it.id))) else {
             count(&mut self.counters.unknown_dialog);
             return self.answer_once(incoming, Answer::code(481));
         };

@@ -31,7 +31,7 @@ use super::timer::{T1, TIMER_B, TIMER_M, TRANSACTION, timer_d};
 use super::transmit::{Printed, SipDestination};
 
 /// How long a stream that an INVITE takes for its size may be silent until the other way is tried: a
-/// proxy answers within 200 ms (RFC 3261 section 16.2), and a firewall may drop what asks for a stream
+/// server answers within 200 ms (RFC 3261 section 17.2.1), and a firewall may drop what asks for a stream
 /// without a word.
 const STREAM_PATIENCE: Duration = T1.saturating_mul(8);
 

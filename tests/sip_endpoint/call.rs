@@ -402,6 +402,7 @@ fn what_is_wrong_with_an_offer_stands_in_the_warning_of_the_488() {
     let warning = refusal.header(HeaderName::Warning).unwrap();
     assert!(warning.starts_with("305 "), "{warning}");
     assert!(warning.ends_with(" \"no \\\"codec\\\" fits\""), "{warning}");
+    bench.event();
     // Other codes have nothing to do with the offer.
     let mut caller = Caller::new("b");
     let id = bench.invite(&mut caller);

@@ -90,6 +90,31 @@ fn a_taker_that_never_acknowledges_ends_both() {
 }
 
 #[test]
+fn who_takes_places_without_end_finds_no_more_room() {
+    let mut bench = Bench::with_calls(3);
+    let mut caller = Caller::new("a");
+    bench.call(&mut caller);
+    let mut taken_by = 0;
+    for number in 0..20 {
+        let mut taker = taker(&format!("t{number}"), replaces(&caller, ""));
+        let sent = bench.datagram(taker.invite());
+        if whats(&sent) == ["503"] {
+            continue;
+        }
+        taken_by += 1;
+        let SipEvent::Invite { id, .. } = bench.event() else {
+            panic!("no INVITE");
+        };
+        // Nobody acknowledges, and the next one takes the place of this one.
+        bench.accept(id, &mut taker);
+        caller = taker;
+    }
+    assert_eq!(taken_by, 5);
+    bench.advance(secs(80));
+    assert_eq!(bench.endpoint.busy(), 0);
+}
+
+#[test]
 fn what_is_not_to_be_replaced_is_refused_as_section_3_says() {
     let mut bench = Bench::new();
     let mut caller = Caller::new("a");

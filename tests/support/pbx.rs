@@ -150,11 +150,17 @@ impl Pbx {
 }
 
 /// Scenarios that wait long: all of them begin with the first, and each is waited for by its test.
-pub struct Slow(Mutex<Vec<(&'static str, JoinHandle<String>)>>);
+pub struct Slow(Mutex<Vec<Running>>);
+
+/// The name of a scenario, and what runs it and gives the gateway's log in the end.
+type Planned = (&'static str, fn(&str) -> String);
+
+/// The same, begun.
+type Running = (&'static str, JoinHandle<String>);
 
 impl Slow {
-    /// Begins them: the name of each, and what gives the gateway's log in the end.
-    pub fn start(scenarios: &[(&'static str, fn(&str) -> String)]) -> Self {
+    /// Begins them.
+    pub fn start(scenarios: &[Planned]) -> Self {
         let running = scenarios.iter().map(|&(name, run)| {
             let thread = Builder::new().name(name.to_owned());
             let handle = thread.spawn(move || run(name));

@@ -145,20 +145,6 @@ impl Running {
     }
 }
 
-/// Demands that the text of the tests of a group runs every scenario of its folder.
-pub fn every_one_is_run(group: &str, tests: &str) {
-    let folder = std::fs::read_dir(tests_folder().join("sipp").join(group));
-    for entry in folder.expect("the group has scenarios").flatten() {
-        let path = entry.path();
-        let stem = path
-            .file_stem()
-            .expect("files have names")
-            .to_string_lossy();
-        let quoted = format!("\"{group}/{stem}\"");
-        assert!(tests.contains(&quoted), "{quoted} is run by no test");
-    }
-}
-
 fn wait_for_listener(port: u16, is_tcp: bool) {
     let address = (Ipv4Addr::LOCALHOST, port);
     let is_free = || {

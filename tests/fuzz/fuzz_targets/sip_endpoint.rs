@@ -211,7 +211,7 @@ impl World {
             (0, Some((remote, secure))) => {
                 return self
                     .endpoint
-                    .handle_connect_failed(self.now, remote, secure);
+                    .handle_connect_failed(self.now, remote, secure, "refused");
             }
             (1 | 2, Some((remote, secure))) => self
                 .endpoint
@@ -331,7 +331,7 @@ impl World {
         for _ in 0..20 {
             for (remote, secure) in std::mem::take(&mut self.wanted) {
                 self.endpoint
-                    .handle_connect_failed(self.now, remote, secure);
+                    .handle_connect_failed(self.now, remote, secure, "refused");
                 self.drain();
             }
             self.pass(Duration::from_secs(64));

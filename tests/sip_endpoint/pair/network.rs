@@ -214,9 +214,10 @@ impl Network {
                 let far = format!("{}:{}", from.ip(), 40_000 + conn.0);
                 side.connected(now, conn, &far, false);
             }
-            Cargo::Refused(remote) => side
-                .endpoint
-                .handle_connect_failed(now, remote, false, "refused"),
+            Cargo::Refused(remote) => {
+                let why = "Connection refused";
+                side.endpoint.handle_connect_failed(now, remote, false, why);
+            }
             Cargo::Closed(conn) => side.endpoint.handle_disconnected(now, conn),
         }
     }
