@@ -135,8 +135,15 @@ fn a_callee_that_does_not_pick_up_is_told_with_the_reason() {
 fn an_overloaded_pbx_has_another_stand_in_for_it() {
     let mut ports = Ports::claim();
     let (first, second) = (ports.pair(), ports.pair());
-    let target = format!("targets: [\"127.0.0.1:{second}\"]");
-    let mut gateway = gateway(&mut ports, &[&target, "ping: off"], &[]);
+    let settings = Settings {
+        pbx: Some(([127, 0, 0, 1], first).into()),
+        trunk: vec![
+            format!("targets: [\"127.0.0.1:{second}\"]"),
+            "ping: off".into(),
+        ],
+        ..Settings::default()
+    };
+    let mut gateway = Daemon::start(&mut ports, settings);
     let busy = Script::new("overload/callee_overloaded", gateway.sip()).listen(first);
     let busy = busy.start(&mut ports);
     let other = Script::new("overload/second_target", gateway.sip()).listen(second);
