@@ -116,7 +116,7 @@ impl SipEndpoint {
             answer = answer.warning(&self.config.user_agent, reason);
         }
         self.finish_invite(now, &invite, &tag, answer);
-        self.sessions.remove(slot);
+        self.remove_session(now, slot);
         self.tell_ended(slot, Cause::new(code, reason), EndedBy::Local);
         self.settle();
         Ok(())
@@ -218,7 +218,7 @@ impl SipEndpoint {
             return;
         };
         let tag: Box<str> = session.dialog.local_tag().into();
-        self.drop_exchange(now, slot, &tag);
+        self.drop_exchange(now, slot);
         self.end_replaced(now, slot);
         let hang_up = self.sessions.update(slot, Session::hang_up);
         match hang_up.unwrap_or(HangUp::Already) {

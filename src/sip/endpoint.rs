@@ -412,6 +412,9 @@ impl SipEndpoint {
                 if let Some(invite) = calling.and_then(|calling| calling.invite) {
                     self.invites.remove(invite);
                 }
+                for theirs in session.iter().flat_map(Session::unanswered) {
+                    self.servers.remove(theirs);
+                }
                 if session.is_some_and(|session| !session.is_ending()) {
                     self.tell_ended(slot, Cause::new(500, "a defect"), EndedBy::Local);
                 }
@@ -478,11 +481,17 @@ impl SipEndpoint {
             let calling = session.calling().and_then(|calling| calling.invite);
             let has_invite = calling.is_none_or(|invite| self.invites.get(invite).is_some());
             assert!(has_invite, "a call of ours has lost its INVITE");
-            let pending = [session.initial_invite(), session.reinvite()];
-            let mut pending = pending.into_iter().flatten();
-            let has_transaction = pending.all(|p| self.servers.get(p.transaction).is_some());
+            let mut unanswered = session.unanswered();
+            let has_transaction = unanswered.all(|slot| self.servers.get(slot).is_some());
             assert!(has_transaction, "a request has lost its transaction");
         }
+        let unanswered = self.servers.iter().filter(|(_, t)| t.is_proceeding());
+        let awaited = self.sessions.iter().flat_map(|(_, s)| s.unanswered());
+        assert_eq!(
+            unanswered.count(),
+            awaited.count(),
+            "a request that nobody will answer"
+        );
         assert!(
             self.events.len() <= self.events_capacity,
             "events have grown"

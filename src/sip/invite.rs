@@ -224,14 +224,11 @@ impl SipEndpoint {
 
     /// Refuses a call that has no final answer, because its caller takes it back.
     pub(super) fn cancel_call(&mut self, now: Instant, slot: Slot, cause: Cause, by: EndedBy) {
-        let Some(session) = self.sessions.remove(slot) else {
+        let Some(session) = self.remove_session(now, slot) else {
             return;
         };
         if let Some(invite) = session.initial_invite() {
             self.finish_invite(now, invite, session.dialog.local_tag(), Answer::code(487));
-        }
-        if let Some(pending) = session.reinvite() {
-            self.finish_invite(now, pending, session.dialog.local_tag(), Answer::code(481));
         }
         self.tell_ended(slot, cause, by);
     }

@@ -232,7 +232,7 @@ impl SipEndpoint {
         };
         let tag: Box<str> = session.dialog.local_tag().into();
         let invite = session.initial_invite().cloned();
-        self.drop_exchange(now, slot, &tag);
+        self.drop_exchange(now, slot);
         if let Some(invite) = invite {
             self.finish_invite(now, &invite, &tag, Answer::code(504));
         }

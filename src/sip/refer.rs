@@ -35,6 +35,7 @@ use super::refer_to::refer_to;
 use super::reply::Incoming;
 use super::sipfrag::{SIPFRAG, sipfrag};
 use super::table::Slot;
+use super::timer::TRANSACTION;
 use super::transaction_client::Purpose;
 use super::transmit::SipTarget;
 
@@ -50,7 +51,7 @@ pub(super) struct Notifier {
     id: u32,
     /// Whether the peer wants no NOTIFY.
     silent: bool,
-    /// When the subscription is over.
+    /// When the subscription is over, or the peer has given up waiting for an answer.
     pub(super) until: Instant,
     /// The NOTIFY that is not answered.
     pub(super) request: Option<Slot>,
@@ -66,6 +67,11 @@ pub(super) struct Notifier {
 impl Notifier {
     fn is_final(&self) -> bool {
         self.code >= 200
+    }
+
+    /// Its transaction, until it is answered.
+    pub(super) fn unanswered(&self) -> Option<Slot> {
+        self.pending.as_ref().map(|(transaction, _)| *transaction)
     }
 
     /// Whether a BYE waits for the answer to the last NOTIFY.
@@ -206,7 +212,7 @@ impl SipEndpoint {
             pending: Some((transaction, incoming.head.clone())),
             id: request.cseq().number,
             silent,
-            until: incoming.now + SUBSCRIPTION,
+            until: incoming.now + TRANSACTION,
             request: None,
             code: 100,
             reason: String::new(),
@@ -243,7 +249,7 @@ impl SipEndpoint {
         taken.ok_or(SipRefusal::WrongState)
     }
 
-    /// Refuses a REFER that waits in a call that ends.
+    /// Refuses a REFER that waits in a call that ends, or waits too long.
     pub(super) fn drop_refer(&mut self, now: Instant, slot: Slot) {
         if let Ok((transaction, head, tag, _)) = self.take_refer(slot) {
             self.answer_later(now, transaction, &head, &tag, Answer::code(487));
@@ -313,6 +319,7 @@ impl SipEndpoint {
 
     /// The subscription is over: nobody hears of the call any more. What waited for that goes.
     pub(super) fn end_notifier(&mut self, now: Instant, slot: Slot) {
+        self.drop_refer(now, slot);
         let notifier = self.sessions.update(slot, |s| s.notifier.take()).flatten();
         if let Some(cause) = notifier.and_then(|notifier| notifier.bye) {
             self.send_bye(now, slot, Some(&cause));

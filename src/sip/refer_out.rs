@@ -162,7 +162,7 @@ impl SipEndpoint {
         let done = code >= 300 || is_silent;
         self.transfer_told(slot, code, done);
         if code == 481 {
-            self.forget_session(slot);
+            self.forget_session(now, slot);
             let cause = Cause::new(481, "the peer no longer knew the call");
             self.tell_ended(slot, cause, EndedBy::Remote);
         }

@@ -23,7 +23,7 @@ use crate::wire::sip_reply::ReplyHead;
 use super::answer::Answer;
 use super::dialog::Arrival;
 use super::endpoint::SipEndpoint;
-use super::session::PendingInvite;
+use super::session::{PendingInvite, Session};
 use super::table::Slot;
 use super::transaction_server::{MergeKey, ServerTransaction, TransactionKey};
 use super::transmit::{Printed, SipDestination};
@@ -64,21 +64,31 @@ impl SipEndpoint {
 
     /// Refuses the request of theirs with an offer, or the re-INVITE, that waits in a call that ends,
     /// and takes a re-INVITE of ours back: one that was answered provisionally has no timer by itself.
-    pub(super) fn drop_exchange(&mut self, now: Instant, slot: Slot, tag: &str) {
+    pub(super) fn drop_exchange(&mut self, now: Instant, slot: Slot) {
         let dropped = self.sessions.update(slot, |session| {
             session.waiting = None;
-            (session.exchange.our_invite(), session.take_reinvite())
+            let tag: Box<str> = session.dialog.local_tag().into();
+            (session.exchange.our_invite(), session.take_reinvite(), tag)
         });
-        let (ours, theirs) = dropped.unwrap_or_default();
+        let Some((ours, theirs, tag)) = dropped else {
+            return;
+        };
         if let Some(invite) = ours {
             self.take_invite_back(now, invite);
         }
         if let Some(pending) = theirs {
             let is_invite = pending.method == rsip::Method::Invite;
             let code = if is_invite { 487 } else { 481 };
-            self.finish_invite(now, &pending, tag, Answer::code(code));
+            self.finish_invite(now, &pending, &tag, Answer::code(code));
         }
         self.drop_refer(now, slot);
+    }
+
+    /// Takes a session out of its table. Of its peer's requests only the INVITE that began it may be
+    /// without an answer afterwards.
+    pub(super) fn remove_session(&mut self, now: Instant, slot: Slot) -> Option<Session> {
+        self.drop_exchange(now, slot);
+        self.sessions.remove(slot)
     }
 
     /// Gives an INVITE its final refusal, or a provisional answer. False when it does not fit.
@@ -92,7 +102,8 @@ impl SipEndpoint {
         self.answer_later(now, invite.transaction, &invite.head, to_tag, answer)
     }
 
-    /// Answers a request whose transaction waits for that. False when it does not fit.
+    /// Answers a request whose transaction waits for that. False when it does not fit; of a refusal or a
+    /// request without a session description the transaction is over all the same.
     pub(super) fn answer_later(
         &mut self,
         now: Instant,
@@ -103,6 +114,9 @@ impl SipEndpoint {
     ) -> bool {
         let code = answer.number();
         let Some(printed) = self.print(head, to_tag, answer) else {
+            if code >= 200 {
+                self.servers.remove(transaction);
+            }
             return false;
         };
         let destination = self.servers.update(transaction, |transaction| {

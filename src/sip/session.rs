@@ -230,6 +230,14 @@ impl Session {
         matches!(self.phase, Phase::Ending(_))
     }
 
+    /// Their requests that were not answered.
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = Slot> {
+        let offers = [self.initial_invite(), self.reinvite()];
+        let refer = self.notifier.as_ref().and_then(|it| it.unanswered());
+        let offers = offers.into_iter().flatten().map(|it| it.transaction);
+        offers.chain(refer)
+    }
+
     /// Whether only the answer to our BYE is missing.
     pub(super) fn is_closing(&self) -> bool {
         matches!(self.phase, Phase::Ending(None))
@@ -399,6 +407,12 @@ impl Session {
         }
     }
 
+    /// The ACK is waited for no longer.
+    pub(super) fn unacknowledged(&mut self) {
+        self.at_rest();
+        self.phase = Phase::Ending(None);
+    }
+
     /// Nothing of what goes on in a call goes on after its end.
     fn at_rest(&mut self) {
         self.timer = None;
@@ -469,8 +483,6 @@ impl Session {
             ));
         }
         let was_up = !self.is_ending();
-        self.at_rest();
-        self.phase = Phase::Ending(None);
         Some(SessionTimeout::NoAck { was_up })
     }
 

@@ -15,7 +15,7 @@ use crate::base::time::Instant;
 
 use super::endpoint::{SipEndpoint, Turn, call_id};
 use super::event::{Cause, EndedBy, SipEvent};
-use super::session::SessionTimeout;
+use super::session::{Session, SessionTimeout};
 use super::transaction_client::{ClientTimeout, Unanswered};
 use super::transaction_invite::InviteTimeout;
 use super::transaction_server::ServerTimeout;
@@ -84,6 +84,8 @@ impl SipEndpoint {
                 Some(SessionTimeout::NoAck { was_up }) => {
                     count(&mut self.counters.acks_missing);
                     self.end_replaced(now, slot);
+                    self.drop_exchange(now, slot);
+                    self.sessions.update(slot, Session::unacknowledged);
                     if was_up {
                         let cause = Cause::new(408, "the caller never acknowledged our 200");
                         self.tell_ended(slot, cause, EndedBy::Silence);

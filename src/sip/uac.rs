@@ -92,9 +92,9 @@ impl SipEndpoint {
     }
 
     /// Forgets a session, and its requests that still wait for their answers.
-    pub(super) fn forget_session(&mut self, slot: Slot) {
+    pub(super) fn forget_session(&mut self, now: Instant, slot: Slot) {
         self.forget_requests(slot);
-        self.sessions.remove(slot);
+        self.remove_session(now, slot);
     }
 
     fn forget_requests(&mut self, slot: Slot) {
@@ -244,7 +244,7 @@ impl SipEndpoint {
                 // Section 12.2.1.2: the peer knows of no such call. A phone that does not answer INFO
                 // at all keeps its call.
                 if code == 481 && is_up {
-                    self.forget_session(slot);
+                    self.forget_session(now, slot);
                     let cause = Cause::new(481, "the caller no longer knew the call");
                     self.tell_ended(slot, cause, EndedBy::Remote);
                 }

@@ -167,7 +167,7 @@ impl SipEndpoint {
             "caller"
         };
         let tag: Box<str> = session.dialog.local_tag().into();
-        self.drop_exchange(incoming.now, slot, &tag);
+        self.drop_exchange(incoming.now, slot);
         self.end_replaced(incoming.now, slot);
         let invite = self.sessions.update(slot, Session::peer_hung_up).flatten();
         if let Some(invite) = invite {
@@ -175,7 +175,7 @@ impl SipEndpoint {
         }
         // A BYE of ours that crossed it stays until it is answered.
         if !is_closing {
-            self.forget_session(slot);
+            self.forget_session(incoming.now, slot);
         }
         if !was_ending {
             let words = reason(incoming.request).unwrap_or(format!("the {who} hung up"));
