@@ -12,6 +12,7 @@ use crate::base::time::Instant;
 use crate::gateway::call_summary::{CallSummary, SinkSummary, TrackSummary};
 use crate::gateway::outgoing::Outgoing;
 use crate::gateway::outlet::{Level, Outlet};
+use crate::gateway::outputs::Outputs;
 use crate::gateway::relay::Link;
 use crate::gateway::sink::Sink;
 use crate::gateway::status::{CallStatus, TrackStatus};
@@ -215,6 +216,8 @@ pub struct Call {
     pub publishing: Option<Box<Publishing>>,
     /// Places of the local players of the stream.
     pub players: heapless::Vec<usize, PLAYERS_A_CALL>,
+    /// What else reads the stream, if anything does.
+    pub outputs: Option<Box<Outputs>>,
     /// Notices a caller that is gone.
     pub watchdog: Watchdog,
     /// Whether the caller listened to us, and whether it does no more: many phones hold a call by
@@ -253,6 +256,7 @@ impl Call {
             log: Box::default(),
             publishing: beginning.publishing,
             players: heapless::Vec::new(),
+            outputs: None,
             offered: beginning.offered,
             display: None,
             identity: None,
@@ -289,12 +293,12 @@ impl Call {
     }
 
     /// The oldest log position that some reader still needs.
-    pub fn needed_from(&self, players: impl Iterator<Item = u64>) -> u64 {
+    pub fn needed_from(&self, others: impl Iterator<Item = u64>) -> u64 {
         let publisher = self
             .publishing
             .as_ref()
             .map(|publishing| publishing.publisher.position());
-        players
+        others
             .chain(publisher)
             .min()
             .unwrap_or_else(|| self.log.end())
@@ -366,7 +370,9 @@ impl Call {
     /// Whether every reader of the stream has sent its last byte.
     pub fn is_flushed(&self) -> bool {
         let published = |publishing: &Publishing| publishing.publisher.is_stopped();
-        self.players.is_empty() && self.publishing.as_deref().is_none_or(published)
+        self.players.is_empty()
+            && self.publishing.as_deref().is_none_or(published)
+            && self.outputs.as_deref().is_none_or(Outputs::is_flushed)
     }
 
     /// Takes over what was agreed for the media, the state of the call, and a line of the journal.

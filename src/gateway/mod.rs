@@ -48,6 +48,7 @@ pub mod media_ports;
 mod negotiation;
 pub mod outgoing;
 pub mod outlet;
+pub mod outputs;
 pub mod players;
 mod presence;
 pub mod registrations;
@@ -446,6 +447,7 @@ impl Gateway {
                 });
                 call.crashed = done.is_none();
             }
+            self.time_outputs(now, index);
             from = CallIndex(index.0.saturating_add(1));
         }
         for (at, viewer) in self.players.iter_mut() {

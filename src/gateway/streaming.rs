@@ -43,6 +43,8 @@ impl Gateway {
         for at in call.players.clone() {
             self.drain_player(now, at, outlet);
         }
+        self.drain_outputs(now, index, outlet);
+        let outputs = self.outputs_need(index);
         let Some(call) = self.calls.get_mut(index) else {
             return;
         };
@@ -50,7 +52,7 @@ impl Gateway {
             .players
             .iter()
             .filter_map(|at| Some(self.players.get(*at)?.player.position()));
-        let needed = call.needed_from(players);
+        let needed = call.needed_from(players.chain(outputs));
         call.log.release_before(needed);
         if call
             .gone_by
@@ -88,6 +90,8 @@ impl Gateway {
         let watched = call.watched_until(patience);
         let ends = Instant::earliest(watched, call.gone_by);
         let ends = Instant::earliest(ends, call.calling_until());
+        let outputs = call.outputs.as_ref().and_then(|it| it.poll_timeout());
+        let ends = Instant::earliest(ends, outputs);
         let deadline = Instant::earliest(
             Instant::earliest(call.session.poll_timeout(), ends),
             call.publishing
@@ -362,6 +366,7 @@ impl Gateway {
                 self.touch_player(at);
             }
         }
+        self.end_outputs(now, index, outlet);
     }
 
     /// Lets a call go, with whatever its streams could not say any more.
@@ -380,6 +385,9 @@ impl Gateway {
                 viewer.call = None;
                 self.touch_player(at);
             }
+        }
+        if let Some(outputs) = call.outputs {
+            self.release_outputs(*outputs, outlet);
         }
     }
 }

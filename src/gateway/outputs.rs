@@ -1,0 +1,70 @@
+//! What reads a call's stream beside its publisher and the players. Most calls have nothing of the
+//! kind, and no memory for it.
+
+use crate::base::time::Instant;
+use crate::gateway::Gateway;
+use crate::gateway::call::Call;
+use crate::gateway::outlet::{CallIndex, Outlet};
+
+/// The further readers of one stream.
+#[derive(Default)]
+pub struct Outputs {}
+
+impl Outputs {
+    /// Whether nothing reads any more, so that it may be let go.
+    pub fn is_empty(&self) -> bool {
+        true
+    }
+
+    /// When one of them has something to do.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Whether, after the end of the call, all of them have said what they had to say.
+    pub fn is_flushed(&self) -> bool {
+        true
+    }
+}
+
+impl Call {
+    /// The further readers of the stream, made when the first one comes.
+    pub fn outputs_mut(&mut self) -> &mut Outputs {
+        self.outputs.get_or_insert_default()
+    }
+}
+
+impl Gateway {
+    /// Runs the timers of a stream's further readers.
+    pub(super) fn time_outputs(&mut self, _now: Instant, _index: CallIndex) {}
+
+    /// Gives a stream's further readers what is new in its log.
+    pub(super) fn drain_outputs(
+        &mut self,
+        _now: Instant,
+        index: CallIndex,
+        _outlet: &mut dyn Outlet,
+    ) {
+        let Some(call) = self.calls.get_mut(index) else {
+            return;
+        };
+        call.outputs.take_if(|outputs| outputs.is_empty());
+    }
+
+    /// The oldest position in a stream's log that one of its further readers needs.
+    pub(super) fn outputs_need(&self, _index: CallIndex) -> Option<u64> {
+        None
+    }
+
+    /// The call is over: its stream's further readers end.
+    pub(super) fn end_outputs(
+        &mut self,
+        _now: Instant,
+        _index: CallIndex,
+        _outlet: &mut dyn Outlet,
+    ) {
+    }
+
+    /// The call is let go, with what its stream's further readers could not say any more.
+    pub(super) fn release_outputs(&mut self, _outputs: Outputs, _outlet: &mut dyn Outlet) {}
+}
