@@ -16,6 +16,7 @@
 )]
 
 mod call_object;
+mod dtmf;
 mod failure;
 mod fields;
 mod find;
@@ -161,6 +162,7 @@ fn route(exchange: &mut Exchange<'_>, path: &str) -> Result<(), Failure> {
         "/call/find" => find::find,
         "/call/find_all" => find::find_all,
         "/call/terminate" => find::terminate,
+        "/call/send_dtmf" => dtmf::send,
         _ => return Err(Failure::not_found("there is no such method")),
     };
     if !matches!(method, Method::Get | Method::Post) {
