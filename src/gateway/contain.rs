@@ -75,6 +75,12 @@ impl Gateway {
                 self.touch_player(at);
             }
         }
+        self.forget_injection(index, call.injection.take());
+        if let Some(outputs) = call.outputs.as_mut() {
+            for listener in std::mem::take(&mut outputs.listeners) {
+                self.end_injection(now, listener, "its stream ended", outlet);
+            }
+        }
         // What is broken may break once more.
         contained(move || drop(call));
     }

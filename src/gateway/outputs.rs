@@ -5,15 +5,19 @@ use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::Call;
 use crate::gateway::outlet::{CallIndex, Outlet};
+use crate::limits::STREAM_LISTENERS;
 
 /// The further readers of one stream.
 #[derive(Default)]
-pub struct Outputs {}
+pub struct Outputs {
+    /// Calls into which the stream is sent.
+    pub listeners: heapless::Vec<CallIndex, STREAM_LISTENERS>,
+}
 
 impl Outputs {
     /// Whether nothing reads any more, so that it may be let go.
     pub fn is_empty(&self) -> bool {
-        true
+        self.listeners.is_empty()
     }
 
     /// When one of them has something to do.
@@ -41,10 +45,11 @@ impl Gateway {
     /// Gives a stream's further readers what is new in its log.
     pub(super) fn drain_outputs(
         &mut self,
-        _now: Instant,
+        now: Instant,
         index: CallIndex,
-        _outlet: &mut dyn Outlet,
+        outlet: &mut dyn Outlet,
     ) {
+        self.drain_listeners(now, index, outlet);
         let Some(call) = self.calls.get_mut(index) else {
             return;
         };
@@ -52,17 +57,13 @@ impl Gateway {
     }
 
     /// The oldest position in a stream's log that one of its further readers needs.
-    pub(super) fn outputs_need(&self, _index: CallIndex) -> Option<u64> {
-        None
+    pub(super) fn outputs_need(&self, index: CallIndex) -> Option<u64> {
+        self.listeners_need(index)
     }
 
     /// The call is over: its stream's further readers end.
-    pub(super) fn end_outputs(
-        &mut self,
-        _now: Instant,
-        _index: CallIndex,
-        _outlet: &mut dyn Outlet,
-    ) {
+    pub(super) fn end_outputs(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
+        self.end_listeners(now, index, outlet);
     }
 
     /// The call is let go, with what its stream's further readers could not say any more.

@@ -20,6 +20,7 @@ mod dtmf;
 mod failure;
 mod fields;
 mod find;
+mod inject;
 mod startup;
 
 use embedded_svc::http::server::{Handler, Middleware, Request};
@@ -163,6 +164,8 @@ fn route(exchange: &mut Exchange<'_>, path: &str) -> Result<(), Failure> {
         "/call/find_all" => find::find_all,
         "/call/terminate" => find::terminate,
         "/call/send_dtmf" => dtmf::send,
+        "/call/inject_stream" | "/call/inject_stream/startup" => inject::stream,
+        "/call/inject_stream/terminate" => inject::terminate,
         _ => return Err(Failure::not_found("there is no such method")),
     };
     if !matches!(method, Method::Get | Method::Post) {
