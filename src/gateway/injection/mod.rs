@@ -220,7 +220,10 @@ impl Gateway {
     /// The same for a call that hears the stream of another, whose turn it is.
     fn pump_listener(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
         self.pump_injection(now, index, outlet);
-        let injection = self.calls.get_mut(index).and_then(|it| it.injection.as_ref());
+        let injection = self
+            .calls
+            .get_mut(index)
+            .and_then(|it| it.injection.as_ref());
         if injection.is_some_and(|it| it.due.is_some()) {
             // Its timer has to be set.
             self.calls.touch(index);
@@ -273,7 +276,11 @@ impl Gateway {
                 outlet.note(Level::Warn, line);
             }
         }
-        if injection.video.as_mut().is_some_and(|feed| feed.take_ask(now)) {
+        if injection
+            .video
+            .as_mut()
+            .is_some_and(|feed| feed.take_ask(now))
+        {
             source.session.request_keyframe(now);
             self.calls.touch(from);
         }
