@@ -29,7 +29,7 @@ pub use crate::cli::config_problem::Problem;
 pub const FILE_BYTES: usize = 262_144;
 
 const TOP_KEYS: &[&str] = &[
-    "trunks", "rtmp", "rest", "media", "hooks", "limits", "state",
+    "trunks", "rtmp", "rest", "media", "hooks", "limits", "state", "files",
 ];
 
 /// Reads a configuration. `file` is only named in problems: nothing is opened, so a reload can
@@ -163,6 +163,9 @@ fn read_root(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
     }
     if let Some(state) = reader.child(&top, "state", &["directory"]) {
         config.state_directory = reader.value(&state, "directory", directory);
+    }
+    if let Some(files) = reader.child(&top, "files", &["directory"]) {
+        config.files_directory = reader.value(&files, "directory", directory);
     }
     Some(config)
 }

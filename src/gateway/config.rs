@@ -61,6 +61,8 @@ pub struct Config {
     pub hooks: Option<Hooks>,
     /// Capacities.
     pub limits: Limits,
+    /// Folder of the media files that may be sent into calls; none without it.
+    pub files_directory: Option<String>,
     /// Folder of what outlives a restart; `None` keeps nothing.
     pub state_directory: Option<String>,
     /// Lines for whoever starts the program: what was configured and is not active yet.
@@ -307,6 +309,7 @@ impl Default for Config {
             media: Media::default(),
             hooks: None,
             limits: Limits::default(),
+            files_directory: None,
             state_directory: None,
             notices: Vec::new(),
         }

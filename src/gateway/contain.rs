@@ -75,7 +75,7 @@ impl Gateway {
                 self.touch_player(at);
             }
         }
-        self.forget_injection(index, call.injection.take());
+        self.forget_injection(index, call.injection.take(), outlet);
         if let Some(outputs) = call.outputs.as_mut() {
             for listener in std::mem::take(&mut outputs.listeners) {
                 self.end_injection(now, listener, "its stream ended", outlet);
@@ -177,7 +177,7 @@ mod tests {
     use crate::base::rng::Rng;
     use crate::base::time::NtpTime;
     use crate::gateway::config::Config;
-    use crate::gateway::outlet::{LookUp, LookUpId, MediaPort, Origin, Security};
+    use crate::gateway::outlet::{FileId, LookUp, LookUpId, MediaPort, Origin, Security};
 
     const HEAD: &str = "INVITE sip:4711@127.0.0.1:40000 SIP/2.0\r\n\
         Via: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
@@ -220,6 +220,11 @@ mod tests {
             remote
         }
         fn keep(&mut self, _: u64, _: &[u8]) {}
+        fn open_file(&mut self, _: FileId, _: &str) -> bool {
+            false
+        }
+        fn read_file(&mut self, _: FileId) {}
+        fn close_file(&mut self, _: FileId) {}
         fn note_from(&mut self, _: Origin, _: Level, _: fmt::Arguments<'_>) {}
     }
 

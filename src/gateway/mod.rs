@@ -136,6 +136,9 @@ pub struct Gateway {
     /// Players touched since they were last drained.
     dirty_players: Vec<usize>,
     next_call: u64,
+    /// Files that are being opened.
+    openings: Vec<injection::Opening>,
+    next_file: u32,
     stopping: bool,
     counters: GatewayCounters,
 }
@@ -169,6 +172,8 @@ impl Gateway {
             sinks: SinkMemory::new(epoch.into()),
             dirty_players: Vec::with_capacity(crate::limits::PLAYERS),
             next_call: 1,
+            openings: Vec::new(),
+            next_file: 0,
             stopping: false,
             counters: GatewayCounters::default(),
             config,
@@ -474,6 +479,7 @@ impl Gateway {
                 deadline = Some(Instant::ZERO);
             }
         }
+        deadline = Instant::earliest(deadline, self.openings_timeout());
         for viewer in self.players.iter() {
             deadline = Instant::earliest(deadline, viewer.player.poll_timeout());
         }
@@ -482,6 +488,7 @@ impl Gateway {
 
     /// Gives out everything that has to go out.
     pub fn drain(&mut self, now: Instant, outlet: &mut dyn Outlet) {
+        self.time_openings(now, outlet);
         // The end of a call gives players and its trunk something to say, and the other way round.
         loop {
             while self.drain_once(now, outlet) {}
@@ -544,6 +551,7 @@ impl Gateway {
             || config.rest.listen != self.config.rest.listen
             || config.rtmp_ca_file != self.config.rtmp_ca_file
             || config.media.ports != self.config.media.ports
+            || config.files_directory != self.config.files_directory
             || config.state_directory != self.config.state_directory;
         self.config.media.address = config.media.address;
         // The password guards the listener that there is: one for another says nothing of it.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use heapless::Deque;
 
 use super::dns::SipHost;
+use super::files::Files;
 use super::half_open::HalfOpens;
 use super::journal::JournalFile;
 use super::listen;
@@ -25,7 +26,7 @@ use crate::base::codec::Track;
 use crate::base::ids::ConnId;
 use crate::base::network::Transport;
 use crate::gateway::outlet::{
-    CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, Security,
+    CallIndex, FileId, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, Security,
 };
 use crate::limits::{SIP_SOCKET_BYTES, STREAMS};
 
@@ -96,6 +97,8 @@ pub struct Sockets {
     pub sip_tls: SipTls,
     /// Accepted connections that have not agreed on TLS yet.
     pub half_open: HalfOpens,
+    /// Media files, where there is a folder of them.
+    pub files: Option<Files>,
     /// What outlives a restart, where there is a place for it.
     pub journal: Option<JournalFile>,
     /// Losses.
@@ -122,6 +125,7 @@ impl Sockets {
             trust: Arc::new(Trust::new(Servers::Rtmp, ca_file, None)),
             sip_tls: SipTls::default(),
             half_open: HalfOpens::default(),
+            files: None,
             journal: None,
             counters: SocketCounters::default(),
             failures: Box::default(),
@@ -342,6 +346,23 @@ impl Outlet for Sockets {
     fn keep(&mut self, about: u64, record: &[u8]) {
         if let Some(journal) = &mut self.journal {
             journal.keep(about, record);
+        }
+    }
+
+    fn open_file(&mut self, id: FileId, name: &str) -> bool {
+        let files = self.files.as_ref();
+        files.is_some_and(|files| files.open(id, name))
+    }
+
+    fn read_file(&mut self, id: FileId) {
+        if let Some(files) = &self.files {
+            files.read(id);
+        }
+    }
+
+    fn close_file(&mut self, id: FileId) {
+        if let Some(files) = &self.files {
+            files.close(id);
         }
     }
 
