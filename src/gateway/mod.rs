@@ -21,6 +21,7 @@ use crate::rtmp::Player;
 use crate::sdp::PlanError;
 use crate::sip::{Cause, SipCounters};
 
+use call_summary::MediaTotals;
 use call_table::CallTable;
 use config::Config;
 use connections::{Connections, User};
@@ -136,6 +137,8 @@ pub struct Gateway {
     next_call: u64,
     stopping: bool,
     counters: GatewayCounters,
+    /// What became of the media of calls that are gone.
+    ended: MediaTotals,
 }
 
 impl Gateway {
@@ -169,6 +172,7 @@ impl Gateway {
             next_call: 1,
             stopping: false,
             counters: GatewayCounters::default(),
+            ended: MediaTotals::default(),
             config,
         })
     }

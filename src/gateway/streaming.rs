@@ -376,6 +376,7 @@ impl Gateway {
         };
         let summary = call.summary(now);
         outlet.note(Level::Info, format_args!("{} {summary}", call.label));
+        self.ended.add(&summary);
         if let Some(link) = call.publishing.and_then(|publishing| publishing.link) {
             self.connections.remove(link.conn);
             outlet.close(link.conn);

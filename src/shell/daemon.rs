@@ -282,12 +282,7 @@ impl Daemon {
             log::info!("counted: {trunk}: {counters:?}");
         }
         log::info!("counted: {:?}", self.gateway.http_counters());
-        log::info!(
-            "counted: {:?}; {} datagrams too long, {} without a free packet slot",
-            self.sockets.counters,
-            self.batch.oversized,
-            self.batch.pool_empty
-        );
+        log::info!("counted: {:?}", self.sockets.counters);
         if let Some(lost) = self.sockets.journal.as_ref().map(JournalFile::lost)
             && lost > 0
         {
@@ -422,6 +417,9 @@ impl Daemon {
         let Ok(count) = self.batch.receive(socket.as_fd(), &self.pool, room) else {
             return 0;
         };
+        let counters = &mut self.sockets.counters;
+        counters.datagrams_oversized = self.batch.oversized;
+        counters.datagrams_without_slot = self.batch.pool_empty;
         for at in 0..count.min(RECEIVE_BATCH) {
             if let Some((packet, from)) = self.batch.take(at) {
                 self.gateway
