@@ -2,13 +2,15 @@
 
 mod gateway_support;
 mod rest_support;
+mod rtp_support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use gateway_support::{Handset, Settings, World};
+use gateway_support::{Camera, Phone, World, config};
 use rest_support::{Reply, ask, ask_with};
 use trunkcast::base::redact::Secret;
 
@@ -112,7 +114,7 @@ fn fields(counters: impl Debug) -> Vec<String> {
 
 #[test]
 fn every_counter_is_told() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::local(2);
     let (reply, metrics) = ask_metrics(&mut world);
     let kind = reply.header("content-type").unwrap();
     assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
@@ -134,22 +136,23 @@ fn every_counter_is_told() {
 
 #[test]
 fn a_call_is_counted_while_it_lasts_and_after_it() {
-    let mut world = World::new(Settings::default());
-    let mut phone = Handset::call(&mut world, "1000");
-    phone.speak(&mut world, 50);
+    let mut world = World::local(2);
+    let mut phone = Phone::new("1000");
+    world.call(&mut phone);
+    Camera::new(1).film(&mut world, &phone, Duration::from_secs(1));
     let (_, metrics) = ask_metrics(&mut world);
     let established = [("status", "ESTABLISHED")];
     assert_eq!(metrics.value("trunkcast_calls", &established), 1.0);
     assert_eq!(metrics.value("trunkcast_calls_total", &[]), 1.0);
     assert_eq!(metrics.value("trunkcast_streams", &[]), 1.0);
-    let trunk = [("trunk", "test")];
+    let trunk = [("trunk", "pbx")];
     assert_eq!(metrics.value("trunkcast_trunk_calls", &trunk), 1.0);
     assert_eq!(metrics.value("trunkcast_sip_calls_total", &trunk), 1.0);
     let sound = [("track", "audio")];
     let frames = metrics.value("trunkcast_media_frames_total", &sound);
     assert!(frames > 40.0, "{frames}");
-    phone.hang_up(&mut world);
-    world.advance(std::time::Duration::from_secs(5));
+    world.bye(&mut phone);
+    world.advance(Duration::from_secs(5));
     let (_, metrics) = ask_metrics(&mut world);
     assert_eq!(metrics.value("trunkcast_calls", &established), 0.0);
     assert_eq!(metrics.value("trunkcast_used_calls", &[]), 0.0);
@@ -159,9 +162,10 @@ fn a_call_is_counted_while_it_lasts_and_after_it() {
 
 #[test]
 fn what_is_counted_is_guarded_and_names_no_secret() {
-    let mut settings = Settings::default();
-    settings.config.rest.password = Some(Secret::new("hunter2".to_owned()));
-    let mut world = World::new(settings);
+    let mut config = config(1, Some("rtmp://joe:hunter2@198.51.100.5/live?key=hunter2"));
+    config.rest.password = Some(Secret::new("hunter2".to_owned()));
+    let mut world = World::new(config);
+    world.call(&mut Phone::new("1000"));
     assert_eq!(ask(&mut world, "GET", "/metrics", "").status, 401);
     let bearer = "Authorization: Bearer hunter2\r\n";
     let reply = ask_with(&mut world, "GET", "/metrics", bearer, "");
@@ -172,7 +176,7 @@ fn what_is_counted_is_guarded_and_names_no_secret() {
 
 #[test]
 fn promtool_finds_nothing_wrong() {
-    let mut world = World::new(Settings::default());
+    let mut world = World::local(2);
     let reply = ask_metrics(&mut world).0;
     let Ok(mut promtool) = Command::new("promtool")
         .args(["check", "metrics"])
