@@ -543,13 +543,13 @@ impl Gateway {
             || taken != config.trunks.len()
             || config.limits != self.config.limits
             || config.rtmp_listen != self.config.rtmp_listen
-            || config.rest.listen != self.config.rest.listen
+            || config.rest.listens() != self.config.rest.listens()
             || config.rtmp_ca_file != self.config.rtmp_ca_file
             || config.media.ports != self.config.media.ports
             || config.state_directory != self.config.state_directory;
         self.config.media.address = config.media.address;
-        // The password guards the listener that there is: one for another says nothing of it.
-        if config.rest.listen == self.config.rest.listen {
+        // The password guards the listeners that there are: one for others says nothing of them.
+        if config.rest.listens() == self.config.rest.listens() {
             self.config.rest = config.rest;
         }
         self.trunks.iter_mut().for_each(Trunk::unsettle);

@@ -41,6 +41,8 @@ pub enum Service {
     Rtmp,
     /// Clients of the REST interface.
     Http,
+    /// The same over TLS.
+    HttpTls,
 }
 
 /// A trunk's datagram socket.
@@ -97,7 +99,7 @@ pub struct Sockets {
     pub resolver: Resolver,
     /// Whom RTMP servers are trusted by.
     trust: Arc<Trust>,
-    /// TLS of the trunks.
+    /// TLS at our own ports.
     pub sip_tls: SipTls,
     /// Accepted connections that have not agreed on TLS yet.
     pub half_open: HalfOpens,
@@ -167,6 +169,11 @@ impl Sockets {
     /// Binds the REST listener.
     pub fn listen_rest(&mut self, address: SocketAddr) -> io::Result<()> {
         self.listen(address, Service::Http)
+    }
+
+    /// Binds the REST listener with TLS.
+    pub fn listen_rest_tls(&mut self, address: SocketAddr) -> io::Result<()> {
+        self.listen(address, Service::HttpTls)
     }
 
     /// A connection that ended and is already closed here.
