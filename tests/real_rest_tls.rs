@@ -83,7 +83,7 @@ fn a_given_certificate_is_shown_and_another_authority_is_not_taken_for_it() {
     let (gateway, address, _ports) = running(&format!(", certificate: {pem}, key: {key}"));
     let answer = ask(address, &authority.file(), "/healthz", "").unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    let other = Authority::new();
+    let other = Authority::named("another");
     ask(address, &other.file(), "/healthz", "").unwrap_err();
     let words = "does not know the authority that signed our certificate";
     gateway.wait_after(0, &format!("REST: {}", address.ip()), 3);
