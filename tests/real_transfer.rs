@@ -10,7 +10,8 @@ use support::baresip::{Answers, Baresip, Plan};
 use support::daemon::Settings;
 use support::flv::Flv;
 use support::kamailio::{Exchange, Registrar};
-use support::{CallOut, Daemon, Kamailio, Nginx, Ports, probe};
+use support::linphone::{self, Linphone};
+use support::{CallOut, Daemon, Kamailio, Namespace, Nginx, Ports, probe};
 
 const SHORT: Duration = Duration::from_secs(5);
 const PASSWORD: &str = "hunter2";
@@ -28,14 +29,23 @@ struct Office {
 
 impl Office {
     fn new(transport: &str) -> Self {
-        let mut ports = Ports::claim();
+        Self::at(Ports::claim(), transport, None)
+    }
+
+    /// One whose PBX is reached from a namespace too.
+    fn at(mut ports: Ports, transport: &str, namespace: Option<&Namespace>) -> Self {
         let nginx = Nginx::start(&mut ports);
         let registrar = Registrar {
             password: PASSWORD,
             algorithm: "MD5",
             longest: 60,
         };
-        let kamailio = Kamailio::exchange(&mut ports, &registrar, &Exchange::default());
+        let home = namespace.map(|namespace| namespace.ours().into());
+        let exchange = Exchange {
+            address: home,
+            ..Exchange::default()
+        };
+        let kamailio = Kamailio::exchange(&mut ports, &registrar, &exchange);
         let settings = Settings {
             url: Some(nginx.url("live")),
             pbx: Some(kamailio.address()),
@@ -43,10 +53,11 @@ impl Office {
                 format!("transport: {transport}"),
                 format!("register: {{login: \"1000\", password: \"{PASSWORD}\"}}"),
             ],
+            media: home.map_or(String::new(), |_| "auto".to_owned()),
             ..Settings::default()
         };
         let gateway = Daemon::start(&mut ports, settings);
-        gateway.wait_after(0, "sip:1000@127.0.0.1 is registered for 60 s", 5);
+        gateway.wait_after(0, " is registered for 60 s", 5);
         Self {
             gateway,
             kamailio,
@@ -162,12 +173,18 @@ fn a_phone_that_the_box_called_sends_it_on() {
     office.goes_on("rtmp_out");
     let pbx = office.kamailio.address();
     first.order(&format!("transfer sip:2002@{pbx}"));
-    office.gateway.log().wait_for("the peer transfers it", SHORT);
+    office
+        .gateway
+        .log()
+        .wait_for("the peer transfers it", SHORT);
     second.log().wait_for("INVITE sip:2002@", SHORT);
     // The first phone is still seen while the second one rings.
     office.goes_on("rtmp_out");
     second.order("accept");
-    office.gateway.log().wait_for("goes on with sip:2002@", SHORT);
+    office
+        .gateway
+        .log()
+        .wait_for("goes on with sip:2002@", SHORT);
     office.goes_on("rtmp_out");
     assert_eq!(call.look().expect("the call")["status"], "ESTABLISHED");
     call.terminate();
@@ -223,7 +240,10 @@ fn a_caller_that_hangs_up_before_the_target_answers_leaves_the_stream_to_it() {
     office.gateway.log().wait_for("its transfer goes on", SHORT);
     let began = Instant::now();
     second.order("accept");
-    office.gateway.log().wait_for("goes on with sip:2002@", SHORT);
+    office
+        .gateway
+        .log()
+        .wait_for("goes on with sip:2002@", SHORT);
     office.goes_on("rtmp_1000");
     assert!(began.elapsed() < 2 * SHORT);
     second.order("hangup");
@@ -231,4 +251,66 @@ fn a_caller_that_hangs_up_before_the_target_answers_leaves_the_stream_to_it() {
     for phone in [first, second] {
         phone.order("quit");
     }
+}
+
+/// Two linphones behind the PBX; the first one has called the box.
+fn with_linphones() -> (Office, Linphone, Linphone, Namespace) {
+    let ports = Ports::claim();
+    let namespace = Namespace::new(&ports);
+    let mut office = Office::at(ports, "udp", Some(&namespace));
+    let plan = linphone::Plan {
+        answers: true,
+        ..linphone::Plan::default()
+    };
+    let second = Linphone::listen(&mut office.ports, &namespace, &plan);
+    office.kamailio.register_at("2003", second.sip());
+    let pbx = office.kamailio.address();
+    let plan = linphone::Plan::default();
+    let first = Linphone::start(&mut office.ports, &namespace, pbx, "1000", &plan);
+    let log = office.gateway.log();
+    log.wait_for("RTMP_STREAM_ACTIVE", 2 * SHORT);
+    office.nginx.wait_recorded("rtmp_1000", 40_000, 3 * SHORT);
+    (office, first, second, namespace)
+}
+
+/// The first one calls the second one too, and orders something; the stream goes on with the second.
+fn is_joined(order: &str, lines: [&str; 2]) {
+    let (mut office, mut first, mut second, _namespace) = with_linphones();
+    first.order("pause");
+    first.log().wait_for("is now paused", SHORT);
+    let pbx = office.kamailio.address();
+    first.order(&format!("call sip:2003@{pbx}"));
+    second.established();
+    first.log().wait_for(" for call 2", SHORT);
+    first.order(order);
+    for line in lines {
+        office.gateway.log().wait_for(line, SHORT);
+    }
+    let size = office.nginx.recorded("rtmp_1000") + 40_000;
+    office.nginx.wait_recorded("rtmp_1000", size, 3 * SHORT);
+    second.order("terminate");
+    office.gateway.wait_after(0, "ended after", 5);
+    assert_eq!(office.said("routed: INVITE "), 3);
+    second.order("quit");
+    first.order("quit");
+    let recording = office.nginx.recording("rtmp_1000");
+    probe::decode_strictly(&recording);
+    Flv::read(&recording).check_order();
+    office.gateway.terminate();
+    office.gateway.check_calm();
+    let log = office.gateway.log().text();
+    for once in ["RTMP_STREAM_ACTIVE", "ended after"] {
+        assert_eq!(log.matches(once).count(), 1, "{log}");
+    }
+}
+
+#[test]
+fn linphone_joins_the_box_with_whom_it_talked_to() {
+    let asked = "(attended)";
+    is_joined("transfer 1 --to-call 2", [asked, "goes on with sip:2003@"]);
+}
+
+#[test]
+fn linphone_joins_whom_it_talked_to_with_the_box() {
+    is_joined("transfer 2 --to-call 1", ["takes it over", "ESTABLISHED"]);
 }

@@ -34,7 +34,8 @@ pub struct Exchange<'a> {
     pub flows: bool,
     /// Whether it has UDP and nothing else.
     pub datagrams_only: bool,
-    /// Its address, where that is not loopback.
+    /// Its address, where that is not loopback; it has the usual ports there, which some phones take
+    /// whatever port they were told.
     pub address: Option<IpAddr>,
 }
 
@@ -113,8 +114,7 @@ impl Kamailio {
         } = exchange;
         let (mut address, mut secure) = (ports.address(), ports.address());
         if let Some(home) = exchange.address {
-            address.set_ip(home);
-            secure.set_ip(home);
+            (address, secure) = (SocketAddr::new(home, 5060), SocketAddr::new(home, 5061));
         }
         let folder = Scratch::new("kamailio");
         let control = folder.join("control");
