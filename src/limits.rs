@@ -201,6 +201,18 @@ pub const SILENCE_BYTES: usize = 160;
 /// Telephone events of one call that wait for its owner to take them.
 pub const SESSION_EVENTS: usize = 8;
 
+/// Keys of one call that wait to be sent as telephone events or by INFO, the present one included;
+/// more at once are refused.
+pub const DTMF_KEYS: usize = 64;
+
+/// Bytes of the RTP payloads that we cut frames into: with every header and SRTP they pass any usual
+/// tunnel.
+pub const RTP_PAYLOAD_BYTES: usize = 1_200;
+
+/// Bytes of an RTP payload of ours that cannot be cut: with every header and SRTP it fits a path of
+/// 1,500 bytes.
+pub const RTP_WHOLE_PAYLOAD_BYTES: usize = 1_400;
+
 /// Packets of one compound RTCP datagram that are read; the rest is passed over.
 pub const RTCP_PACKETS: usize = 16;
 

@@ -24,6 +24,7 @@ use crate::rtp::bitrate::BitrateFeedback;
 use crate::rtp::keyframe::Feedback;
 use crate::rtp::session::Session;
 use crate::rtp::stream::{Codec, StreamConfig};
+use crate::rtp::telephone_event_sender::EventFormat;
 use crate::sdp::{MediaPlan, Negotiated, OfferAnswer, PlannedCodec};
 use crate::wire::sdp_media::MediaKind;
 use crate::wire::sip_identity::Identity;
@@ -478,6 +479,7 @@ fn stream_config(plan: &MediaPlan) -> StreamConfig {
         payload_type: plan.payload_type,
         send_payload_type: plan.send_payload_type,
         telephone_event: plan.telephone_event,
+        send_telephone_event: plan.send_telephone_event.map(EventFormat::from),
         remote_rtp: plan.remote_rtp,
         remote_rtcp: plan.remote_rtcp,
         rtcp_mux: plan.rtcp_mux,

@@ -131,6 +131,7 @@ impl Gateway {
                         format_args!("{}: {track} ended (RTCP BYE)", call.label),
                     );
                 }
+                SessionEvent::KeyframeWanted => {}
                 // Which key is not said: it may be part of a secret number.
                 SessionEvent::TelephoneEvent(_) => {
                     outlet.note(
