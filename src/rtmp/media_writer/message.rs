@@ -14,6 +14,7 @@ use crate::base::frame_log::{FrameLog, Segment};
 use crate::limits::FRAME_SEGMENTS;
 use crate::rtmp::gather::Gather;
 use crate::rtmp::media_place::{Body, Form, Planned};
+use crate::rtmp::voice::{StandIn, Voice};
 use crate::wire::flv;
 use crate::wire::rtmp_chunk::{ChunkHeaders, wire_length};
 
@@ -26,6 +27,8 @@ pub(super) struct BegunMessage {
     /// The frame's pieces, at most [`FRAME_SEGMENTS`]. The memory is there once a frame was taken
     /// in part.
     views: Vec<Segment>,
+    /// The sound that stands in for the frame's own bytes, which may be switched off meanwhile.
+    voice: Option<Voice>,
 }
 
 impl BegunMessage {
@@ -41,10 +44,29 @@ impl BegunMessage {
 
     /// The first `offset` bytes of a message are out: keeps what the rest is made of. False when
     /// the log has lost the frame, so that the message cannot be finished.
-    pub fn begin(&mut self, planned: Planned, offset: usize, log: &FrameLog) -> bool {
+    pub fn begin(
+        &mut self,
+        planned: Planned,
+        offset: usize,
+        voice: &Voice,
+        log: &FrameLog,
+    ) -> bool {
         self.views.clear();
+        self.voice = None;
+        if let Body::Frame {
+            stand_in: Some(StandIn::Sound { .. }),
+            ..
+        } = planned.body
+        {
+            self.voice = Some(voice.clone());
+        }
         let mut is_whole = true;
-        if let Body::Frame { position, .. } = planned.body {
+        if let Body::Frame {
+            position,
+            stand_in: None,
+            ..
+        } = planned.body
+        {
             match log.get(position) {
                 // A frame of more pieces was passed over.
                 Some(view) => {
@@ -65,7 +87,9 @@ impl BegunMessage {
     pub fn gather(&self, form: &Form, chunk_bytes: u32, out: &mut [u8]) -> usize {
         match &self.message {
             Some((planned, offset)) => {
-                emit(planned, form, chunk_bytes, *offset, self.views.iter(), out)
+                let voice = self.voice.as_ref().unwrap_or(&Voice::Silence);
+                let pieces = self.views.iter();
+                emit(planned, form, chunk_bytes, (*offset, voice), pieces, out)
             }
             None => 0,
         }
@@ -85,6 +109,7 @@ impl BegunMessage {
     pub fn clear(&mut self) {
         self.message = None;
         self.views.clear();
+        self.voice = None;
     }
 
     /// Panics when the parts disagree; for tests and fuzzers.
@@ -100,12 +125,13 @@ impl BegunMessage {
     }
 }
 
-/// Writes a message from `offset` on; `pieces` are those of its frame, if it is one.
+/// Writes a message from `offset` on; `pieces` are those of its frame, if it is one, and `voice` is
+/// where those of a stand-in come from.
 pub(super) fn emit<'s>(
     planned: &Planned,
     form: &Form,
     chunk_bytes: u32,
-    offset: usize,
+    (offset, voice): (usize, &Voice),
     pieces: impl Iterator<Item = &'s Segment>,
     out: &mut [u8],
 ) -> usize {
@@ -121,6 +147,14 @@ pub(super) fn emit<'s>(
             let mut body = [0; flv::SEQUENCE_HEADER_BYTES];
             let len = flv::write_sequence_header(config, *tag_form, &mut body).unwrap_or(0);
             gather.body(body.get(..len).unwrap_or_default());
+        }
+        Body::Frame {
+            tag,
+            stand_in: Some(stand_in),
+            ..
+        } => {
+            gather.body(tag);
+            voice.pieces(*stand_in, |piece| gather.body(piece));
         }
         Body::Frame { tag, .. } => {
             gather.body(tag);
