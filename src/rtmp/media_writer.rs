@@ -36,6 +36,7 @@ mod settling;
 mod slowness;
 
 use core::time::Duration;
+use std::rc::Rc;
 
 use heapless::Vec;
 
@@ -331,7 +332,8 @@ impl MediaWriter {
                     _ => None,
                 };
                 let pieces = view.iter().flat_map(|view| view.segments());
-                let at_start = (0, &self.voice);
+                let sound = self.voice.sound();
+                let at_start = (0, sound.map(Rc::as_ref));
                 let written = emit(&planned, &form, self.chunk_bytes, at_start, pieces, room);
                 end = end.saturating_add(written);
                 place.advance(&planned, log);
@@ -369,7 +371,7 @@ impl MediaWriter {
             self.count(&planned);
             let length = wire_length(&planned.head, self.chunk_bytes);
             if left < length {
-                self.torn |= !self.begun.begin(planned, left, &self.voice, log);
+                self.torn |= !self.begun.begin(planned, left, self.voice.sound(), log);
                 break;
             }
             left = left.saturating_sub(length);

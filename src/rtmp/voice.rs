@@ -67,9 +67,32 @@ impl StandIn {
             Self::Sound { samples, .. } => usize::from(samples),
         }
     }
+
+    /// Gives its bytes, those of a sound out of this one, piece by piece until `put` says that it
+    /// takes no more.
+    pub fn pieces(self, sound: Option<&PreparedSound>, mut put: impl FnMut(&[u8]) -> bool) {
+        match (self, sound) {
+            (Self::Silence(frame), _) => frame.pieces(put),
+            (Self::Sound { from, samples }, Some(sound)) => {
+                sound.pieces(from, usize::from(samples), put);
+            }
+            // It is never switched off between planning and sending; the bytes have to be as many.
+            (Self::Sound { samples, .. }, None) => {
+                zeros(ALAW_ZERO, usize::from(samples), &mut put);
+            }
+        }
+    }
 }
 
 impl Voice {
+    /// The sound that is to be heard.
+    pub(super) fn sound(&self) -> Option<&Rc<PreparedSound>> {
+        match self {
+            Self::Sound(sound) => Some(sound),
+            Self::Caller | Self::Silence => None,
+        }
+    }
+
     /// What stands in for a frame while `sound_at` samples of the sound are out; `None` where the
     /// frame itself goes.
     pub(super) fn stand_in(
@@ -100,20 +123,6 @@ impl Voice {
     /// Whether a sound is at its end.
     pub(super) fn is_over(&self, sound_at: u32) -> bool {
         matches!(self, Self::Sound(sound) if sound.is_over(sound_at))
-    }
-
-    /// Gives the bytes of a stand-in piece by piece until `put` says that it takes no more.
-    pub(super) fn pieces(&self, stand_in: StandIn, mut put: impl FnMut(&[u8]) -> bool) {
-        match (stand_in, self) {
-            (StandIn::Silence(frame), _) => frame.pieces(put),
-            (StandIn::Sound { from, samples }, Self::Sound(sound)) => {
-                sound.pieces(from, usize::from(samples), put);
-            }
-            // The law is not known any more; the bytes have to be as many.
-            (StandIn::Sound { samples, .. }, _) => {
-                zeros(ALAW_ZERO, usize::from(samples), &mut put);
-            }
-        }
     }
 }
 
@@ -188,7 +197,7 @@ mod tests {
 
     fn bytes(voice: &Voice, stand_in: StandIn) -> Vec<u8> {
         let mut all = Vec::new();
-        voice.pieces(stand_in, |piece| {
+        stand_in.pieces(voice.sound().map(Rc::as_ref), |piece| {
             all.extend_from_slice(piece);
             true
         });

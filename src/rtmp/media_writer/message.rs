@@ -10,11 +10,13 @@
     )
 )]
 
+use std::rc::Rc;
+
 use crate::base::frame_log::{FrameLog, Segment};
 use crate::limits::FRAME_SEGMENTS;
 use crate::rtmp::gather::Gather;
 use crate::rtmp::media_place::{Body, Form, Planned};
-use crate::rtmp::voice::{StandIn, Voice};
+use crate::rtmp::voice::{PreparedSound, StandIn};
 use crate::wire::flv;
 use crate::wire::rtmp_chunk::{ChunkHeaders, wire_length};
 
@@ -28,7 +30,7 @@ pub(super) struct BegunMessage {
     /// in part.
     views: Vec<Segment>,
     /// The sound that stands in for the frame's own bytes, which may be switched off meanwhile.
-    voice: Option<Voice>,
+    sound: Option<Rc<PreparedSound>>,
 }
 
 impl BegunMessage {
@@ -48,17 +50,17 @@ impl BegunMessage {
         &mut self,
         planned: Planned,
         offset: usize,
-        voice: &Voice,
+        sound: Option<&Rc<PreparedSound>>,
         log: &FrameLog,
     ) -> bool {
         self.views.clear();
-        self.voice = None;
+        self.sound = None;
         if let Body::Frame {
             stand_in: Some(StandIn::Sound { .. }),
             ..
         } = planned.body
         {
-            self.voice = Some(voice.clone());
+            self.sound = sound.cloned();
         }
         let mut is_whole = true;
         if let Body::Frame {
@@ -87,9 +89,8 @@ impl BegunMessage {
     pub fn gather(&self, form: &Form, chunk_bytes: u32, out: &mut [u8]) -> usize {
         match &self.message {
             Some((planned, offset)) => {
-                let voice = self.voice.as_ref().unwrap_or(&Voice::Silence);
-                let pieces = self.views.iter();
-                emit(planned, form, chunk_bytes, (*offset, voice), pieces, out)
+                let at = (*offset, self.sound.as_deref());
+                emit(planned, form, chunk_bytes, at, self.views.iter(), out)
             }
             None => 0,
         }
@@ -109,7 +110,7 @@ impl BegunMessage {
     pub fn clear(&mut self) {
         self.message = None;
         self.views.clear();
-        self.voice = None;
+        self.sound = None;
     }
 
     /// Panics when the parts disagree; for tests and fuzzers.
@@ -125,13 +126,13 @@ impl BegunMessage {
     }
 }
 
-/// Writes a message from `offset` on; `pieces` are those of its frame, if it is one, and `voice` is
-/// where those of a stand-in come from.
+/// Writes a message from `offset` on; `pieces` are those of its frame, if it is one, and `sound`
+/// what a stand-in is taken from.
 pub(super) fn emit<'s>(
     planned: &Planned,
     form: &Form,
     chunk_bytes: u32,
-    (offset, voice): (usize, &Voice),
+    (offset, sound): (usize, Option<&PreparedSound>),
     pieces: impl Iterator<Item = &'s Segment>,
     out: &mut [u8],
 ) -> usize {
@@ -154,7 +155,7 @@ pub(super) fn emit<'s>(
             ..
         } => {
             gather.body(tag);
-            voice.pieces(*stand_in, |piece| gather.body(piece));
+            stand_in.pieces(sound, |piece| gather.body(piece));
         }
         Body::Frame { tag, .. } => {
             gather.body(tag);
