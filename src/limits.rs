@@ -350,6 +350,9 @@ pub const PLAYERS: usize = 128;
 /// Players of one call's stream.
 pub const PLAYERS_A_CALL: usize = 16;
 
+/// Pushes of streams to further RTMP servers, over all calls.
+pub const PUSHES: usize = 64;
+
 /// Bytes gathered for one write to a stream socket.
 pub const GATHER_BYTES: usize = 131_072;
 
@@ -414,6 +417,9 @@ pub const SRTP_CALL_BYTES: usize = 16 * 1_024;
 /// Bytes of one player's state. An upper estimate, with every buffer in use; one that plays takes
 /// about 9 KiB.
 pub const PLAYER_STATE_BYTES: usize = 40 * 1_024;
+
+/// Bytes of one push's state. An upper estimate, with every buffer of its publisher in use.
+pub const PUSH_STATE_BYTES: usize = 64 * 1_024;
 
 /// Bytes that one call may take in a trunk's SIP endpoint: places in its tables, messages kept for
 /// retransmission, and the framer of a connection. Counted for every trunk, as each has room for

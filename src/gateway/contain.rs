@@ -75,6 +75,9 @@ impl Gateway {
                 self.touch_player(at);
             }
         }
+        if let Some(outputs) = call.outputs.take() {
+            self.release_outputs(*outputs, outlet);
+        }
         // What is broken may break once more.
         contained(move || drop(call));
     }
