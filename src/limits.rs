@@ -353,6 +353,13 @@ pub const PLAYERS_A_CALL: usize = 16;
 /// Pushes of streams to further RTMP servers, over all calls.
 pub const PUSHES: usize = 64;
 
+/// Calls into which one stream is sent at the same time.
+pub const STREAM_LISTENERS: usize = 16;
+
+/// Packets of pictures that leave into one call at once; see
+/// [`BURST_TIME`](crate::gateway::injection::feed::BURST_TIME).
+pub const INJECTION_BURST: u8 = 16;
+
 /// Bytes gathered for one write to a stream socket.
 pub const GATHER_BYTES: usize = 131_072;
 

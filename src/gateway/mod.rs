@@ -45,6 +45,7 @@ mod contain;
 pub mod hold;
 pub mod http;
 pub mod incoming;
+pub mod injection;
 pub mod keys;
 pub mod look_ups;
 pub mod media_ports;

@@ -20,6 +20,7 @@ mod dtmf;
 mod failure;
 mod fields;
 mod find;
+mod inject;
 mod metrics;
 mod openapi;
 mod startup;
@@ -56,6 +57,9 @@ const METHODS: &[(&str, Work)] = &[
     ("/call/find_all", find::find_all),
     ("/call/terminate", find::terminate),
     ("/call/send_dtmf", dtmf::send),
+    ("/call/inject_stream", inject::stream),
+    ("/call/inject_stream/startup", inject::stream),
+    ("/call/inject_stream/terminate", inject::terminate),
 ];
 
 const JSON: (&str, &str) = ("Content-Type", "application/json;charset=UTF-8");
