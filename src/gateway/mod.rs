@@ -31,6 +31,7 @@ use outlet::{CallIndex, Level, MediaPort, Outlet};
 use players::Players;
 use pushes::Pushes;
 use sink::SinkMemory;
+use stream_meter::StreamMeters;
 use trunk::Trunk;
 
 mod abuse;
@@ -62,6 +63,7 @@ mod shed;
 pub mod sink;
 pub mod status;
 pub mod stored;
+pub mod stream_meter;
 pub mod streaming;
 pub mod tls_names;
 pub mod transfer;
@@ -132,6 +134,7 @@ pub struct Gateway {
     calls: CallTable,
     players: Players,
     pushes: Pushes,
+    meters: StreamMeters,
     http: Http,
     connections: Connections,
     ports: MediaPorts,
@@ -168,6 +171,7 @@ impl Gateway {
             calls: CallTable::new(config.limits.calls),
             players: Players::default(),
             pushes: Pushes::default(),
+            meters: StreamMeters::new(config.limits.calls),
             http: Http::new(&mut rng),
             connections: Connections::default(),
             ports: MediaPorts::new(config.media.ports),

@@ -19,7 +19,12 @@ mod call_object;
 mod failure;
 mod fields;
 mod find;
+mod push;
+mod push_object;
 mod startup;
+mod stream;
+pub mod stream_object;
+pub mod stream_statistics;
 
 use embedded_svc::http::server::{Handler, Middleware, Request};
 use embedded_svc::http::{Headers, Method, Query};
@@ -161,6 +166,17 @@ fn route(exchange: &mut Exchange<'_>, path: &str) -> Result<(), Failure> {
         "/call/find" => find::find,
         "/call/find_all" => find::find_all,
         "/call/terminate" => find::terminate,
+        "/stream/find" => stream::find,
+        "/stream/find_all" => stream::find_all,
+        "/stream/terminate" => stream::terminate,
+        "/push/startup" => push::startup,
+        "/push/find" => push::find,
+        "/push/find_all" => push::find_all,
+        "/push/terminate" => push::terminate,
+        "/push/mute" => push::mute,
+        "/push/unmute" => push::unmute,
+        "/push/sound_on" => push::sound_on,
+        "/push/sound_off" => push::sound_off,
         _ => return Err(Failure::not_found("there is no such method")),
     };
     if !matches!(method, Method::Get | Method::Post) {
