@@ -426,7 +426,7 @@ pub const SRTP_CALL_BYTES: usize = 16 * 1_024;
 pub const PLAYER_STATE_BYTES: usize = 40 * 1_024;
 
 /// Bytes of one push's state. An upper estimate, with every buffer of its publisher in use.
-pub const PUSH_STATE_BYTES: usize = 64 * 1_024;
+pub const PUSH_STATE_BYTES: usize = 48 * 1_024;
 
 /// Bytes that one call may take in a trunk's SIP endpoint: places in its tables, messages kept for
 /// retransmission, and the framer of a connection. Counted for every trunk, as each has room for

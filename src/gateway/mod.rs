@@ -32,6 +32,7 @@ use outlet::{CallIndex, Level, MediaPort, Outlet};
 use players::Players;
 use pushes::Pushes;
 use sink::SinkMemory;
+use stream_meter::StreamMeters;
 use trunk::Trunk;
 
 mod abuse;
@@ -65,6 +66,7 @@ mod shed;
 pub mod sink;
 pub mod status;
 pub mod stored;
+pub mod stream_meter;
 pub mod streaming;
 pub mod tls_names;
 pub mod transfer;
@@ -135,6 +137,7 @@ pub struct Gateway {
     calls: CallTable,
     players: Players,
     pushes: Pushes,
+    meters: StreamMeters,
     http: Http,
     connections: Connections,
     ports: MediaPorts,
@@ -173,6 +176,7 @@ impl Gateway {
             calls: CallTable::new(config.limits.calls),
             players: Players::default(),
             pushes: Pushes::default(),
+            meters: StreamMeters::new(config.limits.calls),
             http: Http::new(&mut rng),
             connections: Connections::default(),
             ports: MediaPorts::new(config.media.ports),

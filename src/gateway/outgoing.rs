@@ -234,9 +234,14 @@ impl Gateway {
         let Some(index) = self.calls.find(live) else {
             return false;
         };
+        self.terminate_at(now, index, outlet);
+        true
+    }
+
+    /// Ends the call at a place, as [`Self::terminate_call`] does.
+    pub(super) fn terminate_at(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
         let cause = Cause::new(200, "ended by request");
         self.give_up(now, index, cause, EndedBy::Local, outlet);
-        true
     }
 
     /// Takes the call into the table.

@@ -37,6 +37,7 @@ impl Gateway {
             self.crash_call(now, index, outlet);
             return;
         }
+        self.measure(now, index);
         let Some(call) = self.calls.get_mut(index) else {
             return;
         };

@@ -23,7 +23,12 @@ mod find;
 mod inject;
 mod metrics;
 mod openapi;
+mod push;
+mod push_object;
 mod startup;
+mod stream;
+pub mod stream_object;
+pub mod stream_statistics;
 
 use embedded_svc::http::server::{Handler, Middleware, Request};
 use embedded_svc::http::{Headers, Method, Query};
@@ -60,6 +65,17 @@ const METHODS: &[(&str, Work)] = &[
     ("/call/inject_stream", inject::stream),
     ("/call/inject_stream/startup", inject::stream),
     ("/call/inject_stream/terminate", inject::terminate),
+    ("/stream/find", stream::find),
+    ("/stream/find_all", stream::find_all),
+    ("/stream/terminate", stream::terminate),
+    ("/push/startup", push::startup),
+    ("/push/find", push::find),
+    ("/push/find_all", push::find_all),
+    ("/push/terminate", push::terminate),
+    ("/push/mute", push::mute),
+    ("/push/unmute", push::unmute),
+    ("/push/sound_on", push::sound_on),
+    ("/push/sound_off", push::sound_off),
 ];
 
 const JSON: (&str, &str) = ("Content-Type", "application/json;charset=UTF-8");
