@@ -13,9 +13,8 @@ use support::{Authority, CallOut, Daemon, Nginx, Ports, Validity};
 const SHORT: Duration = Duration::from_secs(5);
 const HOME: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
-/// A box that speaks with phones at `::1`, and whom they trust.
+/// An RTMP server, and an authority that box and phones trust.
 struct Site {
-    gateway: Daemon,
     nginx: Nginx,
     ports: Ports,
     authority: Authority,
@@ -26,31 +25,35 @@ impl Site {
     fn new(transport: &'static str) -> Self {
         let mut ports = Ports::claim();
         let nginx = Nginx::start(&mut ports);
-        let authority = Authority::new();
-        let own = authority.certify("IP:::1", Validity::Now);
+        Self {
+            nginx,
+            ports,
+            authority: Authority::new(),
+            transport,
+        }
+    }
+
+    /// A box with a phone in the place of its PBX.
+    fn gateway(&mut self, pbx: SocketAddr) -> Daemon {
+        let own = self.authority.certify("IP:::1", Validity::Now);
         let mut trunk = vec![
             format!("allow: [\"{HOME}\"]"),
-            format!("transport: {transport}"),
+            format!("transport: {}", self.transport),
         ];
-        if transport == "tls" {
+        if self.transport == "tls" {
+            trunk.push("srtp: required".to_owned());
             trunk.push(format!("certificate: {}", own.certificate.display()));
             trunk.push(format!("key: {}", own.key.display()));
-            trunk.push(format!("caFile: {}", authority.file().display()));
+            trunk.push(format!("caFile: {}", self.authority.file().display()));
         }
         let settings = Settings {
-            url: Some(nginx.url("live")),
+            url: Some(self.nginx.url("live")),
+            pbx: Some(pbx),
             trunk,
             media: "auto".to_owned(),
             ..Settings::default()
         };
-        let gateway = Daemon::start(&mut ports, settings);
-        Self {
-            gateway,
-            nginx,
-            ports,
-            authority,
-            transport,
-        }
+        Daemon::start(&mut self.ports, settings)
     }
 
     /// Has a phone by a plan.
@@ -76,16 +79,17 @@ fn check_family(text: &str) {
 
 fn is_called(transport: &'static str) {
     let mut site = Site::new(transport);
-    let at = SocketAddr::new(HOME, site.gateway.sip().port());
+    let gateway = site.gateway(SocketAddr::new(HOME, 5060));
+    let at = SocketAddr::new(HOME, gateway.sip().port());
     let phone = site.phone(6, |ports, plan| Baresip::start(ports, at, "1001", plan));
-    site.gateway.log().wait_for("RTMP_STREAM_ACTIVE", 2 * SHORT);
+    gateway.log().wait_for("RTMP_STREAM_ACTIVE", 2 * SHORT);
     let sent = phone.finish(4 * SHORT);
-    site.gateway.log().wait_for("ended after", SHORT);
+    gateway.log().wait_for("ended after", SHORT);
     assert!(sent.pictures > 60, "{sent:?}");
     sent.check_recorded(&site.nginx.recording("rtmp_1001"));
-    let log = site.gateway.log().text();
+    let log = gateway.log().text();
     assert!(log.contains("from [::1]:"), "{log}");
-    site.gateway.check_calm();
+    gateway.check_calm();
 }
 
 fn calls(transport: &'static str) {
@@ -97,22 +101,23 @@ fn calls(transport: &'static str) {
         "tls" => phone.sip_tls(),
         _ => phone.sip(),
     };
+    let gateway = site.gateway(at);
     let target = (&site.nginx.url("live")[..], "six");
-    let mut call = CallOut::place(&site.gateway, ("1002", at), target, &json!({}));
+    let mut call = CallOut::place(&gateway, ("1002", at), target, &json!({}));
     call.wait_for("rtmpStreamStatus", "RTMP_STREAM_ACTIVE", 10);
     site.nginx.wait_recorded("rtmp_six", 300_000, 2 * SHORT);
-    let line = site.gateway.log().text();
+    let line = gateway.log().text();
     let way = format!("INVITE to {} {at}", transport.to_uppercase());
     assert!(line.contains(&way), "{line}");
     let text = phone.log().text();
     assert!(text.contains("c=IN IP6 ::1"), "{text}");
     check_family(&text);
     phone.order("hangup");
-    site.gateway.log().wait_for("FINISH (200", SHORT);
+    gateway.log().wait_for("FINISH (200", SHORT);
     let sent = phone.quit();
     assert!(sent.pictures > 40, "{sent:?}");
     sent.check_recorded(&site.nginx.recording("rtmp_six"));
-    site.gateway.check_calm();
+    gateway.check_calm();
 }
 
 #[test]
