@@ -182,12 +182,12 @@ pub(super) enum Stage {
     LookingUp {
         hosts: Vec<HostPort>,
         transport: Option<Transport>,
-        targets: SipTargets,
+        targets: Box<SipTargets>,
         /// Whether the first of them was asked for.
         is_asked: bool,
     },
     /// It waits for its registration.
-    Registering(SipTargets),
+    Registering(Box<SipTargets>),
     /// Its INVITE is out.
     Invited,
     /// It cannot be placed, or was taken back before its INVITE.
@@ -199,7 +199,7 @@ impl Stage {
         Self::LookingUp {
             hosts,
             transport,
-            targets: SipTargets::new(),
+            targets: Box::default(),
             is_asked: false,
         }
     }
