@@ -235,6 +235,7 @@ impl Gateway {
             return false;
         };
         let cause = Cause::new(200, "ended by request");
+        self.tell_hangup(now, index);
         self.give_up(now, index, cause, EndedBy::Local, outlet);
         true
     }

@@ -73,11 +73,13 @@ impl Gateway {
             assert_ne!(call, Some(false), "a player's call does not know it");
         }
         self.check_http();
+        self.check_hooks();
         for (_, user) in self.connections.iter() {
             let held = match user {
                 User::Sip(at) => at < self.trunks.len(),
                 User::Player(at) => self.players.get(at).is_some(),
                 User::Http(at) => self.http.get(at).is_some(),
+                User::Hook(at) => self.has_line(at),
                 User::Publisher(index) => self
                     .calls
                     .iter()
