@@ -35,6 +35,7 @@ pub(super) fn call_of(event: &SipEvent) -> Option<CallId> {
         | SipEvent::ReinviteRefused { id, .. }
         | SipEvent::KeyframeWanted { id }
         | SipEvent::Dtmf { id, .. }
+        | SipEvent::DtmfRefused { id, .. }
         | SipEvent::Refer { id, .. }
         | SipEvent::TransferProgress { id, .. }
         | SipEvent::Ended { id, .. } => Some(*id),
@@ -74,6 +75,13 @@ impl Gateway {
                 viewer.player.end(now);
                 self.touch_player(at);
             }
+        }
+        self.forget_injection(index, call.injection.take());
+        if let Some(mut outputs) = call.outputs.take() {
+            for listener in std::mem::take(&mut outputs.listeners) {
+                self.end_injection(now, listener, "its stream ended", outlet);
+            }
+            self.release_outputs(*outputs, outlet);
         }
         // What is broken may break once more.
         contained(move || drop(call));
