@@ -49,6 +49,7 @@ impl Gateway {
     pub(super) fn crash_call(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
         self.release_registration(now, index);
         self.drop_leg(now, index);
+        self.tell_hooks(now, index, true, outlet);
         let Some(mut call) = self.calls.remove(index) else {
             return;
         };

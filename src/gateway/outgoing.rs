@@ -241,6 +241,7 @@ impl Gateway {
     /// Ends the call at a place, as [`Self::terminate_call`] does.
     pub(super) fn terminate_at(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
         let cause = Cause::new(200, "ended by request");
+        self.tell_hangup(now, index);
         self.give_up(now, index, cause, EndedBy::Local, outlet);
     }
 
