@@ -218,6 +218,8 @@ pub struct Call {
     pub players: heapless::Vec<usize, PLAYERS_A_CALL>,
     /// What else reads the stream, if anything does.
     pub outputs: Option<Box<Outputs>>,
+    /// Whether it was looked at whether it is to be recorded unasked.
+    pub record_decided: bool,
     /// Notices a caller that is gone.
     pub watchdog: Watchdog,
     /// Whether the caller listened to us, and whether it does no more: many phones hold a call by
@@ -257,6 +259,7 @@ impl Call {
             publishing: beginning.publishing,
             players: heapless::Vec::new(),
             outputs: None,
+            record_decided: false,
             offered: beginning.offered,
             display: None,
             identity: None,

@@ -14,6 +14,7 @@
     )
 )]
 
+mod recording;
 mod signalling;
 mod stream_name;
 mod trunk_conflicts;
@@ -22,6 +23,7 @@ mod value;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
+pub use recording::{Recording, Rotation, WhenFull};
 pub use signalling::{
     AbuseLimits, Dtmf, HostPort, OutboundProxy, Register, SessionTimer, transport,
 };
@@ -37,7 +39,8 @@ use crate::base::redact::Secret;
 use crate::base::srtp::SrtpPolicy;
 use crate::gateway::sink::profile::Profile;
 use crate::limits::{
-    Limits, MEDIA_PORTS_PER_CALL, SIP_SPARE_CONNECTIONS, TLS_HANDSHAKES, TLS_STATE_BYTES,
+    Limits, MEDIA_PORTS_PER_CALL, RECORDING_FRAGMENT_BYTES, RECORDING_QUEUE_BYTES, RECORDINGS,
+    SIP_SPARE_CONNECTIONS, TLS_HANDSHAKES, TLS_STATE_BYTES,
 };
 use crate::sdp::{CodecPlan, PlanError};
 use crate::sip::rules::Rules;
@@ -63,6 +66,8 @@ pub struct Config {
     pub limits: Limits,
     /// Folder of what outlives a restart; `None` keeps nothing.
     pub state_directory: Option<String>,
+    /// Recordings; none are made without it.
+    pub recording: Option<Recording>,
     /// Lines for whoever starts the program: what was configured and is not active yet.
     pub notices: Vec<String>,
 }
@@ -128,6 +133,8 @@ pub struct Trunk {
     pub abuse: AbuseLimits,
     /// What is changed in requests that come in, or refused of them.
     pub rules: Rules,
+    /// Whether its calls are recorded; as [`Recording::all`] says without it.
+    pub record: Option<bool>,
 }
 
 /// The REST interface.
@@ -197,6 +204,7 @@ impl Trunk {
             dtmf: Dtmf::default(),
             abuse: AbuseLimits::default(),
             rules: Rules::default(),
+            record: None,
         }
     }
 
@@ -308,6 +316,7 @@ impl Default for Config {
             hooks: None,
             limits: Limits::default(),
             state_directory: None,
+            recording: None,
             notices: Vec::new(),
         }
     }
@@ -343,6 +352,10 @@ impl Config {
             let open = self.limits.calls.saturating_add(SIP_SPARE_CONNECTIONS);
             let open = open.saturating_mul(of_sip).saturating_add(TLS_HANDSHAKES);
             budget.add("TLS of SIP", open, TLS_STATE_BYTES);
+        }
+        if self.recording.is_some() {
+            budget.add("recordings", RECORDINGS, 2 * RECORDING_FRAGMENT_BYTES);
+            budget.add("unwritten recordings", 1, RECORDING_QUEUE_BYTES);
         }
         budget
     }

@@ -51,6 +51,7 @@ pub mod outlet;
 pub mod outputs;
 pub mod players;
 mod presence;
+pub mod recording;
 pub mod registrations;
 pub mod relay;
 pub mod rest;
@@ -105,6 +106,10 @@ pub struct GatewayCounters {
     pub frames_shed: u64,
     /// Access units dropped before their end for the same reason.
     pub units_shed: u64,
+    /// Files of recordings that are finished.
+    pub recordings: u64,
+    /// Recordings that did not begin, or ended before their call, for want of room.
+    pub recordings_lost: u64,
     /// Publishers' and players' connections given up for the same reason.
     pub readers_shed: u64,
 }
@@ -134,6 +139,7 @@ pub struct Gateway {
     /// Players touched since they were last drained.
     dirty_players: Vec<usize>,
     next_call: u64,
+    next_record: u32,
     stopping: bool,
     counters: GatewayCounters,
 }
@@ -167,6 +173,7 @@ impl Gateway {
             sinks: SinkMemory::new(epoch.into()),
             dirty_players: Vec::with_capacity(crate::limits::PLAYERS),
             next_call: 1,
+            next_record: 0,
             stopping: false,
             counters: GatewayCounters::default(),
             config,
@@ -535,7 +542,15 @@ impl Gateway {
             }
         }
         self.forget_sinks();
-        let needs_start = taken != self.trunks.len()
+        let folder = match (&self.config.recording, &config.recording) {
+            (Some(old), Some(new)) => old.needs_start(new),
+            (old, new) => old.is_some() != new.is_some(),
+        };
+        if !folder {
+            self.config.recording = config.recording;
+        }
+        let needs_start = folder
+            || taken != self.trunks.len()
             || taken != config.trunks.len()
             || config.limits != self.config.limits
             || config.rtmp_listen != self.config.rtmp_listen

@@ -5,20 +5,25 @@ use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::Call;
 use crate::gateway::outlet::{CallIndex, Outlet};
+use crate::gateway::recording::Recording;
 
 /// The further readers of one stream.
 #[derive(Default)]
-pub struct Outputs {}
+pub struct Outputs {
+    /// The recording, while there is one.
+    pub recording: Option<Box<Recording>>,
+}
 
 impl Outputs {
     /// Whether nothing reads any more, so that it may be let go.
     pub fn is_empty(&self) -> bool {
-        true
+        self.recording.is_none()
     }
 
     /// When one of them has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        let recording = self.recording.as_ref();
+        recording.and_then(|recording| recording.poll_timeout())
     }
 
     /// Whether, after the end of the call, all of them have said what they had to say.
@@ -36,15 +41,25 @@ impl Call {
 
 impl Gateway {
     /// Runs the timers of a stream's further readers.
-    pub(super) fn time_outputs(&mut self, _now: Instant, _index: CallIndex) {}
+    pub(super) fn time_outputs(&mut self, now: Instant, index: CallIndex) {
+        let call = self.calls.get_mut(index);
+        let Some(outputs) = call.and_then(|call| call.outputs.as_mut()) else {
+            return;
+        };
+        if let Some(recording) = &mut outputs.recording {
+            recording.handle_timeout(now);
+        }
+    }
 
     /// Gives a stream's further readers what is new in its log.
     pub(super) fn drain_outputs(
         &mut self,
-        _now: Instant,
+        now: Instant,
         index: CallIndex,
-        _outlet: &mut dyn Outlet,
+        outlet: &mut dyn Outlet,
     ) {
+        self.record_unasked(now, index, outlet);
+        self.drain_recording(now, index, outlet);
         let Some(call) = self.calls.get_mut(index) else {
             return;
         };
@@ -57,14 +72,14 @@ impl Gateway {
     }
 
     /// The call is over: its stream's further readers end.
-    pub(super) fn end_outputs(
-        &mut self,
-        _now: Instant,
-        _index: CallIndex,
-        _outlet: &mut dyn Outlet,
-    ) {
+    pub(super) fn end_outputs(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
+        self.end_recording(now, index, outlet);
     }
 
     /// The call is let go, with what its stream's further readers could not say any more.
-    pub(super) fn release_outputs(&mut self, _outputs: Outputs, _outlet: &mut dyn Outlet) {}
+    pub(super) fn release_outputs(&mut self, outputs: Outputs, outlet: &mut dyn Outlet) {
+        if let Some(recording) = &outputs.recording {
+            self.release_recording(recording, outlet);
+        }
+    }
 }

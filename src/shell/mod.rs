@@ -14,6 +14,7 @@ pub mod log_out;
 pub mod media;
 pub mod pace;
 pub mod read_queue;
+pub mod recorder;
 pub mod resolver;
 pub mod signals;
 pub mod sip_tls;

@@ -14,6 +14,7 @@ use super::half_open::HalfOpens;
 use super::journal::JournalFile;
 use super::listen;
 use super::media::MediaSockets;
+use super::recorder::Recorder;
 use super::resolver::Resolver;
 use super::sip_tls::SipTls;
 use super::streams::{Progress, Streams};
@@ -25,7 +26,7 @@ use crate::base::codec::Track;
 use crate::base::ids::ConnId;
 use crate::base::network::Transport;
 use crate::gateway::outlet::{
-    CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, Security,
+    CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, RecordEnd, RecordId, Security,
 };
 use crate::limits::{SIP_SOCKET_BYTES, STREAMS};
 
@@ -98,6 +99,8 @@ pub struct Sockets {
     pub half_open: HalfOpens,
     /// What outlives a restart, where there is a place for it.
     pub journal: Option<JournalFile>,
+    /// The thread that writes recordings, where there is a folder for them.
+    pub recorder: Option<Recorder>,
     /// Losses.
     pub counters: SocketCounters,
     failures: Box<Deque<Failure, STREAMS>>,
@@ -123,6 +126,7 @@ impl Sockets {
             sip_tls: SipTls::default(),
             half_open: HalfOpens::default(),
             journal: None,
+            recorder: None,
             counters: SocketCounters::default(),
             failures: Box::default(),
             routes: None,
@@ -343,6 +347,21 @@ impl Outlet for Sockets {
         if let Some(journal) = &mut self.journal {
             journal.keep(about, record);
         }
+    }
+
+    fn record_open(&mut self, id: RecordId, name: &str) -> bool {
+        let recorder = self.recorder.as_ref();
+        recorder.is_some_and(|recorder| recorder.open(id, name))
+    }
+
+    fn record_append(&mut self, id: RecordId, piece: Vec<u8>) -> bool {
+        let recorder = self.recorder.as_ref();
+        recorder.is_some_and(|recorder| recorder.append(id, piece))
+    }
+
+    fn record_close(&mut self, id: RecordId, end: RecordEnd) -> bool {
+        let recorder = self.recorder.as_ref();
+        recorder.is_some_and(|recorder| recorder.close(id, end))
     }
 
     fn note_from(&mut self, origin: Origin, level: Level, line: fmt::Arguments<'_>) {
