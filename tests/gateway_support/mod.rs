@@ -30,7 +30,7 @@ use trunkcast::limits::Limits;
 use trunkcast::wire::rtmp_url::DEFAULT_PORT;
 
 pub use camera::{Camera, reports_of, sender_report};
-pub use outlet::{COUNTED, Defect, FakeOutlet, SentMedia};
+pub use outlet::{COUNTED, Defect, FakeFile, FakeOutlet, SentMedia};
 pub use phone::{Phone, headers, respond, status};
 pub use player::PlayerPeer;
 pub use server::{Heard, Policy, RtmpServer};

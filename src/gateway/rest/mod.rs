@@ -19,6 +19,7 @@ mod call_object;
 mod failure;
 mod fields;
 mod find;
+mod recorder;
 mod startup;
 
 use embedded_svc::http::server::{Handler, Middleware, Request};
@@ -161,6 +162,10 @@ fn route(exchange: &mut Exchange<'_>, path: &str) -> Result<(), Failure> {
         "/call/find" => find::find,
         "/call/find_all" => find::find_all,
         "/call/terminate" => find::terminate,
+        "/recorder/startup" | "/stream/startRecording" => recorder::startup,
+        "/recorder/terminate" | "/stream/stopRecording" => recorder::terminate,
+        "/recorder/find_all" => recorder::find_all,
+        _ if called.starts_with("/multipleRecorder/") => recorder::multiple,
         _ => return Err(Failure::not_found("there is no such method")),
     };
     if !matches!(method, Method::Get | Method::Post) {
