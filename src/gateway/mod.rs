@@ -21,6 +21,7 @@ use crate::rtmp::Player;
 use crate::sdp::PlanError;
 use crate::sip::{Cause, SipCounters};
 
+use call_summary::MediaTotals;
 use call_table::CallTable;
 use config::Config;
 use connections::{Connections, User};
@@ -29,6 +30,7 @@ use http::Http;
 use media_ports::MediaPorts;
 use outlet::{CallIndex, Level, MediaPort, Outlet};
 use players::Players;
+use pushes::Pushes;
 use sink::SinkMemory;
 use trunk::Trunk;
 
@@ -43,6 +45,7 @@ mod contain;
 pub mod hold;
 pub mod http;
 pub mod incoming;
+pub mod keys;
 pub mod look_ups;
 pub mod media_ports;
 mod negotiation;
@@ -51,6 +54,9 @@ pub mod outlet;
 pub mod outputs;
 pub mod players;
 mod presence;
+mod publishing;
+pub mod pushes;
+mod pushing;
 pub mod recording;
 pub mod registrations;
 pub mod relay;
@@ -98,18 +104,24 @@ pub struct GatewayCounters {
     pub inputs_crashed: u64,
     /// Timers of SIP given up, with what they were of, for a defect of this program.
     pub timers_crashed: u64,
+    /// Pushes begun.
+    pub pushes: u64,
+    /// Pushes refused because every place was taken.
+    pub pushes_refused: u64,
+    /// Pushes ended by a defect of this program.
+    pub pushes_crashed: u64,
     /// Players turned away because a table was full.
     pub players_refused: u64,
+    /// Files of recordings that are finished.
+    pub recordings: u64,
+    /// Recordings that did not begin, or ended before their call, for want of room.
+    pub recordings_lost: u64,
     /// Media packets for tracks or calls that were gone.
     pub stray_packets: u64,
     /// Frames taken from slow readers because packet slots became scarce.
     pub frames_shed: u64,
     /// Access units dropped before their end for the same reason.
     pub units_shed: u64,
-    /// Files of recordings that are finished.
-    pub recordings: u64,
-    /// Recordings that did not begin, or ended before their call, for want of room.
-    pub recordings_lost: u64,
     /// Publishers' and players' connections given up for the same reason.
     pub readers_shed: u64,
 }
@@ -126,6 +138,7 @@ pub struct Gateway {
     trunks: Vec<Trunk>,
     calls: CallTable,
     players: Players,
+    pushes: Pushes,
     http: Http,
     connections: Connections,
     ports: MediaPorts,
@@ -142,6 +155,8 @@ pub struct Gateway {
     next_record: u32,
     stopping: bool,
     counters: GatewayCounters,
+    /// What became of the media of calls that are gone.
+    ended: MediaTotals,
 }
 
 impl Gateway {
@@ -162,6 +177,7 @@ impl Gateway {
             trunks,
             calls: CallTable::new(config.limits.calls),
             players: Players::default(),
+            pushes: Pushes::default(),
             http: Http::new(&mut rng),
             connections: Connections::default(),
             ports: MediaPorts::new(config.media.ports),
@@ -176,6 +192,7 @@ impl Gateway {
             next_record: 0,
             stopping: false,
             counters: GatewayCounters::default(),
+            ended: MediaTotals::default(),
             config,
         })
     }
@@ -288,6 +305,14 @@ impl Gateway {
                     }
                 });
             }
+            Some(User::Push(at)) => {
+                self.with_pushed(at, |publishing| {
+                    publishing.publisher.handle_connected(now);
+                    if let Some(link) = &mut publishing.link {
+                        link.writable = true;
+                    }
+                });
+            }
             Some(User::Player(_) | User::Http(_)) | None => {}
         }
     }
@@ -310,6 +335,12 @@ impl Gateway {
             }
             Some(User::Publisher(index)) => {
                 self.with_publisher(index, |publishing| {
+                    publishing.link = None;
+                    publishing.publisher.handle_disconnected(now, reason);
+                });
+            }
+            Some(User::Push(at)) => {
+                self.with_pushed(at, |publishing| {
                     publishing.link = None;
                     publishing.publisher.handle_disconnected(now, reason);
                 });
@@ -343,6 +374,11 @@ impl Gateway {
                     publishing.publisher.handle_bytes(now, bytes);
                 });
             }
+            Some(User::Push(at)) => {
+                self.with_pushed(at, |publishing| {
+                    publishing.publisher.handle_bytes(now, bytes)
+                });
+            }
             Some(User::Player(at)) => {
                 if let Some(viewer) = self.players.get_mut(at)
                     && !viewer.crashed
@@ -371,6 +407,13 @@ impl Gateway {
         match self.connections.user(conn) {
             Some(User::Publisher(index)) => {
                 self.with_publisher(index, |publishing| {
+                    if let Some(link) = &mut publishing.link {
+                        link.writable = true;
+                    }
+                });
+            }
+            Some(User::Push(at)) => {
+                self.with_pushed(at, |publishing| {
                     if let Some(link) = &mut publishing.link {
                         link.writable = true;
                     }
@@ -554,13 +597,13 @@ impl Gateway {
             || taken != config.trunks.len()
             || config.limits != self.config.limits
             || config.rtmp_listen != self.config.rtmp_listen
-            || config.rest.listen != self.config.rest.listen
+            || config.rest.listens() != self.config.rest.listens()
             || config.rtmp_ca_file != self.config.rtmp_ca_file
             || config.media.ports != self.config.media.ports
             || config.state_directory != self.config.state_directory;
         self.config.media.address = config.media.address;
-        // The password guards the listener that there is: one for another says nothing of it.
-        if config.rest.listen == self.config.rest.listen {
+        // The password guards the listeners that there are: one for others says nothing of them.
+        if config.rest.listens() == self.config.rest.listens() {
             self.config.rest = config.rest;
         }
         self.trunks.iter_mut().for_each(Trunk::unsettle);

@@ -14,6 +14,7 @@ use super::half_open::HalfOpens;
 use super::journal::JournalFile;
 use super::listen;
 use super::media::MediaSockets;
+use super::process;
 use super::recorder::Recorder;
 use super::resolver::Resolver;
 use super::sip_tls::SipTls;
@@ -26,7 +27,8 @@ use crate::base::codec::Track;
 use crate::base::ids::ConnId;
 use crate::base::network::Transport;
 use crate::gateway::outlet::{
-    CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, RecordEnd, RecordId, Security,
+    CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, OutletFigures, RecordEnd,
+    RecordId, Security,
 };
 use crate::limits::{SIP_SOCKET_BYTES, STREAMS};
 
@@ -41,6 +43,8 @@ pub enum Service {
     Rtmp,
     /// Clients of the REST interface.
     Http,
+    /// The same over TLS.
+    HttpTls,
 }
 
 /// A trunk's datagram socket.
@@ -70,6 +74,10 @@ pub struct SocketCounters {
     pub handshakes_failed: u64,
     /// Accepted connections that did not agree on TLS in time, or gave way to others.
     pub handshakes_given_up: u64,
+    /// Media datagrams that were longer than a packet may be.
+    pub datagrams_oversized: u64,
+    /// Media datagrams that found no free packet slot.
+    pub datagrams_without_slot: u64,
 }
 
 /// A connection's end that the gateway has still to be told of.
@@ -93,7 +101,7 @@ pub struct Sockets {
     pub resolver: Resolver,
     /// Whom RTMP servers are trusted by.
     trust: Arc<Trust>,
-    /// TLS of the trunks.
+    /// TLS at our own ports.
     pub sip_tls: SipTls,
     /// Accepted connections that have not agreed on TLS yet.
     pub half_open: HalfOpens,
@@ -166,6 +174,11 @@ impl Sockets {
     /// Binds the REST listener.
     pub fn listen_rest(&mut self, address: SocketAddr) -> io::Result<()> {
         self.listen(address, Service::Http)
+    }
+
+    /// Binds the REST listener with TLS.
+    pub fn listen_rest_tls(&mut self, address: SocketAddr) -> io::Result<()> {
+        self.listen(address, Service::HttpTls)
     }
 
     /// A connection that ended and is already closed here.
@@ -362,6 +375,27 @@ impl Outlet for Sockets {
     fn record_close(&mut self, id: RecordId, end: RecordEnd) -> bool {
         let recorder = self.recorder.as_ref();
         recorder.is_some_and(|recorder| recorder.close(id, end))
+    }
+
+    fn figures(&mut self) -> OutletFigures {
+        let SocketCounters {
+            send_failed,
+            streams_full,
+            handshakes_failed,
+            handshakes_given_up,
+            datagrams_oversized,
+            datagrams_without_slot,
+        } = self.counters;
+        OutletFigures {
+            send_failed,
+            streams_full,
+            handshakes_failed,
+            handshakes_given_up,
+            datagrams_oversized,
+            datagrams_without_slot,
+            journal_lost: self.journal.as_ref().map_or(0, JournalFile::lost),
+            process: process::figures(),
+        }
     }
 
     fn note_from(&mut self, origin: Origin, level: Level, line: fmt::Arguments<'_>) {
