@@ -201,6 +201,18 @@ pub const SILENCE_BYTES: usize = 160;
 /// Telephone events of one call that wait for its owner to take them.
 pub const SESSION_EVENTS: usize = 8;
 
+/// Keys of one call that wait to be sent as telephone events or by INFO, the present one included;
+/// more at once are refused.
+pub const DTMF_KEYS: usize = 64;
+
+/// Bytes of the RTP payloads that we cut frames into: with every header and SRTP they pass any usual
+/// tunnel.
+pub const RTP_PAYLOAD_BYTES: usize = 1_200;
+
+/// Bytes of an RTP payload of ours that cannot be cut: with every header and SRTP it fits a path of
+/// 1,500 bytes.
+pub const RTP_WHOLE_PAYLOAD_BYTES: usize = 1_400;
+
 /// Packets of one compound RTCP datagram that are read; the rest is passed over.
 pub const RTCP_PACKETS: usize = 16;
 
@@ -338,6 +350,9 @@ pub const PLAYERS: usize = 128;
 /// Players of one call's stream.
 pub const PLAYERS_A_CALL: usize = 16;
 
+/// Pushes of streams to further RTMP servers, over all calls.
+pub const PUSHES: usize = 64;
+
 /// Bytes gathered for one write to a stream socket.
 pub const GATHER_BYTES: usize = 131_072;
 
@@ -402,6 +417,9 @@ pub const SRTP_CALL_BYTES: usize = 16 * 1_024;
 /// Bytes of one player's state. An upper estimate, with every buffer in use; one that plays takes
 /// about 9 KiB.
 pub const PLAYER_STATE_BYTES: usize = 40 * 1_024;
+
+/// Bytes of one push's state. An upper estimate, with every buffer of its publisher in use.
+pub const PUSH_STATE_BYTES: usize = 64 * 1_024;
 
 /// Bytes that one call may take in a trunk's SIP endpoint: places in its tables, messages kept for
 /// retransmission, and the framer of a connection. Counted for every trunk, as each has room for

@@ -119,6 +119,18 @@ impl<'a> FrameView<'a> {
         self.entry.bytes == 0
     }
 
+    /// The piece of the frame's bytes at a place.
+    pub fn segment(&self, at: usize) -> Option<&'a Segment> {
+        if at >= usize::from(self.entry.segments) {
+            return None;
+        }
+        let start = self
+            .entry
+            .first_segment
+            .saturating_sub(self.log.first_segment) as usize;
+        self.log.segments.get(start.saturating_add(at))
+    }
+
     /// The frame's bytes, in order.
     pub fn segments(&self) -> impl Iterator<Item = &'a Segment> + Clone + use<'a> {
         let log = self.log;

@@ -13,6 +13,7 @@ use crate::gateway::call_summary::{CallSummary, SinkSummary, TrackSummary};
 use crate::gateway::outgoing::Outgoing;
 use crate::gateway::outlet::{Level, Outlet};
 use crate::gateway::outputs::Outputs;
+use crate::gateway::pushes::PushSummary;
 use crate::gateway::relay::Link;
 use crate::gateway::sink::Sink;
 use crate::gateway::status::{CallStatus, TrackStatus};
@@ -24,7 +25,9 @@ use crate::rtp::bitrate::BitrateFeedback;
 use crate::rtp::keyframe::Feedback;
 use crate::rtp::session::Session;
 use crate::rtp::stream::{Codec, StreamConfig};
+use crate::rtp::telephone_event_sender::EventFormat;
 use crate::sdp::{MediaPlan, Negotiated, OfferAnswer, PlannedCodec};
+use crate::wire::rtmp_url::RtmpUrl;
 use crate::wire::sdp_media::MediaKind;
 use crate::wire::sip_identity::Identity;
 
@@ -279,6 +282,20 @@ impl Call {
         self.outgoing.is_some() && self.answered.is_none()
     }
 
+    /// Whether there is, or will be at once, something in its stream.
+    pub fn has_begun(&self) -> bool {
+        self.answered.is_some() || self.log.end() > 0
+    }
+
+    /// The RTMP server that it was to be published to from the start.
+    pub fn target(&self) -> Option<&RtmpUrl> {
+        let publisher = self.publishing.as_ref().map(|it| &it.publisher);
+        match &self.outgoing {
+            Some(outgoing) => outgoing.rtmp_url.as_ref(),
+            None => publisher.map(Publisher::url),
+        }
+    }
+
     /// How its stream at an RTMP server stands; `None` where it goes to none.
     pub fn rtmp_status(&self) -> Option<RtmpStatus> {
         let publishing = self.publishing.as_ref().map(|p| p.publisher.status());
@@ -363,6 +380,10 @@ impl Call {
             video: video.plus(of(Track::Video)),
             skew: self.session.skew_stats(),
             sink: publisher.map(SinkSummary::of),
+            pushed: self
+                .outputs
+                .as_ref()
+                .map_or_else(PushSummary::default, |it| it.pushed),
             left_out: [self.audio.left_out(), self.video.left_out()],
         }
     }
@@ -478,6 +499,7 @@ fn stream_config(plan: &MediaPlan) -> StreamConfig {
         payload_type: plan.payload_type,
         send_payload_type: plan.send_payload_type,
         telephone_event: plan.telephone_event,
+        send_telephone_event: plan.send_telephone_event.map(EventFormat::from),
         remote_rtp: plan.remote_rtp,
         remote_rtcp: plan.remote_rtcp,
         rtcp_mux: plan.rtcp_mux,

@@ -50,6 +50,11 @@ impl CallTable {
     }
 
     /// The call at a place.
+    pub fn get(&self, index: CallIndex) -> Option<&Call> {
+        self.calls.get(usize::from(index.0))?.as_deref()
+    }
+
+    /// The call at a place, for change.
     pub fn get_mut(&mut self, index: CallIndex) -> Option<&mut Call> {
         self.calls.get_mut(usize::from(index.0))?.as_deref_mut()
     }

@@ -37,7 +37,7 @@ use crate::base::redact::Secret;
 use crate::base::srtp::SrtpPolicy;
 use crate::gateway::sink::profile::Profile;
 use crate::limits::{
-    HTTP_CONNECTIONS, Limits, MEDIA_PORTS_PER_CALL, SIP_SPARE_CONNECTIONS, TLS_HANDSHAKES,
+    HTTP_CONNECTIONS, Limits, MEDIA_PORTS_PER_CALL, PUSHES, SIP_SPARE_CONNECTIONS, TLS_HANDSHAKES,
     TLS_STATE_BYTES,
 };
 use crate::sdp::{CodecPlan, PlanError};
@@ -357,6 +357,8 @@ impl Config {
         if self.trunks.iter().any(has_tls) {
             budget.add("TLS of calls", self.limits.calls, TLS_STATE_BYTES);
         }
+        // Any of them may be to a server of rtmps://.
+        budget.add("TLS of pushes", PUSHES, TLS_STATE_BYTES);
         let of_sip = self.trunks.iter();
         let of_sip = of_sip
             .filter(|trunk| trunk.transport == Transport::Tls)

@@ -35,6 +35,7 @@ pub(super) fn call_of(event: &SipEvent) -> Option<CallId> {
         | SipEvent::ReinviteRefused { id, .. }
         | SipEvent::KeyframeWanted { id }
         | SipEvent::Dtmf { id, .. }
+        | SipEvent::DtmfRefused { id, .. }
         | SipEvent::Refer { id, .. }
         | SipEvent::TransferProgress { id, .. }
         | SipEvent::Ended { id, .. } => Some(*id),
@@ -73,6 +74,9 @@ impl Gateway {
                 viewer.player.end(now);
                 self.touch_player(at);
             }
+        }
+        if let Some(outputs) = call.outputs.take() {
+            self.release_outputs(*outputs, outlet);
         }
         // What is broken may break once more.
         contained(move || drop(call));

@@ -30,6 +30,7 @@ use http::Http;
 use media_ports::MediaPorts;
 use outlet::{CallIndex, Level, MediaPort, Outlet};
 use players::Players;
+use pushes::Pushes;
 use sink::SinkMemory;
 use trunk::Trunk;
 
@@ -44,6 +45,7 @@ mod contain;
 pub mod hold;
 pub mod http;
 pub mod incoming;
+pub mod keys;
 pub mod look_ups;
 pub mod media_ports;
 mod negotiation;
@@ -52,6 +54,9 @@ pub mod outlet;
 pub mod outputs;
 pub mod players;
 mod presence;
+mod publishing;
+pub mod pushes;
+mod pushing;
 pub mod registrations;
 pub mod relay;
 pub mod rest;
@@ -98,6 +103,12 @@ pub struct GatewayCounters {
     pub inputs_crashed: u64,
     /// Timers of SIP given up, with what they were of, for a defect of this program.
     pub timers_crashed: u64,
+    /// Pushes begun.
+    pub pushes: u64,
+    /// Pushes refused because every place was taken.
+    pub pushes_refused: u64,
+    /// Pushes ended by a defect of this program.
+    pub pushes_crashed: u64,
     /// Players turned away because a table was full.
     pub players_refused: u64,
     /// Media packets for tracks or calls that were gone.
@@ -122,6 +133,7 @@ pub struct Gateway {
     trunks: Vec<Trunk>,
     calls: CallTable,
     players: Players,
+    pushes: Pushes,
     http: Http,
     connections: Connections,
     ports: MediaPorts,
@@ -159,6 +171,7 @@ impl Gateway {
             trunks,
             calls: CallTable::new(config.limits.calls),
             players: Players::default(),
+            pushes: Pushes::default(),
             http: Http::new(&mut rng),
             connections: Connections::default(),
             ports: MediaPorts::new(config.media.ports),
@@ -285,6 +298,14 @@ impl Gateway {
                     }
                 });
             }
+            Some(User::Push(at)) => {
+                self.with_pushed(at, |publishing| {
+                    publishing.publisher.handle_connected(now);
+                    if let Some(link) = &mut publishing.link {
+                        link.writable = true;
+                    }
+                });
+            }
             Some(User::Player(_) | User::Http(_)) | None => {}
         }
     }
@@ -307,6 +328,12 @@ impl Gateway {
             }
             Some(User::Publisher(index)) => {
                 self.with_publisher(index, |publishing| {
+                    publishing.link = None;
+                    publishing.publisher.handle_disconnected(now, reason);
+                });
+            }
+            Some(User::Push(at)) => {
+                self.with_pushed(at, |publishing| {
                     publishing.link = None;
                     publishing.publisher.handle_disconnected(now, reason);
                 });
@@ -340,6 +367,11 @@ impl Gateway {
                     publishing.publisher.handle_bytes(now, bytes);
                 });
             }
+            Some(User::Push(at)) => {
+                self.with_pushed(at, |publishing| {
+                    publishing.publisher.handle_bytes(now, bytes)
+                });
+            }
             Some(User::Player(at)) => {
                 if let Some(viewer) = self.players.get_mut(at)
                     && !viewer.crashed
@@ -368,6 +400,13 @@ impl Gateway {
         match self.connections.user(conn) {
             Some(User::Publisher(index)) => {
                 self.with_publisher(index, |publishing| {
+                    if let Some(link) = &mut publishing.link {
+                        link.writable = true;
+                    }
+                });
+            }
+            Some(User::Push(at)) => {
+                self.with_pushed(at, |publishing| {
                     if let Some(link) = &mut publishing.link {
                         link.writable = true;
                     }

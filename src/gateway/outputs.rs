@@ -5,25 +5,34 @@ use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::Call;
 use crate::gateway::outlet::{CallIndex, Outlet};
+use crate::gateway::pushes::{PushIndex, PushSummary};
+use crate::limits::PUSHES;
 
 /// The further readers of one stream.
 #[derive(Default)]
-pub struct Outputs {}
+pub struct Outputs {
+    /// Places of the pushes of the stream.
+    pub pushes: heapless::Vec<PushIndex, PUSHES>,
+    /// When one of them has something to do.
+    pub pushes_due: Option<Instant>,
+    /// What became of those that have ended.
+    pub pushed: PushSummary,
+}
 
 impl Outputs {
     /// Whether nothing reads any more, so that it may be let go.
     pub fn is_empty(&self) -> bool {
-        true
+        self.pushes.is_empty() && self.pushed.pushes == 0
     }
 
     /// When one of them has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.pushes_due
     }
 
     /// Whether, after the end of the call, all of them have said what they had to say.
     pub fn is_flushed(&self) -> bool {
-        true
+        self.pushes.is_empty()
     }
 }
 
@@ -36,15 +45,25 @@ impl Call {
 
 impl Gateway {
     /// Runs the timers of a stream's further readers.
-    pub(super) fn time_outputs(&mut self, _now: Instant, _index: CallIndex) {}
+    pub(super) fn time_outputs(&mut self, now: Instant, index: CallIndex) {
+        self.time_pushes(now, index);
+    }
 
     /// Gives a stream's further readers what is new in its log.
     pub(super) fn drain_outputs(
         &mut self,
-        _now: Instant,
+        now: Instant,
         index: CallIndex,
-        _outlet: &mut dyn Outlet,
+        outlet: &mut dyn Outlet,
     ) {
+        if self
+            .calls
+            .get(index)
+            .is_none_or(|call| call.outputs.is_none())
+        {
+            return;
+        }
+        self.drain_pushes(now, index, outlet);
         let Some(call) = self.calls.get_mut(index) else {
             return;
         };
@@ -52,19 +71,17 @@ impl Gateway {
     }
 
     /// The oldest position in a stream's log that one of its further readers needs.
-    pub(super) fn outputs_need(&self, _index: CallIndex) -> Option<u64> {
-        None
+    pub(super) fn outputs_need(&self, index: CallIndex) -> Option<u64> {
+        self.pushes_need(index)
     }
 
     /// The call is over: its stream's further readers end.
-    pub(super) fn end_outputs(
-        &mut self,
-        _now: Instant,
-        _index: CallIndex,
-        _outlet: &mut dyn Outlet,
-    ) {
+    pub(super) fn end_outputs(&mut self, now: Instant, index: CallIndex, _outlet: &mut dyn Outlet) {
+        self.end_pushes(now, index);
     }
 
     /// The call is let go, with what its stream's further readers could not say any more.
-    pub(super) fn release_outputs(&mut self, _outputs: Outputs, _outlet: &mut dyn Outlet) {}
+    pub(super) fn release_outputs(&mut self, outputs: Outputs, outlet: &mut dyn Outlet) {
+        self.abandon_pushes(&outputs, outlet);
+    }
 }

@@ -25,6 +25,7 @@ pub mod sdp_codec;
 pub mod sdp_crypto;
 mod sdp_lines;
 pub mod sdp_media;
+pub mod silent_frame;
 pub mod sip_challenge;
 pub mod sip_digest;
 pub mod sip_emit;

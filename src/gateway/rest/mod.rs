@@ -16,6 +16,7 @@
 )]
 
 mod call_object;
+mod dtmf;
 mod failure;
 mod fields;
 mod find;
@@ -57,6 +58,7 @@ const METHODS: &[(&str, Work)] = &[
     ("/call/find", find::find),
     ("/call/find_all", find::find_all),
     ("/call/terminate", find::terminate),
+    ("/call/send_dtmf", dtmf::send),
 ];
 
 const JSON: (&str, &str) = ("Content-Type", "application/json;charset=UTF-8");

@@ -163,7 +163,9 @@ impl Gateway {
     pub(super) fn forget_sinks(&mut self) {
         let keys = self.trunks.iter().filter_map(|trunk| trunk.sink.key);
         let of_calls = self.calls.iter().filter_map(|(_, call)| call.sink.key);
-        self.sinks.facts.retain(keys.chain(of_calls));
+        let of_pushes = self.pushes.iter().filter_map(|(_, push)| push.sink.key);
+        let keys: Vec<_> = keys.chain(of_calls).chain(of_pushes).collect();
+        self.sinks.facts.retain(keys.iter().copied());
     }
 
     /// Hands out what was learned and is not kept yet.

@@ -208,6 +208,7 @@ impl Side {
             | SipEvent::ReinviteRefused { id, .. }
             | SipEvent::KeyframeWanted { id }
             | SipEvent::ProvisionalConfirmed { id, .. }
+            | SipEvent::DtmfRefused { id, .. }
             | SipEvent::Dtmf { id, .. } => assert_eq!(self.call, Some(id)),
             SipEvent::Disconnect { conn } => network.close(now, number, conn),
             other => panic!("{other:?}"),
