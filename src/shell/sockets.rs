@@ -3,9 +3,10 @@
 use core::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use heapless::Deque;
 
@@ -107,6 +108,8 @@ pub struct Sockets {
     pub journal: Option<JournalFile>,
     /// Losses.
     pub counters: SocketCounters,
+    /// A descriptor to be given up where there is no other.
+    spare: Option<OwnedFd>,
     failures: Box<Deque<Failure, STREAMS>>,
     routes: Option<(IpAddr, IpAddr)>,
 }
@@ -131,6 +134,7 @@ impl Sockets {
             half_open: HalfOpens::default(),
             journal: None,
             counters: SocketCounters::default(),
+            spare: spare(),
             failures: Box::default(),
             routes: None,
         };
@@ -174,6 +178,22 @@ impl Sockets {
     /// Binds the REST listener with TLS.
     pub fn listen_rest_tls(&mut self, address: SocketAddr) -> io::Result<()> {
         self.listen(address, Service::HttpTls)
+    }
+
+    /// Closes the next connection of a listener for want of descriptors: it would stay readable, and
+    /// who waits there would learn nothing. One descriptor is kept for this.
+    pub fn turn_away(&mut self, listener: usize) {
+        self.counters.streams_full += 1;
+        self.spare = None;
+        if let Some(listener) = self.listeners.get(listener) {
+            // Whatever becomes of it, it is gone.
+            drop(listener.socket.accept());
+        }
+        self.spare = spare();
+        if self.spare.is_none() {
+            // Somebody else took it: do not spin on the listener.
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// A connection that ended and is already closed here.
@@ -393,6 +413,11 @@ impl Outlet for Sockets {
             .build();
         log::logger().log(&record);
     }
+}
+
+/// A descriptor of no use.
+fn spare() -> Option<OwnedFd> {
+    Some(std::fs::File::open("/dev/null").ok()?.into())
 }
 
 /// Asks the routing table, by a datagram socket that sends nothing.

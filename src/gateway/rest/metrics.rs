@@ -82,7 +82,7 @@ fn page(gateway: &Gateway, figures: &OutletFigures) -> String {
     page.into_text()
 }
 
-fn of_gateway(counters: &GatewayCounters) -> [Sample; 12] {
+fn of_gateway(counters: &GatewayCounters) -> [Sample; 15] {
     samples! { counters => GatewayCounters, "", "_total",
         calls: "Calls answered.",
         calls_refused: "Calls refused because a table, the ports or the memory were used up.",
@@ -91,6 +91,9 @@ fn of_gateway(counters: &GatewayCounters) -> [Sample; 12] {
         players_crashed: "Players ended by a defect of this program.",
         inputs_crashed: "SIP datagrams and connections dropped for a defect of this program.",
         timers_crashed: "SIP timers given up for a defect of this program.",
+        pushes: "Pushes begun.",
+        pushes_refused: "Pushes refused because every place was taken.",
+        pushes_crashed: "Pushes ended by a defect of this program.",
         players_refused: "Players turned away because a table was full.",
         stray_packets: "Media packets for tracks or calls that were gone.",
         frames_shed: "Frames taken from slow readers because packet slots became scarce.",
@@ -113,10 +116,11 @@ fn of_http(counters: &HttpCounters) -> [Sample; 9] {
     }
 }
 
-fn of_usage(usage: &Usage) -> [Sample; 6] {
+fn of_usage(usage: &Usage) -> [Sample; 7] {
     samples! { usage => Usage, "used_", "",
         calls: "Places of the call table in use, streams that still end included.",
         players: "Local players.",
+        pushes: "Pushes, those that say farewell included.",
         clients: "HTTP connections.",
         connections: "TCP connections of trunks, publishers, players and HTTP clients.",
         ports: "Even media ports leased.",
