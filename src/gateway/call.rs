@@ -10,6 +10,7 @@ use crate::base::ids::CallId;
 use crate::base::redact::HIDDEN;
 use crate::base::time::Instant;
 use crate::gateway::call_summary::{CallSummary, SinkSummary, TrackSummary};
+use crate::gateway::injection::Injection;
 use crate::gateway::outgoing::Outgoing;
 use crate::gateway::outlet::{Level, Outlet};
 use crate::gateway::outputs::Outputs;
@@ -221,6 +222,8 @@ pub struct Call {
     pub players: heapless::Vec<usize, PLAYERS_A_CALL>,
     /// What else reads the stream, if anything does.
     pub outputs: Option<Box<Outputs>>,
+    /// What is sent into it in place of silence, if anything is.
+    pub injection: Option<Box<Injection>>,
     /// Notices a caller that is gone.
     pub watchdog: Watchdog,
     /// Whether the caller listened to us, and whether it does no more: many phones hold a call by
@@ -260,6 +263,7 @@ impl Call {
             publishing: beginning.publishing,
             players: heapless::Vec::new(),
             outputs: None,
+            injection: None,
             offered: beginning.offered,
             display: None,
             identity: None,
@@ -420,6 +424,9 @@ impl Call {
             status.codec = plan.as_ref().map(|plan| plan.codec.codec());
             let mut left_out = negotiated.left_out();
             status.refused = left_out.find(|line| line.kind == kind).copied();
+        }
+        if let Some(injection) = &mut self.injection {
+            injection.renegotiated();
         }
         self.watchdog.restart(now);
         if let Some(audio) = &negotiated.audio {

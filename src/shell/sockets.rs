@@ -100,6 +100,8 @@ pub struct Sockets {
     pub resolver: Resolver,
     /// Whom RTMP servers are trusted by.
     trust: Arc<Trust>,
+    /// The same of the backend of hooks.
+    backend_trust: Arc<Trust>,
     /// TLS at our own ports.
     pub sip_tls: SipTls,
     /// Accepted connections that have not agreed on TLS yet.
@@ -115,9 +117,14 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// No sockets yet; media room for `calls`, servers' certificates checked against `ca_file` or
-    /// the system's roots. With it the handle that wakes its wait.
-    pub fn new(calls: usize, ca_file: Option<PathBuf>) -> io::Result<(Self, Waker)> {
+    /// No sockets yet; media room for `calls`, certificates of RTMP servers and of the backend
+    /// checked against the authorities of these files or the system's roots. With it the handle that
+    /// wakes its wait.
+    pub fn new(
+        calls: usize,
+        ca_file: Option<PathBuf>,
+        backend_ca_file: Option<PathBuf>,
+    ) -> io::Result<(Self, Waker)> {
         let epoll = Epoll::new()?;
         let (alarm, waker) = Alarm::new()?;
         epoll.add(alarm.as_fd(), Token::Alarm.pack(), Interest::Readable)?;
@@ -130,6 +137,7 @@ impl Sockets {
             media: MediaSockets::new(calls),
             resolver: Resolver::new(waker.clone()),
             trust: Arc::new(Trust::new(Servers::Rtmp, ca_file, None)),
+            backend_trust: Arc::new(Trust::new(Servers::Backend, backend_ca_file, None)),
             sip_tls: SipTls::default(),
             half_open: HalfOpens::default(),
             journal: None,
@@ -265,17 +273,18 @@ impl Outlet for Sockets {
     }
 
     fn connect(&mut self, host: &str, port: u16, security: Security) -> Option<ConnId> {
-        let reserved = match security {
-            Security::Plain => self.streams.reserve(),
-            Security::Tls => self.streams.reserve_tls(Arc::clone(&self.trust), host),
+        let trust = match security {
+            Security::Plain => None,
+            Security::Tls => Some(Arc::clone(&self.trust)),
+            Security::BackendTls => Some(Arc::clone(&self.backend_trust)),
+        };
+        let reserved = match &trust {
+            None => self.streams.reserve(),
+            Some(trust) => self.streams.reserve_tls(Arc::clone(trust), host),
         };
         let Some(conn) = reserved else {
             self.counters.streams_full += 1;
             return None;
-        };
-        let trust = match security {
-            Security::Plain => None,
-            Security::Tls => Some(Arc::clone(&self.trust)),
         };
         self.begin(conn, host, port, trust);
         Some(conn)

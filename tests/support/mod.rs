@@ -39,6 +39,7 @@ pub mod signalling;
 pub mod sipp;
 pub mod sipvicious;
 pub mod tls_front;
+pub mod usage;
 
 pub use authority::{Authority, Validity};
 pub use call_out::CallOut;
@@ -58,3 +59,4 @@ pub use rest::Rest;
 pub use scratch::Scratch;
 pub use script::Script;
 pub use tls_front::TlsFront;
+pub use usage::Usage;

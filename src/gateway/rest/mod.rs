@@ -20,9 +20,15 @@ mod dtmf;
 mod failure;
 mod fields;
 mod find;
+mod inject;
 mod metrics;
 mod openapi;
+mod push;
+mod push_object;
 mod startup;
+mod stream;
+pub mod stream_object;
+pub mod stream_statistics;
 
 use embedded_svc::http::server::{Handler, Middleware, Request};
 use embedded_svc::http::{Headers, Method, Query};
@@ -59,6 +65,20 @@ const METHODS: &[(&str, Work)] = &[
     ("/call/find_all", find::find_all),
     ("/call/terminate", find::terminate),
     ("/call/send_dtmf", dtmf::send),
+    ("/call/inject_stream", inject::stream),
+    ("/call/inject_stream/startup", inject::stream),
+    ("/call/inject_stream/terminate", inject::terminate),
+    ("/stream/find", stream::find),
+    ("/stream/find_all", stream::find_all),
+    ("/stream/terminate", stream::terminate),
+    ("/push/startup", push::startup),
+    ("/push/find", push::find),
+    ("/push/find_all", push::find_all),
+    ("/push/terminate", push::terminate),
+    ("/push/mute", push::mute),
+    ("/push/unmute", push::unmute),
+    ("/push/sound_on", push::sound_on),
+    ("/push/sound_off", push::sound_off),
 ];
 
 const JSON: (&str, &str) = ("Content-Type", "application/json;charset=UTF-8");
