@@ -492,11 +492,7 @@ impl Daemon {
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => {
-                // Out of descriptors or memory: the listener stays readable, so do not spin on it.
-                self.sockets.counters.streams_full += 1;
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            Err(_) => self.sockets.turn_away(place),
         }
     }
 

@@ -3,9 +3,10 @@
 use core::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use heapless::Deque;
 
@@ -113,6 +114,8 @@ pub struct Sockets {
     pub recorder: Option<Recorder>,
     /// Losses.
     pub counters: SocketCounters,
+    /// A descriptor to be given up where there is no other.
+    spare: Option<OwnedFd>,
     failures: Box<Deque<Failure, STREAMS>>,
     routes: Option<(IpAddr, IpAddr)>,
 }
@@ -144,6 +147,7 @@ impl Sockets {
             journal: None,
             recorder: None,
             counters: SocketCounters::default(),
+            spare: spare(),
             failures: Box::default(),
             routes: None,
         };
@@ -187,6 +191,22 @@ impl Sockets {
     /// Binds the REST listener with TLS.
     pub fn listen_rest_tls(&mut self, address: SocketAddr) -> io::Result<()> {
         self.listen(address, Service::HttpTls)
+    }
+
+    /// Closes the next connection of a listener for want of descriptors: it would stay readable, and
+    /// who waits there would learn nothing. One descriptor is kept for this.
+    pub fn turn_away(&mut self, listener: usize) {
+        self.counters.streams_full += 1;
+        self.spare = None;
+        if let Some(listener) = self.listeners.get(listener) {
+            // Whatever becomes of it, it is gone.
+            drop(listener.socket.accept());
+        }
+        self.spare = spare();
+        if self.spare.is_none() {
+            // Somebody else took it: do not spin on the listener.
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// A connection that ended and is already closed here.
@@ -422,6 +442,11 @@ impl Outlet for Sockets {
             .build();
         log::logger().log(&record);
     }
+}
+
+/// A descriptor of no use.
+fn spare() -> Option<OwnedFd> {
+    Some(std::fs::File::open("/dev/null").ok()?.into())
 }
 
 /// Asks the routing table, by a datagram socket that sends nothing.
