@@ -201,6 +201,18 @@ pub const SILENCE_BYTES: usize = 160;
 /// Telephone events of one call that wait for its owner to take them.
 pub const SESSION_EVENTS: usize = 8;
 
+/// Keys of one call that wait to be sent as telephone events or by INFO, the present one included;
+/// more at once are refused.
+pub const DTMF_KEYS: usize = 64;
+
+/// Bytes of the RTP payloads that we cut frames into: with every header and SRTP they pass any usual
+/// tunnel.
+pub const RTP_PAYLOAD_BYTES: usize = 1_200;
+
+/// Bytes of an RTP payload of ours that cannot be cut: with every header and SRTP it fits a path of
+/// 1,500 bytes.
+pub const RTP_WHOLE_PAYLOAD_BYTES: usize = 1_400;
+
 /// Packets of one compound RTCP datagram that are read; the rest is passed over.
 pub const RTCP_PACKETS: usize = 16;
 
@@ -340,6 +352,13 @@ pub const PLAYERS_A_CALL: usize = 16;
 
 /// Pushes of streams to further RTMP servers, over all calls.
 pub const PUSHES: usize = 64;
+
+/// Calls into which one stream is sent at the same time.
+pub const STREAM_LISTENERS: usize = 16;
+
+/// Packets of pictures that leave into one call at once; see
+/// [`BURST_TIME`](crate::gateway::injection::feed::BURST_TIME).
+pub const INJECTION_BURST: u8 = 16;
 
 /// Bytes gathered for one write to a stream socket.
 pub const GATHER_BYTES: usize = 131_072;

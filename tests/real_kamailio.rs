@@ -160,6 +160,7 @@ fn pbx(ports: &mut Ports, authority: &Authority, how: How, longest: u32) -> Kama
         certificate: (how.transport == "tls").then_some(&certificate),
         flows: how.flows,
         datagrams_only: how.datagrams_only,
+        address: None,
     };
     Kamailio::exchange(ports, &registrar, &exchange)
 }

@@ -17,10 +17,10 @@ use core::time::Duration;
 
 use crate::cli::config_section::{Reader, Section};
 use crate::cli::config_trunk::{TRUNK_KEYS, read_trunks, trunk_hint};
-use crate::cli::config_value::{certificates, directory, listen, number, parse, password};
+use crate::cli::config_value::{certificates, directory, file, listen, number, parse, password};
 use crate::cli::nearest::nearest;
 use crate::cli::yaml::{self, Entry, Node, Value};
-use crate::gateway::config::{Config, Hooks, Media, Rest};
+use crate::gateway::config::{Config, Hooks, Media, Rest, RestTls};
 use crate::limits::{CALLS_MAX, Limits, MEMORY_MIB_MAX};
 
 pub use crate::cli::config_problem::Problem;
@@ -135,7 +135,7 @@ fn read_root(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
             .unwrap_or(config.rtmp_listen);
         config.rtmp_ca_file = reader.value(&rtmp, "caFile", certificates);
     }
-    if let Some(rest) = reader.child(&top, "rest", &["listen", "password"]) {
+    if let Some(rest) = reader.child(&top, "rest", &["listen", "password", "tls"]) {
         config.rest = read_rest(reader, &rest);
     }
     if let Some(media) = reader.child(&top, "media", &["address", "ports"]) {
@@ -185,12 +185,30 @@ fn top_hint(key: &str) -> Option<String> {
 }
 
 fn read_rest(reader: &mut Reader<'_>, section: &Section<'_>) -> Rest {
+    let default = Rest::default();
+    let tls = reader.child(section, "tls", &["listen", "certificate", "key"]);
     Rest {
         listen: reader
             .value(section, "listen", listen)
-            .unwrap_or(Rest::default().listen),
+            .unwrap_or(default.listen),
         password: reader.secret(section, "password", password),
+        tls: tls.and_then(|tls| read_rest_tls(reader, &tls)),
     }
+}
+
+fn read_rest_tls(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<RestTls> {
+    let listen = reader.required(section, "listen", listen);
+    let certificate = reader.value(section, "certificate", |text| {
+        file(text, "/etc/trunkcast/rest.pem")
+    });
+    let key = reader.value(section, "key", |text| {
+        file(text, "/etc/trunkcast/rest-key.pem")
+    });
+    Some(RestTls {
+        listen: listen?,
+        certificate,
+        key,
+    })
 }
 
 fn read_hooks(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Hooks> {

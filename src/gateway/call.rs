@@ -10,6 +10,7 @@ use crate::base::ids::CallId;
 use crate::base::redact::HIDDEN;
 use crate::base::time::Instant;
 use crate::gateway::call_summary::{CallSummary, SinkSummary, TrackSummary};
+use crate::gateway::injection::Injection;
 use crate::gateway::outgoing::Outgoing;
 use crate::gateway::outlet::{Level, Outlet};
 use crate::gateway::outputs::Outputs;
@@ -25,6 +26,7 @@ use crate::rtp::bitrate::BitrateFeedback;
 use crate::rtp::keyframe::Feedback;
 use crate::rtp::session::Session;
 use crate::rtp::stream::{Codec, StreamConfig};
+use crate::rtp::telephone_event_sender::EventFormat;
 use crate::sdp::{MediaPlan, Negotiated, OfferAnswer, PlannedCodec};
 use crate::wire::rtmp_url::RtmpUrl;
 use crate::wire::sdp_media::MediaKind;
@@ -220,6 +222,8 @@ pub struct Call {
     pub players: heapless::Vec<usize, PLAYERS_A_CALL>,
     /// What else reads the stream, if anything does.
     pub outputs: Option<Box<Outputs>>,
+    /// What is sent into it in place of silence, if anything is.
+    pub injection: Option<Box<Injection>>,
     /// Notices a caller that is gone.
     pub watchdog: Watchdog,
     /// Whether the caller listened to us, and whether it does no more: many phones hold a call by
@@ -259,6 +263,7 @@ impl Call {
             publishing: beginning.publishing,
             players: heapless::Vec::new(),
             outputs: None,
+            injection: None,
             offered: beginning.offered,
             display: None,
             identity: None,
@@ -420,6 +425,9 @@ impl Call {
             let mut left_out = negotiated.left_out();
             status.refused = left_out.find(|line| line.kind == kind).copied();
         }
+        if let Some(injection) = &mut self.injection {
+            injection.renegotiated();
+        }
         self.watchdog.restart(now);
         if let Some(audio) = &negotiated.audio {
             let was_stopped = self.listening == Listening::Stopped;
@@ -498,6 +506,7 @@ fn stream_config(plan: &MediaPlan) -> StreamConfig {
         payload_type: plan.payload_type,
         send_payload_type: plan.send_payload_type,
         telephone_event: plan.telephone_event,
+        send_telephone_event: plan.send_telephone_event.map(EventFormat::from),
         remote_rtp: plan.remote_rtp,
         remote_rtcp: plan.remote_rtcp,
         rtcp_mux: plan.rtcp_mux,

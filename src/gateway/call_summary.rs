@@ -183,6 +183,31 @@ pub struct CallSummary<'a> {
     pub left_out: [Option<&'a dyn fmt::Display>; 2],
 }
 
+/// What became of the media of many calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MediaTotals {
+    /// Sound.
+    pub audio: TrackSummary,
+    /// Pictures.
+    pub video: TrackSummary,
+    /// What was published.
+    pub sink: SinkSummary,
+}
+
+impl MediaTotals {
+    /// Adds a call.
+    pub fn add(&mut self, call: &CallSummary<'_>) {
+        self.audio = self.audio.plus(call.audio);
+        self.video = self.video.plus(call.video);
+        let sink = call.sink.unwrap_or_default();
+        self.sink = SinkSummary {
+            accepted: self.sink.accepted.saturating_add(sink.accepted),
+            stalls: self.sink.stalls.saturating_add(sink.stalls),
+            dropped: self.sink.dropped.saturating_add(sink.dropped),
+        };
+    }
+}
+
 impl fmt::Display for CallSummary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

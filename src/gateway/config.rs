@@ -37,7 +37,8 @@ use crate::base::redact::Secret;
 use crate::base::srtp::SrtpPolicy;
 use crate::gateway::sink::profile::Profile;
 use crate::limits::{
-    Limits, MEDIA_PORTS_PER_CALL, PUSHES, SIP_SPARE_CONNECTIONS, TLS_HANDSHAKES, TLS_STATE_BYTES,
+    HTTP_CONNECTIONS, Limits, MEDIA_PORTS_PER_CALL, PUSHES, SIP_SPARE_CONNECTIONS, TLS_HANDSHAKES,
+    TLS_STATE_BYTES,
 };
 use crate::sdp::{CodecPlan, PlanError};
 use crate::sip::rules::Rules;
@@ -139,6 +140,19 @@ pub struct Rest {
     ///
     /// As HTTP Basic with any user name, or as Bearer.
     pub password: Option<Secret<String>>,
+    /// The same interface over TLS, where it is wished.
+    pub tls: Option<RestTls>,
+}
+
+/// The REST interface over TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestTls {
+    /// Where it listens; beyond loopback only with a password.
+    pub listen: SocketAddr,
+    /// PEM file of our certificate and those that vouch for it; without one we make our own.
+    pub certificate: Option<String>,
+    /// PEM file of its private key.
+    pub key: Option<String>,
 }
 
 /// Addresses and ports of RTP.
@@ -269,11 +283,19 @@ impl Trunk {
     }
 }
 
+impl Rest {
+    /// Where it listens, plainly and over TLS.
+    pub fn listens(&self) -> (SocketAddr, Option<SocketAddr>) {
+        (self.listen, self.tls.as_ref().map(|tls| tls.listen))
+    }
+}
+
 impl Default for Rest {
     fn default() -> Self {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8_081),
             password: None,
+            tls: None,
         }
     }
 }
@@ -346,6 +368,10 @@ impl Config {
             let open = open.saturating_mul(of_sip).saturating_add(TLS_HANDSHAKES);
             budget.add("TLS of SIP", open, TLS_STATE_BYTES);
         }
+        if self.rest.tls.is_some() {
+            let open = HTTP_CONNECTIONS.saturating_add(TLS_HANDSHAKES);
+            budget.add("TLS of HTTP", open, TLS_STATE_BYTES);
+        }
         budget
     }
 
@@ -382,44 +408,61 @@ impl Config {
     }
 
     fn listen_conflicts(&self, found: &mut Vec<Conflict>) {
-        let listeners = [
+        let mut listeners = heapless::Vec::<(&str, SocketAddr), 3>::from_array([
             ("rtmp.listen", self.rtmp_listen),
             ("rest.listen", self.rest.listen),
-        ];
-        for (key, listen) in listeners {
+        ]);
+        if let Some(tls) = &self.rest.tls {
+            // There is a place for it.
+            let _ = listeners.push(("rest.tls.listen", tls.listen));
+        }
+        for (at, (key, listen)) in listeners.iter().enumerate() {
             let port = listen.port();
             if let Some(trunk) = self.trunks.iter().find(|t| t.local_port == port) {
                 let name = &trunk.name;
                 found.push(Conflict {
-                    field: key.to_owned(),
+                    field: (*key).to_owned(),
                     with: format!("trunks.{name}.localPort"),
                     expected: format!(
                         "expected another port, but {port} is localPort of trunk {name}"
                     ),
                 });
             }
-        }
-        let [(_, rtmp), (key, rest)] = listeners;
-        let same =
-            rtmp.ip().is_unspecified() || rest.ip().is_unspecified() || rtmp.ip() == rest.ip();
-        if same && rtmp.port() == rest.port() {
-            found.push(Conflict {
-                field: key.to_owned(),
-                with: "rtmp.listen".to_owned(),
-                expected: format!(
-                    "expected another port, but rtmp.listen has {} too",
-                    rtmp.port()
-                ),
+            let any = |ip: IpAddr| ip.is_unspecified();
+            let earlier = listeners.iter().take(at).find(|(_, other)| {
+                let same = any(other.ip()) || any(listen.ip()) || other.ip() == listen.ip();
+                same && other.port() == port
             });
+            if let Some((other, _)) = earlier {
+                found.push(Conflict {
+                    field: (*key).to_owned(),
+                    with: (*other).to_owned(),
+                    expected: format!("expected another port, but {other} has {port} too"),
+                });
+            }
+            let open = *key == "rtmp.listen" || listen.ip().is_loopback();
+            if !open && self.rest.password.is_none() {
+                found.push(Conflict {
+                    field: (*key).to_owned(),
+                    with: "rest.listen".to_owned(),
+                    expected: format!(
+                        "expected a loopback address such as 127.0.0.1:{port}, or rest.password \
+                         beside it; found {listen}"
+                    ),
+                });
+            }
         }
-        if !rest.ip().is_loopback() && self.rest.password.is_none() {
+        if let Some(tls) = &self.rest.tls
+            && tls.certificate.is_some() != tls.key.is_some()
+        {
+            let (has, wants) = match tls.key {
+                None => ("certificate", "key"),
+                Some(_) => ("key", "certificate"),
+            };
             found.push(Conflict {
-                field: key.to_owned(),
-                with: "rtmp.listen".to_owned(),
-                expected: format!(
-                    "expected a loopback address such as 127.0.0.1:8081, or rest.password beside \
-                     it; found {rest}"
-                ),
+                field: format!("rest.tls.{has}"),
+                with: "rest.tls".to_owned(),
+                expected: format!("expected rest.tls.{wants} beside it"),
             });
         }
     }
@@ -486,6 +529,40 @@ mod tests {
         assert_eq!(fields(&config), ["rest.listen"]);
         config.rest.password = Some(Secret::new("x".to_owned()));
         assert_eq!(fields(&config), [""; 0]);
+    }
+
+    #[test]
+    fn rest_over_tls_wants_a_port_a_password_and_both_files_or_none() {
+        let mut config = Config::default();
+        config.rest.tls = Some(RestTls {
+            listen: "127.0.0.1:8444".parse().unwrap(),
+            certificate: None,
+            key: None,
+        });
+        assert_eq!(fields(&config), [""; 0]);
+        let change = |change: fn(&mut RestTls)| {
+            let mut config = config.clone();
+            change(config.rest.tls.as_mut().unwrap());
+            fields(&config)
+        };
+        assert_eq!(
+            change(|tls| tls.listen = "[::]:8444".parse().unwrap()),
+            ["rest.tls.listen"]
+        );
+        assert_eq!(
+            change(|tls| tls.listen.set_port(8_081)),
+            ["rest.tls.listen"]
+        );
+        assert_eq!(
+            change(|tls| tls.listen.set_port(40_000)),
+            ["rest.tls.listen"]
+        );
+        assert_eq!(
+            change(|tls| tls.key = Some("/k".to_owned())),
+            ["rest.tls.key"]
+        );
+        let one = |tls: &mut RestTls| tls.certificate = Some("/c".to_owned());
+        assert_eq!(change(one), ["rest.tls.certificate"]);
     }
 
     #[test]

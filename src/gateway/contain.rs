@@ -35,6 +35,7 @@ pub(super) fn call_of(event: &SipEvent) -> Option<CallId> {
         | SipEvent::ReinviteRefused { id, .. }
         | SipEvent::KeyframeWanted { id }
         | SipEvent::Dtmf { id, .. }
+        | SipEvent::DtmfRefused { id, .. }
         | SipEvent::Refer { id, .. }
         | SipEvent::TransferProgress { id, .. }
         | SipEvent::Ended { id, .. } => Some(*id),
@@ -74,7 +75,11 @@ impl Gateway {
                 self.touch_player(at);
             }
         }
-        if let Some(outputs) = call.outputs.take() {
+        self.forget_injection(index, call.injection.take());
+        if let Some(mut outputs) = call.outputs.take() {
+            for listener in std::mem::take(&mut outputs.listeners) {
+                self.end_injection(now, listener, "its stream ended", outlet);
+            }
             self.release_outputs(*outputs, outlet);
         }
         // What is broken may break once more.

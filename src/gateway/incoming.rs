@@ -160,6 +160,14 @@ impl Gateway {
                     outlet.note(Level::Info, format_args!("{label}: a key was pressed"));
                 }
             }
+            SipEvent::DtmfRefused { id, code } => {
+                let index = self.call_of(at, id);
+                if let Some(call) = index.and_then(|index| self.calls.get_mut(index)) {
+                    let label = &call.label;
+                    let line = format_args!("{label}: keys were refused by INFO ({code})");
+                    outlet.note(Level::Warn, line);
+                }
+            }
             SipEvent::Progress {
                 id,
                 code,

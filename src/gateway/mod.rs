@@ -21,6 +21,7 @@ use crate::rtmp::Player;
 use crate::sdp::PlanError;
 use crate::sip::{Cause, SipCounters};
 
+use call_summary::MediaTotals;
 use call_table::CallTable;
 use config::Config;
 use connections::{Connections, User};
@@ -45,6 +46,8 @@ mod contain;
 pub mod hold;
 pub mod http;
 pub mod incoming;
+pub mod injection;
+pub mod keys;
 pub mod look_ups;
 pub mod media_ports;
 mod negotiation;
@@ -150,6 +153,8 @@ pub struct Gateway {
     next_call: u64,
     stopping: bool,
     counters: GatewayCounters,
+    /// What became of the media of calls that are gone.
+    ended: MediaTotals,
 }
 
 impl Gateway {
@@ -185,6 +190,7 @@ impl Gateway {
             next_call: 1,
             stopping: false,
             counters: GatewayCounters::default(),
+            ended: MediaTotals::default(),
             config,
         })
     }
@@ -581,13 +587,13 @@ impl Gateway {
             || taken != config.trunks.len()
             || config.limits != self.config.limits
             || config.rtmp_listen != self.config.rtmp_listen
-            || config.rest.listen != self.config.rest.listen
+            || config.rest.listens() != self.config.rest.listens()
             || config.rtmp_ca_file != self.config.rtmp_ca_file
             || config.media.ports != self.config.media.ports
             || config.state_directory != self.config.state_directory;
         self.config.media.address = config.media.address;
-        // The password guards the listener that there is: one for another says nothing of it.
-        if config.rest.listen == self.config.rest.listen {
+        // The password guards the listeners that there are: one for others says nothing of them.
+        if config.rest.listens() == self.config.rest.listens() {
             self.config.rest = config.rest;
         }
         self.trunks.iter_mut().for_each(Trunk::unsettle);

@@ -60,6 +60,42 @@ pub enum Level {
     Error,
 }
 
+/// What the floor above counts and uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutletFigures {
+    /// Datagrams that could not be sent.
+    pub send_failed: u64,
+    /// Connections refused because the table was full or descriptors were used up.
+    pub streams_full: u64,
+    /// Accepted connections that did not agree on TLS.
+    pub handshakes_failed: u64,
+    /// Accepted connections that did not agree on TLS in time, or gave way to others.
+    pub handshakes_given_up: u64,
+    /// Media datagrams that were longer than a packet may be.
+    pub datagrams_oversized: u64,
+    /// Media datagrams that found no free packet slot.
+    pub datagrams_without_slot: u64,
+    /// Records that were not written to the journal.
+    pub journal_lost: u64,
+    /// What the process uses, where the system tells it.
+    pub process: Option<ProcessFigures>,
+}
+
+/// What the process uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessFigures {
+    /// Bytes of its memory that are resident.
+    pub resident_bytes: u64,
+    /// Bytes of its address space.
+    pub virtual_bytes: u64,
+    /// Open descriptors.
+    pub descriptors: u64,
+    /// How many it may open.
+    pub descriptors_max: u64,
+    /// Hundredths of a second of computing.
+    pub cpu_centiseconds: u64,
+}
+
 /// Sockets and the log, as the gateway sees them.
 pub trait Outlet {
     /// Sends a SIP datagram from a trunk's port. Failures are the network's: SIP sends again.
@@ -121,6 +157,11 @@ pub trait Outlet {
     /// Keeps a record over a restart, in place of the one that is `about` the same thing; an empty
     /// one forgets it. Nothing waits for the disk, and nothing is reported.
     fn keep(&mut self, about: u64, record: &[u8]);
+
+    /// What is counted and used here; nothing where nothing is.
+    fn figures(&mut self) -> OutletFigures {
+        OutletFigures::default()
+    }
 
     /// One line for the journal, see [`note`](#method.note).
     fn note_from(&mut self, origin: Origin, level: Level, line: fmt::Arguments<'_>);

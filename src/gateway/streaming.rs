@@ -44,6 +44,7 @@ impl Gateway {
         for at in call.players.clone() {
             self.drain_player(now, at, outlet);
         }
+        self.pump_injection(now, index, outlet);
         self.drain_outputs(now, index, outlet);
         let outputs = self.outputs_need(index);
         let Some(call) = self.calls.get_mut(index) else {
@@ -93,6 +94,8 @@ impl Gateway {
         let ends = Instant::earliest(ends, call.calling_until());
         let outputs = call.outputs.as_ref().and_then(|it| it.poll_timeout());
         let ends = Instant::earliest(ends, outputs);
+        let injected = call.injection.as_ref().and_then(|it| it.poll_timeout());
+        let ends = Instant::earliest(ends, injected);
         let deadline = Instant::earliest(
             Instant::earliest(call.session.poll_timeout(), ends),
             call.publishing
@@ -117,6 +120,7 @@ impl Gateway {
             outlet.send_media(index, transmit.track, port, transmit.to, made);
         }
         let (trunk, sip) = (call.trunk, call.sip);
+        let mut keyframe_wanted = false;
         while let Some(event) = call.session.poll_event() {
             match event {
                 SessionEvent::KeyframeByInfo => {
@@ -132,6 +136,7 @@ impl Gateway {
                         format_args!("{}: {track} ended (RTCP BYE)", call.label),
                     );
                 }
+                SessionEvent::KeyframeWanted => keyframe_wanted = true,
                 // Which key is not said: it may be part of a secret number.
                 SessionEvent::TelephoneEvent(_) => {
                     outlet.note(
@@ -140,6 +145,9 @@ impl Gateway {
                     );
                 }
             }
+        }
+        if keyframe_wanted {
+            self.ask_for_injected_keyframe(now, index);
         }
     }
 
@@ -317,6 +325,7 @@ impl Gateway {
             }
         }
         self.end_outputs(now, index, outlet);
+        self.end_injection(now, index, "the call ended", outlet);
     }
 
     /// Lets a call go, with whatever its streams could not say any more.
@@ -327,6 +336,7 @@ impl Gateway {
         };
         let summary = call.summary(now);
         outlet.note(Level::Info, format_args!("{} {summary}", call.label));
+        self.ended.add(&summary);
         if let Some(link) = call.publishing.and_then(|publishing| publishing.link) {
             self.connections.remove(link.conn);
             outlet.close(link.conn);
@@ -337,6 +347,7 @@ impl Gateway {
                 self.touch_player(at);
             }
         }
+        self.forget_injection(index, call.injection);
         if let Some(outputs) = call.outputs {
             self.release_outputs(*outputs, outlet);
         }

@@ -180,6 +180,13 @@ impl Daemon {
         sockets.listen_rest(address).map_err(|error| {
             StartError::Bind("REST clients".to_owned(), address.to_string(), error)
         })?;
+        if let Some(tls) = &config.rest.tls {
+            let address = tls.listen;
+            sockets.listen_rest_tls(address).map_err(|error| {
+                let what = "REST clients with TLS".to_owned();
+                StartError::Bind(what, address.to_string(), error)
+            })?;
+        }
         let pool = PacketPool::new(config.limits.pool_packets());
         let rng = Rng::from_seed(seed);
         let directory = config.state_directory.clone();
@@ -282,12 +289,7 @@ impl Daemon {
             log::info!("counted: {trunk}: {counters:?}");
         }
         log::info!("counted: {:?}", self.gateway.http_counters());
-        log::info!(
-            "counted: {:?}; {} datagrams too long, {} without a free packet slot",
-            self.sockets.counters,
-            self.batch.oversized,
-            self.batch.pool_empty
-        );
+        log::info!("counted: {:?}", self.sockets.counters);
         if let Some(lost) = self.sockets.journal.as_ref().map(JournalFile::lost)
             && lost > 0
         {
@@ -422,6 +424,9 @@ impl Daemon {
         let Ok(count) = self.batch.receive(socket.as_fd(), &self.pool, room) else {
             return 0;
         };
+        let counters = &mut self.sockets.counters;
+        counters.datagrams_oversized = self.batch.oversized;
+        counters.datagrams_without_slot = self.batch.pool_empty;
         for at in 0..count.min(RECEIVE_BATCH) {
             if let Some((packet, from)) = self.batch.take(at) {
                 self.gateway
@@ -465,7 +470,8 @@ impl Daemon {
                     Service::Rtmp => {
                         self.accept_plain(now, socket, remote, ConnectionKind::Player);
                     }
-                    Service::SipTls(trunk) => self.accept_tls(now, socket, remote, trunk),
+                    Service::SipTls(trunk) => self.accept_tls(now, socket, remote, Some(trunk)),
+                    Service::HttpTls => self.accept_tls(now, socket, remote, None),
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -490,12 +496,23 @@ impl Daemon {
         }
     }
 
-    /// Begins the handshake of a client that may call; nobody else costs one.
-    fn accept_tls(&mut self, now: Instant, socket: TcpStream, remote: SocketAddr, trunk: usize) {
-        if !self.gateway.may_connect(now, trunk, remote.ip()) {
+    /// Begins the handshake of a client that may call the trunk, or of any client of REST.
+    fn accept_tls(
+        &mut self,
+        now: Instant,
+        socket: TcpStream,
+        remote: SocketAddr,
+        trunk: Option<usize>,
+    ) {
+        if trunk.is_some_and(|trunk| !self.gateway.may_connect(now, trunk, remote.ip())) {
             return;
         }
-        let Some(config) = self.sockets.sip_tls.server(trunk) else {
+        let tls = &self.sockets.sip_tls;
+        let config = match trunk {
+            Some(trunk) => tls.server(trunk),
+            None => tls.rest(),
+        };
+        let Some(config) = config else {
             return;
         };
         let streams = &mut self.sockets.streams;
@@ -523,11 +540,13 @@ impl Daemon {
     fn give_up(&mut self, half_open: HalfOpen, reason: &str) {
         self.sockets.counters.handshakes_given_up += 1;
         let HalfOpen { conn, remote, .. } = half_open;
-        log::warn!(
-            "{}: {remote} {reason}",
-            self.gateway.trunk_name(half_open.trunk)
-        );
+        log::warn!("{}: {remote} {reason}", self.port_name(half_open.trunk));
         self.sockets.streams.remove(conn);
+    }
+
+    /// Whose port a connection with TLS came in at.
+    fn port_name(&self, trunk: Option<usize>) -> &str {
+        trunk.map_or("REST", |trunk| self.gateway.trunk_name(trunk))
     }
 
     fn stream_ready(&mut self, now: Instant, conn: ConnId, ready: sys::Ready) {
@@ -536,14 +555,15 @@ impl Daemon {
                 Progress::Pending => return,
                 Progress::Connected => match self.sockets.half_open.take(conn) {
                     Some(HalfOpen { remote, trunk, .. }) => {
-                        self.hand_over(now, conn, remote, ConnectionKind::Sip(trunk));
+                        let kind = trunk.map_or(ConnectionKind::Http, ConnectionKind::Sip);
+                        self.hand_over(now, conn, remote, kind);
                     }
                     None => self.gateway.handle_connected(now, conn),
                 },
                 Progress::Failed(reason) => match self.sockets.half_open.take(conn) {
                     Some(HalfOpen { remote, trunk, .. }) => {
                         self.sockets.counters.handshakes_failed += 1;
-                        log::warn!("{}: {remote} {reason}", self.gateway.trunk_name(trunk));
+                        log::warn!("{}: {remote} {reason}", self.port_name(trunk));
                         return self.sockets.streams.remove(conn);
                     }
                     None => return self.sockets.fail(conn, reason),

@@ -13,6 +13,7 @@ pub mod listen;
 pub mod log_out;
 pub mod media;
 pub mod pace;
+pub mod process;
 pub mod read_queue;
 pub mod resolver;
 pub mod signals;

@@ -14,6 +14,7 @@ use super::half_open::HalfOpens;
 use super::journal::JournalFile;
 use super::listen;
 use super::media::MediaSockets;
+use super::process;
 use super::resolver::Resolver;
 use super::sip_tls::SipTls;
 use super::streams::{Progress, Streams};
@@ -25,7 +26,7 @@ use crate::base::codec::Track;
 use crate::base::ids::ConnId;
 use crate::base::network::Transport;
 use crate::gateway::outlet::{
-    CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, Security,
+    CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, OutletFigures, Security,
 };
 use crate::limits::{SIP_SOCKET_BYTES, STREAMS};
 
@@ -40,6 +41,8 @@ pub enum Service {
     Rtmp,
     /// Clients of the REST interface.
     Http,
+    /// The same over TLS.
+    HttpTls,
 }
 
 /// A trunk's datagram socket.
@@ -69,6 +72,10 @@ pub struct SocketCounters {
     pub handshakes_failed: u64,
     /// Accepted connections that did not agree on TLS in time, or gave way to others.
     pub handshakes_given_up: u64,
+    /// Media datagrams that were longer than a packet may be.
+    pub datagrams_oversized: u64,
+    /// Media datagrams that found no free packet slot.
+    pub datagrams_without_slot: u64,
 }
 
 /// A connection's end that the gateway has still to be told of.
@@ -92,7 +99,7 @@ pub struct Sockets {
     pub resolver: Resolver,
     /// Whom RTMP servers are trusted by.
     trust: Arc<Trust>,
-    /// TLS of the trunks.
+    /// TLS at our own ports.
     pub sip_tls: SipTls,
     /// Accepted connections that have not agreed on TLS yet.
     pub half_open: HalfOpens,
@@ -162,6 +169,11 @@ impl Sockets {
     /// Binds the REST listener.
     pub fn listen_rest(&mut self, address: SocketAddr) -> io::Result<()> {
         self.listen(address, Service::Http)
+    }
+
+    /// Binds the REST listener with TLS.
+    pub fn listen_rest_tls(&mut self, address: SocketAddr) -> io::Result<()> {
+        self.listen(address, Service::HttpTls)
     }
 
     /// A connection that ended and is already closed here.
@@ -342,6 +354,27 @@ impl Outlet for Sockets {
     fn keep(&mut self, about: u64, record: &[u8]) {
         if let Some(journal) = &mut self.journal {
             journal.keep(about, record);
+        }
+    }
+
+    fn figures(&mut self) -> OutletFigures {
+        let SocketCounters {
+            send_failed,
+            streams_full,
+            handshakes_failed,
+            handshakes_given_up,
+            datagrams_oversized,
+            datagrams_without_slot,
+        } = self.counters;
+        OutletFigures {
+            send_failed,
+            streams_full,
+            handshakes_failed,
+            handshakes_given_up,
+            datagrams_oversized,
+            datagrams_without_slot,
+            journal_lost: self.journal.as_ref().map_or(0, JournalFile::lost),
+            process: process::figures(),
         }
     }
 

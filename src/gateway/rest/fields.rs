@@ -22,6 +22,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 
 use crate::gateway::http::exchange::Exchange;
 use crate::gateway::rest::failure::Failure;
+use crate::limits::HTTP_BODY_BYTES;
 
 /// One field, as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -340,6 +341,20 @@ impl Field<'_> {
 /// A field that is not as it should be.
 pub fn wrong(name: &'static str, expected: impl fmt::Display) -> Failure {
     Failure::bad_request(format!("{name}: expected {expected}"))
+}
+
+/// The name of a call, which must be there.
+///
+/// # Errors
+///
+/// It is not, or it is no text.
+pub fn call_id(field: &Field<'_>) -> Result<String, Failure> {
+    match field {
+        Field::Absent => Err(wrong("callId", "text; the field is missing")),
+        // The name of a call that came in is its caller's choice: whatever it is.
+        Field::Text(text) => Ok(text.clone().into_owned()),
+        other => other.required("callId", HTTP_BODY_BYTES),
+    }
 }
 
 /// Takes the body of a request; one without a body is an empty object.
