@@ -120,7 +120,7 @@ fn a_call_of_picture_and_sound_becomes_one_file() {
         let samples = mp4.of(number);
         for pair in samples.windows(2) {
             let between = pair[1].time - pair[0].time;
-            assert!(between.abs_diff(step) <= 2, "{number}: {between}");
+            assert!(between.abs_diff(step) <= step / 40, "{number}: {between}");
         }
     }
     // In step: audio and video of one moment have times of one moment.
