@@ -330,6 +330,51 @@ pub const HTTP_LOGIN_ADDRESSES: usize = 64;
 /// Failed logins of one address, after which it has to wait.
 pub const HTTP_LOGIN_TRIES: u32 = 5;
 
+/// Bytes of the head of a response that we read as a client, and of the trailers of one.
+pub const HTTP_RESPONSE_HEAD_BYTES: usize = 8_192;
+
+/// Header lines of such a response.
+pub const HTTP_RESPONSE_HEADERS: usize = 64;
+
+/// Bytes of its body. What hooks are answered with is as long as they are, and not needed whole.
+pub const HTTP_RESPONSE_BODY_BYTES: usize = 65_536;
+
+/// Interim responses before it.
+pub const HTTP_RESPONSE_INTERIMS: u8 = 8;
+
+/// Bytes of the line that begins a chunk, extensions included.
+pub const HTTP_CHUNK_LINE_BYTES: usize = 256;
+
+// Hooks
+
+/// Events that wait for the backend or are under way to it, over all calls.
+pub const HOOK_EVENTS: usize = 1_024;
+
+/// Events of one call, or of one registration, among them.
+pub const HOOK_EVENTS_A_CALL: usize = 16;
+
+/// Bytes of one event's body; a longer one is dropped and counted.
+pub const HOOK_BODY_BYTES: usize = 4_096;
+
+/// Bytes of all bodies that wait.
+pub const HOOK_QUEUE_BYTES: usize = 2_097_152;
+
+/// Incoming calls that wait for the backend's word at the same time; one more goes the way of one
+/// whose question failed.
+pub const HOOK_CALLS_ASKED: usize = 32;
+
+/// Connections to the backend that a configuration may ask for.
+pub const HOOK_CONNECTIONS_MAX: usize = 16;
+
+/// Bytes of an application's key.
+pub const HOOK_APP_KEY_BYTES: usize = 128;
+
+/// Registrations whose last told state is kept; of one more every change is told.
+pub const HOOK_REGISTRATIONS: usize = 64;
+
+/// Bytes of one connection to the backend at its worst: a request and a response.
+pub const HOOK_CONNECTION_BYTES: usize =
+    1_024 + 2 * HOOK_BODY_BYTES + HTTP_RESPONSE_HEAD_BYTES + HTTP_RESPONSE_BODY_BYTES;
 // Recordings
 
 /// Recordings at once; one more is refused.
@@ -388,6 +433,13 @@ pub const PLAYERS_A_CALL: usize = 16;
 
 /// Pushes of streams to further RTMP servers, over all calls.
 pub const PUSHES: usize = 64;
+
+/// Calls into which one stream is sent at the same time.
+pub const STREAM_LISTENERS: usize = 16;
+
+/// Packets of pictures that leave into one call at once; see
+/// [`BURST_TIME`](crate::gateway::injection::feed::BURST_TIME).
+pub const INJECTION_BURST: u8 = 16;
 
 /// Bytes gathered for one write to a stream socket.
 pub const GATHER_BYTES: usize = 131_072;
@@ -455,7 +507,7 @@ pub const SRTP_CALL_BYTES: usize = 16 * 1_024;
 pub const PLAYER_STATE_BYTES: usize = 40 * 1_024;
 
 /// Bytes of one push's state. An upper estimate, with every buffer of its publisher in use.
-pub const PUSH_STATE_BYTES: usize = 64 * 1_024;
+pub const PUSH_STATE_BYTES: usize = 48 * 1_024;
 
 /// Bytes that one call may take in a trunk's SIP endpoint: places in its tables, messages kept for
 /// retransmission, and the framer of a connection. Counted for every trunk, as each has room for

@@ -10,6 +10,7 @@ use crate::base::ids::CallId;
 use crate::base::redact::HIDDEN;
 use crate::base::time::Instant;
 use crate::gateway::call_summary::{CallSummary, SinkSummary, TrackSummary};
+use crate::gateway::injection::Injection;
 use crate::gateway::outgoing::Outgoing;
 use crate::gateway::outlet::{Level, Outlet};
 use crate::gateway::outputs::Outputs;
@@ -221,6 +222,8 @@ pub struct Call {
     pub players: heapless::Vec<usize, PLAYERS_A_CALL>,
     /// What else reads the stream, if anything does.
     pub outputs: Option<Box<Outputs>>,
+    /// What is sent into it in place of silence, if anything is.
+    pub injection: Option<Box<Injection>>,
     /// Whether it was looked at whether it is to be recorded unasked.
     pub record_decided: bool,
     /// Notices a caller that is gone.
@@ -262,6 +265,7 @@ impl Call {
             publishing: beginning.publishing,
             players: heapless::Vec::new(),
             outputs: None,
+            injection: None,
             record_decided: false,
             offered: beginning.offered,
             display: None,
@@ -423,6 +427,9 @@ impl Call {
             status.codec = plan.as_ref().map(|plan| plan.codec.codec());
             let mut left_out = negotiated.left_out();
             status.refused = left_out.find(|line| line.kind == kind).copied();
+        }
+        if let Some(injection) = &mut self.injection {
+            injection.renegotiated();
         }
         self.watchdog.restart(now);
         if let Some(audio) = &negotiated.audio {

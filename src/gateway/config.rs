@@ -14,6 +14,7 @@
     )
 )]
 
+mod hooks;
 mod recording;
 mod signalling;
 mod stream_name;
@@ -23,6 +24,7 @@ mod value;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
+pub use hooks::{Hooks, OnCall, OnError};
 pub use recording::{Recording, Rotation, WhenFull};
 pub use signalling::{
     AbuseLimits, Dtmf, HostPort, OutboundProxy, Register, SessionTimer, transport,
@@ -171,15 +173,6 @@ pub struct Media {
     pub ports: PortRange,
 }
 
-/// The backend that is told of calls. Not active yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hooks {
-    /// Base address of its methods.
-    pub url: HttpUrl,
-    /// How long one answer may take.
-    pub timeout: Duration,
-}
-
 impl Trunk {
     /// How often a PBX that is named is asked whether it is there, unless the file says otherwise.
     pub const PING: Duration = Duration::from_secs(60);
@@ -317,11 +310,6 @@ impl Default for Media {
     }
 }
 
-impl Hooks {
-    /// Seconds that an answer may take where the file names none.
-    pub const TIMEOUT_SECONDS: u64 = 15;
-}
-
 /// The embedded defaults: one trunk on port 40000 for callers of [`Network::LOCAL`], whose streams
 /// stay on the box.
 impl Default for Config {
@@ -376,6 +364,9 @@ impl Config {
             let open = self.limits.calls.saturating_add(SIP_SPARE_CONNECTIONS);
             let open = open.saturating_mul(of_sip).saturating_add(TLS_HANDSHAKES);
             budget.add("TLS of SIP", open, TLS_STATE_BYTES);
+        }
+        if let Some(hooks) = &self.hooks {
+            hooks.add_to(&mut budget);
         }
         if self.recording.is_some() {
             let most = RECORDING_BYTES + RECORDING_QUEUE_BYTES + RECORDING_FRAGMENT_BYTES;
@@ -617,11 +608,10 @@ mod tests {
             registrar: None,
             contact: "box".to_owned(),
         });
+        let backend = "http://joe:hunter2@backend/api?key=hunter2";
         config.hooks = Some(Hooks {
-            url: "http://joe:hunter2@backend/api?key=hunter2"
-                .parse()
-                .unwrap(),
-            timeout: Duration::from_secs(1),
+            password: Some(Secret::new("hunter2".to_owned())),
+            ..Hooks::new(backend.parse().unwrap())
         });
         let shown = format!("{config:?} {:#?}", config);
         assert!(!shown.contains("hunter2"), "{shown}");

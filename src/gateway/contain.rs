@@ -49,6 +49,7 @@ impl Gateway {
     pub(super) fn crash_call(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
         self.release_registration(now, index);
         self.drop_leg(now, index);
+        self.tell_hooks(now, index, true, outlet);
         let Some(mut call) = self.calls.remove(index) else {
             return;
         };
@@ -75,7 +76,11 @@ impl Gateway {
                 self.touch_player(at);
             }
         }
-        if let Some(outputs) = call.outputs.take() {
+        self.forget_injection(index, call.injection.take());
+        if let Some(mut outputs) = call.outputs.take() {
+            for listener in std::mem::take(&mut outputs.listeners) {
+                self.end_injection(now, listener, "its stream ended", outlet);
+            }
             self.release_outputs(*outputs, outlet);
         }
         // What is broken may break once more.

@@ -26,12 +26,15 @@ use call_table::CallTable;
 use config::Config;
 use connections::{Connections, User};
 use contain::contained;
+use hooks::Hooks;
+use hooks::node::Node;
 use http::Http;
 use media_ports::MediaPorts;
 use outlet::{CallIndex, Level, MediaPort, Outlet};
 use players::Players;
 use pushes::Pushes;
 use sink::SinkMemory;
+use stream_meter::StreamMeters;
 use trunk::Trunk;
 
 mod abuse;
@@ -43,8 +46,10 @@ pub mod config;
 pub mod connections;
 mod contain;
 pub mod hold;
+pub mod hooks;
 pub mod http;
 pub mod incoming;
+pub mod injection;
 pub mod keys;
 pub mod look_ups;
 pub mod media_ports;
@@ -65,6 +70,7 @@ mod shed;
 pub mod sink;
 pub mod status;
 pub mod stored;
+pub mod stream_meter;
 pub mod streaming;
 pub mod tls_names;
 pub mod transfer;
@@ -139,6 +145,7 @@ pub struct Gateway {
     calls: CallTable,
     players: Players,
     pushes: Pushes,
+    meters: StreamMeters,
     http: Http,
     connections: Connections,
     ports: MediaPorts,
@@ -149,6 +156,12 @@ pub struct Gateway {
     nothing: Box<FrameLog>,
     gather: Box<[u8]>,
     sinks: SinkMemory,
+    /// What this box is called by backends.
+    node: Node,
+    /// The backend that is told of calls, if there is one.
+    hooks: Option<Box<Hooks>>,
+    /// Another one, or none, to be taken over with the next drain.
+    hooks_wanted: Option<Box<Option<config::Hooks>>>,
     /// Players touched since they were last drained.
     dirty_players: Vec<usize>,
     next_call: u64,
@@ -175,26 +188,32 @@ impl Gateway {
             .iter()
             .map(|trunk| Trunk::new(trunk.clone(), config.limits.calls, rng.fork()))
             .collect::<Result<_, _>>()?;
+        let hooks = config.hooks.clone();
+        let hooks = hooks.map(|hooks| Hooks::new(hooks, config.limits.calls, 1));
         Ok(Self {
             trunks,
             calls: CallTable::new(config.limits.calls),
             players: Players::default(),
             pushes: Pushes::default(),
+            meters: StreamMeters::new(config.limits.calls),
             http: Http::new(&mut rng),
             connections: Connections::default(),
             ports: MediaPorts::new(config.media.ports),
             pool,
-            rng,
             epoch,
             nothing: Box::default(),
             gather: vec![0; GATHER_BYTES].into_boxed_slice(),
             sinks: SinkMemory::new(epoch.into()),
+            node: Node::new(&mut rng),
+            hooks: hooks.map(Box::new),
+            hooks_wanted: None,
             dirty_players: Vec::with_capacity(crate::limits::PLAYERS),
             next_call: 1,
             next_record: 0,
             record_held: 0,
             stopping: false,
             counters: GatewayCounters::default(),
+            rng,
             ended: MediaTotals::default(),
             config,
         })
@@ -308,6 +327,7 @@ impl Gateway {
                     }
                 });
             }
+            Some(User::Hook(at)) => self.hook_connected(at),
             Some(User::Push(at)) => {
                 self.with_pushed(at, |publishing| {
                     publishing.publisher.handle_connected(now);
@@ -350,6 +370,7 @@ impl Gateway {
             }
             Some(User::Player(at)) => self.forget_player(at),
             Some(User::Http(at)) => self.http.forget(at),
+            Some(User::Hook(at)) => self.hook_disconnected(at, reason),
             None => {}
         }
     }
@@ -392,6 +413,7 @@ impl Gateway {
                 }
             }
             Some(User::Http(at)) => self.read_http(now, at, bytes, outlet),
+            Some(User::Hook(at)) => self.hook_bytes(now, at, bytes),
             None => {}
         }
     }
@@ -429,6 +451,7 @@ impl Gateway {
                 }
             }
             Some(User::Http(at)) => self.http.handle_writable(at),
+            Some(User::Hook(at)) => self.hook_writable(at),
             Some(User::Sip(_)) | None => {}
         }
     }
@@ -513,11 +536,13 @@ impl Gateway {
             }
         }
         self.http.handle_timeout(now);
+        self.time_hooks(now);
     }
 
     /// When [`Self::handle_timeout`] is next to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let mut deadline = Instant::earliest(self.calls.deadline(), self.http.poll_timeout());
+        deadline = Instant::earliest(deadline, self.hook_timeout());
         for trunk in &self.trunks {
             deadline = Instant::earliest(deadline, trunk.endpoint.poll_timeout());
             // It has to register, or to ask, before anything comes.
@@ -562,7 +587,11 @@ impl Gateway {
         }
         // What calls have to send goes before the answers to who asks of them.
         let answered = self.drain_http(now, outlet);
-        answered || !self.dirty_players.is_empty() || self.trunks.iter().any(|trunk| trunk.dirty)
+        let told = self.drain_hooks(now, outlet);
+        answered
+            || told
+            || !self.dirty_players.is_empty()
+            || self.trunks.iter().any(|trunk| trunk.dirty)
     }
 
     /// Takes a new configuration over for coming calls.
@@ -592,9 +621,6 @@ impl Gateway {
             (Some(old), Some(new)) => old.needs_start(new),
             (old, new) => old.is_some() != new.is_some(),
         };
-        if !folder {
-            self.config.recording = config.recording;
-        }
         let needs_start = folder
             || taken != self.trunks.len()
             || taken != config.trunks.len()
@@ -603,7 +629,13 @@ impl Gateway {
             || config.rest.listens() != self.config.rest.listens()
             || config.rtmp_ca_file != self.config.rtmp_ca_file
             || config.media.ports != self.config.media.ports
-            || config.state_directory != self.config.state_directory;
+            || config.state_directory != self.config.state_directory
+            || hooks_ca_file(&config) != hooks_ca_file(&self.config);
+        self.hooks_wanted = Some(Box::new(config.hooks.clone()));
+        self.config.hooks = config.hooks;
+        if !folder {
+            self.config.recording = config.recording;
+        }
         self.config.media.address = config.media.address;
         // The password guards the listeners that there are: one for others says nothing of them.
         if config.rest.listens() == self.config.rest.listens() {
@@ -616,6 +648,7 @@ impl Gateway {
     /// Ends every call with BYE and every stream with a clean unpublish; new calls get 503.
     pub fn stop(&mut self, now: Instant) {
         self.stopping = true;
+        self.stop_asking(now);
         self.unregister_all(now);
         let sessions: Vec<_> = self
             .calls
@@ -645,9 +678,10 @@ impl Gateway {
         }
     }
 
-    /// Whether no call and no stream is left.
+    /// Whether no call and no stream is left, and nothing of them to tell.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty()
+            && !self.owes_hooks()
             && self.trunks.iter().all(|trunk| {
                 trunk.endpoint.closing_calls() == 0 && trunk.endpoint.registrations() == 0
             })
@@ -685,6 +719,10 @@ impl Gateway {
             self.dirty_players.push(at);
         }
     }
+}
+
+fn hooks_ca_file(config: &Config) -> Option<&String> {
+    config.hooks.as_ref()?.ca_file.as_ref()
 }
 
 /// Whether a packet is RTCP, on whichever port it came (RFC 5761, section 4).

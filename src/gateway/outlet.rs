@@ -32,6 +32,8 @@ pub enum Security {
     Plain,
     /// By TLS, the server's certificate checked against its name.
     Tls,
+    /// The same for the backend of hooks, which may have authorities of its own.
+    BackendTls,
 }
 
 /// What a look-up of SIP addresses is for; its owner chooses the number.

@@ -7,7 +7,7 @@ use crate::gateway::call::Call;
 use crate::gateway::outlet::{CallIndex, Outlet};
 use crate::gateway::pushes::{PushIndex, PushSummary};
 use crate::gateway::recording::Recording;
-use crate::limits::PUSHES;
+use crate::limits::{PUSHES, STREAM_LISTENERS};
 
 /// The further readers of one stream.
 #[derive(Default)]
@@ -20,12 +20,17 @@ pub struct Outputs {
     pub pushes_due: Option<Instant>,
     /// What became of those that have ended.
     pub pushed: PushSummary,
+    /// Calls into which the stream is sent.
+    pub listeners: heapless::Vec<CallIndex, STREAM_LISTENERS>,
 }
 
 impl Outputs {
     /// Whether nothing reads any more, so that it may be let go.
     pub fn is_empty(&self) -> bool {
-        self.recording.is_none() && self.pushes.is_empty() && self.pushed.pushes == 0
+        self.recording.is_none()
+            && self.pushes.is_empty()
+            && self.pushed.pushes == 0
+            && self.listeners.is_empty()
     }
 
     /// When one of them has something to do.
@@ -71,6 +76,7 @@ impl Gateway {
             return;
         }
         self.drain_pushes(now, index, outlet);
+        self.drain_listeners(now, index, outlet);
         self.drain_recording(now, index, outlet);
         let Some(call) = self.calls.get_mut(index) else {
             return;
@@ -80,12 +86,16 @@ impl Gateway {
 
     /// The oldest position in a stream's log that one of its further readers needs.
     pub(super) fn outputs_need(&self, index: CallIndex) -> Option<u64> {
-        self.pushes_need(index)
+        [self.pushes_need(index), self.listeners_need(index)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The call is over: its stream's further readers end.
     pub(super) fn end_outputs(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
         self.end_pushes(now, index);
+        self.end_listeners(now, index, outlet);
         self.end_recording(now, index, outlet);
     }
 

@@ -104,13 +104,14 @@ impl Gateway {
         Ok(at)
     }
 
-    /// Ends the push of this name with a farewell to its server. False when there is none.
-    pub fn end_push(&mut self, now: Instant, id: &str) -> bool {
-        let Some(at) = self.pushes.find(id) else {
-            return false;
-        };
+    /// Ends a push with a farewell to its server.
+    pub fn end_push(&mut self, now: Instant, at: PushIndex) {
         self.with_push(at, |push| push.end(now));
-        true
+    }
+
+    /// Every push that has not ended.
+    pub fn pushes(&self) -> impl Iterator<Item = (PushIndex, &Push)> {
+        self.pushes.live()
     }
 
     /// Changes what is heard of a push.

@@ -37,12 +37,14 @@ impl Gateway {
             self.crash_call(now, index, outlet);
             return;
         }
+        self.measure(now, index);
         let Some(call) = self.calls.get_mut(index) else {
             return;
         };
         for at in call.players.clone() {
             self.drain_player(now, at, outlet);
         }
+        self.pump_injection(now, index, outlet);
         self.drain_outputs(now, index, outlet);
         let outputs = self.outputs_need(index);
         let Some(call) = self.calls.get_mut(index) else {
@@ -54,6 +56,10 @@ impl Gateway {
             .filter_map(|at| Some(self.players.get(*at)?.player.position()));
         let needed = call.needed_from(players.chain(outputs));
         call.log.release_before(needed);
+        self.tell_hooks(now, index, false, outlet);
+        let Some(call) = self.calls.get_mut(index) else {
+            return;
+        };
         if call
             .gone_by
             .is_some_and(|by| now >= by || call.is_flushed())
@@ -92,6 +98,8 @@ impl Gateway {
         let ends = Instant::earliest(ends, call.calling_until());
         let outputs = call.outputs.as_ref().and_then(|it| it.poll_timeout());
         let ends = Instant::earliest(ends, outputs);
+        let injected = call.injection.as_ref().and_then(|it| it.poll_timeout());
+        let ends = Instant::earliest(ends, injected);
         let deadline = Instant::earliest(
             Instant::earliest(call.session.poll_timeout(), ends),
             call.publishing
@@ -116,7 +124,11 @@ impl Gateway {
             outlet.send_media(index, transmit.track, port, transmit.to, made);
         }
         let (trunk, sip) = (call.trunk, call.sip);
-        while let Some(event) = call.session.poll_event() {
+        let mut keyframe_wanted = false;
+        while let Some(call) = self.calls.get_mut(index) {
+            let Some(event) = call.session.poll_event() else {
+                break;
+            };
             match event {
                 SessionEvent::KeyframeByInfo => {
                     if let (Some(sip), Some(trunk)) = (sip, self.trunks.get_mut(trunk)) {
@@ -131,15 +143,21 @@ impl Gateway {
                         format_args!("{}: {track} ended (RTCP BYE)", call.label),
                     );
                 }
-                SessionEvent::KeyframeWanted => {}
+                SessionEvent::KeyframeWanted => keyframe_wanted = true,
                 // Which key is not said: it may be part of a secret number.
-                SessionEvent::TelephoneEvent(_) => {
+                SessionEvent::TelephoneEvent(event) => {
                     outlet.note(
                         Level::Info,
                         format_args!("{}: a key was pressed", call.label),
                     );
+                    if let Some(key) = event.key() {
+                        self.tell_dtmf(now, index, key, "RFC2833");
+                    }
                 }
             }
+        }
+        if keyframe_wanted {
+            self.ask_for_injected_keyframe(now, index);
         }
     }
 
@@ -317,10 +335,12 @@ impl Gateway {
             }
         }
         self.end_outputs(now, index, outlet);
+        self.end_injection(now, index, "the call ended", outlet);
     }
 
     /// Lets a call go, with whatever its streams could not say any more.
     fn release_call(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
+        self.tell_hooks(now, index, true, outlet);
         self.release_pushes(index, outlet);
         let Some(call) = self.calls.remove(index) else {
             return;
@@ -338,6 +358,7 @@ impl Gateway {
                 self.touch_player(at);
             }
         }
+        self.forget_injection(index, call.injection);
         if let Some(outputs) = call.outputs {
             self.release_outputs(*outputs, outlet);
         }

@@ -162,7 +162,12 @@ impl Daemon {
             );
         }
         let ca_file = config.rtmp_ca_file.as_ref().map(Into::into);
-        let (mut sockets, waker) = Sockets::new(config.limits.calls, ca_file)?;
+        let backend_ca_file = config
+            .hooks
+            .as_ref()
+            .and_then(|hooks| hooks.ca_file.as_ref());
+        let backend_ca_file = backend_ca_file.map(Into::into);
+        let (mut sockets, waker) = Sockets::new(config.limits.calls, ca_file, backend_ca_file)?;
         sockets.sip_tls = SipTls::load(&config).map_err(StartError::Tls)?;
         let (order, orders) = bounded(ORDERS);
         for (at, trunk) in config.trunks.iter().enumerate() {
@@ -293,6 +298,9 @@ impl Daemon {
             log::info!("counted: {trunk}: {counters:?}");
         }
         log::info!("counted: {:?}", self.gateway.http_counters());
+        if let Some(counters) = self.gateway.hook_counters() {
+            log::info!("counted: {counters:?}");
+        }
         log::info!("counted: {:?}", self.sockets.counters);
         if let Some(lost) = self.sockets.journal.as_ref().map(JournalFile::lost)
             && lost > 0
@@ -484,11 +492,7 @@ impl Daemon {
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => {
-                // Out of descriptors or memory: the listener stays readable, so do not spin on it.
-                self.sockets.counters.streams_full += 1;
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            Err(_) => self.sockets.turn_away(place),
         }
     }
 

@@ -20,10 +20,16 @@ mod dtmf;
 mod failure;
 mod fields;
 mod find;
+mod inject;
 mod metrics;
 mod openapi;
+mod push;
+mod push_object;
 mod recorder;
 mod startup;
+mod stream;
+pub mod stream_object;
+pub mod stream_statistics;
 
 use embedded_svc::http::server::{Handler, Middleware, Request};
 use embedded_svc::http::{Headers, Method, Query};
@@ -46,6 +52,9 @@ const HEALTH: &str = "/healthz";
 /// Where Prometheus asks.
 const METRICS: &str = "/metrics";
 
+/// What the paths of the description begin with.
+const OPENAPI: &str = "/rest-api/openapi";
+
 /// What answers a request.
 type Work = fn(&mut Exchange<'_>) -> Result<(), Failure>;
 
@@ -57,6 +66,20 @@ const METHODS: &[(&str, Work)] = &[
     ("/call/find_all", find::find_all),
     ("/call/terminate", find::terminate),
     ("/call/send_dtmf", dtmf::send),
+    ("/call/inject_stream", inject::stream),
+    ("/call/inject_stream/startup", inject::stream),
+    ("/call/inject_stream/terminate", inject::terminate),
+    ("/stream/find", stream::find),
+    ("/stream/find_all", stream::find_all),
+    ("/stream/terminate", stream::terminate),
+    ("/push/startup", push::startup),
+    ("/push/find", push::find),
+    ("/push/find_all", push::find_all),
+    ("/push/terminate", push::terminate),
+    ("/push/mute", push::mute),
+    ("/push/unmute", push::unmute),
+    ("/push/sound_on", push::sound_on),
+    ("/push/sound_off", push::sound_off),
     ("/recorder/startup", recorder::startup),
     ("/recorder/terminate", recorder::terminate),
     ("/recorder/find_all", recorder::find_all),
@@ -186,10 +209,30 @@ fn route(exchange: &mut Exchange<'_>, path: &str) -> Result<(), Failure> {
     let Some(work) = work(path) else {
         return Err(Failure::not_found("there is no such method"));
     };
-    if !matches!(method, Method::Get | Method::Post) {
-        return Err(Failure::method(ALLOWED));
+    let taken = methods(path);
+    if !taken.split(',').any(|name| name == method_name(method)) {
+        return Err(Failure::method(taken));
     }
     work(exchange)
+}
+
+/// The methods that a path takes. GET is taken where nothing is asked for but to be told: a picture on
+/// a page asks by it.
+fn methods(path: &str) -> &'static str {
+    match path {
+        METRICS => "GET,OPTIONS",
+        _ if path.starts_with(OPENAPI) => "GET,OPTIONS",
+        _ if path.ends_with("/find") || path.ends_with("/find_all") => ALLOWED,
+        _ => "POST,OPTIONS",
+    }
+}
+
+fn method_name(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+        _ => "",
+    }
 }
 
 /// Who answers at a path.
