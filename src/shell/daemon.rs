@@ -19,6 +19,7 @@ use super::half_open::HalfOpen;
 use super::journal::{FILE_NAME, JournalFile};
 use super::pace::{Pace, Wait};
 use super::read_queue::ReadQueue;
+use super::recorder::Recorder;
 use super::resolver::Resolved;
 use super::sip_tls::SipTls;
 use super::sockets::{Service, Sockets};
@@ -185,6 +186,9 @@ impl Daemon {
         sockets.listen_rest(address).map_err(|error| {
             StartError::Bind("REST clients".to_owned(), address.to_string(), error)
         })?;
+        if let Some(recording) = &config.recording {
+            sockets.recorder = Some(Recorder::start(recording, waker.clone())?);
+        }
         if let Some(tls) = &config.rest.tls {
             let address = tls.listen;
             sockets.listen_rest_tls(address).map_err(|error| {
@@ -405,6 +409,11 @@ impl Daemon {
                 }
             }
         }
+        while let Some((id, outcome)) = self.sockets.recorder.as_ref().and_then(Recorder::answered)
+        {
+            self.gateway
+                .handle_recorded(now, id, &outcome, &mut self.sockets);
+        }
         while let Some(late) = self.sockets.half_open.expired(now) {
             self.give_up(late, "did not finish the TLS handshake in time");
         }
@@ -483,11 +492,7 @@ impl Daemon {
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => {
-                // Out of descriptors or memory: the listener stays readable, so do not spin on it.
-                self.sockets.counters.streams_full += 1;
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            Err(_) => self.sockets.turn_away(place),
         }
     }
 

@@ -3,9 +3,10 @@
 use core::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use heapless::Deque;
 
@@ -15,6 +16,7 @@ use super::journal::JournalFile;
 use super::listen;
 use super::media::MediaSockets;
 use super::process;
+use super::recorder::Recorder;
 use super::resolver::Resolver;
 use super::sip_tls::SipTls;
 use super::streams::{Progress, Streams};
@@ -26,7 +28,8 @@ use crate::base::codec::Track;
 use crate::base::ids::ConnId;
 use crate::base::network::Transport;
 use crate::gateway::outlet::{
-    CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, OutletFigures, Security,
+    CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, OutletFigures, RecordEnd,
+    RecordId, Security,
 };
 use crate::limits::{SIP_SOCKET_BYTES, STREAMS};
 
@@ -107,8 +110,12 @@ pub struct Sockets {
     pub half_open: HalfOpens,
     /// What outlives a restart, where there is a place for it.
     pub journal: Option<JournalFile>,
+    /// The thread that writes recordings, where there is a folder for them.
+    pub recorder: Option<Recorder>,
     /// Losses.
     pub counters: SocketCounters,
+    /// A descriptor to be given up where there is no other.
+    spare: Option<OwnedFd>,
     failures: Box<Deque<Failure, STREAMS>>,
     routes: Option<(IpAddr, IpAddr)>,
 }
@@ -138,7 +145,9 @@ impl Sockets {
             sip_tls: SipTls::default(),
             half_open: HalfOpens::default(),
             journal: None,
+            recorder: None,
             counters: SocketCounters::default(),
+            spare: spare(),
             failures: Box::default(),
             routes: None,
         };
@@ -182,6 +191,22 @@ impl Sockets {
     /// Binds the REST listener with TLS.
     pub fn listen_rest_tls(&mut self, address: SocketAddr) -> io::Result<()> {
         self.listen(address, Service::HttpTls)
+    }
+
+    /// Closes the next connection of a listener for want of descriptors: it would stay readable, and
+    /// who waits there would learn nothing. One descriptor is kept for this.
+    pub fn turn_away(&mut self, listener: usize) {
+        self.counters.streams_full += 1;
+        self.spare = None;
+        if let Some(listener) = self.listeners.get(listener) {
+            // Whatever becomes of it, it is gone.
+            drop(listener.socket.accept());
+        }
+        self.spare = spare();
+        if self.spare.is_none() {
+            // Somebody else took it: do not spin on the listener.
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// A connection that ended and is already closed here.
@@ -366,6 +391,21 @@ impl Outlet for Sockets {
         }
     }
 
+    fn record_open(&mut self, id: RecordId, name: &str) -> bool {
+        let recorder = self.recorder.as_ref();
+        recorder.is_some_and(|recorder| recorder.open(id, name))
+    }
+
+    fn record_append(&mut self, id: RecordId, piece: Vec<u8>) -> bool {
+        let recorder = self.recorder.as_ref();
+        recorder.is_some_and(|recorder| recorder.append(id, piece))
+    }
+
+    fn record_close(&mut self, id: RecordId, end: RecordEnd) -> bool {
+        let recorder = self.recorder.as_ref();
+        recorder.is_some_and(|recorder| recorder.close(id, end))
+    }
+
     fn figures(&mut self) -> OutletFigures {
         let SocketCounters {
             send_failed,
@@ -402,6 +442,11 @@ impl Outlet for Sockets {
             .build();
         log::logger().log(&record);
     }
+}
+
+/// A descriptor of no use.
+fn spare() -> Option<OwnedFd> {
+    Some(std::fs::File::open("/dev/null").ok()?.into())
 }
 
 /// Asks the routing table, by a datagram socket that sends nothing.
