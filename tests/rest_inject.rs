@@ -306,7 +306,7 @@ fn with_files(numbers: &[&str]) -> (World, Vec<Phone>) {
         ("film.flv", film()),
     ];
     for (name, bytes) in files {
-        world.outlet.files.insert(name.to_owned(), bytes);
+        world.outlet.media_files.insert(name.to_owned(), bytes);
     }
     (world, phones)
 }
@@ -491,7 +491,7 @@ fn a_file_that_the_call_cannot_hear_is_refused_with_what_would_do() {
 #[test]
 fn a_disk_that_hangs_is_not_waited_for_and_holds_up_no_other_request() {
     let (mut world, phones) = with_files(&["4711"]);
-    world.outlet.slow_disk = true;
+    world.outlet.hung_disk = true;
     let conn = connect(&mut world, "127.0.0.1:50000").unwrap();
     let body = json!({"callId": phones[0].call_id, "fileName": "hello.wav"}).to_string();
     assert!(send(&mut world, conn, request("POST", SOUND, "", &body)).is_empty());
@@ -504,7 +504,7 @@ fn a_disk_that_hangs_is_not_waited_for_and_holds_up_no_other_request() {
     let replies = Reply::all(&world.outlet.take_written(conn));
     assert_refused(&replies[0], 500, "cannot be read");
     assert!(world.outlet.open_files.is_empty());
-    world.outlet.slow_disk = false;
+    world.outlet.hung_disk = false;
     assert_eq!(ask(&mut world, "GET", "/healthz", "").status, 200);
 }
 

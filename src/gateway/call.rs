@@ -14,6 +14,7 @@ use crate::gateway::injection::Injection;
 use crate::gateway::outgoing::Outgoing;
 use crate::gateway::outlet::{Level, Outlet};
 use crate::gateway::outputs::Outputs;
+use crate::gateway::pushes::PushSummary;
 use crate::gateway::relay::Link;
 use crate::gateway::sink::Sink;
 use crate::gateway::status::{CallStatus, TrackStatus};
@@ -27,6 +28,7 @@ use crate::rtp::session::Session;
 use crate::rtp::stream::{Codec, StreamConfig};
 use crate::rtp::telephone_event_sender::EventFormat;
 use crate::sdp::{MediaPlan, Negotiated, OfferAnswer, PlannedCodec};
+use crate::wire::rtmp_url::RtmpUrl;
 use crate::wire::sdp_media::MediaKind;
 use crate::wire::sip_identity::Identity;
 
@@ -222,6 +224,8 @@ pub struct Call {
     pub outputs: Option<Box<Outputs>>,
     /// What is sent into it in place of silence, if anything is.
     pub injection: Option<Box<Injection>>,
+    /// Whether it was looked at whether it is to be recorded unasked.
+    pub record_decided: bool,
     /// Notices a caller that is gone.
     pub watchdog: Watchdog,
     /// Whether the caller listened to us, and whether it does no more: many phones hold a call by
@@ -262,6 +266,7 @@ impl Call {
             players: heapless::Vec::new(),
             outputs: None,
             injection: None,
+            record_decided: false,
             offered: beginning.offered,
             display: None,
             identity: None,
@@ -282,6 +287,20 @@ impl Call {
     /// Whether it goes out and was not answered.
     pub fn is_calling(&self) -> bool {
         self.outgoing.is_some() && self.answered.is_none()
+    }
+
+    /// Whether there is, or will be at once, something in its stream.
+    pub fn has_begun(&self) -> bool {
+        self.answered.is_some() || self.log.end() > 0
+    }
+
+    /// The RTMP server that it was to be published to from the start.
+    pub fn target(&self) -> Option<&RtmpUrl> {
+        let publisher = self.publishing.as_ref().map(|it| &it.publisher);
+        match &self.outgoing {
+            Some(outgoing) => outgoing.rtmp_url.as_ref(),
+            None => publisher.map(Publisher::url),
+        }
     }
 
     /// How its stream at an RTMP server stands; `None` where it goes to none.
@@ -368,6 +387,10 @@ impl Call {
             video: video.plus(of(Track::Video)),
             skew: self.session.skew_stats(),
             sink: publisher.map(SinkSummary::of),
+            pushed: self
+                .outputs
+                .as_ref()
+                .map_or_else(PushSummary::default, |it| it.pushed),
             left_out: [self.audio.left_out(), self.video.left_out()],
         }
     }

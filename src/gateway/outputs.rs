@@ -5,11 +5,21 @@ use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::Call;
 use crate::gateway::outlet::{CallIndex, Outlet};
-use crate::limits::STREAM_LISTENERS;
+use crate::gateway::pushes::{PushIndex, PushSummary};
+use crate::gateway::recording::Recording;
+use crate::limits::{PUSHES, STREAM_LISTENERS};
 
 /// The further readers of one stream.
 #[derive(Default)]
 pub struct Outputs {
+    /// The recording, while there is one.
+    pub recording: Option<Box<Recording>>,
+    /// Places of the pushes of the stream.
+    pub pushes: heapless::Vec<PushIndex, PUSHES>,
+    /// When one of them has something to do.
+    pub pushes_due: Option<Instant>,
+    /// What became of those that have ended.
+    pub pushed: PushSummary,
     /// Calls into which the stream is sent.
     pub listeners: heapless::Vec<CallIndex, STREAM_LISTENERS>,
 }
@@ -17,17 +27,22 @@ pub struct Outputs {
 impl Outputs {
     /// Whether nothing reads any more, so that it may be let go.
     pub fn is_empty(&self) -> bool {
-        self.listeners.is_empty()
+        self.recording.is_none()
+            && self.pushes.is_empty()
+            && self.pushed.pushes == 0
+            && self.listeners.is_empty()
     }
 
     /// When one of them has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        let recording = self.recording.as_ref();
+        let recording = recording.and_then(|recording| recording.poll_timeout());
+        Instant::earliest(self.pushes_due, recording)
     }
 
     /// Whether, after the end of the call, all of them have said what they had to say.
     pub fn is_flushed(&self) -> bool {
-        true
+        self.pushes.is_empty()
     }
 }
 
@@ -40,7 +55,10 @@ impl Call {
 
 impl Gateway {
     /// Runs the timers of a stream's further readers.
-    pub(super) fn time_outputs(&mut self, _now: Instant, _index: CallIndex) {}
+    pub(super) fn time_outputs(&mut self, now: Instant, index: CallIndex) {
+        self.time_pushes(now, index);
+        self.time_recording(now, index);
+    }
 
     /// Gives a stream's further readers what is new in its log.
     pub(super) fn drain_outputs(
@@ -49,7 +67,17 @@ impl Gateway {
         index: CallIndex,
         outlet: &mut dyn Outlet,
     ) {
+        self.record_unasked(now, index, outlet);
+        if self
+            .calls
+            .get(index)
+            .is_none_or(|call| call.outputs.is_none())
+        {
+            return;
+        }
+        self.drain_pushes(now, index, outlet);
         self.drain_listeners(now, index, outlet);
+        self.drain_recording(now, index, outlet);
         let Some(call) = self.calls.get_mut(index) else {
             return;
         };
@@ -58,14 +86,24 @@ impl Gateway {
 
     /// The oldest position in a stream's log that one of its further readers needs.
     pub(super) fn outputs_need(&self, index: CallIndex) -> Option<u64> {
-        self.listeners_need(index)
+        [self.pushes_need(index), self.listeners_need(index)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The call is over: its stream's further readers end.
     pub(super) fn end_outputs(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
+        self.end_pushes(now, index);
         self.end_listeners(now, index, outlet);
+        self.end_recording(now, index, outlet);
     }
 
     /// The call is let go, with what its stream's further readers could not say any more.
-    pub(super) fn release_outputs(&mut self, _outputs: Outputs, _outlet: &mut dyn Outlet) {}
+    pub(super) fn release_outputs(&mut self, outputs: Outputs, outlet: &mut dyn Outlet) {
+        self.abandon_pushes(&outputs, outlet);
+        if let Some(recording) = &outputs.recording {
+            self.release_recording(recording, outlet);
+        }
+    }
 }

@@ -9,7 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use trunkcast::base::codec::Track;
 use trunkcast::base::ids::ConnId;
 use trunkcast::gateway::outlet::{
-    CallIndex, FileId, FileTrouble, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, Security,
+    CallIndex, FileId, FileTrouble, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, RecordEnd,
+    RecordId, Security,
 };
 use trunkcast::limits::STREAMS;
 
@@ -43,6 +44,22 @@ pub struct SentMedia {
     pub bytes: Vec<u8>,
 }
 
+/// A file of a recording.
+#[derive(Clone, Debug)]
+pub struct FakeFile {
+    pub id: RecordId,
+    /// Its name while it is written.
+    pub name: String,
+    pub pieces: Vec<Vec<u8>>,
+    pub end: Option<RecordEnd>,
+}
+
+impl FakeFile {
+    pub fn bytes(&self) -> Vec<u8> {
+        self.pieces.concat()
+    }
+}
+
 #[derive(Debug)]
 struct Conn {
     id: ConnId,
@@ -60,6 +77,10 @@ pub struct FakeOutlet {
     pub notes: Vec<(Level, String)>,
     /// Records to keep, in order: what each is about, and its bytes.
     pub kept: Vec<(u64, Vec<u8>)>,
+    /// Files of recordings, in the order of their beginning.
+    pub files: Vec<FakeFile>,
+    /// The disk takes no piece more.
+    pub slow_disk: bool,
     /// Look-ups asked for: number, host, port.
     pub look_ups: Vec<(LookUpId, String, Option<u16>)>,
     /// No look-up may begin: too many are under way.
@@ -76,12 +97,12 @@ pub struct FakeOutlet {
     pub media_count: u64,
     /// Bytes written to connections, in all.
     pub written: u64,
-    /// Files by name.
-    pub files: BTreeMap<String, Vec<u8>>,
+    /// Media files by name.
+    pub media_files: BTreeMap<String, Vec<u8>>,
     /// Files that are open: what of each was read, and whether more was asked for.
     pub open_files: Vec<(FileId, String, usize, bool)>,
-    /// The disk hangs.
-    pub slow_disk: bool,
+    /// The disk that they are on hangs.
+    pub hung_disk: bool,
     connecting: Vec<(ConnId, String, u16)>,
     /// How each connection asked for so far is to be protected.
     pub asked_security: Vec<Security>,
@@ -145,12 +166,12 @@ impl FakeOutlet {
     /// The call and track whose RTP socket is at a port.
     /// The next piece of a file that was asked for.
     pub fn take_piece(&mut self, most: usize) -> Option<(FileId, Result<Vec<u8>, FileTrouble>)> {
-        if self.slow_disk {
+        if self.hung_disk {
             return None;
         }
         let (id, name, read, asked) = self.open_files.iter_mut().find(|it| it.3)?;
         *asked = false;
-        let Some(bytes) = self.files.get(name) else {
+        let Some(bytes) = self.media_files.get(name) else {
             return Some((*id, Err(FileTrouble::Missing)));
         };
         let piece = bytes[*read..][..most.min(bytes.len() - *read)].to_vec();
@@ -360,6 +381,39 @@ impl Outlet for FakeOutlet {
         let before = self.open_files.len();
         self.open_files.retain(|(open, ..)| *open != id);
         assert_eq!(self.open_files.len() + 1, before, "closed twice");
+    }
+
+    fn record_open(&mut self, id: RecordId, name: &str) -> bool {
+        let _outside = Uncounted::new();
+        assert!(self.files.iter().all(|file| file.id != id), "opened twice");
+        self.files.push(FakeFile {
+            id,
+            name: name.to_owned(),
+            pieces: Vec::new(),
+            end: None,
+        });
+        true
+    }
+
+    fn record_append(&mut self, id: RecordId, piece: Vec<u8>) -> bool {
+        let _outside = Uncounted::new();
+        if self.slow_disk {
+            return false;
+        }
+        let file = self.files.iter_mut().find(|file| file.id == id);
+        let file = file.expect("a piece of a file that was begun");
+        assert!(file.end.is_none(), "a piece of a file that has ended");
+        file.pieces.push(piece);
+        true
+    }
+
+    fn record_close(&mut self, id: RecordId, end: RecordEnd) -> bool {
+        let _outside = Uncounted::new();
+        let file = self.files.iter_mut().find(|file| file.id == id);
+        let file = file.expect("the end of a file that was begun");
+        assert!(file.end.is_none(), "ended twice");
+        file.end = Some(end);
+        true
     }
 
     fn note_from(&mut self, origin: Origin, level: Level, line: fmt::Arguments<'_>) {

@@ -1,7 +1,7 @@
 //! Kamailio as a registrar that asks for a password, and as the PBX of the phones that are registered.
 
 use std::fmt::Write;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,6 +34,9 @@ pub struct Exchange<'a> {
     pub flows: bool,
     /// Whether it has UDP and nothing else.
     pub datagrams_only: bool,
+    /// Its address, where that is not loopback; it has the usual ports there, which some phones take
+    /// whatever port they were told.
+    pub address: Option<IpAddr>,
 }
 
 /// A running Kamailio that keeps registrations in memory, over UDP and TCP on one port and TLS on
@@ -109,7 +112,10 @@ impl Kamailio {
             datagrams_only,
             ..
         } = exchange;
-        let (address, secure) = (ports.address(), ports.address());
+        let (mut address, mut secure) = (ports.address(), ports.address());
+        if let Some(home) = exchange.address {
+            (address, secure) = (SocketAddr::new(home, 5060), SocketAddr::new(home, 5061));
+        }
         let folder = Scratch::new("kamailio");
         let control = folder.join("control");
         let mut text = String::from("#!KAMAILIO\ndebug=2\nlog_stderror=yes\nchildren=1\n");
@@ -192,7 +198,13 @@ impl Kamailio {
 
     /// Registers a phone that is reached over UDP at a port of this host.
     pub fn register(&self, user: &str, port: u16) {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+        self.register_at(user, SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    }
+
+    /// Registers a phone that is reached over UDP at an address.
+    pub fn register_at(&self, user: &str, phone: SocketAddr) {
+        let port = phone.port();
+        let socket = UdpSocket::bind((self.address.ip(), 0)).expect("a port is free");
         let patience = Duration::from_secs(5);
         socket
             .set_read_timeout(Some(patience))
@@ -204,7 +216,7 @@ impl Kamailio {
              Via: SIP/2.0/UDP {local};branch=z9hG4bK-{user}-{port}\r\nMax-Forwards: 70\r\n\
              From: <sip:{user}@{address}>;tag={port}\r\nTo: <sip:{user}@{address}>\r\n\
              Call-ID: phone-{user}-{port}\r\nCSeq: 1 REGISTER\r\n\
-             Contact: <sip:{user}@127.0.0.1:{port}>;expires=3600\r\nContent-Length: 0\r\n\r\n"
+             Contact: <sip:{user}@{phone}>;expires=3600\r\nContent-Length: 0\r\n\r\n"
         );
         socket
             .send_to(request.as_bytes(), address)
@@ -314,6 +326,7 @@ fn exchange_routes(password: &str, flows: bool) -> String {
         }}
         consume_credentials();
     }}
+    remove_hf("Route");
     record_route();
     {alias}
     if (!lookup("location")) {{

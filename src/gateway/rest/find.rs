@@ -108,7 +108,7 @@ impl Filter<'_> {
             // However it is written: with the usual port, with a slash at its end.
             Field::Text(text) => {
                 let wanted = rtmp_url(text).ok();
-                let target = CallObject::target(call);
+                let target = call.target();
                 wanted.is_some_and(|url| target.is_some_and(|it| it.tc_url() == url.tc_url()))
             }
             _ => false,
