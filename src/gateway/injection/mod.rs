@@ -92,7 +92,7 @@ impl fmt::Display for InjectionRefused {
 
 impl Injection {
     /// The oldest position in the stream's log that it needs.
-    fn needed_from(&self) -> Option<u64> {
+    pub fn needed_from(&self) -> Option<u64> {
         let feeds = [&self.audio, &self.video];
         feeds.into_iter().flatten().map(Feed::position).min()
     }
