@@ -2,30 +2,15 @@
 
 mod support;
 
-use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
 use support::daemon::Settings;
 use support::sipp::Scenario;
-use support::{Daemon, Nginx, Ports};
+use support::{Daemon, Nginx, Ports, Usage};
 
 const CALLS: u32 = 1_000;
 const RATE: u32 = 40;
-
-/// Open descriptors and resident KiB of a process.
-fn held(process: u32) -> (usize, u64) {
-    let descriptors = fs::read_dir(format!("/proc/{process}/fd"))
-        .expect("it runs")
-        .count();
-    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next());
-    (
-        descriptors,
-        kib.and_then(|kib| kib.parse().ok()).expect("a number"),
-    )
-}
 
 fn churn(transport: &str) {
     let mut ports = Ports::claim();
@@ -45,13 +30,13 @@ fn churn(transport: &str) {
         sleep(Duration::from_secs(3));
     };
     place(&mut ports, CALLS / 5);
-    let (descriptors, memory) = held(gateway.log().id());
+    let before = Usage::of(gateway.log().id());
     place(&mut ports, CALLS);
-    let (descriptors_after, memory_after) = held(gateway.log().id());
-    assert_eq!(descriptors_after, descriptors, "descriptors");
+    let after = Usage::of(gateway.log().id());
+    assert_eq!(after.descriptors, before.descriptors, "descriptors");
     assert!(
-        memory_after <= memory + 256,
-        "{memory} KiB resident grew to {memory_after} KiB in {CALLS} calls"
+        after.kib <= before.kib + 256,
+        "{before:?} grew to {after:?} in {CALLS} calls"
     );
     let ended = gateway.log().text().matches(" ended after ").count();
     assert!(ended > 0, "no call ended");

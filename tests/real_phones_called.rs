@@ -1,14 +1,12 @@
 //! The box calls phones: baresip and linphone answer with sound and pictures, which arrive at nginx, and
 //! either side ends the call.
 
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 mod support;
 
 use serde_json::json;
 use support::baresip::{Answers, Baresip, Plan};
-use support::daemon::Settings;
 use support::flv::Flv;
 use support::linphone::{self, Linphone};
 use support::{CallOut, Daemon, Namespace, Nginx, Ports, Program, probe};
@@ -167,35 +165,6 @@ fn a_call_is_taken_back_while_baresip_rings_and_another_is_answered_by_hand() {
     let sent = phone.quit();
     sent.check_recorded(&nginx.recording("rtmp_second"));
     assert_eq!(nginx.recorded("rtmp_first"), 0);
-    gateway.check_calm();
-}
-
-#[test]
-fn baresip_is_called_over_ipv6() {
-    let mut ports = Ports::claim();
-    let nginx = Nginx::start(&mut ports);
-    let home = IpAddr::V6(Ipv6Addr::LOCALHOST);
-    let settings = Settings {
-        trunk: vec![format!("allow: [\"{home}\"]")],
-        media: "auto".to_owned(),
-        ..Settings::default()
-    };
-    let gateway = Daemon::start(&mut ports, settings);
-    let plan = Plan {
-        address: home,
-        ..plan()
-    };
-    let phone = Baresip::listen(&mut ports, "1002", Answers::AtOnce, &plan);
-    let (callee, target) = (("1002", phone.sip()), (&nginx.url("live")[..], "six"));
-    let mut call = CallOut::place(&gateway, callee, target, &json!({}));
-    call.wait_for("rtmpStreamStatus", "RTMP_STREAM_ACTIVE", 10);
-    nginx.wait_recorded("rtmp_six", 300_000, 2 * SHORT);
-    assert!(phone.log().text().contains("c=IN IP6 ::1"));
-    phone.order("hangup");
-    gateway.log().wait_for("FINISH (200", SHORT);
-    let sent = phone.quit();
-    assert!(sent.pictures > 40, "{sent:?}");
-    sent.check_recorded(&nginx.recording("rtmp_six"));
     gateway.check_calm();
 }
 

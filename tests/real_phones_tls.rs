@@ -11,6 +11,7 @@ use support::authority::Certificate;
 use support::baresip::{Answers, Baresip, Plan};
 use support::daemon::Settings;
 use support::flv::Flv;
+use support::kamailio::{Exchange, Kamailio, Registrar};
 use support::linphone::{self, Linphone};
 use support::{Authority, CallOut, Daemon, Namespace, Nginx, Ports, Validity, probe};
 
@@ -219,6 +220,63 @@ fn linphone_is_called_where_srtp_is_required() {
     call.terminate();
     phone.quit();
     gateway.log().wait_for("FINISH (200", SHORT);
+    check_linphone(&nginx, "rtmp_secret");
+    check_protected(&gateway);
+}
+
+#[test]
+fn linphone_is_called_with_srtp_over_the_tls_connection_by_which_it_registered() {
+    let mut ports = Ports::claim();
+    let namespace = Namespace::new(&ports);
+    let authority = Authority::new();
+    let names = format!("IP:{}", namespace.ours());
+    let own = authority.certify(&names, Validity::Now);
+    let nginx = Nginx::start(&mut ports);
+    let registrar = Registrar {
+        password: "hunter2",
+        algorithm: "SHA-256",
+        longest: 60,
+    };
+    let exchange = Exchange {
+        certificate: Some(&own),
+        flows: true,
+        datagrams_only: false,
+        address: Some(namespace.ours().into()),
+    };
+    let kamailio = Kamailio::exchange(&mut ports, &registrar, &exchange);
+    let settings = Settings {
+        pbx: Some(kamailio.secure()),
+        media: "auto".to_owned(),
+        ..settings(&nginx, &authority, &own, &["srtp: required"])
+    };
+    let gateway = Daemon::start(&mut ports, settings);
+    let plan = linphone::Plan {
+        tls: Some(&authority),
+        srtp: true,
+        answers: true,
+        registrar: Some((kamailio.secure(), "2003")),
+        ..linphone::Plan::default()
+    };
+    let mut phone = Linphone::listen(&mut ports, &namespace, &plan);
+    kamailio.log().wait_for("saved: 2003 over tls ", SHORT);
+    let target = (&nginx.url("live")[..], "secret");
+    let callee = ("2003", kamailio.secure());
+    let mut call = CallOut::place(&gateway, callee, target, &json!({}));
+    phone.established();
+    call.wait_for("rtmpStreamStatus", "RTMP_STREAM_ACTIVE", 10);
+    nginx.wait_recorded("rtmp_secret", 60_000, 3 * SHORT);
+    call.terminate();
+    phone.quit();
+    gateway.log().wait_for("FINISH (200", SHORT);
+    let said = kamailio.log().text();
+    for text in ["asked: INVITE ", "routed: INVITE "] {
+        let lines = said.lines().filter(|line| line.contains(text));
+        assert!(lines.clone().count() == 1, "{said}");
+        assert!(
+            lines.clone().all(|line| line.contains(" over tls")),
+            "{said}"
+        );
+    }
     check_linphone(&nginx, "rtmp_secret");
     check_protected(&gateway);
 }

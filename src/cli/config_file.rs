@@ -13,14 +13,15 @@
     )
 )]
 
-use core::time::Duration;
+use crate::cli::config_hooks::{HOOKS_KEYS, read_hooks};
 
+use crate::cli::config_recording::{RECORDING_KEYS, read_recording};
 use crate::cli::config_section::{Reader, Section};
 use crate::cli::config_trunk::{TRUNK_KEYS, read_trunks, trunk_hint};
 use crate::cli::config_value::{certificates, directory, file, listen, number, parse, password};
 use crate::cli::nearest::nearest;
 use crate::cli::yaml::{self, Entry, Node, Value};
-use crate::gateway::config::{Config, Hooks, Media, Rest, RestTls};
+use crate::gateway::config::{Config, Media, Rest, RestTls};
 use crate::limits::{CALLS_MAX, Limits, MEMORY_MIB_MAX};
 
 pub use crate::cli::config_problem::Problem;
@@ -29,7 +30,14 @@ pub use crate::cli::config_problem::Problem;
 pub const FILE_BYTES: usize = 262_144;
 
 const TOP_KEYS: &[&str] = &[
-    "trunks", "rtmp", "rest", "media", "hooks", "limits", "state",
+    "trunks",
+    "rtmp",
+    "rest",
+    "media",
+    "hooks",
+    "limits",
+    "state",
+    "recording",
 ];
 
 /// Reads a configuration. `file` is only named in problems: nothing is opened, so a reload can
@@ -149,7 +157,7 @@ fn read_root(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
                 .unwrap_or(default.ports),
         };
     }
-    if let Some(hooks) = reader.child(&top, "hooks", &["url", "timeoutSeconds"]) {
+    if let Some(hooks) = reader.child(&top, "hooks", HOOKS_KEYS) {
         config.hooks = read_hooks(reader, &hooks);
     }
     if let Some(limits) = reader.child(&top, "limits", &["calls", "memoryMiB"]) {
@@ -163,6 +171,9 @@ fn read_root(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
     }
     if let Some(state) = reader.child(&top, "state", &["directory"]) {
         config.state_directory = reader.value(&state, "directory", directory);
+    }
+    if let Some(recording) = reader.child(&top, "recording", RECORDING_KEYS) {
+        config.recording = read_recording(reader, &recording);
     }
     Some(config)
 }
@@ -208,15 +219,5 @@ fn read_rest_tls(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<RestT
         listen: listen?,
         certificate,
         key,
-    })
-}
-
-fn read_hooks(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Hooks> {
-    reader.notice(section, "", "read and checked, but no hook is called yet");
-    let url = reader.required_url(section, "url", parse);
-    let seconds = reader.value(section, "timeoutSeconds", |text| number(text, 1, 300));
-    Some(Hooks {
-        url: url?,
-        timeout: Duration::from_secs(seconds.map_or(Hooks::TIMEOUT_SECONDS, |s| s as u64)),
     })
 }

@@ -14,6 +14,8 @@
     )
 )]
 
+mod hooks;
+mod recording;
 mod signalling;
 mod stream_name;
 mod trunk_conflicts;
@@ -22,6 +24,8 @@ mod value;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
+pub use hooks::{Hooks, OnCall, OnError};
+pub use recording::{Recording, Rotation, WhenFull};
 pub use signalling::{
     AbuseLimits, Dtmf, HostPort, OutboundProxy, Register, SessionTimer, transport,
 };
@@ -37,7 +41,8 @@ use crate::base::redact::Secret;
 use crate::base::srtp::SrtpPolicy;
 use crate::gateway::sink::profile::Profile;
 use crate::limits::{
-    HTTP_CONNECTIONS, Limits, MEDIA_PORTS_PER_CALL, PUSHES, SIP_SPARE_CONNECTIONS, TLS_HANDSHAKES,
+    HTTP_CONNECTIONS, Limits, MEDIA_PORTS_PER_CALL, PUSHES, RECORDING_BYTES,
+    RECORDING_FRAGMENT_BYTES, RECORDING_QUEUE_BYTES, SIP_SPARE_CONNECTIONS, TLS_HANDSHAKES,
     TLS_STATE_BYTES,
 };
 use crate::sdp::{CodecPlan, PlanError};
@@ -64,6 +69,8 @@ pub struct Config {
     pub limits: Limits,
     /// Folder of what outlives a restart; `None` keeps nothing.
     pub state_directory: Option<String>,
+    /// Recordings; none are made without it.
+    pub recording: Option<Recording>,
     /// Lines for whoever starts the program: what was configured and is not active yet.
     pub notices: Vec<String>,
 }
@@ -129,6 +136,8 @@ pub struct Trunk {
     pub abuse: AbuseLimits,
     /// What is changed in requests that come in, or refused of them.
     pub rules: Rules,
+    /// Whether its calls are recorded; as [`Recording::all`] says without it.
+    pub record: Option<bool>,
 }
 
 /// The REST interface.
@@ -162,15 +171,6 @@ pub struct Media {
     pub address: MediaAddress,
     /// Ports of RTP and RTCP.
     pub ports: PortRange,
-}
-
-/// The backend that is told of calls. Not active yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hooks {
-    /// Base address of its methods.
-    pub url: HttpUrl,
-    /// How long one answer may take.
-    pub timeout: Duration,
 }
 
 impl Trunk {
@@ -211,6 +211,7 @@ impl Trunk {
             dtmf: Dtmf::default(),
             abuse: AbuseLimits::default(),
             rules: Rules::default(),
+            record: None,
         }
     }
 
@@ -309,11 +310,6 @@ impl Default for Media {
     }
 }
 
-impl Hooks {
-    /// Seconds that an answer may take where the file names none.
-    pub const TIMEOUT_SECONDS: u64 = 15;
-}
-
 /// The embedded defaults: one trunk on port 40000 for callers of [`Network::LOCAL`], whose streams
 /// stay on the box.
 impl Default for Config {
@@ -330,6 +326,7 @@ impl Default for Config {
             hooks: None,
             limits: Limits::default(),
             state_directory: None,
+            recording: None,
             notices: Vec::new(),
         }
     }
@@ -367,6 +364,13 @@ impl Config {
             let open = self.limits.calls.saturating_add(SIP_SPARE_CONNECTIONS);
             let open = open.saturating_mul(of_sip).saturating_add(TLS_HANDSHAKES);
             budget.add("TLS of SIP", open, TLS_STATE_BYTES);
+        }
+        if let Some(hooks) = &self.hooks {
+            hooks.add_to(&mut budget);
+        }
+        if self.recording.is_some() {
+            let most = RECORDING_BYTES + RECORDING_QUEUE_BYTES + RECORDING_FRAGMENT_BYTES;
+            budget.add("recordings", 1, most);
         }
         if self.rest.tls.is_some() {
             let open = HTTP_CONNECTIONS.saturating_add(TLS_HANDSHAKES);
@@ -604,11 +608,10 @@ mod tests {
             registrar: None,
             contact: "box".to_owned(),
         });
+        let backend = "http://joe:hunter2@backend/api?key=hunter2";
         config.hooks = Some(Hooks {
-            url: "http://joe:hunter2@backend/api?key=hunter2"
-                .parse()
-                .unwrap(),
-            timeout: Duration::from_secs(1),
+            password: Some(Secret::new("hunter2".to_owned())),
+            ..Hooks::new(backend.parse().unwrap())
         });
         let shown = format!("{config:?} {:#?}", config);
         assert!(!shown.contains("hunter2"), "{shown}");

@@ -18,6 +18,8 @@ pub enum User {
     Player(usize),
     /// The HTTP connection at this place.
     Http(usize),
+    /// The connection to the backend of hooks at this place.
+    Hook(usize),
 }
 
 /// The user of every connection, by its place in the shell's table.

@@ -182,12 +182,12 @@ pub(super) enum Stage {
     LookingUp {
         hosts: Vec<HostPort>,
         transport: Option<Transport>,
-        targets: SipTargets,
+        targets: Box<SipTargets>,
         /// Whether the first of them was asked for.
         is_asked: bool,
     },
     /// It waits for its registration.
-    Registering(SipTargets),
+    Registering(Box<SipTargets>),
     /// Its INVITE is out.
     Invited,
     /// It cannot be placed, or was taken back before its INVITE.
@@ -199,7 +199,7 @@ impl Stage {
         Self::LookingUp {
             hosts,
             transport,
-            targets: SipTargets::new(),
+            targets: Box::default(),
             is_asked: false,
         }
     }
@@ -241,6 +241,7 @@ impl Gateway {
     /// Ends the call at a place, as [`Self::terminate_call`] does.
     pub(super) fn terminate_at(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
         let cause = Cause::new(200, "ended by request");
+        self.tell_hangup(now, index);
         self.give_up(now, index, cause, EndedBy::Local, outlet);
     }
 

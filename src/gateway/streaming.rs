@@ -56,6 +56,10 @@ impl Gateway {
             .filter_map(|at| Some(self.players.get(*at)?.player.position()));
         let needed = call.needed_from(players.chain(outputs));
         call.log.release_before(needed);
+        self.tell_hooks(now, index, false, outlet);
+        let Some(call) = self.calls.get_mut(index) else {
+            return;
+        };
         if call
             .gone_by
             .is_some_and(|by| now >= by || call.is_flushed())
@@ -121,7 +125,10 @@ impl Gateway {
         }
         let (trunk, sip) = (call.trunk, call.sip);
         let mut keyframe_wanted = false;
-        while let Some(event) = call.session.poll_event() {
+        while let Some(call) = self.calls.get_mut(index) {
+            let Some(event) = call.session.poll_event() else {
+                break;
+            };
             match event {
                 SessionEvent::KeyframeByInfo => {
                     if let (Some(sip), Some(trunk)) = (sip, self.trunks.get_mut(trunk)) {
@@ -138,11 +145,14 @@ impl Gateway {
                 }
                 SessionEvent::KeyframeWanted => keyframe_wanted = true,
                 // Which key is not said: it may be part of a secret number.
-                SessionEvent::TelephoneEvent(_) => {
+                SessionEvent::TelephoneEvent(event) => {
                     outlet.note(
                         Level::Info,
                         format_args!("{}: a key was pressed", call.label),
                     );
+                    if let Some(key) = event.key() {
+                        self.tell_dtmf(now, index, key, "RFC2833");
+                    }
                 }
             }
         }
@@ -330,6 +340,7 @@ impl Gateway {
 
     /// Lets a call go, with whatever its streams could not say any more.
     fn release_call(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
+        self.tell_hooks(now, index, true, outlet);
         self.release_pushes(index, outlet);
         let Some(call) = self.calls.remove(index) else {
             return;

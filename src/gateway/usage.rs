@@ -38,6 +38,7 @@ impl Gateway {
 
     /// Panics when tables disagree, here or in a machine below; for tests and fuzzers.
     pub fn check_invariants(&self) {
+        self.check_recordings();
         for trunk in &self.trunks {
             trunk.endpoint.check_invariants();
         }
@@ -94,11 +95,13 @@ impl Gateway {
         let known: usize = outputs.map(|outputs| outputs.pushes.len()).sum();
         assert_eq!(known, self.pushes.len(), "pushes of calls and of the table");
         self.check_http();
+        self.check_hooks();
         for (_, user) in self.connections.iter() {
             let held = match user {
                 User::Sip(at) => at < self.trunks.len(),
                 User::Player(at) => self.players.get(at).is_some(),
                 User::Http(at) => self.http.get(at).is_some(),
+                User::Hook(at) => self.has_line(at),
                 User::Push(at) => self.pushes.get(at).is_some(),
                 User::Publisher(index) => self
                     .calls

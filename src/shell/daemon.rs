@@ -19,6 +19,7 @@ use super::half_open::HalfOpen;
 use super::journal::{FILE_NAME, JournalFile};
 use super::pace::{Pace, Wait};
 use super::read_queue::ReadQueue;
+use super::recorder::Recorder;
 use super::resolver::Resolved;
 use super::sip_tls::SipTls;
 use super::sockets::{Service, Sockets};
@@ -161,7 +162,12 @@ impl Daemon {
             );
         }
         let ca_file = config.rtmp_ca_file.as_ref().map(Into::into);
-        let (mut sockets, waker) = Sockets::new(config.limits.calls, ca_file)?;
+        let backend_ca_file = config
+            .hooks
+            .as_ref()
+            .and_then(|hooks| hooks.ca_file.as_ref());
+        let backend_ca_file = backend_ca_file.map(Into::into);
+        let (mut sockets, waker) = Sockets::new(config.limits.calls, ca_file, backend_ca_file)?;
         sockets.sip_tls = SipTls::load(&config).map_err(StartError::Tls)?;
         let (order, orders) = bounded(ORDERS);
         for (at, trunk) in config.trunks.iter().enumerate() {
@@ -180,6 +186,9 @@ impl Daemon {
         sockets.listen_rest(address).map_err(|error| {
             StartError::Bind("REST clients".to_owned(), address.to_string(), error)
         })?;
+        if let Some(recording) = &config.recording {
+            sockets.recorder = Some(Recorder::start(recording, waker.clone())?);
+        }
         if let Some(tls) = &config.rest.tls {
             let address = tls.listen;
             sockets.listen_rest_tls(address).map_err(|error| {
@@ -289,6 +298,9 @@ impl Daemon {
             log::info!("counted: {trunk}: {counters:?}");
         }
         log::info!("counted: {:?}", self.gateway.http_counters());
+        if let Some(counters) = self.gateway.hook_counters() {
+            log::info!("counted: {counters:?}");
+        }
         log::info!("counted: {:?}", self.sockets.counters);
         if let Some(lost) = self.sockets.journal.as_ref().map(JournalFile::lost)
             && lost > 0
@@ -397,6 +409,11 @@ impl Daemon {
                 }
             }
         }
+        while let Some((id, outcome)) = self.sockets.recorder.as_ref().and_then(Recorder::answered)
+        {
+            self.gateway
+                .handle_recorded(now, id, &outcome, &mut self.sockets);
+        }
         while let Some(late) = self.sockets.half_open.expired(now) {
             self.give_up(late, "did not finish the TLS handshake in time");
         }
@@ -475,11 +492,7 @@ impl Daemon {
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => {
-                // Out of descriptors or memory: the listener stays readable, so do not spin on it.
-                self.sockets.counters.streams_full += 1;
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            Err(_) => self.sockets.turn_away(place),
         }
     }
 

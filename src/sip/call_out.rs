@@ -106,7 +106,7 @@ impl SipEndpoint {
             .in_place_of
             .is_some_and(|id| self.sessions.get(slot(id)).is_some());
         let is_full = !self.has_place(takes_place);
-        if is_full || !self.has_event_room() || self.invites.is_full() {
+        if is_full || !self.has_event_room() || !self.make_invite_room() {
             return Err(SipRefusal::Full);
         }
         let target = *call

@@ -309,14 +309,18 @@ impl SipEndpoint {
         calling.find(|(_, t)| wanted(t)).map(|(slot, _)| slot)
     }
 
-    /// Makes room for one INVITE by forgetting one that was refused.
-    fn make_invite_room(&mut self) -> bool {
+    /// Makes room for one INVITE by forgetting the one that has its final response for the longest, one
+    /// that was refused before one that was answered: a lost ACK of the latter would end its call.
+    pub(super) fn make_invite_room(&mut self) -> bool {
         if !self.invites.is_full() {
             return true;
         }
-        let refused = self.invites.iter().find(|(_, t)| t.is_refused());
-        let slot = refused.map(|(slot, _)| slot);
-        slot.and_then(|slot| self.invites.remove(slot)).is_some()
+        let done = self.invites.iter().filter_map(|(slot, transaction)| {
+            let until = transaction.absorbs_until()?;
+            Some((!transaction.is_refused(), until, slot))
+        });
+        let oldest = done.min_by_key(|(is_answered, until, _)| (*is_answered, *until));
+        oldest.is_some_and(|(_, _, slot)| self.invites.remove(slot).is_some())
     }
 }
 

@@ -181,7 +181,17 @@ impl InviteTransaction {
         matches!(self.state, State::Calling { .. })
     }
 
-    /// Whether it was refused, and only absorbs repetitions of that.
+    /// Whether it only absorbs repetitions of the final response, and until when: refused, or answered
+    /// and acknowledged.
+    pub(super) fn absorbs_until(&self) -> Option<Instant> {
+        match &self.state {
+            State::Completed { until, .. } => Some(*until),
+            State::Accepted { acks, until } => (!acks.is_empty()).then_some(*until),
+            State::Calling { .. } | State::Proceeding { .. } => None,
+        }
+    }
+
+    /// Whether it was refused.
     pub(super) fn is_refused(&self) -> bool {
         matches!(self.state, State::Completed { .. })
     }

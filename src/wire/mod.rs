@@ -12,6 +12,7 @@ pub mod http;
 pub mod http_answer;
 pub mod http_auth;
 pub mod http_date;
+pub mod http_response;
 pub mod latm;
 pub mod opus;
 pub mod rtcp;

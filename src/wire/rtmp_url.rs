@@ -72,14 +72,14 @@ impl core::error::Error for RtmpUrlError {}
 #[derive(Clone, PartialEq, Eq)]
 pub struct RtmpUrl {
     /// `rtmp://host[:port]/app[?query]` or `rtmps://..`, without user and password.
-    plain: String<RTMP_URL_BYTES>,
+    plain: Box<str>,
     tls: bool,
     host: (u16, u16),
     app: (u16, u16),
     query: u16,
     bracketed: bool,
     port: u16,
-    credentials: Option<Credentials>,
+    credentials: Option<Box<Credentials>>,
 }
 
 /// User and password of an address, decoded. Prints neither.
@@ -137,7 +137,7 @@ impl RtmpUrl {
             return Err(RtmpUrlError::App);
         }
 
-        let mut plain = String::new();
+        let mut plain = String::<RTMP_URL_BYTES>::new();
         let mut put = |part: &str| {
             let start = plain.len() as u16;
             plain.push_str(part).map_err(|_| RtmpUrlError::TooLong)?;
@@ -164,14 +164,14 @@ impl RtmpUrl {
             put(query)?;
         }
         Ok(Self {
-            plain,
+            plain: plain.as_str().into(),
             tls,
             host,
             app,
             query: app.1,
             bracketed,
             port,
-            credentials,
+            credentials: credentials.map(Box::new),
         })
     }
 
@@ -206,13 +206,13 @@ impl RtmpUrl {
     }
 
     /// User and password, if the address has them.
-    pub const fn credentials(&self) -> Option<&Credentials> {
-        self.credentials.as_ref()
+    pub fn credentials(&self) -> Option<&Credentials> {
+        self.credentials.as_deref()
     }
 
     /// Puts others in their place.
     pub fn set_credentials(&mut self, credentials: Option<Credentials>) {
-        self.credentials = credentials;
+        self.credentials = credentials.map(Box::new);
     }
 
     fn part(&self, (start, end): (u16, u16)) -> &str {

@@ -4,6 +4,7 @@ use trunkcast::sip::{Cause, SipEvent};
 use trunkcast::wire::sip_name::HeaderName;
 
 use crate::bench::{Bench, Caller, ms, respond, secs, whats};
+use crate::callee::{call, ok, place, reply, within};
 
 #[test]
 fn a_call_too_many_is_503_with_retry_after() {
@@ -37,6 +38,34 @@ fn an_ended_call_makes_room_at_once_even_when_its_peer_is_gone() {
         bench.event();
     }
     bench.advance(secs(70));
+    assert_eq!(bench.endpoint.busy(), 0);
+}
+
+#[test]
+fn calls_of_ours_that_are_over_at_once_never_run_out_of_room() {
+    let mut bench = Bench::with_calls(2);
+    let mut kept = None;
+    for number in 0..500 {
+        let (_, invite) = place(&mut bench, call());
+        let tag = format!("b{number}");
+        bench.now = bench.now + ms(10);
+        if number % 2 == 0 {
+            let refused = bench.datagram(reply(&invite, 486, &tag, "", ""));
+            assert_eq!(whats(&refused), ["ACK"]);
+        } else {
+            let answer = ok(&invite, &tag);
+            let acknowledged = bench.datagram(&answer);
+            assert_eq!(whats(&acknowledged), ["ACK"]);
+            bench.event();
+            bench.datagram(within(&invite, &tag, "BYE", 1, "", ""));
+            kept = Some((answer, acknowledged[0].bytes.clone()));
+        }
+        bench.event();
+    }
+    // The newest are kept: an ACK that was lost goes again.
+    let (answer, ack) = kept.unwrap();
+    assert_eq!(bench.datagram(answer)[0].bytes, ack);
+    bench.advance(secs(40));
     assert_eq!(bench.endpoint.busy(), 0);
 }
 

@@ -41,6 +41,8 @@ pub struct Plan<'a> {
     pub namespace: Option<&'a Namespace>,
     /// Its address without a namespace.
     pub address: IpAddr,
+    /// It calls over TCP.
+    pub tcp: bool,
     /// SIP goes over TLS, with this authority for the certificates of others and this one for its own.
     pub tls: Option<(&'a Authority, &'a Certificate)>,
     /// How it protects its media, as in its accounts: `srtp` (RTP/AVP with keys beside),
@@ -56,6 +58,7 @@ impl Default for Plan<'_> {
             seconds: 8,
             namespace: None,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            tcp: false,
             tls: None,
             encryption: None,
         }
@@ -117,7 +120,11 @@ impl Baresip {
 
     /// Calls `number` at the gateway as planned.
     pub fn start(ports: &mut Ports, gateway: SocketAddr, number: &str, plan: &Plan) -> Self {
-        let transport = plan.tls.map_or("", |_| ";transport=tls");
+        let transport = match plan {
+            Plan { tls: Some(_), .. } => ";transport=tls",
+            Plan { tcp: true, .. } => ";transport=tcp",
+            _ => "",
+        };
         Self::launch(ports, plan, |sip| Job {
             account: format!("<sip:caller@{sip}>;regint=0"),
             arguments: vec![

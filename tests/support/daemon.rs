@@ -131,6 +131,11 @@ impl Daemon {
         self.rest
     }
 
+    /// Where players connect.
+    pub fn rtmp(&self) -> SocketAddr {
+        self.rtmp
+    }
+
     /// The folder of what outlives a restart.
     pub fn state(&self) -> &Path {
         self.folder.path()

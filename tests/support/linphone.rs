@@ -4,7 +4,8 @@
 //! - Sound comes from a WAV file (`soundcard use files`, `play`); the picture is the still one of
 //!   the package `libmediastreamer-data`, sent up to 25 times a second (`staticpic fps`).
 //! - H.264 is in the package `mediastreamer2-plugin-openh264`.
-//! - Over TLS it only calls: belle-sip cannot take a connection. Its mbedTLS knows no addresses in
+//! - Over TLS it takes no connection, as belle-sip cannot: it is called over the one by which it has
+//!   registered. Its mbedTLS knows no addresses in
 //!   certificates, so names are left unchecked.
 //! - It takes orders on its standard input and keeps its database below `HOME`.
 
@@ -30,6 +31,8 @@ pub struct Plan<'a> {
     pub srtp: bool,
     /// It takes calls that come in.
     pub answers: bool,
+    /// It registers there, as this user; over TLS if it has that.
+    pub registrar: Option<(SocketAddr, &'a str)>,
 }
 
 impl Default for Plan<'_> {
@@ -40,6 +43,7 @@ impl Default for Plan<'_> {
             tls: None,
             srtp: false,
             answers: false,
+            registrar: None,
         }
     }
 }
@@ -180,8 +184,16 @@ fn config(ports: &mut Ports, sip: u16, plan: &Plan) -> String {
         true => "media_encryption=srtp\nmedia_encryption_mandatory=1\n",
         false => "",
     };
+    let registered = plan.registrar.map_or(String::new(), |(at, user)| {
+        let transport = plan.tls.map_or("", |_| ";transport=tls");
+        format!(
+            "[proxy_0]\nreg_proxy=<sip:{at}{transport}>\nreg_route=<sip:{at}{transport};lr>\n\
+             reg_identity=sip:{user}@{at}\nreg_expires=60\nreg_sendregister=1\npublish=0\n"
+        )
+    });
+    let proxy = if plan.registrar.is_some() { 0 } else { -1 };
     let mut config = format!(
-        "[sip]\nsip_port={sip}\nsip_tcp_port=0\nsip_tls_port={}\ndefault_proxy=-1\n\
+        "{registered}[sip]\nsip_port={sip}\nsip_tcp_port=0\nsip_tls_port={}\ndefault_proxy={proxy}\n\
          register_only_when_network_is_up=0\nauto_net_state_mon=0\n{tls}{encryption}\
          [rtp]\naudio_rtp_port={}\nvideo_rtp_port={}\n\
          [sound]\nec=0\nagc=0\n\

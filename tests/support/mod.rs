@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports, reason = "each test uses a part of it")]
 
 pub mod authority;
+pub mod backend;
 pub mod baresip;
 pub mod call_out;
 pub mod clip;
@@ -30,6 +31,7 @@ pub mod ports;
 pub mod probe;
 pub mod program;
 pub mod raw_caller;
+pub mod relay;
 pub mod rest;
 pub mod rtp;
 pub mod scratch;
@@ -38,6 +40,7 @@ pub mod signalling;
 pub mod sipp;
 pub mod sipvicious;
 pub mod tls_front;
+pub mod usage;
 
 pub use authority::{Authority, Validity};
 pub use call_out::CallOut;
@@ -57,3 +60,4 @@ pub use rest::Rest;
 pub use scratch::Scratch;
 pub use script::Script;
 pub use tls_front::TlsFront;
+pub use usage::Usage;

@@ -56,11 +56,17 @@ impl Operator {
         }
     }
 
+    /// Ends a call.
+    pub fn end(&mut self, call_id: &str) {
+        let asked = json!({"callId": call_id});
+        let (code, _) = self.0.post("/rest-api/call/terminate", &asked);
+        assert_eq!(code, 200, "{call_id}");
+    }
+
     /// Ends every call.
     pub fn end_all(&mut self) {
         for call in self.calls() {
-            let asked = json!({"callId": call["callId"]});
-            assert_eq!(self.0.post("/rest-api/call/terminate", &asked).0, 200);
+            self.end(call["callId"].as_str().expect("a name"));
         }
     }
 

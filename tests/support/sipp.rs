@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use super::clip::{AUDIO_PACKET, PICTURE_RATE};
 use super::rtp::{RtpStream, capture};
 use super::scratch::{Scratch, tests_folder};
-use super::{Clip, Ports, Program};
+use super::{Clip, Ports, Program, Usage};
 
 /// How a scenario is run.
 pub struct Scenario<'a> {
@@ -146,6 +147,17 @@ impl<'a> Scenario<'a> {
             folder,
             name: self.name.to_owned(),
         }
+    }
+
+    /// Starts SIPp to be called at a port, and waits until it listens there over UDP.
+    pub fn start_at(self, port: u16, ports: &mut Ports) -> Sipp {
+        let sipp = self.listen(port).start(ports);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while Usage::udp_ports(port, port) == 0 {
+            assert!(Instant::now() < deadline, "nobody listens at {port}");
+            sleep(Duration::from_millis(10));
+        }
+        sipp
     }
 
     /// Runs SIPp for calls that must go as the scenario says.

@@ -61,7 +61,7 @@ impl Gateway {
             Stage::LookingUp { hosts, targets, .. } if hosts.is_empty() => {
                 let targets = core::mem::take(targets);
                 if call.sip.is_some() {
-                    self.follow(now, index, targets, outlet)
+                    self.follow(now, index, *targets, outlet)
                 } else if out.way.register {
                     self.register_call(now, index, targets, outlet)
                 } else {
@@ -116,7 +116,7 @@ impl Gateway {
         &mut self,
         now: Instant,
         index: CallIndex,
-        targets: SipTargets,
+        targets: Box<SipTargets>,
         outlet: &mut dyn Outlet,
     ) -> Result<(), Cause> {
         let gone = || Cause::new(500, "the call is gone");
@@ -131,7 +131,7 @@ impl Gateway {
             contact_user: way.login.clone(),
             expires: REGISTRATION_SECONDS,
             routes: way.routes.clone(),
-            targets: targets.clone(),
+            targets: (*targets).clone(),
             credentials: way.credentials.clone(),
         };
         trunk.set_ways(&targets, self.config.media.address, outlet);
@@ -228,6 +228,7 @@ impl Gateway {
         let placed = trunk.endpoint.call(now, call_out);
         let sip = placed.map_err(|refusal| Cause::new(503, refusal.to_string()))?;
         call.sip = Some(sip);
+        out.way.forget_beginning();
         outlet.note(
             Level::Info,
             format_args!(

@@ -29,15 +29,15 @@ const OF_CALL: u32 = 1 << 31;
 /// Where the requests of a call go, and in whose name.
 #[derive(Clone, Debug)]
 pub(in crate::gateway) struct Way {
-    /// `sip:1002@pbx.example.net:5070`.
+    /// `sip:1002@pbx.example.net:5070`, until the INVITE is out.
     pub request_uri: String,
     /// `sip:1001@pbx.example.net`.
     pub address_of_record: String,
-    /// `sip:pbx.example.net`.
+    /// `sip:pbx.example.net`, as long.
     pub registrar: String,
     /// User part of our Contact.
     pub login: String,
-    /// Route values.
+    /// Route values, as long.
     pub routes: Vec<String>,
     /// For challenges.
     pub credentials: Option<Rc<Credentials>>,
@@ -108,6 +108,15 @@ impl Way {
             register: request.register,
         };
         (way, hosts, transport)
+    }
+}
+
+impl Way {
+    /// Lets go of what only REGISTER and the first INVITE need.
+    pub(super) fn forget_beginning(&mut self) {
+        self.request_uri = String::new();
+        self.registrar = String::new();
+        self.routes = Vec::new();
     }
 }
 

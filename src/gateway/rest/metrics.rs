@@ -82,7 +82,7 @@ fn page(gateway: &Gateway, figures: &OutletFigures) -> String {
     page.into_text()
 }
 
-fn of_gateway(counters: &GatewayCounters) -> [Sample; 15] {
+fn of_gateway(counters: &GatewayCounters) -> [Sample; 17] {
     samples! { counters => GatewayCounters, "", "_total",
         calls: "Calls answered.",
         calls_refused: "Calls refused because a table, the ports or the memory were used up.",
@@ -98,6 +98,8 @@ fn of_gateway(counters: &GatewayCounters) -> [Sample; 15] {
         stray_packets: "Media packets for tracks or calls that were gone.",
         frames_shed: "Frames taken from slow readers because packet slots became scarce.",
         units_shed: "Access units dropped before their end because packet slots became scarce.",
+        recordings: "Files of recordings that are finished.",
+        recordings_lost: "Recordings that did not begin, or ended before their call, for want of room.",
         readers_shed: "Connections of publishers and players given up because packet slots became scarce.",
     }
 }

@@ -25,6 +25,7 @@ mod metrics;
 mod openapi;
 mod push;
 mod push_object;
+mod recorder;
 mod startup;
 mod stream;
 pub mod stream_object;
@@ -51,6 +52,9 @@ const HEALTH: &str = "/healthz";
 /// Where Prometheus asks.
 const METRICS: &str = "/metrics";
 
+/// What the paths of the description begin with.
+const OPENAPI: &str = "/rest-api/openapi";
+
 /// What answers a request.
 type Work = fn(&mut Exchange<'_>) -> Result<(), Failure>;
 
@@ -65,6 +69,9 @@ const METHODS: &[(&str, Work)] = &[
     ("/call/inject_stream", inject::stream),
     ("/call/inject_stream/startup", inject::stream),
     ("/call/inject_stream/terminate", inject::terminate),
+    ("/stream/find", stream::find),
+    ("/stream/find_all", stream::find_all),
+    ("/stream/terminate", stream::terminate),
     ("/push/startup", push::startup),
     ("/push/find", push::find),
     ("/push/find_all", push::find_all),
@@ -73,9 +80,16 @@ const METHODS: &[(&str, Work)] = &[
     ("/push/unmute", push::unmute),
     ("/push/sound_on", push::sound_on),
     ("/push/sound_off", push::sound_off),
-    ("/stream/find", stream::find),
-    ("/stream/find_all", stream::find_all),
-    ("/stream/terminate", stream::terminate),
+    ("/recorder/startup", recorder::startup),
+    ("/recorder/terminate", recorder::terminate),
+    ("/recorder/find_all", recorder::find_all),
+    ("/stream/startRecording", recorder::startup),
+    ("/stream/stopRecording", recorder::terminate),
+    ("/multipleRecorder/startup", recorder::multiple),
+    ("/multipleRecorder/add", recorder::multiple),
+    ("/multipleRecorder/find_all", recorder::multiple),
+    ("/multipleRecorder/remove", recorder::multiple),
+    ("/multipleRecorder/terminate", recorder::multiple),
 ];
 
 const JSON: (&str, &str) = ("Content-Type", "application/json;charset=UTF-8");
@@ -195,10 +209,30 @@ fn route(exchange: &mut Exchange<'_>, path: &str) -> Result<(), Failure> {
     let Some(work) = work(path) else {
         return Err(Failure::not_found("there is no such method"));
     };
-    if !matches!(method, Method::Get | Method::Post) {
-        return Err(Failure::method(ALLOWED));
+    let taken = methods(path);
+    if !taken.split(',').any(|name| name == method_name(method)) {
+        return Err(Failure::method(taken));
     }
     work(exchange)
+}
+
+/// The methods that a path takes. GET is taken where nothing is asked for but to be told: a picture on
+/// a page asks by it.
+fn methods(path: &str) -> &'static str {
+    match path {
+        METRICS => "GET,OPTIONS",
+        _ if path.starts_with(OPENAPI) => "GET,OPTIONS",
+        _ if path.ends_with("/find") || path.ends_with("/find_all") => ALLOWED,
+        _ => "POST,OPTIONS",
+    }
+}
+
+fn method_name(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+        _ => "",
+    }
 }
 
 /// Who answers at a path.
