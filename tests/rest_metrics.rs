@@ -13,6 +13,7 @@ use std::time::Duration;
 use gateway_support::{Camera, Phone, World, config};
 use rest_support::{Reply, ask, ask_with};
 use trunkcast::base::redact::Secret;
+use trunkcast::gateway::hooks::{HookCounters, QueueCounters};
 
 /// A sample without its value: the name, then labels and values.
 type Series = (String, BTreeMap<String, String>);
@@ -127,6 +128,13 @@ fn every_counter_is_told() {
             let name = format!("trunkcast_{prefix}{field}_total");
             assert!(metrics.kinds.contains_key(&name), "{name} is missing");
         }
+    }
+    // The last field is the queue, with counters of its own.
+    let of_hooks = fields(HookCounters::default()).into_iter();
+    let of_hooks = of_hooks.take_while(|field| field != "queue");
+    for field in of_hooks.chain(fields(QueueCounters::default())) {
+        let name = format!("trunkcast_hooks_{field}_total");
+        assert!(metrics.kinds.contains_key(&name), "{name} is missing");
     }
     for field in fields(world.gateway.usage()) {
         let name = format!("trunkcast_used_{field}");
