@@ -44,6 +44,16 @@ fn compare(shown: &Value, got: &Value, at: &str) {
     }
 }
 
+/// The callee of a call that was asked for.
+fn called(world: &mut World, body: &Value) -> Callee {
+    loop {
+        let callee = Callee::called(world, PBX);
+        if callee.phone.call_id == body["callId"].as_str().unwrap() {
+            return callee;
+        }
+    }
+}
+
 fn replay(name: &str) {
     let file = load(name);
     let mut config = config(8, Some(&format!("rtmp://{HOME}/live")));
@@ -88,11 +98,11 @@ fn replay(name: &str) {
             }
         }
         if exchange["then"] == "answered" {
-            let callee = Callee::called(&mut world, PBX);
+            let callee = called(&mut world, &body);
             callee.respond(&mut world, 200, "callee", &callee.answer());
         }
         if let Some(direction) = exchange["offer"].as_str() {
-            let callee = Callee::called(&mut world, PBX);
+            let callee = called(&mut world, &body);
             let line = format!("a={direction}\r\n");
             assert_eq!(callee.offer().matches("m=").count(), 2, "{at}");
             assert_eq!(callee.offer().matches(&line).count(), 2, "{at}");
