@@ -375,6 +375,41 @@ pub const HOOK_REGISTRATIONS: usize = 64;
 /// Bytes of one connection to the backend at its worst: a request and a response.
 pub const HOOK_CONNECTION_BYTES: usize =
     1_024 + 2 * HOOK_BODY_BYTES + HTTP_RESPONSE_HEAD_BYTES + HTTP_RESPONSE_BODY_BYTES;
+// Recordings
+
+/// Recordings at once; one more is refused.
+pub const RECORDINGS: usize = 16;
+
+/// Bytes of media that one recording gathers before they go to the disk: the largest picture, or a
+/// second at 6 Mbit/s.
+pub const RECORDING_FRAGMENT_BYTES: usize = 768 * 1_024;
+
+/// Bytes that all recordings gather together: those of sixteen at 2 Mbit/s.
+pub const RECORDING_BYTES: usize = 6 * 1_024 * 1_024;
+
+/// Frames of one track that a recording gathers.
+pub const RECORDING_SAMPLES: usize = 256;
+
+/// Orders of all recordings that wait for the disk, beside the ends of files.
+pub const RECORDING_QUEUE: usize = 64;
+
+/// Bytes of all recordings that wait for the disk; what does not fit ends its recording.
+pub const RECORDING_QUEUE_BYTES: usize = 6 * 1_024 * 1_024;
+
+/// Files of one recording; it ends with the last of them.
+pub const RECORDING_FILES: u32 = 9_999;
+
+/// Bytes of a recording's file name, whatever its template.
+pub const RECORDING_NAME_BYTES: usize = 255;
+
+/// Bytes of the template of a recording's name.
+pub const RECORDING_TEMPLATE_BYTES: usize = 255;
+
+/// Files in the folder of recordings that are looked at when space is to be made.
+pub const RECORDING_FOLDER_FILES: usize = 65_536;
+
+const _: () =
+    assert!(FRAME_SEGMENTS * (PACKET_BYTES + SEGMENT_PREFIX_BYTES) <= RECORDING_FRAGMENT_BYTES);
 
 // Gateway and shell
 

@@ -14,6 +14,8 @@
 )]
 
 use crate::cli::config_hooks::{HOOKS_KEYS, read_hooks};
+
+use crate::cli::config_recording::{RECORDING_KEYS, read_recording};
 use crate::cli::config_section::{Reader, Section};
 use crate::cli::config_trunk::{TRUNK_KEYS, read_trunks, trunk_hint};
 use crate::cli::config_value::{certificates, directory, file, listen, number, parse, password};
@@ -28,7 +30,14 @@ pub use crate::cli::config_problem::Problem;
 pub const FILE_BYTES: usize = 262_144;
 
 const TOP_KEYS: &[&str] = &[
-    "trunks", "rtmp", "rest", "media", "hooks", "limits", "state",
+    "trunks",
+    "rtmp",
+    "rest",
+    "media",
+    "hooks",
+    "limits",
+    "state",
+    "recording",
 ];
 
 /// Reads a configuration. `file` is only named in problems: nothing is opened, so a reload can
@@ -162,6 +171,9 @@ fn read_root(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
     }
     if let Some(state) = reader.child(&top, "state", &["directory"]) {
         config.state_directory = reader.value(&state, "directory", directory);
+    }
+    if let Some(recording) = reader.child(&top, "recording", RECORDING_KEYS) {
+        config.recording = read_recording(reader, &recording);
     }
     Some(config)
 }

@@ -5,8 +5,10 @@
 pub mod args;
 pub mod check;
 pub mod config_file;
+mod config_files;
 mod config_hooks;
 mod config_problem;
+mod config_recording;
 mod config_rules;
 pub mod config_section;
 pub mod config_signalling;

@@ -224,6 +224,8 @@ pub struct Call {
     pub outputs: Option<Box<Outputs>>,
     /// What is sent into it in place of silence, if anything is.
     pub injection: Option<Box<Injection>>,
+    /// Whether it was looked at whether it is to be recorded unasked.
+    pub record_decided: bool,
     /// Notices a caller that is gone.
     pub watchdog: Watchdog,
     /// Whether the caller listened to us, and whether it does no more: many phones hold a call by
@@ -264,6 +266,7 @@ impl Call {
             players: heapless::Vec::new(),
             outputs: None,
             injection: None,
+            record_decided: false,
             offered: beginning.offered,
             display: None,
             identity: None,

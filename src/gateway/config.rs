@@ -15,6 +15,7 @@
 )]
 
 mod hooks;
+mod recording;
 mod signalling;
 mod stream_name;
 mod trunk_conflicts;
@@ -24,6 +25,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 pub use hooks::{Hooks, OnCall, OnError};
+pub use recording::{Recording, Rotation, WhenFull};
 pub use signalling::{
     AbuseLimits, Dtmf, HostPort, OutboundProxy, Register, SessionTimer, transport,
 };
@@ -39,7 +41,8 @@ use crate::base::redact::Secret;
 use crate::base::srtp::SrtpPolicy;
 use crate::gateway::sink::profile::Profile;
 use crate::limits::{
-    HTTP_CONNECTIONS, Limits, MEDIA_PORTS_PER_CALL, PUSHES, SIP_SPARE_CONNECTIONS, TLS_HANDSHAKES,
+    HTTP_CONNECTIONS, Limits, MEDIA_PORTS_PER_CALL, PUSHES, RECORDING_BYTES,
+    RECORDING_FRAGMENT_BYTES, RECORDING_QUEUE_BYTES, SIP_SPARE_CONNECTIONS, TLS_HANDSHAKES,
     TLS_STATE_BYTES,
 };
 use crate::sdp::{CodecPlan, PlanError};
@@ -66,6 +69,8 @@ pub struct Config {
     pub limits: Limits,
     /// Folder of what outlives a restart; `None` keeps nothing.
     pub state_directory: Option<String>,
+    /// Recordings; none are made without it.
+    pub recording: Option<Recording>,
     /// Lines for whoever starts the program: what was configured and is not active yet.
     pub notices: Vec<String>,
 }
@@ -131,6 +136,8 @@ pub struct Trunk {
     pub abuse: AbuseLimits,
     /// What is changed in requests that come in, or refused of them.
     pub rules: Rules,
+    /// Whether its calls are recorded; as [`Recording::all`] says without it.
+    pub record: Option<bool>,
 }
 
 /// The REST interface.
@@ -204,6 +211,7 @@ impl Trunk {
             dtmf: Dtmf::default(),
             abuse: AbuseLimits::default(),
             rules: Rules::default(),
+            record: None,
         }
     }
 
@@ -318,6 +326,7 @@ impl Default for Config {
             hooks: None,
             limits: Limits::default(),
             state_directory: None,
+            recording: None,
             notices: Vec::new(),
         }
     }
@@ -358,6 +367,10 @@ impl Config {
         }
         if let Some(hooks) = &self.hooks {
             hooks.add_to(&mut budget);
+        }
+        if self.recording.is_some() {
+            let most = RECORDING_BYTES + RECORDING_QUEUE_BYTES + RECORDING_FRAGMENT_BYTES;
+            budget.add("recordings", 1, most);
         }
         if self.rest.tls.is_some() {
             let open = HTTP_CONNECTIONS.saturating_add(TLS_HANDSHAKES);

@@ -179,7 +179,9 @@ mod tests {
     use crate::base::rng::Rng;
     use crate::base::time::NtpTime;
     use crate::gateway::config::Config;
-    use crate::gateway::outlet::{LookUp, LookUpId, MediaPort, Origin, Security};
+    use crate::gateway::outlet::{
+        LookUp, LookUpId, MediaPort, Origin, RecordEnd, RecordId, Security,
+    };
 
     const HEAD: &str = "INVITE sip:4711@127.0.0.1:40000 SIP/2.0\r\n\
         Via: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
@@ -222,6 +224,15 @@ mod tests {
             remote
         }
         fn keep(&mut self, _: u64, _: &[u8]) {}
+        fn record_open(&mut self, _: RecordId, _: &str) -> bool {
+            true
+        }
+        fn record_append(&mut self, _: RecordId, _: Vec<u8>) -> bool {
+            true
+        }
+        fn record_close(&mut self, _: RecordId, _: RecordEnd) -> bool {
+            true
+        }
         fn note_from(&mut self, _: Origin, _: Level, _: fmt::Arguments<'_>) {}
     }
 

@@ -62,6 +62,7 @@ mod presence;
 mod publishing;
 pub mod pushes;
 mod pushing;
+pub mod recording;
 pub mod registrations;
 pub mod relay;
 pub mod rest;
@@ -117,6 +118,10 @@ pub struct GatewayCounters {
     pub pushes_crashed: u64,
     /// Players turned away because a table was full.
     pub players_refused: u64,
+    /// Files of recordings that are finished.
+    pub recordings: u64,
+    /// Recordings that did not begin, or ended before their call, for want of room.
+    pub recordings_lost: u64,
     /// Media packets for tracks or calls that were gone.
     pub stray_packets: u64,
     /// Frames taken from slow readers because packet slots became scarce.
@@ -160,6 +165,9 @@ pub struct Gateway {
     /// Players touched since they were last drained.
     dirty_players: Vec<usize>,
     next_call: u64,
+    next_record: u32,
+    /// Bytes that recordings hold.
+    record_held: usize,
     stopping: bool,
     counters: GatewayCounters,
     /// What became of the media of calls that are gone.
@@ -201,6 +209,8 @@ impl Gateway {
             hooks_wanted: None,
             dirty_players: Vec::with_capacity(crate::limits::PLAYERS),
             next_call: 1,
+            next_record: 0,
+            record_held: 0,
             stopping: false,
             counters: GatewayCounters::default(),
             rng,
@@ -607,7 +617,12 @@ impl Gateway {
             }
         }
         self.forget_sinks();
-        let needs_start = taken != self.trunks.len()
+        let folder = match (&self.config.recording, &config.recording) {
+            (Some(old), Some(new)) => old.needs_start(new),
+            (old, new) => old.is_some() != new.is_some(),
+        };
+        let needs_start = folder
+            || taken != self.trunks.len()
             || taken != config.trunks.len()
             || config.limits != self.config.limits
             || config.rtmp_listen != self.config.rtmp_listen
@@ -618,6 +633,9 @@ impl Gateway {
             || hooks_ca_file(&config) != hooks_ca_file(&self.config);
         self.hooks_wanted = Some(Box::new(config.hooks.clone()));
         self.config.hooks = config.hooks;
+        if !folder {
+            self.config.recording = config.recording;
+        }
         self.config.media.address = config.media.address;
         // The password guards the listeners that there are: one for others says nothing of them.
         if config.rest.listens() == self.config.rest.listens() {

@@ -51,6 +51,36 @@ pub struct LookUp<'a> {
     pub transport: Option<Transport>,
 }
 
+/// A file of a recording, as the gateway numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RecordId(pub u32);
+
+/// How a file of a recording ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordEnd {
+    /// What it is called from then on: one component of a path, safe for every file system.
+    pub name: String,
+    /// Whether another file of that name is replaced; if not, this one gets a number.
+    pub replace: bool,
+}
+
+/// What became of a file of a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is finished and on the disk.
+    Closed {
+        /// What it is called.
+        name: String,
+        /// Its length.
+        bytes: u64,
+    },
+    /// It takes nothing more; what it holds plays. It has still to be ended.
+    Failed {
+        /// Why, in words.
+        words: String,
+    },
+}
+
 /// How much a note matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -159,6 +189,17 @@ pub trait Outlet {
     /// Keeps a record over a restart, in place of the one that is `about` the same thing; an empty
     /// one forgets it. Nothing waits for the disk, and nothing is reported.
     fn keep(&mut self, about: u64, record: &[u8]);
+
+    /// Begins a file of a recording, to be called `name` with what marks it as unfinished; false when
+    /// too much waits for the disk. What becomes of it is reported by `handle_recorded`.
+    fn record_open(&mut self, id: RecordId, name: &str) -> bool;
+
+    /// Adds a piece to a file, to be on the disk about half a second later; false when too much waits
+    /// for the disk, and the piece is lost.
+    fn record_append(&mut self, id: RecordId, piece: Vec<u8>) -> bool;
+
+    /// Ends a file; false when too much waits for the disk, and the file is ended with the next start.
+    fn record_close(&mut self, id: RecordId, end: RecordEnd) -> bool;
 
     /// What is counted and used here; nothing where nothing is.
     fn figures(&mut self) -> OutletFigures {

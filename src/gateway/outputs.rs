@@ -6,11 +6,14 @@ use crate::gateway::Gateway;
 use crate::gateway::call::Call;
 use crate::gateway::outlet::{CallIndex, Outlet};
 use crate::gateway::pushes::{PushIndex, PushSummary};
+use crate::gateway::recording::Recording;
 use crate::limits::{PUSHES, STREAM_LISTENERS};
 
 /// The further readers of one stream.
 #[derive(Default)]
 pub struct Outputs {
+    /// The recording, while there is one.
+    pub recording: Option<Box<Recording>>,
     /// Places of the pushes of the stream.
     pub pushes: heapless::Vec<PushIndex, PUSHES>,
     /// When one of them has something to do.
@@ -24,12 +27,17 @@ pub struct Outputs {
 impl Outputs {
     /// Whether nothing reads any more, so that it may be let go.
     pub fn is_empty(&self) -> bool {
-        self.pushes.is_empty() && self.pushed.pushes == 0 && self.listeners.is_empty()
+        self.recording.is_none()
+            && self.pushes.is_empty()
+            && self.pushed.pushes == 0
+            && self.listeners.is_empty()
     }
 
     /// When one of them has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.pushes_due
+        let recording = self.recording.as_ref();
+        let recording = recording.and_then(|recording| recording.poll_timeout());
+        Instant::earliest(self.pushes_due, recording)
     }
 
     /// Whether, after the end of the call, all of them have said what they had to say.
@@ -49,6 +57,7 @@ impl Gateway {
     /// Runs the timers of a stream's further readers.
     pub(super) fn time_outputs(&mut self, now: Instant, index: CallIndex) {
         self.time_pushes(now, index);
+        self.time_recording(now, index);
     }
 
     /// Gives a stream's further readers what is new in its log.
@@ -58,6 +67,7 @@ impl Gateway {
         index: CallIndex,
         outlet: &mut dyn Outlet,
     ) {
+        self.record_unasked(now, index, outlet);
         if self
             .calls
             .get(index)
@@ -67,6 +77,7 @@ impl Gateway {
         }
         self.drain_pushes(now, index, outlet);
         self.drain_listeners(now, index, outlet);
+        self.drain_recording(now, index, outlet);
         let Some(call) = self.calls.get_mut(index) else {
             return;
         };
@@ -85,10 +96,14 @@ impl Gateway {
     pub(super) fn end_outputs(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
         self.end_pushes(now, index);
         self.end_listeners(now, index, outlet);
+        self.end_recording(now, index, outlet);
     }
 
     /// The call is let go, with what its stream's further readers could not say any more.
     pub(super) fn release_outputs(&mut self, outputs: Outputs, outlet: &mut dyn Outlet) {
         self.abandon_pushes(&outputs, outlet);
+        if let Some(recording) = &outputs.recording {
+            self.release_recording(recording, outlet);
+        }
     }
 }

@@ -19,6 +19,7 @@ use super::half_open::HalfOpen;
 use super::journal::{FILE_NAME, JournalFile};
 use super::pace::{Pace, Wait};
 use super::read_queue::ReadQueue;
+use super::recorder::Recorder;
 use super::resolver::Resolved;
 use super::sip_tls::SipTls;
 use super::sockets::{Service, Sockets};
@@ -185,6 +186,9 @@ impl Daemon {
         sockets.listen_rest(address).map_err(|error| {
             StartError::Bind("REST clients".to_owned(), address.to_string(), error)
         })?;
+        if let Some(recording) = &config.recording {
+            sockets.recorder = Some(Recorder::start(recording, waker.clone())?);
+        }
         if let Some(tls) = &config.rest.tls {
             let address = tls.listen;
             sockets.listen_rest_tls(address).map_err(|error| {
@@ -404,6 +408,11 @@ impl Daemon {
                     self.gateway.handle_looked_up(now, id, found);
                 }
             }
+        }
+        while let Some((id, outcome)) = self.sockets.recorder.as_ref().and_then(Recorder::answered)
+        {
+            self.gateway
+                .handle_recorded(now, id, &outcome, &mut self.sockets);
         }
         while let Some(late) = self.sockets.half_open.expired(now) {
             self.give_up(late, "did not finish the TLS handshake in time");

@@ -15,6 +15,7 @@ pub mod media;
 pub mod pace;
 pub mod process;
 pub mod read_queue;
+pub mod recorder;
 pub mod resolver;
 pub mod signals;
 pub mod sip_tls;

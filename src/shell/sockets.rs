@@ -16,6 +16,7 @@ use super::journal::JournalFile;
 use super::listen;
 use super::media::MediaSockets;
 use super::process;
+use super::recorder::Recorder;
 use super::resolver::Resolver;
 use super::sip_tls::SipTls;
 use super::streams::{Progress, Streams};
@@ -27,7 +28,8 @@ use crate::base::codec::Track;
 use crate::base::ids::ConnId;
 use crate::base::network::Transport;
 use crate::gateway::outlet::{
-    CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, OutletFigures, Security,
+    CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, OutletFigures, RecordEnd,
+    RecordId, Security,
 };
 use crate::limits::{SIP_SOCKET_BYTES, STREAMS};
 
@@ -108,6 +110,8 @@ pub struct Sockets {
     pub half_open: HalfOpens,
     /// What outlives a restart, where there is a place for it.
     pub journal: Option<JournalFile>,
+    /// The thread that writes recordings, where there is a folder for them.
+    pub recorder: Option<Recorder>,
     /// Losses.
     pub counters: SocketCounters,
     /// A descriptor to be given up where there is no other.
@@ -141,6 +145,7 @@ impl Sockets {
             sip_tls: SipTls::default(),
             half_open: HalfOpens::default(),
             journal: None,
+            recorder: None,
             counters: SocketCounters::default(),
             spare: spare(),
             failures: Box::default(),
@@ -384,6 +389,21 @@ impl Outlet for Sockets {
         if let Some(journal) = &mut self.journal {
             journal.keep(about, record);
         }
+    }
+
+    fn record_open(&mut self, id: RecordId, name: &str) -> bool {
+        let recorder = self.recorder.as_ref();
+        recorder.is_some_and(|recorder| recorder.open(id, name))
+    }
+
+    fn record_append(&mut self, id: RecordId, piece: Vec<u8>) -> bool {
+        let recorder = self.recorder.as_ref();
+        recorder.is_some_and(|recorder| recorder.append(id, piece))
+    }
+
+    fn record_close(&mut self, id: RecordId, end: RecordEnd) -> bool {
+        let recorder = self.recorder.as_ref();
+        recorder.is_some_and(|recorder| recorder.close(id, end))
     }
 
     fn figures(&mut self) -> OutletFigures {

@@ -32,7 +32,7 @@ use trunkcast::wire::rtmp_url::DEFAULT_PORT;
 
 pub use backend::{BACKEND_PORT, Backend, Mood, Reaction, Told};
 pub use camera::{Camera, reports_of, sender_report};
-pub use outlet::{COUNTED, Defect, FakeOutlet, SentMedia};
+pub use outlet::{COUNTED, Defect, FakeFile, FakeOutlet, SentMedia};
 pub use phone::{Phone, headers, respond, status};
 pub use player::PlayerPeer;
 pub use server::{Heard, Policy, RtmpServer};

@@ -102,6 +102,8 @@ fn of_gateway(counters: &GatewayCounters) -> Vec<Sample> {
         stray_packets: "Media packets for tracks or calls that were gone.",
         frames_shed: "Frames taken from slow readers because packet slots became scarce.",
         units_shed: "Access units dropped before their end because packet slots became scarce.",
+        recordings: "Files of recordings that are finished.",
+        recordings_lost: "Recordings that did not begin, or ended before their call, for want of room.",
         readers_shed: "Connections of publishers and players given up because packet slots became scarce.",
     }
 }

@@ -25,6 +25,7 @@ mod metrics;
 mod openapi;
 mod push;
 mod push_object;
+mod recorder;
 mod startup;
 mod stream;
 pub mod stream_object;
@@ -79,6 +80,16 @@ const METHODS: &[(&str, Work)] = &[
     ("/push/unmute", push::unmute),
     ("/push/sound_on", push::sound_on),
     ("/push/sound_off", push::sound_off),
+    ("/recorder/startup", recorder::startup),
+    ("/recorder/terminate", recorder::terminate),
+    ("/recorder/find_all", recorder::find_all),
+    ("/stream/startRecording", recorder::startup),
+    ("/stream/stopRecording", recorder::terminate),
+    ("/multipleRecorder/startup", recorder::multiple),
+    ("/multipleRecorder/add", recorder::multiple),
+    ("/multipleRecorder/find_all", recorder::multiple),
+    ("/multipleRecorder/remove", recorder::multiple),
+    ("/multipleRecorder/terminate", recorder::multiple),
 ];
 
 const JSON: (&str, &str) = ("Content-Type", "application/json;charset=UTF-8");
