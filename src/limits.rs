@@ -201,6 +201,18 @@ pub const SILENCE_BYTES: usize = 160;
 /// Telephone events of one call that wait for its owner to take them.
 pub const SESSION_EVENTS: usize = 8;
 
+/// Keys of one call that wait to be sent as telephone events or by INFO, the present one included;
+/// more at once are refused.
+pub const DTMF_KEYS: usize = 64;
+
+/// Bytes of the RTP payloads that we cut frames into: with every header and SRTP they pass any usual
+/// tunnel.
+pub const RTP_PAYLOAD_BYTES: usize = 1_200;
+
+/// Bytes of an RTP payload of ours that cannot be cut: with every header and SRTP it fits a path of
+/// 1,500 bytes.
+pub const RTP_WHOLE_PAYLOAD_BYTES: usize = 1_400;
+
 /// Packets of one compound RTCP datagram that are read; the rest is passed over.
 pub const RTCP_PACKETS: usize = 16;
 
@@ -318,6 +330,84 @@ pub const HTTP_LOGIN_ADDRESSES: usize = 64;
 /// Failed logins of one address, after which it has to wait.
 pub const HTTP_LOGIN_TRIES: u32 = 5;
 
+/// Bytes of the head of a response that we read as a client, and of the trailers of one.
+pub const HTTP_RESPONSE_HEAD_BYTES: usize = 8_192;
+
+/// Header lines of such a response.
+pub const HTTP_RESPONSE_HEADERS: usize = 64;
+
+/// Bytes of its body. What hooks are answered with is as long as they are, and not needed whole.
+pub const HTTP_RESPONSE_BODY_BYTES: usize = 65_536;
+
+/// Interim responses before it.
+pub const HTTP_RESPONSE_INTERIMS: u8 = 8;
+
+/// Bytes of the line that begins a chunk, extensions included.
+pub const HTTP_CHUNK_LINE_BYTES: usize = 256;
+
+// Hooks
+
+/// Events that wait for the backend or are under way to it, over all calls.
+pub const HOOK_EVENTS: usize = 1_024;
+
+/// Events of one call, or of one registration, among them.
+pub const HOOK_EVENTS_A_CALL: usize = 16;
+
+/// Bytes of one event's body; a longer one is dropped and counted.
+pub const HOOK_BODY_BYTES: usize = 4_096;
+
+/// Bytes of all bodies that wait.
+pub const HOOK_QUEUE_BYTES: usize = 2_097_152;
+
+/// Incoming calls that wait for the backend's word at the same time; one more goes the way of one
+/// whose question failed.
+pub const HOOK_CALLS_ASKED: usize = 32;
+
+/// Connections to the backend that a configuration may ask for.
+pub const HOOK_CONNECTIONS_MAX: usize = 16;
+
+/// Bytes of an application's key.
+pub const HOOK_APP_KEY_BYTES: usize = 128;
+
+/// Registrations whose last told state is kept; of one more every change is told.
+pub const HOOK_REGISTRATIONS: usize = 64;
+
+/// Bytes of one connection to the backend at its worst: a request and a response.
+pub const HOOK_CONNECTION_BYTES: usize =
+    1_024 + 2 * HOOK_BODY_BYTES + HTTP_RESPONSE_HEAD_BYTES + HTTP_RESPONSE_BODY_BYTES;
+// Recordings
+
+/// Recordings at once; one more is refused.
+pub const RECORDINGS: usize = 16;
+
+/// Bytes of media that one recording gathers before they go to the disk: the largest picture, or a
+/// second at 6 Mbit/s.
+pub const RECORDING_FRAGMENT_BYTES: usize = 768 * 1_024;
+
+/// Frames of one track that a recording gathers.
+pub const RECORDING_SAMPLES: usize = 256;
+
+/// Orders of all recordings that wait for the disk, beside the ends of files.
+pub const RECORDING_QUEUE: usize = 64;
+
+/// Bytes of all recordings that wait for the disk; what does not fit ends its recording.
+pub const RECORDING_QUEUE_BYTES: usize = 8 * 1_024 * 1_024;
+
+/// Files of one recording; it ends with the last of them.
+pub const RECORDING_FILES: u32 = 9_999;
+
+/// Bytes of a recording's file name, whatever its template.
+pub const RECORDING_NAME_BYTES: usize = 255;
+
+/// Bytes of the template of a recording's name.
+pub const RECORDING_TEMPLATE_BYTES: usize = 255;
+
+/// Files in the folder of recordings that are looked at when space is to be made.
+pub const RECORDING_FOLDER_FILES: usize = 65_536;
+
+const _: () =
+    assert!(FRAME_SEGMENTS * (PACKET_BYTES + SEGMENT_PREFIX_BYTES) <= RECORDING_FRAGMENT_BYTES);
+
 // Gateway and shell
 
 /// Connections that one trunk opens at the same time.
@@ -337,6 +427,16 @@ pub const PLAYERS: usize = 128;
 
 /// Players of one call's stream.
 pub const PLAYERS_A_CALL: usize = 16;
+
+/// Pushes of streams to further RTMP servers, over all calls.
+pub const PUSHES: usize = 64;
+
+/// Calls into which one stream is sent at the same time.
+pub const STREAM_LISTENERS: usize = 16;
+
+/// Packets of pictures that leave into one call at once; see
+/// [`BURST_TIME`](crate::gateway::injection::feed::BURST_TIME).
+pub const INJECTION_BURST: u8 = 16;
 
 /// Bytes gathered for one write to a stream socket.
 pub const GATHER_BYTES: usize = 131_072;
@@ -402,6 +502,9 @@ pub const SRTP_CALL_BYTES: usize = 16 * 1_024;
 /// Bytes of one player's state. An upper estimate, with every buffer in use; one that plays takes
 /// about 9 KiB.
 pub const PLAYER_STATE_BYTES: usize = 40 * 1_024;
+
+/// Bytes of one push's state. An upper estimate, with every buffer of its publisher in use.
+pub const PUSH_STATE_BYTES: usize = 48 * 1_024;
 
 /// Bytes that one call may take in a trunk's SIP endpoint: places in its tables, messages kept for
 /// retransmission, and the framer of a connection. Counted for every trunk, as each has room for

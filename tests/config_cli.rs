@@ -63,6 +63,8 @@ fn check_tells_what_would_run_without_secrets_and_exits_0() {
         "trunk pbx_t1: SIP on UDP and TCP port 40002\n",
         "  stays here: rtmp://THIS-BOX:1936/live/rtmp_{callee}\n",
         "play-out: rtmp on 0.0.0.0:1936\n",
+        "rest: http on 0.0.0.0:8082, with a password\n",
+        "rest: https on 0.0.0.0:8444, the certificate given\n",
         "media: address 192.0.2.1, UDP ports 31000-31399\n",
         "limits: 50 calls at once\n",
         "memory budget: ",

@@ -175,6 +175,10 @@ fn every_key_is_read() {
     assert_eq!(config.rtmp_listen, "0.0.0.0:1936".parse().unwrap());
     assert_eq!(config.rest.listen, "0.0.0.0:8082".parse().unwrap());
     assert_eq!(config.rest.password.as_ref().unwrap().expose(), "hunter2");
+    let tls = config.rest.tls.as_ref().unwrap();
+    assert_eq!(tls.listen, "0.0.0.0:8444".parse().unwrap());
+    assert_eq!(tls.certificate.as_deref(), Some("/srv/rest.pem"));
+    assert_eq!(tls.key.as_deref(), Some("/srv/rest.key"));
     assert_eq!(
         config.media.address,
         MediaAddress::Fixed("192.0.2.1".parse().unwrap())

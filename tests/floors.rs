@@ -22,6 +22,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("sdp", 2),
     ("rtp", 2),
     ("rtmp", 2),
+    ("mp4", 2),
     ("gateway", 3),
     ("shell", 4),
     ("cli", 5),

@@ -26,6 +26,7 @@ use trunkcast::gateway::config::{Trunk, rtmp_url};
 use trunkcast::gateway::outgoing::CallRequest;
 use trunkcast::gateway::outlet::MediaPort;
 use trunkcast::gateway::players::Viewer;
+use trunkcast::gateway::pushes::{PushRequest, PushTarget, PushVoice};
 use trunkcast::limits::*;
 
 struct Counting;
@@ -126,6 +127,77 @@ fn no_protected_packet_touches_the_heap_either() {
     assert_untouched(world, &phone);
 }
 
+/// A push of the stream of the one call, and what is heard of it.
+fn push(world: &mut World, host: &str, muted: bool) {
+    let given = format!("rtmp://{host}/live");
+    let request = PushRequest {
+        stream: "rtmp_4711".to_owned(),
+        target: PushTarget {
+            url: rtmp_url(&given).unwrap(),
+            name: Secret::new("rtmp_4711".to_owned()),
+            given: Secret::new(given),
+            is_whole: false,
+        },
+        voice: PushVoice { muted, sound: None },
+    };
+    let now = world.now;
+    COUNTED.set(world.counted);
+    let pushed = world.gateway.start_push(now, request, &mut world.outlet);
+    COUNTED.set(false);
+    pushed.unwrap();
+    world.settle();
+}
+
+#[test]
+fn no_packet_touches_the_heap_on_its_way_to_pushes_either() {
+    let mut world = World::publishing(4);
+    let mut phone = Phone::new("4711");
+    world.call(&mut phone);
+    push(&mut world, "198.51.100.7", true);
+    push(&mut world, "198.51.100.8", false);
+    push(&mut world, "198.51.100.9", true);
+    assert_untouched(world, &phone);
+}
+
+#[test]
+fn a_push_stays_within_its_memory() {
+    let mut world = World::publishing(4);
+    world.checks = false;
+    let mut phone = Phone::new("4711");
+    world.call(&mut phone);
+    let mut handset = Handset::new(Picture::H264, Sound::Pcma, 1);
+    handset.room = 60_000;
+    let mut pushed = |world: &mut World, count: u8| {
+        for at in 0..count {
+            push(world, &format!("198.51.100.{}", 10 + at), false);
+        }
+        for at in 0..100 {
+            for server in 0..world.servers.len() {
+                let conn = world.servers[server].conn;
+                world.outlet.set_room(conn, 3_000 * (at % 10));
+            }
+            handset.live(world, Duration::from_millis(40), |world, track, bytes| {
+                world.media(&phone, track, &bytes);
+            });
+            for server in 0..world.servers.len() {
+                let conn = world.servers[server].conn;
+                world.unstall(conn);
+            }
+        }
+    };
+    pushed(&mut world, 0);
+    let before = BYTES.get();
+    world.counted = true;
+    pushed(&mut world, 10);
+    let each = usize::try_from(BYTES.get() - before).unwrap() / 10;
+    println!("a push takes {each} bytes");
+    let buffers = RTMP_CONTROL_BYTES
+        + RTMP_COMMANDS_BEGUN * RTMP_COMMAND_BYTES
+        + FRAME_SEGMENTS * size_of::<Segment>();
+    assert!(each > 5_000, "not counted");
+    assert!(each + buffers <= PUSH_STATE_BYTES, "{each} and {buffers}");
+}
+
 /// A gateway whose calls may be protected.
 fn protecting() -> World {
     let mut config = config(4, Some("rtmp://198.51.100.5/live"));
@@ -168,6 +240,7 @@ fn assert_untouched(mut world: World, phone: &Phone) {
 
     // It was the whole path: pictures to all three, silence and reports to the phone.
     assert!(packets > 3_000);
+    assert_eq!(world.servers[0].pictures(), 300 + 750);
     assert_eq!(world.server().pictures(), 300 + 750);
     for player in &world.players {
         assert_eq!(player.pictures().0, 300 + 750);

@@ -274,15 +274,23 @@ fn what_is_not_there_is_a_404_and_what_is_not_taken_a_405() {
         "/rest-api",
         "/rest-api/",
         "/rest-api/call/find/",
-        "/rest-api/call/send_dtmf",
+        "/rest-api/call/hold",
         "/rest-api/../healthz",
         "/REST-API/call/find",
-        "/metrics",
+        "/metrics/",
     ] {
         let reply = ask(&mut world, "POST", path, "{}");
         assert_error(&reply, 404, "Not Found", path);
     }
-    for (method, path) in [("PUT", FIND), ("DELETE", TERMINATE), ("POST", "/healthz")] {
+    for (method, path) in [
+        ("PUT", FIND),
+        ("DELETE", TERMINATE),
+        // A picture on a page asks by GET.
+        ("GET", TERMINATE),
+        ("POST", "/healthz"),
+        ("POST", "/metrics"),
+        ("POST", "/rest-api/openapi.json"),
+    ] {
         let reply = ask(&mut world, method, path, "{}");
         assert_error(&reply, 405, "Method Not Allowed", path);
         assert!(reply.header("allow").is_some());

@@ -214,17 +214,33 @@ fn one_address_does_not_take_the_places_of_others() {
 }
 
 #[test]
-fn a_connection_is_turned_away_where_every_place_has_a_request() {
+fn who_never_finishes_a_body_gives_way_to_others() {
     let mut world = World::local(2);
-    let body = "POST / HTTP/1.1\r\nHost: box\r\nContent-Length: 9\r\n\r\n";
+    let body = "POST / HTTP/1.1\r\nHost: box\r\nContent-Length: 9\r\n\r\n{";
     for at in 0..HTTP_CONNECTIONS {
         let conn = connect(&mut world, &address(at)).unwrap();
         send(&mut world, conn, body);
     }
+    for at in 0..100 {
+        let conn = connect(&mut world, &address(500 + at)).expect("a place");
+        assert_eq!(send(&mut world, conn, HEALTH)[0].status, 200);
+    }
+    assert_eq!(world.gateway.http_counters().turned_away, 0);
+}
+
+#[test]
+fn who_reads_no_answer_has_two_seconds_before_he_gives_way() {
+    let mut world = World::local(2);
+    for at in 0..HTTP_CONNECTIONS {
+        let conn = connect(&mut world, &address(at)).unwrap();
+        world.outlet.set_room(conn, 0);
+        send(&mut world, conn, HEALTH);
+    }
     assert!(connect(&mut world, &address(500)).is_none());
     assert_eq!(world.gateway.http_counters().turned_away, 1);
-    world.advance(11 * SECOND);
+    world.advance(2 * SECOND);
     assert!(connect(&mut world, &address(500)).is_some());
+    assert_eq!(world.gateway.http_counters().evicted, 1);
 }
 
 #[test]

@@ -639,6 +639,7 @@ fn a_former_number_with_a_new_meaning_has_the_new_one() {
     call.configure(StreamConfig {
         payload_type: 112,
         telephone_event: Some(TYPE),
+        send_telephone_event: None,
         ..opus()
     });
     call.send(TYPE, false, 960, &[1, 0, 0, 80]);

@@ -28,6 +28,7 @@ fn config(codec: Codec, payload_type: u8, clock_rate: u32) -> StreamConfig {
         payload_type,
         send_payload_type: payload_type,
         telephone_event: None,
+        send_telephone_event: None,
         remote_rtp: Some(peer()),
         remote_rtcp: None,
         rtcp_mux: false,

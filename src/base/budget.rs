@@ -15,8 +15,8 @@ use core::fmt;
 use crate::base::packet_pool::PacketPool;
 use crate::limits::{
     CALL_STATE_BYTES, FIXED_STATE_BYTES, HTTP_CONNECTIONS, HTTP_STATE_BYTES, Limits,
-    PLAYER_STATE_BYTES, PLAYERS, PROGRAM_BYTES, SIP_CALL_STATE_BYTES, SIP_SPARE_CONNECTIONS,
-    STREAM_PENDING_BYTES, STREAMS, TRUNK_OPENING, TRUNK_STATE_BYTES,
+    PLAYER_STATE_BYTES, PLAYERS, PROGRAM_BYTES, PUSH_STATE_BYTES, PUSHES, SIP_CALL_STATE_BYTES,
+    SIP_SPARE_CONNECTIONS, STREAM_PENDING_BYTES, STREAMS, TRUNK_OPENING, TRUNK_STATE_BYTES,
 };
 
 const MIB: usize = 1_024 * 1_024;
@@ -85,13 +85,14 @@ impl Budget {
         let connections = places.saturating_add(trunks.saturating_mul(spare));
         budget.add("SIP unsent", connections.min(STREAMS), STREAM_PENDING_BYTES);
         budget.add("players", PLAYERS, PLAYER_STATE_BYTES);
+        budget.add("pushes", PUSHES, PUSH_STATE_BYTES);
         budget.add("HTTP", HTTP_CONNECTIONS, HTTP_STATE_BYTES);
         budget.add("fixed buffers", 1, FIXED_STATE_BYTES);
         budget.add("program", 1, PROGRAM_BYTES);
         budget
     }
 
-    /// Adds a part. There is room for six more than [`Budget::new`] makes; one beyond them is
+    /// Adds a part. There is room for five more than [`Budget::new`] makes; one beyond them is
     /// counted into the last line, so that the sum stays true.
     pub fn add(&mut self, name: &'static str, count: usize, bytes_each: usize) {
         let line = BudgetLine {

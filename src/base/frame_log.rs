@@ -91,10 +91,16 @@ pub struct Frame {
 
 struct Entry {
     frame: Frame,
-    first_segment: u64,
+    /// Counted like that of the log: it comes round.
+    first_segment: u16,
     segments: u16,
     bytes: u32,
 }
+
+const _: () = assert!(
+    LOG_SEGMENTS < 1 << 16,
+    "counts of segments come round at 16 bits"
+);
 
 /// A frame in the log.
 #[derive(Clone, Copy)]
@@ -119,10 +125,23 @@ impl<'a> FrameView<'a> {
         self.entry.bytes == 0
     }
 
+    /// The piece of the frame's bytes at a place.
+    pub fn segment(&self, at: usize) -> Option<&'a Segment> {
+        if at >= usize::from(self.entry.segments) {
+            return None;
+        }
+        let start = self
+            .entry
+            .first_segment
+            .wrapping_sub(self.log.first_segment);
+        let start = usize::from(start);
+        self.log.segments.get(start.saturating_add(at))
+    }
+
     /// The frame's bytes, in order.
     pub fn segments(&self) -> impl Iterator<Item = &'a Segment> + Clone + use<'a> {
         let log = self.log;
-        let start = self.entry.first_segment.saturating_sub(log.first_segment) as usize;
+        let start = usize::from(self.entry.first_segment.wrapping_sub(log.first_segment));
         (start..start.saturating_add(usize::from(self.entry.segments)))
             .filter_map(move |at| log.segments.get(at))
     }
@@ -138,7 +157,9 @@ pub struct FrameLog {
     entries: Deque<Entry, LOG_FRAMES>,
     segments: Deque<Segment, LOG_SEGMENTS>,
     first: u64,
-    first_segment: u64,
+    /// Segments let go of so far. It comes round: only differences matter, which are below
+    /// [`LOG_SEGMENTS`].
+    first_segment: u16,
     bytes: usize,
 }
 
@@ -165,9 +186,7 @@ impl FrameLog {
         while self.entries.is_full() || LOG_SEGMENTS - self.segments.len() < count {
             self.drop_oldest();
         }
-        let first_segment = self
-            .first_segment
-            .saturating_add(self.segments.len() as u64);
+        let first_segment = self.first_segment.wrapping_add(self.segments.len() as u16);
         let bytes: usize = segments.iter().map(Segment::len).sum();
         // Room for all of them was made above.
         for segment in segments.drain(..) {
@@ -243,7 +262,7 @@ impl FrameLog {
         let mut at = self.first_segment;
         for entry in &self.entries {
             assert_eq!(entry.first_segment, at, "frames are not contiguous");
-            at += u64::from(entry.segments);
+            at = at.wrapping_add(entry.segments);
         }
     }
 
@@ -255,7 +274,7 @@ impl FrameLog {
             self.segments.pop_front();
         }
         self.first = self.first.saturating_add(1);
-        self.first_segment = self.first_segment.saturating_add(u64::from(entry.segments));
+        self.first_segment = self.first_segment.wrapping_add(entry.segments);
         self.bytes = self.bytes.saturating_sub(entry.bytes as usize);
     }
 }

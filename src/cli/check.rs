@@ -14,7 +14,7 @@ use core::fmt;
 
 use crate::base::codec::Codec;
 use crate::base::network::Transport;
-use crate::gateway::config::{Config, Host, Trunk, codec_name};
+use crate::gateway::config::{Config, Host, Rest, Trunk, codec_name};
 
 /// What a configuration would run, in a few lines and without secrets.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,7 @@ impl fmt::Display for Summary<'_> {
             write_trunk(f, trunk, config.rtmp_listen.port())?;
         }
         writeln!(f, "play-out: rtmp on {}", config.rtmp_listen)?;
+        write_rest(f, &config.rest)?;
         if let Some(file) = &config.rtmp_ca_file {
             writeln!(f, "rtmps: servers trusted by {file}")?;
         }
@@ -54,6 +55,22 @@ impl fmt::Display for Summary<'_> {
         }
         Ok(())
     }
+}
+
+fn write_rest(f: &mut fmt::Formatter<'_>, rest: &Rest) -> fmt::Result {
+    let guarded = match rest.password {
+        Some(_) => "with a password",
+        None => "for everybody on this box, pages in its browsers included",
+    };
+    writeln!(f, "rest: http on {}, {guarded}", rest.listen)?;
+    if let Some(tls) = &rest.tls {
+        let certificate = match &tls.certificate {
+            Some(_) => "the certificate given",
+            None => "a certificate of our own making",
+        };
+        writeln!(f, "rest: https on {}, {certificate}", tls.listen)?;
+    }
+    Ok(())
 }
 
 fn write_trunk(f: &mut fmt::Formatter<'_>, trunk: &Trunk, play_port: u16) -> fmt::Result {

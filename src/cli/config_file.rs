@@ -13,14 +13,15 @@
     )
 )]
 
-use core::time::Duration;
+use crate::cli::config_hooks::{HOOKS_KEYS, read_hooks};
 
+use crate::cli::config_recording::{RECORDING_KEYS, read_recording};
 use crate::cli::config_section::{Reader, Section};
 use crate::cli::config_trunk::{TRUNK_KEYS, read_trunks, trunk_hint};
-use crate::cli::config_value::{certificates, directory, listen, number, parse, password};
+use crate::cli::config_value::{certificates, directory, file, listen, number, parse, password};
 use crate::cli::nearest::nearest;
 use crate::cli::yaml::{self, Entry, Node, Value};
-use crate::gateway::config::{Config, Hooks, Media, Rest};
+use crate::gateway::config::{Config, Media, Rest, RestTls};
 use crate::limits::{CALLS_MAX, Limits, MEMORY_MIB_MAX};
 
 pub use crate::cli::config_problem::Problem;
@@ -29,7 +30,14 @@ pub use crate::cli::config_problem::Problem;
 pub const FILE_BYTES: usize = 262_144;
 
 const TOP_KEYS: &[&str] = &[
-    "trunks", "rtmp", "rest", "media", "hooks", "limits", "state",
+    "trunks",
+    "rtmp",
+    "rest",
+    "media",
+    "hooks",
+    "limits",
+    "state",
+    "recording",
 ];
 
 /// Reads a configuration. `file` is only named in problems: nothing is opened, so a reload can
@@ -135,7 +143,7 @@ fn read_root(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
             .unwrap_or(config.rtmp_listen);
         config.rtmp_ca_file = reader.value(&rtmp, "caFile", certificates);
     }
-    if let Some(rest) = reader.child(&top, "rest", &["listen", "password"]) {
+    if let Some(rest) = reader.child(&top, "rest", &["listen", "password", "tls"]) {
         config.rest = read_rest(reader, &rest);
     }
     if let Some(media) = reader.child(&top, "media", &["address", "ports"]) {
@@ -149,7 +157,7 @@ fn read_root(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
                 .unwrap_or(default.ports),
         };
     }
-    if let Some(hooks) = reader.child(&top, "hooks", &["url", "timeoutSeconds"]) {
+    if let Some(hooks) = reader.child(&top, "hooks", HOOKS_KEYS) {
         config.hooks = read_hooks(reader, &hooks);
     }
     if let Some(limits) = reader.child(&top, "limits", &["calls", "memoryMiB"]) {
@@ -163,6 +171,9 @@ fn read_root(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
     }
     if let Some(state) = reader.child(&top, "state", &["directory"]) {
         config.state_directory = reader.value(&state, "directory", directory);
+    }
+    if let Some(recording) = reader.child(&top, "recording", RECORDING_KEYS) {
+        config.recording = read_recording(reader, &recording);
     }
     Some(config)
 }
@@ -185,20 +196,28 @@ fn top_hint(key: &str) -> Option<String> {
 }
 
 fn read_rest(reader: &mut Reader<'_>, section: &Section<'_>) -> Rest {
+    let default = Rest::default();
+    let tls = reader.child(section, "tls", &["listen", "certificate", "key"]);
     Rest {
         listen: reader
             .value(section, "listen", listen)
-            .unwrap_or(Rest::default().listen),
+            .unwrap_or(default.listen),
         password: reader.secret(section, "password", password),
+        tls: tls.and_then(|tls| read_rest_tls(reader, &tls)),
     }
 }
 
-fn read_hooks(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<Hooks> {
-    reader.notice(section, "", "read and checked, but no hook is called yet");
-    let url = reader.required_url(section, "url", parse);
-    let seconds = reader.value(section, "timeoutSeconds", |text| number(text, 1, 300));
-    Some(Hooks {
-        url: url?,
-        timeout: Duration::from_secs(seconds.map_or(Hooks::TIMEOUT_SECONDS, |s| s as u64)),
+fn read_rest_tls(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<RestTls> {
+    let listen = reader.required(section, "listen", listen);
+    let certificate = reader.value(section, "certificate", |text| {
+        file(text, "/etc/trunkcast/rest.pem")
+    });
+    let key = reader.value(section, "key", |text| {
+        file(text, "/etc/trunkcast/rest-key.pem")
+    });
+    Some(RestTls {
+        listen: listen?,
+        certificate,
+        key,
     })
 }

@@ -14,7 +14,7 @@ use crate::base::codec::Codec;
 use crate::cli::config_section::{Reader, Section};
 use crate::cli::config_signalling::read_signalling;
 use crate::cli::config_value::{
-    codec, display_name, name, parse, parse_network, port, sdp, sdp_param, sink,
+    boolean, codec, display_name, name, parse, parse_network, port, sdp, sdp_param, sink,
 };
 use crate::cli::yaml::{Entry, Value};
 use crate::gateway::config::{Config, Host, Trunk, rtmp_url};
@@ -55,6 +55,7 @@ pub const TRUNK_KEYS: &[&str] = &[
     "dtmf",
     "abuse",
     "rules",
+    "record",
 ];
 
 /// What to say of a trunk's key that stands where a trunk or section belongs.
@@ -108,6 +109,7 @@ fn read_trunk(reader: &mut Reader<'_>, name: &str, section: &Section<'_>) -> Opt
     let sink = reader.value(section, "sink", sink);
     let codecs = read_codecs(reader, section);
     let stream_name = reader.value(section, "streamName", parse);
+    let record = reader.value(section, "record", boolean);
 
     let default = Trunk::new(name, local_port?);
     // Callers that were named wrongly are one problem, not also the lack of any.
@@ -126,6 +128,7 @@ fn read_trunk(reader: &mut Reader<'_>, name: &str, section: &Section<'_>) -> Opt
         sink,
         codecs,
         stream_name: stream_name.unwrap_or(default.stream_name),
+        record,
         ..signalling
     })
 }

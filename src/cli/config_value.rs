@@ -90,6 +90,20 @@ pub fn directory(text: &str) -> Result<String, Expected> {
     path(text, "a folder", "/var/lib/trunkcast")
 }
 
+/// The path of the folder of recordings, from the root.
+pub fn recordings(text: &str) -> Result<String, Expected> {
+    path(text, "a folder", "/var/lib/trunkcast/records")
+}
+
+/// Yes or no.
+pub fn boolean(text: &str) -> Result<bool, Expected> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(Expected::new("true or false")),
+    }
+}
+
 /// The path of a file of certificate authorities, from the root.
 pub fn certificates(text: &str) -> Result<String, Expected> {
     path(text, "a PEM file", "/etc/trunkcast/ca.pem")

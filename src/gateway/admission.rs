@@ -56,6 +56,19 @@ impl Gateway {
         if let Some(old) = incoming.replaces {
             return self.take_over(now, at, (old, &incoming), outlet);
         }
+        if let Some(incoming) = self.ask_backend(now, at, incoming, outlet) {
+            self.answer_invite(now, at, incoming, outlet);
+        }
+    }
+
+    /// Takes a call, or refuses it.
+    pub(super) fn answer_invite(
+        &mut self,
+        now: Instant,
+        at: usize,
+        incoming: Invite,
+        outlet: &mut dyn Outlet,
+    ) {
         let id = incoming.id;
         let answer = self.admit(now, at, &incoming, outlet);
         let Some(trunk) = self.trunks.get_mut(at) else {

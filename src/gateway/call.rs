@@ -10,8 +10,11 @@ use crate::base::ids::CallId;
 use crate::base::redact::HIDDEN;
 use crate::base::time::Instant;
 use crate::gateway::call_summary::{CallSummary, SinkSummary, TrackSummary};
+use crate::gateway::injection::Injection;
 use crate::gateway::outgoing::Outgoing;
 use crate::gateway::outlet::{Level, Outlet};
+use crate::gateway::outputs::Outputs;
+use crate::gateway::pushes::PushSummary;
 use crate::gateway::relay::Link;
 use crate::gateway::sink::Sink;
 use crate::gateway::status::{CallStatus, TrackStatus};
@@ -23,7 +26,9 @@ use crate::rtp::bitrate::BitrateFeedback;
 use crate::rtp::keyframe::Feedback;
 use crate::rtp::session::Session;
 use crate::rtp::stream::{Codec, StreamConfig};
+use crate::rtp::telephone_event_sender::EventFormat;
 use crate::sdp::{MediaPlan, Negotiated, OfferAnswer, PlannedCodec};
+use crate::wire::rtmp_url::RtmpUrl;
 use crate::wire::sdp_media::MediaKind;
 use crate::wire::sip_identity::Identity;
 
@@ -215,6 +220,12 @@ pub struct Call {
     pub publishing: Option<Box<Publishing>>,
     /// Places of the local players of the stream.
     pub players: heapless::Vec<usize, PLAYERS_A_CALL>,
+    /// What else reads the stream, if anything does.
+    pub outputs: Option<Box<Outputs>>,
+    /// What is sent into it in place of silence, if anything is.
+    pub injection: Option<Box<Injection>>,
+    /// Whether it was looked at whether it is to be recorded unasked.
+    pub record_decided: bool,
     /// Notices a caller that is gone.
     pub watchdog: Watchdog,
     /// Whether the caller listened to us, and whether it does no more: many phones hold a call by
@@ -253,6 +264,9 @@ impl Call {
             log: Box::default(),
             publishing: beginning.publishing,
             players: heapless::Vec::new(),
+            outputs: None,
+            injection: None,
+            record_decided: false,
             offered: beginning.offered,
             display: None,
             identity: None,
@@ -275,6 +289,20 @@ impl Call {
         self.outgoing.is_some() && self.answered.is_none()
     }
 
+    /// Whether there is, or will be at once, something in its stream.
+    pub fn has_begun(&self) -> bool {
+        self.answered.is_some() || self.log.end() > 0
+    }
+
+    /// The RTMP server that it was to be published to from the start.
+    pub fn target(&self) -> Option<&RtmpUrl> {
+        let publisher = self.publishing.as_ref().map(|it| &it.publisher);
+        match &self.outgoing {
+            Some(outgoing) => outgoing.rtmp_url.as_ref(),
+            None => publisher.map(Publisher::url),
+        }
+    }
+
     /// How its stream at an RTMP server stands; `None` where it goes to none.
     pub fn rtmp_status(&self) -> Option<RtmpStatus> {
         let publishing = self.publishing.as_ref().map(|p| p.publisher.status());
@@ -289,12 +317,12 @@ impl Call {
     }
 
     /// The oldest log position that some reader still needs.
-    pub fn needed_from(&self, players: impl Iterator<Item = u64>) -> u64 {
+    pub fn needed_from(&self, others: impl Iterator<Item = u64>) -> u64 {
         let publisher = self
             .publishing
             .as_ref()
             .map(|publishing| publishing.publisher.position());
-        players
+        others
             .chain(publisher)
             .min()
             .unwrap_or_else(|| self.log.end())
@@ -359,6 +387,10 @@ impl Call {
             video: video.plus(of(Track::Video)),
             skew: self.session.skew_stats(),
             sink: publisher.map(SinkSummary::of),
+            pushed: self
+                .outputs
+                .as_ref()
+                .map_or_else(PushSummary::default, |it| it.pushed),
             left_out: [self.audio.left_out(), self.video.left_out()],
         }
     }
@@ -366,7 +398,9 @@ impl Call {
     /// Whether every reader of the stream has sent its last byte.
     pub fn is_flushed(&self) -> bool {
         let published = |publishing: &Publishing| publishing.publisher.is_stopped();
-        self.players.is_empty() && self.publishing.as_deref().is_none_or(published)
+        self.players.is_empty()
+            && self.publishing.as_deref().is_none_or(published)
+            && self.outputs.as_deref().is_none_or(Outputs::is_flushed)
     }
 
     /// Takes over what was agreed for the media, the state of the call, and a line of the journal.
@@ -393,6 +427,9 @@ impl Call {
             status.codec = plan.as_ref().map(|plan| plan.codec.codec());
             let mut left_out = negotiated.left_out();
             status.refused = left_out.find(|line| line.kind == kind).copied();
+        }
+        if let Some(injection) = &mut self.injection {
+            injection.renegotiated();
         }
         self.watchdog.restart(now);
         if let Some(audio) = &negotiated.audio {
@@ -472,6 +509,7 @@ fn stream_config(plan: &MediaPlan) -> StreamConfig {
         payload_type: plan.payload_type,
         send_payload_type: plan.send_payload_type,
         telephone_event: plan.telephone_event,
+        send_telephone_event: plan.send_telephone_event.map(EventFormat::from),
         remote_rtp: plan.remote_rtp,
         remote_rtcp: plan.remote_rtcp,
         rtcp_mux: plan.rtcp_mux,

@@ -14,6 +14,7 @@
 use core::fmt;
 
 use crate::base::codec::Track;
+use crate::gateway::pushes::PushSummary;
 use crate::rtmp::Publisher;
 use crate::rtp::call_clock::skew::SkewStats;
 use crate::rtp::session::Session;
@@ -176,8 +177,35 @@ pub struct CallSummary<'a> {
     pub skew: SkewStats,
     /// What was published, where the trunk has a target.
     pub sink: Option<SinkSummary>,
+    /// What became of its pushes.
+    pub pushed: PushSummary,
     /// Which tracks are left out of the stream and why.
     pub left_out: [Option<&'a dyn fmt::Display>; 2],
+}
+
+/// What became of the media of many calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MediaTotals {
+    /// Sound.
+    pub audio: TrackSummary,
+    /// Pictures.
+    pub video: TrackSummary,
+    /// What was published.
+    pub sink: SinkSummary,
+}
+
+impl MediaTotals {
+    /// Adds a call.
+    pub fn add(&mut self, call: &CallSummary<'_>) {
+        self.audio = self.audio.plus(call.audio);
+        self.video = self.video.plus(call.video);
+        let sink = call.sink.unwrap_or_default();
+        self.sink = SinkSummary {
+            accepted: self.sink.accepted.saturating_add(sink.accepted),
+            stalls: self.sink.stalls.saturating_add(sink.stalls),
+            dropped: self.sink.dropped.saturating_add(sink.dropped),
+        };
+    }
 }
 
 impl fmt::Display for CallSummary<'_> {
@@ -196,6 +224,7 @@ impl fmt::Display for CallSummary<'_> {
         if let Some(sink) = &self.sink {
             sink.fmt(f)?;
         }
+        self.pushed.fmt(f)?;
         let mut left_out = self.left_out.iter().flatten();
         left_out.try_for_each(|words| write!(f, "; {words}"))
     }
@@ -219,6 +248,7 @@ mod tests {
                 accepted: 1,
                 ..SinkSummary::default()
             }),
+            pushed: PushSummary::default(),
             left_out: [None, None],
         };
         assert_eq!(
@@ -256,6 +286,7 @@ mod tests {
                 stalls: 2,
                 dropped: 90,
             }),
+            pushed: PushSummary::default(),
             left_out: [Some(&"audio left out: the server refused G.711"), None],
         };
         assert_eq!(

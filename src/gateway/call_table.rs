@@ -50,6 +50,24 @@ impl CallTable {
     }
 
     /// The call at a place.
+    pub fn get(&self, index: CallIndex) -> Option<&Call> {
+        self.calls.get(usize::from(index.0))?.as_deref()
+    }
+
+    /// The calls at two places that are not the same.
+    pub fn pair_mut(
+        &mut self,
+        one: CallIndex,
+        other: CallIndex,
+    ) -> (Option<&mut Call>, Option<&mut Call>) {
+        let places = [usize::from(one.0), usize::from(other.0)];
+        match self.calls.get_disjoint_mut(places) {
+            Ok([one, other]) => (one.as_deref_mut(), other.as_deref_mut()),
+            Err(_) => (None, None),
+        }
+    }
+
+    /// The call at a place, for change.
     pub fn get_mut(&mut self, index: CallIndex) -> Option<&mut Call> {
         self.calls.get_mut(usize::from(index.0))?.as_deref_mut()
     }

@@ -14,6 +14,8 @@
     )
 )]
 
+mod hooks;
+mod recording;
 mod signalling;
 mod stream_name;
 mod trunk_conflicts;
@@ -22,6 +24,8 @@ mod value;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
+pub use hooks::{Hooks, OnCall, OnError};
+pub use recording::{Recording, Rotation, WhenFull};
 pub use signalling::{
     AbuseLimits, Dtmf, HostPort, OutboundProxy, Register, SessionTimer, transport,
 };
@@ -37,7 +41,8 @@ use crate::base::redact::Secret;
 use crate::base::srtp::SrtpPolicy;
 use crate::gateway::sink::profile::Profile;
 use crate::limits::{
-    Limits, MEDIA_PORTS_PER_CALL, SIP_SPARE_CONNECTIONS, TLS_HANDSHAKES, TLS_STATE_BYTES,
+    HTTP_CONNECTIONS, Limits, MEDIA_PORTS_PER_CALL, PUSHES, RECORDING_FRAGMENT_BYTES,
+    RECORDING_QUEUE_BYTES, RECORDINGS, SIP_SPARE_CONNECTIONS, TLS_HANDSHAKES, TLS_STATE_BYTES,
 };
 use crate::sdp::{CodecPlan, PlanError};
 use crate::sip::rules::Rules;
@@ -63,6 +68,8 @@ pub struct Config {
     pub limits: Limits,
     /// Folder of what outlives a restart; `None` keeps nothing.
     pub state_directory: Option<String>,
+    /// Recordings; none are made without it.
+    pub recording: Option<Recording>,
     /// Lines for whoever starts the program: what was configured and is not active yet.
     pub notices: Vec<String>,
 }
@@ -128,6 +135,8 @@ pub struct Trunk {
     pub abuse: AbuseLimits,
     /// What is changed in requests that come in, or refused of them.
     pub rules: Rules,
+    /// Whether its calls are recorded; as [`Recording::all`] says without it.
+    pub record: Option<bool>,
 }
 
 /// The REST interface.
@@ -139,6 +148,19 @@ pub struct Rest {
     ///
     /// As HTTP Basic with any user name, or as Bearer.
     pub password: Option<Secret<String>>,
+    /// The same interface over TLS, where it is wished.
+    pub tls: Option<RestTls>,
+}
+
+/// The REST interface over TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestTls {
+    /// Where it listens; beyond loopback only with a password.
+    pub listen: SocketAddr,
+    /// PEM file of our certificate and those that vouch for it; without one we make our own.
+    pub certificate: Option<String>,
+    /// PEM file of its private key.
+    pub key: Option<String>,
 }
 
 /// Addresses and ports of RTP.
@@ -148,15 +170,6 @@ pub struct Media {
     pub address: MediaAddress,
     /// Ports of RTP and RTCP.
     pub ports: PortRange,
-}
-
-/// The backend that is told of calls. Not active yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hooks {
-    /// Base address of its methods.
-    pub url: HttpUrl,
-    /// How long one answer may take.
-    pub timeout: Duration,
 }
 
 impl Trunk {
@@ -197,6 +210,7 @@ impl Trunk {
             dtmf: Dtmf::default(),
             abuse: AbuseLimits::default(),
             rules: Rules::default(),
+            record: None,
         }
     }
 
@@ -269,11 +283,19 @@ impl Trunk {
     }
 }
 
+impl Rest {
+    /// Where it listens, plainly and over TLS.
+    pub fn listens(&self) -> (SocketAddr, Option<SocketAddr>) {
+        (self.listen, self.tls.as_ref().map(|tls| tls.listen))
+    }
+}
+
 impl Default for Rest {
     fn default() -> Self {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8_081),
             password: None,
+            tls: None,
         }
     }
 }
@@ -285,11 +307,6 @@ impl Default for Media {
             ports: PortRange::DEFAULT,
         }
     }
-}
-
-impl Hooks {
-    /// Seconds that an answer may take where the file names none.
-    pub const TIMEOUT_SECONDS: u64 = 15;
 }
 
 /// The embedded defaults: one trunk on port 40000 for callers of [`Network::LOCAL`], whose streams
@@ -308,6 +325,7 @@ impl Default for Config {
             hooks: None,
             limits: Limits::default(),
             state_directory: None,
+            recording: None,
             notices: Vec::new(),
         }
     }
@@ -335,6 +353,8 @@ impl Config {
         if self.trunks.iter().any(has_tls) {
             budget.add("TLS of calls", self.limits.calls, TLS_STATE_BYTES);
         }
+        // Any of them may be to a server of rtmps://.
+        budget.add("TLS of pushes", PUSHES, TLS_STATE_BYTES);
         let of_sip = self.trunks.iter();
         let of_sip = of_sip
             .filter(|trunk| trunk.transport == Transport::Tls)
@@ -343,6 +363,17 @@ impl Config {
             let open = self.limits.calls.saturating_add(SIP_SPARE_CONNECTIONS);
             let open = open.saturating_mul(of_sip).saturating_add(TLS_HANDSHAKES);
             budget.add("TLS of SIP", open, TLS_STATE_BYTES);
+        }
+        if let Some(hooks) = &self.hooks {
+            hooks.add_to(&mut budget);
+        }
+        if self.recording.is_some() {
+            budget.add("recordings", RECORDINGS, 2 * RECORDING_FRAGMENT_BYTES);
+            budget.add("unwritten recordings", 1, RECORDING_QUEUE_BYTES);
+        }
+        if self.rest.tls.is_some() {
+            let open = HTTP_CONNECTIONS.saturating_add(TLS_HANDSHAKES);
+            budget.add("TLS of HTTP", open, TLS_STATE_BYTES);
         }
         budget
     }
@@ -380,44 +411,61 @@ impl Config {
     }
 
     fn listen_conflicts(&self, found: &mut Vec<Conflict>) {
-        let listeners = [
+        let mut listeners = heapless::Vec::<(&str, SocketAddr), 3>::from_array([
             ("rtmp.listen", self.rtmp_listen),
             ("rest.listen", self.rest.listen),
-        ];
-        for (key, listen) in listeners {
+        ]);
+        if let Some(tls) = &self.rest.tls {
+            // There is a place for it.
+            let _ = listeners.push(("rest.tls.listen", tls.listen));
+        }
+        for (at, (key, listen)) in listeners.iter().enumerate() {
             let port = listen.port();
             if let Some(trunk) = self.trunks.iter().find(|t| t.local_port == port) {
                 let name = &trunk.name;
                 found.push(Conflict {
-                    field: key.to_owned(),
+                    field: (*key).to_owned(),
                     with: format!("trunks.{name}.localPort"),
                     expected: format!(
                         "expected another port, but {port} is localPort of trunk {name}"
                     ),
                 });
             }
-        }
-        let [(_, rtmp), (key, rest)] = listeners;
-        let same =
-            rtmp.ip().is_unspecified() || rest.ip().is_unspecified() || rtmp.ip() == rest.ip();
-        if same && rtmp.port() == rest.port() {
-            found.push(Conflict {
-                field: key.to_owned(),
-                with: "rtmp.listen".to_owned(),
-                expected: format!(
-                    "expected another port, but rtmp.listen has {} too",
-                    rtmp.port()
-                ),
+            let any = |ip: IpAddr| ip.is_unspecified();
+            let earlier = listeners.iter().take(at).find(|(_, other)| {
+                let same = any(other.ip()) || any(listen.ip()) || other.ip() == listen.ip();
+                same && other.port() == port
             });
+            if let Some((other, _)) = earlier {
+                found.push(Conflict {
+                    field: (*key).to_owned(),
+                    with: (*other).to_owned(),
+                    expected: format!("expected another port, but {other} has {port} too"),
+                });
+            }
+            let open = *key == "rtmp.listen" || listen.ip().is_loopback();
+            if !open && self.rest.password.is_none() {
+                found.push(Conflict {
+                    field: (*key).to_owned(),
+                    with: "rest.listen".to_owned(),
+                    expected: format!(
+                        "expected a loopback address such as 127.0.0.1:{port}, or rest.password \
+                         beside it; found {listen}"
+                    ),
+                });
+            }
         }
-        if !rest.ip().is_loopback() && self.rest.password.is_none() {
+        if let Some(tls) = &self.rest.tls
+            && tls.certificate.is_some() != tls.key.is_some()
+        {
+            let (has, wants) = match tls.key {
+                None => ("certificate", "key"),
+                Some(_) => ("key", "certificate"),
+            };
             found.push(Conflict {
-                field: key.to_owned(),
-                with: "rtmp.listen".to_owned(),
-                expected: format!(
-                    "expected a loopback address such as 127.0.0.1:8081, or rest.password beside \
-                     it; found {rest}"
-                ),
+                field: format!("rest.tls.{has}"),
+                with: "rest.tls".to_owned(),
+                expected: format!("expected rest.tls.{wants} beside it"),
             });
         }
     }
@@ -487,6 +535,40 @@ mod tests {
     }
 
     #[test]
+    fn rest_over_tls_wants_a_port_a_password_and_both_files_or_none() {
+        let mut config = Config::default();
+        config.rest.tls = Some(RestTls {
+            listen: "127.0.0.1:8444".parse().unwrap(),
+            certificate: None,
+            key: None,
+        });
+        assert_eq!(fields(&config), [""; 0]);
+        let change = |change: fn(&mut RestTls)| {
+            let mut config = config.clone();
+            change(config.rest.tls.as_mut().unwrap());
+            fields(&config)
+        };
+        assert_eq!(
+            change(|tls| tls.listen = "[::]:8444".parse().unwrap()),
+            ["rest.tls.listen"]
+        );
+        assert_eq!(
+            change(|tls| tls.listen.set_port(8_081)),
+            ["rest.tls.listen"]
+        );
+        assert_eq!(
+            change(|tls| tls.listen.set_port(40_000)),
+            ["rest.tls.listen"]
+        );
+        assert_eq!(
+            change(|tls| tls.key = Some("/k".to_owned())),
+            ["rest.tls.key"]
+        );
+        let one = |tls: &mut RestTls| tls.certificate = Some("/c".to_owned());
+        assert_eq!(change(one), ["rest.tls.certificate"]);
+    }
+
+    #[test]
     fn calls_must_find_ports_and_memory() {
         let mut config = Config::default();
         config.limits.memory_mib = 128;
@@ -525,11 +607,10 @@ mod tests {
             registrar: None,
             contact: "box".to_owned(),
         });
+        let backend = "http://joe:hunter2@backend/api?key=hunter2";
         config.hooks = Some(Hooks {
-            url: "http://joe:hunter2@backend/api?key=hunter2"
-                .parse()
-                .unwrap(),
-            timeout: Duration::from_secs(1),
+            password: Some(Secret::new("hunter2".to_owned())),
+            ..Hooks::new(backend.parse().unwrap())
         });
         let shown = format!("{config:?} {:#?}", config);
         assert!(!shown.contains("hunter2"), "{shown}");

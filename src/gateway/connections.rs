@@ -2,6 +2,7 @@
 
 use crate::base::ids::ConnId;
 use crate::gateway::outlet::CallIndex;
+use crate::gateway::pushes::PushIndex;
 use crate::limits::STREAMS;
 
 /// The user of a connection.
@@ -11,10 +12,14 @@ pub enum User {
     Sip(usize),
     /// The RTMP publisher of a call.
     Publisher(CallIndex),
+    /// The push at this place.
+    Push(PushIndex),
     /// The player at this place.
     Player(usize),
     /// The HTTP connection at this place.
     Http(usize),
+    /// The connection to the backend of hooks at this place.
+    Hook(usize),
 }
 
 /// The user of every connection, by its place in the shell's table.

@@ -35,6 +35,7 @@ pub(super) fn call_of(event: &SipEvent) -> Option<CallId> {
         | SipEvent::ReinviteRefused { id, .. }
         | SipEvent::KeyframeWanted { id }
         | SipEvent::Dtmf { id, .. }
+        | SipEvent::DtmfRefused { id, .. }
         | SipEvent::Refer { id, .. }
         | SipEvent::TransferProgress { id, .. }
         | SipEvent::Ended { id, .. } => Some(*id),
@@ -48,6 +49,7 @@ impl Gateway {
     pub(super) fn crash_call(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
         self.release_registration(now, index);
         self.drop_leg(now, index);
+        self.tell_hooks(now, index, true, outlet);
         let Some(mut call) = self.calls.remove(index) else {
             return;
         };
@@ -73,6 +75,13 @@ impl Gateway {
                 viewer.player.end(now);
                 self.touch_player(at);
             }
+        }
+        self.forget_injection(index, call.injection.take());
+        if let Some(mut outputs) = call.outputs.take() {
+            for listener in std::mem::take(&mut outputs.listeners) {
+                self.end_injection(now, listener, "its stream ended", outlet);
+            }
+            self.release_outputs(*outputs, outlet);
         }
         // What is broken may break once more.
         contained(move || drop(call));
@@ -170,7 +179,9 @@ mod tests {
     use crate::base::rng::Rng;
     use crate::base::time::NtpTime;
     use crate::gateway::config::Config;
-    use crate::gateway::outlet::{LookUp, LookUpId, MediaPort, Origin, Security};
+    use crate::gateway::outlet::{
+        LookUp, LookUpId, MediaPort, Origin, RecordEnd, RecordId, Security,
+    };
 
     const HEAD: &str = "INVITE sip:4711@127.0.0.1:40000 SIP/2.0\r\n\
         Via: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
@@ -213,6 +224,15 @@ mod tests {
             remote
         }
         fn keep(&mut self, _: u64, _: &[u8]) {}
+        fn record_open(&mut self, _: RecordId, _: &str) -> bool {
+            true
+        }
+        fn record_append(&mut self, _: RecordId, _: Vec<u8>) -> bool {
+            true
+        }
+        fn record_close(&mut self, _: RecordId, _: RecordEnd) -> bool {
+            true
+        }
         fn note_from(&mut self, _: Origin, _: Level, _: fmt::Arguments<'_>) {}
     }
 

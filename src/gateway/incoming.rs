@@ -153,11 +153,22 @@ impl Gateway {
                 }
             }
             // Which key is not said: it may be part of a secret number.
-            SipEvent::Dtmf { id, .. } => {
+            SipEvent::Dtmf { id, key, .. } => {
+                let index = self.call_of(at, id);
+                if let Some(index) = index
+                    && let Some(call) = self.calls.get_mut(index)
+                {
+                    let label = &call.label;
+                    outlet.note(Level::Info, format_args!("{label}: a key was pressed"));
+                    self.tell_dtmf(now, index, key, "INFO");
+                }
+            }
+            SipEvent::DtmfRefused { id, code } => {
                 let index = self.call_of(at, id);
                 if let Some(call) = index.and_then(|index| self.calls.get_mut(index)) {
                     let label = &call.label;
-                    outlet.note(Level::Info, format_args!("{label}: a key was pressed"));
+                    let line = format_args!("{label}: keys were refused by INFO ({code})");
+                    outlet.note(Level::Warn, line);
                 }
             }
             SipEvent::Progress {
@@ -193,6 +204,7 @@ impl Gateway {
                 }
             }
             SipEvent::Registration { id, state } => {
+                self.tell_registration(now, at, id, &state, outlet);
                 self.handle_registration(at, id, &state, outlet);
             }
             SipEvent::Refer {
@@ -216,10 +228,12 @@ impl Gateway {
             SipEvent::Ended { id, cause, by } => {
                 if let Some(index) = self.leg_of(at, id) {
                     self.leg_ended(now, index, cause, by, outlet);
-                } else if let Some(index) = self.call_of(at, id)
-                    && !self.goes_on_alone(index, &cause, by, outlet)
-                {
-                    self.call_over(now, index, cause, by, outlet);
+                } else if let Some(index) = self.call_of(at, id) {
+                    if !self.goes_on_alone(index, &cause, by, outlet) {
+                        self.call_over(now, index, cause, by, outlet);
+                    }
+                } else {
+                    self.forget_asked(now, at, id, &cause, outlet);
                 }
             }
             SipEvent::Abuse(abuse) => self.handle_abuse(at, &abuse, outlet),

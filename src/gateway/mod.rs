@@ -21,15 +21,20 @@ use crate::rtmp::Player;
 use crate::sdp::PlanError;
 use crate::sip::{Cause, SipCounters};
 
+use call_summary::MediaTotals;
 use call_table::CallTable;
 use config::Config;
 use connections::{Connections, User};
 use contain::contained;
+use hooks::Hooks;
+use hooks::node::Node;
 use http::Http;
 use media_ports::MediaPorts;
 use outlet::{CallIndex, Level, MediaPort, Outlet};
 use players::Players;
+use pushes::Pushes;
 use sink::SinkMemory;
+use stream_meter::StreamMeters;
 use trunk::Trunk;
 
 mod abuse;
@@ -41,15 +46,23 @@ pub mod config;
 pub mod connections;
 mod contain;
 pub mod hold;
+pub mod hooks;
 pub mod http;
 pub mod incoming;
+pub mod injection;
+pub mod keys;
 pub mod look_ups;
 pub mod media_ports;
 mod negotiation;
 pub mod outgoing;
 pub mod outlet;
+pub mod outputs;
 pub mod players;
 mod presence;
+mod publishing;
+pub mod pushes;
+mod pushing;
+pub mod recording;
 pub mod registrations;
 pub mod relay;
 pub mod rest;
@@ -57,6 +70,7 @@ mod shed;
 pub mod sink;
 pub mod status;
 pub mod stored;
+pub mod stream_meter;
 pub mod streaming;
 pub mod tls_names;
 pub mod transfer;
@@ -96,8 +110,18 @@ pub struct GatewayCounters {
     pub inputs_crashed: u64,
     /// Timers of SIP given up, with what they were of, for a defect of this program.
     pub timers_crashed: u64,
+    /// Pushes begun.
+    pub pushes: u64,
+    /// Pushes refused because every place was taken.
+    pub pushes_refused: u64,
+    /// Pushes ended by a defect of this program.
+    pub pushes_crashed: u64,
     /// Players turned away because a table was full.
     pub players_refused: u64,
+    /// Files of recordings that are finished.
+    pub recordings: u64,
+    /// Recordings that did not begin, or ended before their call, for want of room.
+    pub recordings_lost: u64,
     /// Media packets for tracks or calls that were gone.
     pub stray_packets: u64,
     /// Frames taken from slow readers because packet slots became scarce.
@@ -120,6 +144,8 @@ pub struct Gateway {
     trunks: Vec<Trunk>,
     calls: CallTable,
     players: Players,
+    pushes: Pushes,
+    meters: StreamMeters,
     http: Http,
     connections: Connections,
     ports: MediaPorts,
@@ -130,11 +156,20 @@ pub struct Gateway {
     nothing: Box<FrameLog>,
     gather: Box<[u8]>,
     sinks: SinkMemory,
+    /// What this box is called by backends.
+    node: Node,
+    /// The backend that is told of calls, if there is one.
+    hooks: Option<Box<Hooks>>,
+    /// Another one, or none, to be taken over with the next drain.
+    hooks_wanted: Option<Box<Option<config::Hooks>>>,
     /// Players touched since they were last drained.
     dirty_players: Vec<usize>,
     next_call: u64,
+    next_record: u32,
     stopping: bool,
     counters: GatewayCounters,
+    /// What became of the media of calls that are gone.
+    ended: MediaTotals,
 }
 
 impl Gateway {
@@ -151,23 +186,32 @@ impl Gateway {
             .iter()
             .map(|trunk| Trunk::new(trunk.clone(), config.limits.calls, rng.fork()))
             .collect::<Result<_, _>>()?;
+        let hooks = config.hooks.clone();
+        let hooks = hooks.map(|hooks| Hooks::new(hooks, config.limits.calls, 1));
         Ok(Self {
             trunks,
             calls: CallTable::new(config.limits.calls),
             players: Players::default(),
+            pushes: Pushes::default(),
+            meters: StreamMeters::new(config.limits.calls),
             http: Http::new(&mut rng),
             connections: Connections::default(),
             ports: MediaPorts::new(config.media.ports),
             pool,
-            rng,
             epoch,
             nothing: Box::default(),
             gather: vec![0; GATHER_BYTES].into_boxed_slice(),
             sinks: SinkMemory::new(epoch.into()),
+            node: Node::new(&mut rng),
+            hooks: hooks.map(Box::new),
+            hooks_wanted: None,
             dirty_players: Vec::with_capacity(crate::limits::PLAYERS),
             next_call: 1,
+            next_record: 0,
             stopping: false,
             counters: GatewayCounters::default(),
+            rng,
+            ended: MediaTotals::default(),
             config,
         })
     }
@@ -280,6 +324,15 @@ impl Gateway {
                     }
                 });
             }
+            Some(User::Hook(at)) => self.hook_connected(at),
+            Some(User::Push(at)) => {
+                self.with_pushed(at, |publishing| {
+                    publishing.publisher.handle_connected(now);
+                    if let Some(link) = &mut publishing.link {
+                        link.writable = true;
+                    }
+                });
+            }
             Some(User::Player(_) | User::Http(_)) | None => {}
         }
     }
@@ -306,8 +359,15 @@ impl Gateway {
                     publishing.publisher.handle_disconnected(now, reason);
                 });
             }
+            Some(User::Push(at)) => {
+                self.with_pushed(at, |publishing| {
+                    publishing.link = None;
+                    publishing.publisher.handle_disconnected(now, reason);
+                });
+            }
             Some(User::Player(at)) => self.forget_player(at),
             Some(User::Http(at)) => self.http.forget(at),
+            Some(User::Hook(at)) => self.hook_disconnected(at, reason),
             None => {}
         }
     }
@@ -335,6 +395,11 @@ impl Gateway {
                     publishing.publisher.handle_bytes(now, bytes);
                 });
             }
+            Some(User::Push(at)) => {
+                self.with_pushed(at, |publishing| {
+                    publishing.publisher.handle_bytes(now, bytes)
+                });
+            }
             Some(User::Player(at)) => {
                 if let Some(viewer) = self.players.get_mut(at)
                     && !viewer.crashed
@@ -345,6 +410,7 @@ impl Gateway {
                 }
             }
             Some(User::Http(at)) => self.read_http(now, at, bytes, outlet),
+            Some(User::Hook(at)) => self.hook_bytes(now, at, bytes),
             None => {}
         }
     }
@@ -368,6 +434,13 @@ impl Gateway {
                     }
                 });
             }
+            Some(User::Push(at)) => {
+                self.with_pushed(at, |publishing| {
+                    if let Some(link) = &mut publishing.link {
+                        link.writable = true;
+                    }
+                });
+            }
             Some(User::Player(at)) => {
                 if let Some(viewer) = self.players.get_mut(at) {
                     viewer.link.writable = true;
@@ -375,6 +448,7 @@ impl Gateway {
                 }
             }
             Some(User::Http(at)) => self.http.handle_writable(at),
+            Some(User::Hook(at)) => self.hook_writable(at),
             Some(User::Sip(_)) | None => {}
         }
     }
@@ -446,6 +520,7 @@ impl Gateway {
                 });
                 call.crashed = done.is_none();
             }
+            self.time_outputs(now, index);
             from = CallIndex(index.0.saturating_add(1));
         }
         for (at, viewer) in self.players.iter_mut() {
@@ -458,11 +533,13 @@ impl Gateway {
             }
         }
         self.http.handle_timeout(now);
+        self.time_hooks(now);
     }
 
     /// When [`Self::handle_timeout`] is next to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let mut deadline = Instant::earliest(self.calls.deadline(), self.http.poll_timeout());
+        deadline = Instant::earliest(deadline, self.hook_timeout());
         for trunk in &self.trunks {
             deadline = Instant::earliest(deadline, trunk.endpoint.poll_timeout());
             // It has to register, or to ask, before anything comes.
@@ -507,7 +584,11 @@ impl Gateway {
         }
         // What calls have to send goes before the answers to who asks of them.
         let answered = self.drain_http(now, outlet);
-        answered || !self.dirty_players.is_empty() || self.trunks.iter().any(|trunk| trunk.dirty)
+        let told = self.drain_hooks(now, outlet);
+        answered
+            || told
+            || !self.dirty_players.is_empty()
+            || self.trunks.iter().any(|trunk| trunk.dirty)
     }
 
     /// Takes a new configuration over for coming calls.
@@ -533,17 +614,28 @@ impl Gateway {
             }
         }
         self.forget_sinks();
-        let needs_start = taken != self.trunks.len()
+        let folder = match (&self.config.recording, &config.recording) {
+            (Some(old), Some(new)) => old.needs_start(new),
+            (old, new) => old.is_some() != new.is_some(),
+        };
+        let needs_start = folder
+            || taken != self.trunks.len()
             || taken != config.trunks.len()
             || config.limits != self.config.limits
             || config.rtmp_listen != self.config.rtmp_listen
-            || config.rest.listen != self.config.rest.listen
+            || config.rest.listens() != self.config.rest.listens()
             || config.rtmp_ca_file != self.config.rtmp_ca_file
             || config.media.ports != self.config.media.ports
-            || config.state_directory != self.config.state_directory;
+            || config.state_directory != self.config.state_directory
+            || hooks_ca_file(&config) != hooks_ca_file(&self.config);
+        self.hooks_wanted = Some(Box::new(config.hooks.clone()));
+        self.config.hooks = config.hooks;
+        if !folder {
+            self.config.recording = config.recording;
+        }
         self.config.media.address = config.media.address;
-        // The password guards the listener that there is: one for another says nothing of it.
-        if config.rest.listen == self.config.rest.listen {
+        // The password guards the listeners that there are: one for others says nothing of them.
+        if config.rest.listens() == self.config.rest.listens() {
             self.config.rest = config.rest;
         }
         self.trunks.iter_mut().for_each(Trunk::unsettle);
@@ -553,6 +645,7 @@ impl Gateway {
     /// Ends every call with BYE and every stream with a clean unpublish; new calls get 503.
     pub fn stop(&mut self, now: Instant) {
         self.stopping = true;
+        self.stop_asking(now);
         self.unregister_all(now);
         let sessions: Vec<_> = self
             .calls
@@ -582,9 +675,10 @@ impl Gateway {
         }
     }
 
-    /// Whether no call and no stream is left.
+    /// Whether no call and no stream is left, and nothing of them to tell.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty()
+            && !self.owes_hooks()
             && self.trunks.iter().all(|trunk| {
                 trunk.endpoint.closing_calls() == 0 && trunk.endpoint.registrations() == 0
             })
@@ -622,6 +716,10 @@ impl Gateway {
             self.dirty_players.push(at);
         }
     }
+}
+
+fn hooks_ca_file(config: &Config) -> Option<&String> {
+    config.hooks.as_ref()?.ca_file.as_ref()
 }
 
 /// Whether a packet is RTCP, on whichever port it came (RFC 5761, section 4).

@@ -234,9 +234,15 @@ impl Gateway {
         let Some(index) = self.calls.find(live) else {
             return false;
         };
-        let cause = Cause::new(200, "ended by request");
-        self.give_up(now, index, cause, EndedBy::Local, outlet);
+        self.terminate_at(now, index, outlet);
         true
+    }
+
+    /// Ends the call at a place, as [`Self::terminate_call`] does.
+    pub(super) fn terminate_at(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
+        let cause = Cause::new(200, "ended by request");
+        self.tell_hangup(now, index);
+        self.give_up(now, index, cause, EndedBy::Local, outlet);
     }
 
     /// Takes the call into the table.
@@ -250,7 +256,11 @@ impl Gateway {
             return Err(CallRefused::Stopping);
         }
         request.check().map_err(CallRefused::Impossible)?;
-        if self.publishes_to_itself(&request) {
+        if request
+            .rtmp_url
+            .as_ref()
+            .is_some_and(|url| self.is_own_play_out(url))
+        {
             let words = "rtmpUrl: this program's own play-out; toStream alone stays on the box";
             return Err(CallRefused::Impossible(words));
         }
@@ -354,12 +364,11 @@ impl Gateway {
         Ok(())
     }
 
-    fn publishes_to_itself(&self, request: &CallRequest) -> bool {
-        let port = self.config.rtmp_listen.port();
-        request.rtmp_url.as_ref().is_some_and(|url| {
-            let host = url.host().parse();
-            url.port() == port && host.is_ok_and(|host: Host| host.is_loopback())
-        })
+    /// Whether an address is that of this program's own play-out.
+    pub(super) fn is_own_play_out(&self, url: &RtmpUrl) -> bool {
+        let host = url.host().parse();
+        let is_here = host.is_ok_and(|host: Host| host.is_loopback());
+        is_here && url.port() == self.config.rtmp_listen.port()
     }
 
     /// Whether a trunk has as many calls as it may.

@@ -32,6 +32,8 @@ pub enum Security {
     Plain,
     /// By TLS, the server's certificate checked against its name.
     Tls,
+    /// The same for the backend of hooks, which may have authorities of its own.
+    BackendTls,
 }
 
 /// What a look-up of SIP addresses is for; its owner chooses the number.
@@ -49,6 +51,36 @@ pub struct LookUp<'a> {
     pub transport: Option<Transport>,
 }
 
+/// A file of a recording, as the gateway numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RecordId(pub u32);
+
+/// How a file of a recording ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordEnd {
+    /// What it is called from then on: one component of a path, safe for every file system.
+    pub name: String,
+    /// Whether another file of that name is replaced; if not, this one gets a number.
+    pub replace: bool,
+}
+
+/// What became of a file of a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is finished and on the disk.
+    Closed {
+        /// What it is called.
+        name: String,
+        /// Its length.
+        bytes: u64,
+    },
+    /// It takes nothing more; what it holds plays. It has still to be ended.
+    Failed {
+        /// Why, in words.
+        words: String,
+    },
+}
+
 /// How much a note matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -58,6 +90,42 @@ pub enum Level {
     Warn,
     /// A defect of this program.
     Error,
+}
+
+/// What the floor above counts and uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutletFigures {
+    /// Datagrams that could not be sent.
+    pub send_failed: u64,
+    /// Connections refused because the table was full or descriptors were used up.
+    pub streams_full: u64,
+    /// Accepted connections that did not agree on TLS.
+    pub handshakes_failed: u64,
+    /// Accepted connections that did not agree on TLS in time, or gave way to others.
+    pub handshakes_given_up: u64,
+    /// Media datagrams that were longer than a packet may be.
+    pub datagrams_oversized: u64,
+    /// Media datagrams that found no free packet slot.
+    pub datagrams_without_slot: u64,
+    /// Records that were not written to the journal.
+    pub journal_lost: u64,
+    /// What the process uses, where the system tells it.
+    pub process: Option<ProcessFigures>,
+}
+
+/// What the process uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessFigures {
+    /// Bytes of its memory that are resident.
+    pub resident_bytes: u64,
+    /// Bytes of its address space.
+    pub virtual_bytes: u64,
+    /// Open descriptors.
+    pub descriptors: u64,
+    /// How many it may open.
+    pub descriptors_max: u64,
+    /// Hundredths of a second of computing.
+    pub cpu_centiseconds: u64,
 }
 
 /// Sockets and the log, as the gateway sees them.
@@ -121,6 +189,22 @@ pub trait Outlet {
     /// Keeps a record over a restart, in place of the one that is `about` the same thing; an empty
     /// one forgets it. Nothing waits for the disk, and nothing is reported.
     fn keep(&mut self, about: u64, record: &[u8]);
+
+    /// Begins a file of a recording, to be called `name` with what marks it as unfinished; false when
+    /// too much waits for the disk. What becomes of it is reported by `handle_recorded`.
+    fn record_open(&mut self, id: RecordId, name: &str) -> bool;
+
+    /// Adds a piece to a file, to be on the disk about half a second later; false when too much waits
+    /// for the disk, and the piece is lost.
+    fn record_append(&mut self, id: RecordId, piece: Vec<u8>) -> bool;
+
+    /// Ends a file; false when too much waits for the disk, and the file is ended with the next start.
+    fn record_close(&mut self, id: RecordId, end: RecordEnd) -> bool;
+
+    /// What is counted and used here; nothing where nothing is.
+    fn figures(&mut self) -> OutletFigures {
+        OutletFigures::default()
+    }
 
     /// One line for the journal, see [`note`](#method.note).
     fn note_from(&mut self, origin: Origin, level: Level, line: fmt::Arguments<'_>);

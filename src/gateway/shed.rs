@@ -6,7 +6,9 @@
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::outlet::CallIndex;
+use crate::gateway::pushes::PushIndex;
 use crate::limits::POOL_PACKETS_PER_CALL;
+use crate::rtmp::Publisher;
 
 /// Who holds packet slots beside the frame logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +17,8 @@ enum Holder {
     Session(CallIndex),
     /// The publisher of a call.
     Publisher(CallIndex),
+    /// The push at this place.
+    Push(PushIndex),
     /// The player at this place.
     Player(usize),
 }
@@ -39,6 +43,10 @@ impl Gateway {
                 Holder::Publisher(index) => {
                     self.counters.readers_shed += 1;
                     self.with_publisher(index, |publishing| publishing.publisher.give_up(now));
+                }
+                Holder::Push(at) => {
+                    self.counters.readers_shed += 1;
+                    self.with_pushed(at, |publishing| publishing.publisher.give_up(now));
                 }
                 Holder::Player(at) => {
                     self.counters.readers_shed += 1;
@@ -81,9 +89,15 @@ impl Gateway {
                 (Holder::Publisher(index), published),
             ]
         });
+        let pushes = self.pushes.iter().filter(|(_, push)| !push.crashed);
+        let of_pushes = pushes.map(|(at, push)| {
+            let held = push.publisher().map_or(0, Publisher::held);
+            (Holder::Push(at), held)
+        });
         let players = self.players.places().filter(|(_, viewer)| !viewer.crashed);
         let of_players = players.map(|(at, viewer)| (Holder::Player(at), viewer.player.held()));
         of_calls
+            .chain(of_pushes)
             .chain(of_players)
             .filter(|(_, held)| *held > 0)
             .max_by_key(|(_, held)| *held)

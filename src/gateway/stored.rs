@@ -25,6 +25,8 @@ use crate::limits::JOURNAL_RECORD_BYTES;
 pub enum Stored {
     /// What is known of an RTMP server, first form.
     SinkV1(StoredSink),
+    /// What this box is called by backends.
+    NodeV1([u8; 16]),
 }
 
 /// A record as bytes.
@@ -86,6 +88,14 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_the_box_stays_readable() {
+        let written = [b"\x01".as_slice(), b"0123456789abcdef"].concat();
+        let node = Stored::NodeV1(*b"0123456789abcdef");
+        assert_eq!(Stored::from_bytes(&written), Some(node.clone()));
+        assert_eq!(node.to_bytes().unwrap().as_slice(), written);
+    }
+
+    #[test]
     fn the_longest_record_fits() {
         let at = StoredTime {
             seconds: u64::MAX,
@@ -112,7 +122,7 @@ mod tests {
             assert_eq!(Stored::from_bytes(&bytes[..length]), None, "{length}");
         }
         // The variant after the last one: a record of a later version.
-        assert_eq!(Stored::from_bytes(&[1, 0, 0]), None);
+        assert_eq!(Stored::from_bytes(&[2, 0, 0]), None);
         let mut rng = Rng::from_number(3);
         for _ in 0..2_000 {
             let mut random = [0; JOURNAL_RECORD_BYTES];

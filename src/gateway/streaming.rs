@@ -7,10 +7,10 @@ use crate::gateway::Gateway;
 use crate::gateway::call::{Call, shown_stream};
 use crate::gateway::connections::User;
 use crate::gateway::contain::contained;
-use crate::gateway::outlet::{CallIndex, Level, MediaPort, Outlet, Security};
-use crate::gateway::relay::Link;
+use crate::gateway::outlet::{CallIndex, Level, MediaPort, Outlet};
+use crate::gateway::publishing::Surroundings;
 use crate::gateway::watchdog::Watch;
-use crate::rtmp::{PlayerEvent, PublisherEvent};
+use crate::rtmp::PlayerEvent;
 use crate::rtp::session::SessionEvent;
 use crate::sip::Cause;
 
@@ -37,12 +37,16 @@ impl Gateway {
             self.crash_call(now, index, outlet);
             return;
         }
+        self.measure(now, index);
         let Some(call) = self.calls.get_mut(index) else {
             return;
         };
         for at in call.players.clone() {
             self.drain_player(now, at, outlet);
         }
+        self.pump_injection(now, index, outlet);
+        self.drain_outputs(now, index, outlet);
+        let outputs = self.outputs_need(index);
         let Some(call) = self.calls.get_mut(index) else {
             return;
         };
@@ -50,8 +54,12 @@ impl Gateway {
             .players
             .iter()
             .filter_map(|at| Some(self.players.get(*at)?.player.position()));
-        let needed = call.needed_from(players);
+        let needed = call.needed_from(players.chain(outputs));
         call.log.release_before(needed);
+        self.tell_hooks(now, index, false, outlet);
+        let Some(call) = self.calls.get_mut(index) else {
+            return;
+        };
         if call
             .gone_by
             .is_some_and(|by| now >= by || call.is_flushed())
@@ -88,6 +96,10 @@ impl Gateway {
         let watched = call.watched_until(patience);
         let ends = Instant::earliest(watched, call.gone_by);
         let ends = Instant::earliest(ends, call.calling_until());
+        let outputs = call.outputs.as_ref().and_then(|it| it.poll_timeout());
+        let ends = Instant::earliest(ends, outputs);
+        let injected = call.injection.as_ref().and_then(|it| it.poll_timeout());
+        let ends = Instant::earliest(ends, injected);
         let deadline = Instant::earliest(
             Instant::earliest(call.session.poll_timeout(), ends),
             call.publishing
@@ -112,7 +124,11 @@ impl Gateway {
             outlet.send_media(index, transmit.track, port, transmit.to, made);
         }
         let (trunk, sip) = (call.trunk, call.sip);
-        while let Some(event) = call.session.poll_event() {
+        let mut keyframe_wanted = false;
+        while let Some(call) = self.calls.get_mut(index) {
+            let Some(event) = call.session.poll_event() else {
+                break;
+            };
             match event {
                 SessionEvent::KeyframeByInfo => {
                     if let (Some(sip), Some(trunk)) = (sip, self.trunks.get_mut(trunk)) {
@@ -127,14 +143,21 @@ impl Gateway {
                         format_args!("{}: {track} ended (RTCP BYE)", call.label),
                     );
                 }
+                SessionEvent::KeyframeWanted => keyframe_wanted = true,
                 // Which key is not said: it may be part of a secret number.
-                SessionEvent::TelephoneEvent(_) => {
+                SessionEvent::TelephoneEvent(event) => {
                     outlet.note(
                         Level::Info,
                         format_args!("{}: a key was pressed", call.label),
                     );
+                    if let Some(key) = event.key() {
+                        self.tell_dtmf(now, index, key, "RFC2833");
+                    }
                 }
             }
+        }
+        if keyframe_wanted {
+            self.ask_for_injected_keyframe(now, index);
         }
     }
 
@@ -154,69 +177,18 @@ impl Gateway {
         } = call;
         let stream = shown_stream(stream, outgoing.as_deref());
         let Some(publishing) = publishing else { return };
-        // A failed attempt makes an event again at once; two rounds settle every case.
-        for _ in 0..2 {
-            while let Some(event) = publishing.publisher.poll_event() {
-                match event {
-                    PublisherEvent::Connect => {
-                        let url = publishing.publisher.target();
-                        let security = if url.is_tls() {
-                            Security::Tls
-                        } else {
-                            Security::Plain
-                        };
-                        match outlet.connect(url.host(), url.port(), security) {
-                            Some(conn) => {
-                                publishing.link = Some(Link {
-                                    conn,
-                                    writable: false,
-                                });
-                                self.connections.insert(conn, User::Publisher(index));
-                            }
-                            None => publishing
-                                .publisher
-                                .handle_disconnected(now, "the table of connections is full"),
-                        }
-                    }
-                    PublisherEvent::Close => {
-                        if let Some(link) = publishing.link.take() {
-                            self.connections.remove(link.conn);
-                            outlet.close(link.conn);
-                        }
-                    }
-                    PublisherEvent::Status { status, reason } => {
-                        outlet.note(
-                            Level::Info,
-                            format_args!(
-                                "{label}: {status} {} {stream}: {reason}",
-                                publishing.publisher.url()
-                            ),
-                        );
-                    }
-                    PublisherEvent::KeyframeWanted => session.request_keyframe(now),
-                    PublisherEvent::ServerTakes { listed, .. } => {
-                        self.sinks.learned_list(now, *sink, listed);
-                    }
-                    PublisherEvent::CodecRefused(codec) => {
-                        self.sinks.learned_refusal(now, *sink, codec);
-                    }
-                }
-            }
-            match &mut publishing.link {
-                Some(link) if link.writable => {
-                    link.pump(
-                        now,
-                        &mut publishing.publisher,
-                        log,
-                        &mut self.gather,
-                        outlet,
-                    );
-                }
-                // Without a socket to write to, its place in the log still moves on.
-                _ => {
-                    publishing.publisher.poll_transmit(now, log, &mut []);
-                }
-            }
+        let mut around = Surroundings {
+            log,
+            connections: &mut self.connections,
+            sinks: &mut self.sinks,
+            gather: &mut self.gather,
+            user: User::Publisher(index),
+            sink: *sink,
+            label,
+            stream,
+        };
+        if publishing.drive(now, &mut around, outlet) {
+            session.request_keyframe(now);
         }
         call.look_left_out(outlet);
     }
@@ -362,15 +334,20 @@ impl Gateway {
                 self.touch_player(at);
             }
         }
+        self.end_outputs(now, index, outlet);
+        self.end_injection(now, index, "the call ended", outlet);
     }
 
     /// Lets a call go, with whatever its streams could not say any more.
     fn release_call(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
+        self.tell_hooks(now, index, true, outlet);
+        self.release_pushes(index, outlet);
         let Some(call) = self.calls.remove(index) else {
             return;
         };
         let summary = call.summary(now);
         outlet.note(Level::Info, format_args!("{} {summary}", call.label));
+        self.ended.add(&summary);
         if let Some(link) = call.publishing.and_then(|publishing| publishing.link) {
             self.connections.remove(link.conn);
             outlet.close(link.conn);
@@ -380,6 +357,10 @@ impl Gateway {
                 viewer.call = None;
                 self.touch_player(at);
             }
+        }
+        self.forget_injection(index, call.injection);
+        if let Some(outputs) = call.outputs {
+            self.release_outputs(*outputs, outlet);
         }
     }
 }

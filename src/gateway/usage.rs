@@ -10,6 +10,8 @@ pub struct Usage {
     pub calls: usize,
     /// Local players, those that have not asked for a stream yet included.
     pub players: usize,
+    /// Pushes, those that say farewell included.
+    pub pushes: usize,
     /// HTTP connections.
     pub clients: usize,
     /// Connections that belong to a trunk, a publisher, a player or a client.
@@ -26,6 +28,7 @@ impl Gateway {
         Usage {
             calls: self.calls.len(),
             players: self.players.len(),
+            pushes: self.pushes.len(),
             clients: self.http.len(),
             connections: self.connections.iter().count(),
             ports: self.ports.leased(),
@@ -72,12 +75,33 @@ impl Gateway {
             });
             assert_ne!(call, Some(false), "a player's call does not know it");
         }
+        for (at, push) in self.pushes.iter() {
+            let outputs = self.calls.get(push.call).and_then(|it| it.outputs.as_ref());
+            let known = outputs.is_some_and(|outputs| outputs.pushes.contains(&at));
+            assert!(known, "a push whose call does not know it");
+            if let Some(publishing) = &push.publishing {
+                publishing.publisher.check_invariants();
+                if let Some(link) = &publishing.link {
+                    let user = self.connections.user(link.conn);
+                    assert_eq!(user, Some(User::Push(at)), "a push's connection");
+                }
+            }
+        }
+        let outputs = self
+            .calls
+            .iter()
+            .filter_map(|(_, call)| call.outputs.as_ref());
+        let known: usize = outputs.map(|outputs| outputs.pushes.len()).sum();
+        assert_eq!(known, self.pushes.len(), "pushes of calls and of the table");
         self.check_http();
+        self.check_hooks();
         for (_, user) in self.connections.iter() {
             let held = match user {
                 User::Sip(at) => at < self.trunks.len(),
                 User::Player(at) => self.players.get(at).is_some(),
                 User::Http(at) => self.http.get(at).is_some(),
+                User::Hook(at) => self.has_line(at),
+                User::Push(at) => self.pushes.get(at).is_some(),
                 User::Publisher(index) => self
                     .calls
                     .iter()

@@ -21,6 +21,7 @@ use crate::base::frame_log::{Frame, FrameLog, FrameView};
 use crate::base::time::{Instant, MediaTime};
 use crate::limits::FRAME_SEGMENTS;
 use crate::rtmp::takes::Takes;
+use crate::rtmp::voice::{NoStandIn, StandIn, Voice};
 use crate::wire::flv::{self, Head, Metadata, TagForm};
 use crate::wire::rtmp_message::{MessageHead, kind};
 
@@ -42,6 +43,8 @@ pub(super) enum Skip {
     Unusable,
     /// A codec that is not sent to this peer.
     NotTaken,
+    /// Sound that is not to be heard, for which nothing can stand in.
+    Unvoiced,
 }
 
 /// One message, as planned.
@@ -58,6 +61,8 @@ pub(super) enum Body {
         keyframe: bool,
         /// The bytes before the frame's own.
         tag: Head,
+        /// What goes in place of the frame's own bytes.
+        stand_in: Option<StandIn>,
     },
     /// No message: the frame is passed over.
     Skip(Skip),
@@ -106,6 +111,8 @@ pub(super) struct Place {
     video_left_out: Option<Codec>,
     last_audio: Option<i64>,
     last_video: Option<i64>,
+    /// Samples of a prepared sound that are out.
+    pub sound_at: u32,
 }
 
 impl Place {
@@ -118,8 +125,16 @@ impl Place {
         }
     }
 
-    /// The next message; `None` when the log has no further frame.
-    pub fn next(&self, form: &Form, log: &FrameLog) -> Option<Planned> {
+    /// The same place of a new connection, to a peer that takes these codecs.
+    pub fn anew(&self, takes: Takes) -> Self {
+        Self {
+            sound_at: self.sound_at,
+            ..Self::at(self.cursor, takes)
+        }
+    }
+
+    /// The next message, with this to be heard; `None` when the log has no further frame.
+    pub fn next(&self, form: &Form, voice: &Voice, log: &FrameLog) -> Option<Planned> {
         let view = log.get(self.cursor)?;
         let frame = view.frame();
         let (millis, clamped, composition) = self.times(frame);
@@ -180,12 +195,18 @@ impl Place {
             let body = Body::Sequence(Rc::clone(config), tag_form);
             return planned(body, chunk_stream, kind, length);
         }
-        let length = view.len().saturating_add(tag.len());
+        let stand_in = match voice.stand_in(&view, self.sound_at) {
+            Ok(stand_in) => stand_in,
+            Err(NoStandIn) => return skip(Skip::Unvoiced),
+        };
+        let own = stand_in.map_or(view.len(), StandIn::len);
+        let length = own.saturating_add(tag.len());
         let body = Body::Frame {
             position: self.cursor,
             track: frame.track,
             keyframe: frame.keyframe,
             tag,
+            stand_in,
         };
         planned(body, chunk_stream, kind, length)
     }
@@ -201,8 +222,14 @@ impl Place {
                 *self.known_mut(config.codec().track()) = Some(Rc::clone(config));
             }
             Body::Frame {
-                track, position, ..
+                track,
+                position,
+                stand_in,
+                ..
             } => {
+                if let Some(StandIn::Sound { samples, .. }) = stand_in {
+                    self.sound_at = self.sound_at.saturating_add(u32::from(*samples));
+                }
                 let frame = log.get(*position).map(|view| view.frame());
                 let known = self.known_mut(*track);
                 if let Some(frame) = frame
@@ -422,7 +449,7 @@ mod tests {
         let mut place = Place::at(0, takes);
         place.survey(log);
         let mut heads = Vec::new();
-        while let Some(planned) = place.next(&form, log) {
+        while let Some(planned) = place.next(&form, &Voice::Caller, log) {
             match &planned.body {
                 Body::Frame { tag, .. } => heads.push(tag.to_vec()),
                 Body::Skip(_) => heads.push(Vec::new()),

@@ -36,6 +36,7 @@ mod settling;
 mod slowness;
 
 use core::time::Duration;
+use std::rc::Rc;
 
 use heapless::Vec;
 
@@ -49,6 +50,7 @@ use crate::rtmp::media_writer::message::{BegunMessage, emit};
 use crate::rtmp::media_writer::parking::Parking;
 use crate::rtmp::media_writer::slowness::Slowness;
 use crate::rtmp::takes::Takes;
+use crate::rtmp::voice::Voice;
 use crate::wire::rtmp_chunk::wire_length;
 
 pub use counters::MediaCounters;
@@ -69,6 +71,8 @@ pub(super) struct MediaWriter {
     /// What the video that is expected is coded with, where that is known.
     video_codec: Option<Codec>,
     place: Place,
+    /// What is to be heard.
+    voice: Voice,
     gate: Gate,
     plan: Vec<Planned, RTMP_GATHER_MESSAGES>,
     begun: BegunMessage,
@@ -99,6 +103,7 @@ impl MediaWriter {
             expect_video,
             video_codec: None,
             place: Place::default(),
+            voice: Voice::Caller,
             gate: Gate::Waiting(None),
             plan: Vec::new(),
             begun: BegunMessage::default(),
@@ -119,7 +124,7 @@ impl MediaWriter {
     /// Starts a stream in this form, with chunks of this size; `ask` wants a keyframe in any case.
     pub fn start(&mut self, form: Form, chunk_bytes: u32, ask: bool) {
         self.reset();
-        self.place = Place::at(self.place.cursor, form.takes);
+        self.place = self.place.anew(form.takes);
         self.form = Some(form);
         self.chunk_bytes = chunk_bytes;
         if ask {
@@ -146,6 +151,17 @@ impl MediaWriter {
     /// What the video to be waited for is coded with; `None` when that is not known.
     pub fn set_video_codec(&mut self, codec: Option<Codec>) {
         self.video_codec = codec;
+    }
+
+    /// What is to be heard from now on; a sound begins at its beginning.
+    pub fn set_voice(&mut self, voice: Voice) {
+        self.voice = voice;
+        self.place.sound_at = 0;
+    }
+
+    /// Whether the sound that is to be heard has come to its end.
+    pub fn is_sound_over(&self) -> bool {
+        self.voice.is_over(self.place.sound_at)
     }
 
     /// The codec of a track that comes in and is not sent on this connection.
@@ -291,7 +307,7 @@ impl MediaWriter {
         let mut place = self.place.clone();
         let mut end = at;
         while !self.plan.is_full() && self.until.is_none_or(|until| place.cursor < until) {
-            let Some(planned) = place.next(&form, log) else {
+            let Some(planned) = place.next(&form, &self.voice, log) else {
                 break;
             };
             if let Body::Skip(why) = planned.body {
@@ -316,7 +332,9 @@ impl MediaWriter {
                     _ => None,
                 };
                 let pieces = view.iter().flat_map(|view| view.segments());
-                let written = emit(&planned, &form, self.chunk_bytes, 0, pieces, room);
+                let sound = self.voice.sound();
+                let at_start = (0, sound.map(Rc::as_ref));
+                let written = emit(&planned, &form, self.chunk_bytes, at_start, pieces, room);
                 end = end.saturating_add(written);
                 place.advance(&planned, log);
             }
@@ -353,7 +371,7 @@ impl MediaWriter {
             self.count(&planned);
             let length = wire_length(&planned.head, self.chunk_bytes);
             if left < length {
-                self.torn |= !self.begun.begin(planned, left, log);
+                self.torn |= !self.begun.begin(planned, left, self.voice.sound(), log);
                 break;
             }
             left = left.saturating_sub(length);
@@ -380,7 +398,7 @@ impl MediaWriter {
 
     fn reset(&mut self) {
         self.form = None;
-        self.place = Place::at(self.place.cursor, Takes::legacy());
+        self.place = self.place.anew(Takes::legacy());
         self.gate = Gate::Waiting(None);
         self.plan.clear();
         self.begun.clear();

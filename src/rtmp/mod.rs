@@ -24,6 +24,7 @@ mod refusal;
 mod retry;
 mod takes;
 mod viewer;
+mod voice;
 mod words;
 
 pub use asked::Name;
@@ -35,4 +36,5 @@ pub use publisher::{
 };
 pub use takes::Takes;
 pub use viewer::{Viewer, ViewerEvent};
+pub use voice::{PreparedSound, Voice};
 pub use words::Reason;

@@ -49,6 +49,7 @@ use crate::rtmp::publisher::state::{ANSWER_PATIENCE, CONNECT_PATIENCE, STOP_PATI
 use crate::rtmp::publisher::suspicion::Suspicion;
 use crate::rtmp::publisher::target::Target;
 use crate::rtmp::retry::Retry;
+use crate::rtmp::voice::Voice;
 use crate::rtmp::words::{Reason, reason};
 use crate::wire::rtmp_url::RtmpUrl;
 
@@ -274,6 +275,17 @@ impl Publisher {
     /// that the server is not sent.
     pub fn set_video_codec(&mut self, codec: Option<Codec>) {
         self.media.set_video_codec(codec);
+    }
+
+    /// What is to be heard of the stream from now on, over all connections; a sound begins at its
+    /// beginning.
+    pub fn set_voice(&mut self, voice: Voice) {
+        self.media.set_voice(voice);
+    }
+
+    /// Whether the sound that was to be heard has come to its end.
+    pub fn is_sound_over(&self) -> bool {
+        self.media.is_sound_over()
     }
 
     /// The next event.

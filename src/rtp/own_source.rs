@@ -30,7 +30,7 @@ pub const SENDER_MEMORY: Duration = Duration::from_secs(10);
 /// A source of ours: SSRC, sequence and clock go on whatever is sent, and through pauses.
 #[derive(Clone, Debug)]
 pub struct OwnSource {
-    /// Header of the next packet, but for timestamp and marker.
+    /// Header of the next packet, but for timestamp, marker, and a payload type of its own.
     header: Header,
     /// Ticks of the RTP clock a second.
     clock_rate: u32,
@@ -86,6 +86,11 @@ impl OwnSource {
         self.origin = at;
     }
 
+    /// The payload type of packets that do not say another.
+    pub fn payload_type(&self) -> u8 {
+        self.header.payload_type
+    }
+
     /// Writes the next packet, whose RTP time is that of `at`, and says its length; `None` where it
     /// does not fit.
     pub fn write(
@@ -97,14 +102,34 @@ impl OwnSource {
         out: &mut [u8],
     ) -> Option<usize> {
         let length = HEADER_BYTES.saturating_add(payload.len());
+        let body = out.get_mut(HEADER_BYTES..length)?;
+        body.copy_from_slice(payload);
+        let payload_type = self.payload_type();
+        self.write_head(now, at, (payload_type, marker), payload.len(), out)
+    }
+
+    /// Writes the header of the next packet, whose payload of `payload` bytes stands behind it
+    /// already, and says the packet's length; `None` where it does not fit.
+    pub fn write_head(
+        &mut self,
+        now: Instant,
+        at: Instant,
+        (payload_type, marker): (u8, bool),
+        payload: usize,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let length = HEADER_BYTES.saturating_add(payload);
         let packet = out.get_mut(..length)?;
-        self.header.timestamp = self.timestamp_at(at);
-        self.header.marker = marker;
-        let written = self.header.marshal_to(packet).ok()?;
-        packet.get_mut(written..)?.copy_from_slice(payload);
+        let header = Header {
+            timestamp: self.timestamp_at(at),
+            marker,
+            payload_type: payload_type & 0x7f,
+            ..self.header.clone()
+        };
+        header.marshal_to(packet).ok()?;
         self.header.sequence_number = self.header.sequence_number.wrapping_add(1);
         self.packets = self.packets.wrapping_add(1);
-        self.octets = self.octets.wrapping_add(payload.len() as u32);
+        self.octets = self.octets.wrapping_add(payload as u32);
         self.last = Some(now);
         Some(length)
     }

@@ -25,12 +25,13 @@ use core::time::Duration;
 
 use crate::base::codec::Track;
 use crate::base::counter::count;
-use crate::base::frame_log::FrameLog;
+use crate::base::frame_log::{FrameLog, FrameView};
 use crate::base::packet_pool::Packet;
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, NtpTime};
 use crate::rtp::call_clock::CallClock;
 use crate::rtp::call_clock::skew::SkewStats;
+use crate::rtp::packetizer::Packetizer;
 use crate::rtp::session::side::Side;
 use crate::rtp::stream::{StreamConfig, StreamStats};
 use crate::rtp::telephone_event::TelephoneEvent;
@@ -70,6 +71,35 @@ pub enum SessionEvent {
     },
     /// A key was pressed.
     TelephoneEvent(TelephoneEvent),
+    /// The peer needs a keyframe of the stream that we pass on to it.
+    KeyframeWanted,
+}
+
+/// Why keys are not sent as telephone events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DtmfRefused {
+    /// There is no sound in the call.
+    NoAudio,
+    /// The other side did not say that it takes telephone-event.
+    NotNegotiated,
+    /// We may not send at present: the other side holds the call, or says no address.
+    NotSending,
+    /// More keys wait than there is room for.
+    Full,
+    /// This is no key.
+    NoKey(char),
+}
+
+impl core::fmt::Display for DtmfRefused {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::NoAudio => "the call has no sound",
+            Self::NotNegotiated => "the other side takes no telephone-event",
+            Self::NotSending => "the call is on hold",
+            Self::Full => "too many keys wait to be sent",
+            Self::NoKey(key) => return write!(f, "{key:?} is no key"),
+        })
+    }
 }
 
 /// What was counted about RTCP.
@@ -197,6 +227,56 @@ impl Session {
         if let Some(side) = &mut self.sides.video {
             side.request_keyframe(now);
         }
+    }
+
+    /// Presses keys in our sound, one after the other (RFC 4733): 0 to 9, `*`, `#`, A to D, or `!` for
+    /// a flash of the hook. All of them or, where one is refused, none.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn send_dtmf(&mut self, keys: &str) -> Result<(), DtmfRefused> {
+        if self.ended {
+            return Err(DtmfRefused::NotSending);
+        }
+        let side = self.sides.audio.as_mut().ok_or(DtmfRefused::NoAudio)?;
+        side.send_dtmf(keys)
+    }
+
+    /// Writes to `out` the next packet of a frame of another stream, which stands in for what we send
+    /// of our own; `at` is the frame's time of presentation on the clock of `now`. Call until the
+    /// packetizer is done with the frame; `None` before that means that nothing may be sent at
+    /// present, and the frame is passed over.
+    ///
+    /// SSRC, sequence and clock are those of all that we send in the track. Both tracks share the clock
+    /// that our sender reports tell of, so that frames of one stream stay in step at the peer.
+    /// [`crate::limits::PACKET_BYTES`] suffice for `out`.
+    pub fn send_frame(
+        &mut self,
+        now: Instant,
+        track: Track,
+        at: Instant,
+        (packetizer, view): (&mut Packetizer, FrameView<'_>),
+        out: &mut [u8],
+    ) -> Option<SessionTransmit> {
+        match self.sides.slot(track) {
+            Some(side) if !self.ended => side.send_frame(now, at, (packetizer, view), out),
+            _ => {
+                packetizer.skip();
+                None
+            }
+        }
+    }
+
+    /// Whether frames of another stream are what we send in a track: after a while without any, silence
+    /// or the still picture takes their place again.
+    pub fn passes_frames(&self, track: Track) -> bool {
+        self.sides.get(track).is_some_and(Side::passes_frames)
+    }
+
+    /// No more frames of another stream come: silence and the still picture go on at once.
+    pub fn end_frames(&mut self, now: Instant) {
+        self.sides.iter_mut().for_each(|side| side.end_frames(now));
     }
 
     /// Ends the session: an RTCP BYE for each track is all that is still sent.

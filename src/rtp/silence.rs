@@ -49,8 +49,10 @@ pub struct Silence {
 
 impl Silence {
     /// A stopped sender with random SSRC, sequence number and timestamp.
-    pub fn new(sound: Option<Sound>, payload_type: u8, rng: &mut Rng) -> Self {
-        let clock_rate = sound.as_ref().map_or(8_000, |sound| sound.clock_rate);
+    ///
+    /// The RTP clock of a codec in which no silence is made runs at `clock_rate`.
+    pub fn new(sound: Option<Sound>, clock_rate: u32, payload_type: u8, rng: &mut Rng) -> Self {
+        let clock_rate = sound.as_ref().map_or(clock_rate, |sound| sound.clock_rate);
         Self {
             source: OwnSource::new(clock_rate, payload_type, rng),
             sound,
@@ -78,6 +80,11 @@ impl Silence {
     /// Our synchronisation source.
     pub fn ssrc(&self) -> u32 {
         self.source.ssrc()
+    }
+
+    /// The source, for others that send from it while this one is stopped.
+    pub fn source_mut(&mut self) -> &mut OwnSource {
+        &mut self.source
     }
 
     /// Starts sending; the first packet is due at once. The time of a pause passes on the RTP clock.
@@ -185,7 +192,7 @@ mod tests {
 
     fn sender(codec: Codec, payload_type: u8) -> Silence {
         let sound = Sound::of(&codec, 8_000);
-        Silence::new(sound, payload_type, &mut Rng::from_number(3))
+        Silence::new(sound, 8_000, payload_type, &mut Rng::from_number(3))
     }
 
     fn drain(silence: &mut Silence, now: Instant) -> Vec<Sent> {

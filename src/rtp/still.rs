@@ -78,6 +78,11 @@ impl Still {
         self.source.ssrc()
     }
 
+    /// The source, for others that send from it while this one is stopped.
+    pub fn source_mut(&mut self) -> &mut OwnSource {
+        &mut self.source
+    }
+
     /// Starts sending; the first picture is due as soon as pacing allows.
     pub fn start(&mut self, now: Instant) {
         if self.due.is_none() && self.picture.is_some() {

@@ -122,7 +122,10 @@ pub(super) struct Choice {
 /// A payload type of telephone-event (RFC 4733).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Events {
+    /// Of what we receive.
     pub(super) payload_type: u8,
+    /// Of what we send.
+    pub(super) send_payload_type: u8,
     pub(super) clock_rate: u32,
 }
 
@@ -221,6 +224,7 @@ pub(super) fn telephone_event(line: &MediaLine<'_>, clock_rate: u32) -> Option<E
         });
         number.map(|payload_type| Events {
             payload_type,
+            send_payload_type: payload_type,
             clock_rate,
         })
     };

@@ -166,6 +166,7 @@ pub(super) fn offered(
             OfferedFormat::Events(clock_rate) => {
                 let events = Events {
                     payload_type: *number,
+                    send_payload_type: *number,
                     clock_rate: *clock_rate,
                 };
                 out.events(events, KEYPAD_EVENTS);

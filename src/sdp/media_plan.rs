@@ -102,6 +102,8 @@ pub struct MediaPlan {
     /// Payload type of telephone-event (RFC 4733), as received: that of the codec's clock rate, else
     /// that of 8 kHz, which some phones offer beside every codec.
     pub telephone_event: Option<u8>,
+    /// Payload type and clock rate of telephone-event in what we send, where the other side takes it.
+    pub send_telephone_event: Option<(u8, u32)>,
     /// Where RTP goes; `None` on hold by `c=0.0.0.0` or while only a host name is known.
     pub remote_rtp: Option<SocketAddr>,
     /// Where RTCP goes; `None` where [`Self::remote_rtp`] is.
@@ -241,6 +243,9 @@ pub(super) fn media_plan(
         payload_type: choice.payload_type,
         send_payload_type: choice.send_payload_type,
         telephone_event: choice.telephone_event.map(|events| events.payload_type),
+        send_telephone_event: choice
+            .telephone_event
+            .map(|events| (events.send_payload_type, events.clock_rate)),
         remote_rtp,
         remote_rtcp,
         rtcp_mux,

@@ -409,7 +409,7 @@ impl OfferedLine {
         };
         let telephone_event = choose::telephone_event(line, format.clock_rate())
             .filter(|_| self.kind == MediaKind::Audio)
-            .and_then(|theirs| self.events(theirs.clock_rate));
+            .and_then(|theirs| self.events(theirs));
         Some(Choice {
             format,
             payload_type,
@@ -419,13 +419,13 @@ impl OfferedLine {
         })
     }
 
-    /// Our telephone-event at a clock rate.
-    fn events(&self, clock_rate: u32) -> Option<Events> {
-        let wanted = OfferedFormat::Events(clock_rate);
+    /// Our telephone-event that they answered with theirs.
+    fn events(&self, theirs: Events) -> Option<Events> {
+        let wanted = OfferedFormat::Events(theirs.clock_rate);
         let offered = self.formats.iter().find(|(_, format)| *format == wanted);
         offered.map(|(number, _)| Events {
             payload_type: *number,
-            clock_rate,
+            ..theirs
         })
     }
 }

@@ -19,6 +19,7 @@ use super::half_open::HalfOpen;
 use super::journal::{FILE_NAME, JournalFile};
 use super::pace::{Pace, Wait};
 use super::read_queue::ReadQueue;
+use super::recorder::Recorder;
 use super::resolver::Resolved;
 use super::sip_tls::SipTls;
 use super::sockets::{Service, Sockets};
@@ -161,7 +162,12 @@ impl Daemon {
             );
         }
         let ca_file = config.rtmp_ca_file.as_ref().map(Into::into);
-        let (mut sockets, waker) = Sockets::new(config.limits.calls, ca_file)?;
+        let backend_ca_file = config
+            .hooks
+            .as_ref()
+            .and_then(|hooks| hooks.ca_file.as_ref());
+        let backend_ca_file = backend_ca_file.map(Into::into);
+        let (mut sockets, waker) = Sockets::new(config.limits.calls, ca_file, backend_ca_file)?;
         sockets.sip_tls = SipTls::load(&config).map_err(StartError::Tls)?;
         let (order, orders) = bounded(ORDERS);
         for (at, trunk) in config.trunks.iter().enumerate() {
@@ -180,6 +186,16 @@ impl Daemon {
         sockets.listen_rest(address).map_err(|error| {
             StartError::Bind("REST clients".to_owned(), address.to_string(), error)
         })?;
+        if let Some(recording) = &config.recording {
+            sockets.recorder = Some(Recorder::start(recording, waker.clone())?);
+        }
+        if let Some(tls) = &config.rest.tls {
+            let address = tls.listen;
+            sockets.listen_rest_tls(address).map_err(|error| {
+                let what = "REST clients with TLS".to_owned();
+                StartError::Bind(what, address.to_string(), error)
+            })?;
+        }
         let pool = PacketPool::new(config.limits.pool_packets());
         let rng = Rng::from_seed(seed);
         let directory = config.state_directory.clone();
@@ -282,12 +298,10 @@ impl Daemon {
             log::info!("counted: {trunk}: {counters:?}");
         }
         log::info!("counted: {:?}", self.gateway.http_counters());
-        log::info!(
-            "counted: {:?}; {} datagrams too long, {} without a free packet slot",
-            self.sockets.counters,
-            self.batch.oversized,
-            self.batch.pool_empty
-        );
+        if let Some(counters) = self.gateway.hook_counters() {
+            log::info!("counted: {counters:?}");
+        }
+        log::info!("counted: {:?}", self.sockets.counters);
         if let Some(lost) = self.sockets.journal.as_ref().map(JournalFile::lost)
             && lost > 0
         {
@@ -395,6 +409,11 @@ impl Daemon {
                 }
             }
         }
+        while let Some((id, outcome)) = self.sockets.recorder.as_ref().and_then(Recorder::answered)
+        {
+            self.gateway
+                .handle_recorded(now, id, &outcome, &mut self.sockets);
+        }
         while let Some(late) = self.sockets.half_open.expired(now) {
             self.give_up(late, "did not finish the TLS handshake in time");
         }
@@ -422,6 +441,9 @@ impl Daemon {
         let Ok(count) = self.batch.receive(socket.as_fd(), &self.pool, room) else {
             return 0;
         };
+        let counters = &mut self.sockets.counters;
+        counters.datagrams_oversized = self.batch.oversized;
+        counters.datagrams_without_slot = self.batch.pool_empty;
         for at in 0..count.min(RECEIVE_BATCH) {
             if let Some((packet, from)) = self.batch.take(at) {
                 self.gateway
@@ -465,15 +487,12 @@ impl Daemon {
                     Service::Rtmp => {
                         self.accept_plain(now, socket, remote, ConnectionKind::Player);
                     }
-                    Service::SipTls(trunk) => self.accept_tls(now, socket, remote, trunk),
+                    Service::SipTls(trunk) => self.accept_tls(now, socket, remote, Some(trunk)),
+                    Service::HttpTls => self.accept_tls(now, socket, remote, None),
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => {
-                // Out of descriptors or memory: the listener stays readable, so do not spin on it.
-                self.sockets.counters.streams_full += 1;
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            Err(_) => self.sockets.turn_away(place),
         }
     }
 
@@ -490,12 +509,23 @@ impl Daemon {
         }
     }
 
-    /// Begins the handshake of a client that may call; nobody else costs one.
-    fn accept_tls(&mut self, now: Instant, socket: TcpStream, remote: SocketAddr, trunk: usize) {
-        if !self.gateway.may_connect(now, trunk, remote.ip()) {
+    /// Begins the handshake of a client that may call the trunk, or of any client of REST.
+    fn accept_tls(
+        &mut self,
+        now: Instant,
+        socket: TcpStream,
+        remote: SocketAddr,
+        trunk: Option<usize>,
+    ) {
+        if trunk.is_some_and(|trunk| !self.gateway.may_connect(now, trunk, remote.ip())) {
             return;
         }
-        let Some(config) = self.sockets.sip_tls.server(trunk) else {
+        let tls = &self.sockets.sip_tls;
+        let config = match trunk {
+            Some(trunk) => tls.server(trunk),
+            None => tls.rest(),
+        };
+        let Some(config) = config else {
             return;
         };
         let streams = &mut self.sockets.streams;
@@ -523,11 +553,13 @@ impl Daemon {
     fn give_up(&mut self, half_open: HalfOpen, reason: &str) {
         self.sockets.counters.handshakes_given_up += 1;
         let HalfOpen { conn, remote, .. } = half_open;
-        log::warn!(
-            "{}: {remote} {reason}",
-            self.gateway.trunk_name(half_open.trunk)
-        );
+        log::warn!("{}: {remote} {reason}", self.port_name(half_open.trunk));
         self.sockets.streams.remove(conn);
+    }
+
+    /// Whose port a connection with TLS came in at.
+    fn port_name(&self, trunk: Option<usize>) -> &str {
+        trunk.map_or("REST", |trunk| self.gateway.trunk_name(trunk))
     }
 
     fn stream_ready(&mut self, now: Instant, conn: ConnId, ready: sys::Ready) {
@@ -536,14 +568,15 @@ impl Daemon {
                 Progress::Pending => return,
                 Progress::Connected => match self.sockets.half_open.take(conn) {
                     Some(HalfOpen { remote, trunk, .. }) => {
-                        self.hand_over(now, conn, remote, ConnectionKind::Sip(trunk));
+                        let kind = trunk.map_or(ConnectionKind::Http, ConnectionKind::Sip);
+                        self.hand_over(now, conn, remote, kind);
                     }
                     None => self.gateway.handle_connected(now, conn),
                 },
                 Progress::Failed(reason) => match self.sockets.half_open.take(conn) {
                     Some(HalfOpen { remote, trunk, .. }) => {
                         self.sockets.counters.handshakes_failed += 1;
-                        log::warn!("{}: {remote} {reason}", self.gateway.trunk_name(trunk));
+                        log::warn!("{}: {remote} {reason}", self.port_name(trunk));
                         return self.sockets.streams.remove(conn);
                     }
                     None => return self.sockets.fail(conn, reason),

@@ -1,7 +1,7 @@
-//! Accepted connections that have not agreed on TLS yet. SIP does not know of them.
+//! Accepted connections that have not agreed on TLS yet. Neither SIP nor HTTP knows of them.
 //!
-//! There are few places: a handshake takes a moment. When they are taken, the source that has the most
-//! gives up its oldest, so that one peer cannot lock the others out.
+//! There are few places, for SIP and for HTTP each: a handshake takes a moment. When they are taken,
+//! the source that has the most gives up its oldest, so that one peer cannot lock the others out.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -20,8 +20,8 @@ pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 pub struct HalfOpen {
     /// The connection.
     pub conn: ConnId,
-    /// Place of the trunk at whose port it came in.
-    pub trunk: usize,
+    /// The trunk at whose port it came in, by its place; `None` for a client of REST.
+    pub trunk: Option<usize>,
     /// The far end.
     pub remote: SocketAddr,
     until: Instant,
@@ -29,7 +29,14 @@ pub struct HalfOpen {
 
 /// All of them, the oldest first.
 #[derive(Debug, Default)]
-pub struct HalfOpens(Vec<HalfOpen, TLS_HANDSHAKES>);
+pub struct HalfOpens {
+    sip: Queue,
+    rest: Queue,
+}
+
+/// Those of one kind, the oldest first.
+#[derive(Debug, Default)]
+struct Queue(Vec<HalfOpen, TLS_HANDSHAKES>);
 
 impl HalfOpens {
     /// Takes one in; the one that gave way, which is to be closed.
@@ -37,35 +44,57 @@ impl HalfOpens {
         &mut self,
         now: Instant,
         conn: ConnId,
-        trunk: usize,
+        trunk: Option<usize>,
         remote: SocketAddr,
     ) -> Option<HalfOpen> {
-        let crowded_out = self.0.is_full().then(|| self.of_largest_source());
-        let crowded_out = crowded_out.flatten().map(|at| self.0.remove(at));
-        // Room was made above.
-        let _ = self.0.push(HalfOpen {
+        let queue = match trunk {
+            Some(_) => &mut self.sip,
+            None => &mut self.rest,
+        };
+        queue.insert(HalfOpen {
             conn,
             trunk,
             remote,
             until: now + HANDSHAKE_TIME,
-        });
-        crowded_out
+        })
     }
 
     /// Takes one out, if it is there.
     pub fn take(&mut self, conn: ConnId) -> Option<HalfOpen> {
-        let at = self.0.iter().position(|known| known.conn == conn)?;
-        Some(self.0.remove(at))
+        self.sip.take(conn).or_else(|| self.rest.take(conn))
     }
 
     /// Takes one out whose time is over.
     pub fn expired(&mut self, now: Instant) -> Option<HalfOpen> {
-        let first = self.0.first().filter(|first| first.until <= now)?.conn;
-        self.take(first)
+        self.sip.expired(now).or_else(|| self.rest.expired(now))
     }
 
     /// When the time of the next one is over.
     pub fn deadline(&self) -> Option<Instant> {
+        Instant::earliest(self.sip.deadline(), self.rest.deadline())
+    }
+}
+
+impl Queue {
+    fn insert(&mut self, new: HalfOpen) -> Option<HalfOpen> {
+        let crowded_out = self.0.is_full().then(|| self.of_largest_source());
+        let crowded_out = crowded_out.flatten().map(|at| self.0.remove(at));
+        // Room was made above.
+        let _ = self.0.push(new);
+        crowded_out
+    }
+
+    fn take(&mut self, conn: ConnId) -> Option<HalfOpen> {
+        let at = self.0.iter().position(|known| known.conn == conn)?;
+        Some(self.0.remove(at))
+    }
+
+    fn expired(&mut self, now: Instant) -> Option<HalfOpen> {
+        let first = self.0.first().filter(|first| first.until <= now)?.conn;
+        self.take(first)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
         self.0.first().map(|first| first.until)
     }
 
@@ -92,9 +121,9 @@ mod tests {
     fn the_source_that_has_the_most_gives_way() {
         let mut all = HalfOpens::default();
         let quiet = ConnId(9_999);
-        assert_eq!(all.insert(Instant::ZERO, quiet, 0, remote(1)), None);
+        assert_eq!(all.insert(Instant::ZERO, quiet, Some(0), remote(1)), None);
         for at in 0..TLS_HANDSHAKES as u32 * 3 {
-            let out = all.insert(Instant::ZERO, ConnId(at), 0, remote(2));
+            let out = all.insert(Instant::ZERO, ConnId(at), Some(0), remote(2));
             let expected = (at + 1).checked_sub(TLS_HANDSHAKES as u32);
             assert_eq!(out.map(|out| out.conn), expected.map(ConnId));
         }
@@ -103,11 +132,22 @@ mod tests {
     }
 
     #[test]
+    fn clients_of_rest_take_no_place_of_a_pbx() {
+        let mut all = HalfOpens::default();
+        all.insert(Instant::ZERO, ConnId(9_999), Some(0), remote(1));
+        for at in 0..TLS_HANDSHAKES as u32 * 3 {
+            let out = all.insert(Instant::ZERO, ConnId(at), None, remote(at as u8));
+            assert!(out.is_none_or(|out| out.trunk.is_none()));
+        }
+        assert!(all.take(ConnId(9_999)).is_some());
+    }
+
+    #[test]
     fn time_runs_out_in_order() {
         let mut all = HalfOpens::default();
         let later = Instant::ZERO + Duration::from_secs(1);
-        all.insert(Instant::ZERO, ConnId(1), 0, remote(1));
-        all.insert(later, ConnId(2), 0, remote(1));
+        all.insert(Instant::ZERO, ConnId(1), Some(0), remote(1));
+        all.insert(later, ConnId(2), None, remote(1));
         assert_eq!(all.deadline(), Some(Instant::ZERO + HANDSHAKE_TIME));
         assert_eq!(all.expired(later), None);
         let end = later + HANDSHAKE_TIME;

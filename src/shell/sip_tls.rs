@@ -1,4 +1,4 @@
-//! TLS of the trunks: whom each trusts, and who it is at its own port.
+//! TLS at our ports: whom each trunk trusts and who it is, and who we are to clients of REST.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,11 +16,12 @@ struct TrunkTls {
     identity: Option<Arc<Identity>>,
 }
 
-/// What TLS of every trunk needs, by the trunk's place.
+/// What TLS of every trunk needs, by the trunk's place, and that of REST.
 #[derive(Default)]
 pub struct SipTls {
     trunks: Vec<TrunkTls>,
-    /// The certificate that we made, for trunks to which none was given.
+    rest: Option<Arc<Identity>>,
+    /// The certificate that we made, for ports to which none was given.
     own: Option<Arc<Identity>>,
 }
 
@@ -36,6 +37,7 @@ impl SipTls {
             let identity = tls.identity(config, trunk)?;
             tls.trunks.push(TrunkTls::new(trunk, identity)?);
         }
+        tls.rest = tls.rest_identity(config)?;
         Ok(tls)
     }
 
@@ -58,7 +60,21 @@ impl SipTls {
                 Err(words) => problems.push(words),
             }
         }
+        match self.rest_identity(config) {
+            // Whether there is such a port is settled at the start.
+            Ok(identity) => {
+                if let (Some(place), Some(identity)) = (&mut self.rest, identity) {
+                    *place = identity;
+                }
+            }
+            Err(words) => problems.push(words),
+        }
         problems
+    }
+
+    /// The server side of REST, where it takes TLS.
+    pub fn rest(&self) -> Option<Arc<ServerConfig>> {
+        self.rest.as_ref().map(|identity| identity.server())
     }
 
     /// Whom the trunk at that place trusts.
@@ -81,20 +97,38 @@ impl SipTls {
             return Ok(None);
         }
         if let (Some(certificate), Some(key)) = (&trunk.certificate, &trunk.key) {
-            let read = Identity::read(&trunk.name, Path::new(certificate), Path::new(key))?;
+            let owner = format!("trunk {}", trunk.name);
+            let read = Identity::read(&owner, Path::new(certificate), Path::new(key))?;
             return Ok(Some(Arc::new(read)));
         }
-        if self.own.is_none() {
-            let directory = config.state_directory.as_ref().map(Path::new);
-            let own = Identity::self_made(directory)?;
-            log::warn!(
-                "TLS: without certificate and key this box has a certificate of its own making, \
-                 which a PBX has to be told to trust: SHA-256 {}",
-                own.fingerprint()
-            );
-            self.own = Some(Arc::new(own));
+        self.own(config).map(Some)
+    }
+
+    fn rest_identity(&mut self, config: &Config) -> Result<Option<Arc<Identity>>, String> {
+        let Some(tls) = &config.rest.tls else {
+            return Ok(None);
+        };
+        if let (Some(certificate), Some(key)) = (&tls.certificate, &tls.key) {
+            let read = Identity::read("rest.tls", Path::new(certificate), Path::new(key))?;
+            return Ok(Some(Arc::new(read)));
         }
-        Ok(self.own.clone())
+        self.own(config).map(Some)
+    }
+
+    /// The certificate of our own making.
+    fn own(&mut self, config: &Config) -> Result<Arc<Identity>, String> {
+        if let Some(own) = &self.own {
+            return Ok(Arc::clone(own));
+        }
+        let directory = config.state_directory.as_ref().map(Path::new);
+        let own = Arc::new(Identity::self_made(directory)?);
+        log::warn!(
+            "TLS: without certificate and key this box has a certificate of its own making, which \
+             a PBX or a client of REST has to be told to trust: SHA-256 {}",
+            own.fingerprint()
+        );
+        self.own = Some(Arc::clone(&own));
+        Ok(own)
     }
 }
 

@@ -3,9 +3,10 @@
 use core::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use heapless::Deque;
 
@@ -14,6 +15,8 @@ use super::half_open::HalfOpens;
 use super::journal::JournalFile;
 use super::listen;
 use super::media::MediaSockets;
+use super::process;
+use super::recorder::Recorder;
 use super::resolver::Resolver;
 use super::sip_tls::SipTls;
 use super::streams::{Progress, Streams};
@@ -25,7 +28,8 @@ use crate::base::codec::Track;
 use crate::base::ids::ConnId;
 use crate::base::network::Transport;
 use crate::gateway::outlet::{
-    CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, Security,
+    CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, OutletFigures, RecordEnd,
+    RecordId, Security,
 };
 use crate::limits::{SIP_SOCKET_BYTES, STREAMS};
 
@@ -40,6 +44,8 @@ pub enum Service {
     Rtmp,
     /// Clients of the REST interface.
     Http,
+    /// The same over TLS.
+    HttpTls,
 }
 
 /// A trunk's datagram socket.
@@ -69,6 +75,10 @@ pub struct SocketCounters {
     pub handshakes_failed: u64,
     /// Accepted connections that did not agree on TLS in time, or gave way to others.
     pub handshakes_given_up: u64,
+    /// Media datagrams that were longer than a packet may be.
+    pub datagrams_oversized: u64,
+    /// Media datagrams that found no free packet slot.
+    pub datagrams_without_slot: u64,
 }
 
 /// A connection's end that the gateway has still to be told of.
@@ -92,22 +102,33 @@ pub struct Sockets {
     pub resolver: Resolver,
     /// Whom RTMP servers are trusted by.
     trust: Arc<Trust>,
-    /// TLS of the trunks.
+    /// The same of the backend of hooks.
+    backend_trust: Arc<Trust>,
+    /// TLS at our own ports.
     pub sip_tls: SipTls,
     /// Accepted connections that have not agreed on TLS yet.
     pub half_open: HalfOpens,
     /// What outlives a restart, where there is a place for it.
     pub journal: Option<JournalFile>,
+    /// The thread that writes recordings, where there is a folder for them.
+    pub recorder: Option<Recorder>,
     /// Losses.
     pub counters: SocketCounters,
+    /// A descriptor to be given up where there is no other.
+    spare: Option<OwnedFd>,
     failures: Box<Deque<Failure, STREAMS>>,
     routes: Option<(IpAddr, IpAddr)>,
 }
 
 impl Sockets {
-    /// No sockets yet; media room for `calls`, servers' certificates checked against `ca_file` or
-    /// the system's roots. With it the handle that wakes its wait.
-    pub fn new(calls: usize, ca_file: Option<PathBuf>) -> io::Result<(Self, Waker)> {
+    /// No sockets yet; media room for `calls`, certificates of RTMP servers and of the backend
+    /// checked against the authorities of these files or the system's roots. With it the handle that
+    /// wakes its wait.
+    pub fn new(
+        calls: usize,
+        ca_file: Option<PathBuf>,
+        backend_ca_file: Option<PathBuf>,
+    ) -> io::Result<(Self, Waker)> {
         let epoll = Epoll::new()?;
         let (alarm, waker) = Alarm::new()?;
         epoll.add(alarm.as_fd(), Token::Alarm.pack(), Interest::Readable)?;
@@ -120,10 +141,13 @@ impl Sockets {
             media: MediaSockets::new(calls),
             resolver: Resolver::new(waker.clone()),
             trust: Arc::new(Trust::new(Servers::Rtmp, ca_file, None)),
+            backend_trust: Arc::new(Trust::new(Servers::Backend, backend_ca_file, None)),
             sip_tls: SipTls::default(),
             half_open: HalfOpens::default(),
             journal: None,
+            recorder: None,
             counters: SocketCounters::default(),
+            spare: spare(),
             failures: Box::default(),
             routes: None,
         };
@@ -162,6 +186,27 @@ impl Sockets {
     /// Binds the REST listener.
     pub fn listen_rest(&mut self, address: SocketAddr) -> io::Result<()> {
         self.listen(address, Service::Http)
+    }
+
+    /// Binds the REST listener with TLS.
+    pub fn listen_rest_tls(&mut self, address: SocketAddr) -> io::Result<()> {
+        self.listen(address, Service::HttpTls)
+    }
+
+    /// Closes the next connection of a listener for want of descriptors: it would stay readable, and
+    /// who waits there would learn nothing. One descriptor is kept for this.
+    pub fn turn_away(&mut self, listener: usize) {
+        self.counters.streams_full += 1;
+        self.spare = None;
+        if let Some(listener) = self.listeners.get(listener) {
+            // Whatever becomes of it, it is gone.
+            drop(listener.socket.accept());
+        }
+        self.spare = spare();
+        if self.spare.is_none() {
+            // Somebody else took it: do not spin on the listener.
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// A connection that ended and is already closed here.
@@ -233,17 +278,18 @@ impl Outlet for Sockets {
     }
 
     fn connect(&mut self, host: &str, port: u16, security: Security) -> Option<ConnId> {
-        let reserved = match security {
-            Security::Plain => self.streams.reserve(),
-            Security::Tls => self.streams.reserve_tls(Arc::clone(&self.trust), host),
+        let trust = match security {
+            Security::Plain => None,
+            Security::Tls => Some(Arc::clone(&self.trust)),
+            Security::BackendTls => Some(Arc::clone(&self.backend_trust)),
+        };
+        let reserved = match &trust {
+            None => self.streams.reserve(),
+            Some(trust) => self.streams.reserve_tls(Arc::clone(trust), host),
         };
         let Some(conn) = reserved else {
             self.counters.streams_full += 1;
             return None;
-        };
-        let trust = match security {
-            Security::Plain => None,
-            Security::Tls => Some(Arc::clone(&self.trust)),
         };
         self.begin(conn, host, port, trust);
         Some(conn)
@@ -345,6 +391,42 @@ impl Outlet for Sockets {
         }
     }
 
+    fn record_open(&mut self, id: RecordId, name: &str) -> bool {
+        let recorder = self.recorder.as_ref();
+        recorder.is_some_and(|recorder| recorder.open(id, name))
+    }
+
+    fn record_append(&mut self, id: RecordId, piece: Vec<u8>) -> bool {
+        let recorder = self.recorder.as_ref();
+        recorder.is_some_and(|recorder| recorder.append(id, piece))
+    }
+
+    fn record_close(&mut self, id: RecordId, end: RecordEnd) -> bool {
+        let recorder = self.recorder.as_ref();
+        recorder.is_some_and(|recorder| recorder.close(id, end))
+    }
+
+    fn figures(&mut self) -> OutletFigures {
+        let SocketCounters {
+            send_failed,
+            streams_full,
+            handshakes_failed,
+            handshakes_given_up,
+            datagrams_oversized,
+            datagrams_without_slot,
+        } = self.counters;
+        OutletFigures {
+            send_failed,
+            streams_full,
+            handshakes_failed,
+            handshakes_given_up,
+            datagrams_oversized,
+            datagrams_without_slot,
+            journal_lost: self.journal.as_ref().map_or(0, JournalFile::lost),
+            process: process::figures(),
+        }
+    }
+
     fn note_from(&mut self, origin: Origin, level: Level, line: fmt::Arguments<'_>) {
         let level = match level {
             Level::Info => log::Level::Info,
@@ -360,6 +442,11 @@ impl Outlet for Sockets {
             .build();
         log::logger().log(&record);
     }
+}
+
+/// A descriptor of no use.
+fn spare() -> Option<OwnedFd> {
+    Some(std::fs::File::open("/dev/null").ok()?.into())
 }
 
 /// Asks the routing table, by a datagram socket that sends nothing.

@@ -298,6 +298,31 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
+/// Bytes that the file system of a folder has free for this process.
+pub fn free_bytes(folder: BorrowedFd<'_>) -> io::Result<u64> {
+    // SAFETY: all-zero is a valid statvfs: numbers only.
+    let mut found: libc::statvfs = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: the descriptor is open for the call, and `found` is alive and writable.
+    if unsafe { libc::fstatvfs(folder.as_raw_fd(), &mut found) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    #[allow(clippy::unnecessary_cast, reason = "narrower on some targets")]
+    let (blocks, bytes) = (found.f_bavail as u64, found.f_frsize as u64);
+    Ok(blocks.saturating_mul(bytes))
+}
+
+/// Locks a file for as long as it is open here; false when another process has it locked.
+pub fn try_lock(file: BorrowedFd<'_>) -> io::Result<bool> {
+    // SAFETY: the descriptor is open for the call; no pointers are passed.
+    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+        return Ok(true);
+    }
+    match io::Error::last_os_error() {
+        error if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        error => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::UdpSocket;

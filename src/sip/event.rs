@@ -164,6 +164,14 @@ pub enum SipEvent {
         /// For how long, as the peer says.
         duration: Duration,
     },
+    /// The peer refused a key of ours that was told by INFO, or did not answer; those after it were
+    /// forgotten.
+    DtmfRefused {
+        /// The call.
+        id: CallId,
+        /// The code; 408 where no answer came.
+        code: u16,
+    },
     /// The peer asks us to call somebody else in its place (RFC 3515). Answer by `refer_accept` or
     /// `refer_refuse`, then say by `refer_progress` how it goes. Whom we may call is not known here.
     Refer {

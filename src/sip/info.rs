@@ -1,4 +1,4 @@
-//! INFO within a call (RFC 6086): a wish for a keyframe (RFC 5168) and pressed keys, theirs and ours.
+//! INFO within a call (RFC 6086): a wish for a keyframe (RFC 5168), and pressed keys of theirs.
 //!
 //! Keys come as `application/dtmf-relay` (`Signal=5`, `Duration=160`) and `application/dtmf`, the forms
 //! that no RFC has and every PBX knows. Info packages are not supported.
@@ -18,12 +18,11 @@ use core::time::Duration;
 use rsip::Header;
 
 use crate::base::counter::count;
-use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::wire::sip_message::SipMessage;
 
 use super::answer::Answer;
-use super::endpoint::{SipEndpoint, call_id, slot};
+use super::endpoint::{SipEndpoint, call_id};
 use super::event::{SipEvent, SipRefusal};
 use super::reply::Incoming;
 use super::table::Slot;
@@ -40,9 +39,6 @@ const ACCEPT: &str = "application/media_control+xml, application/dtmf-relay, app
 /// How long a key is pressed where its INFO does not say.
 const KEY_TIME: Duration = Duration::from_millis(250);
 
-/// The longest and shortest time that a key of ours is said to be pressed, in milliseconds.
-const KEY_MILLIS: core::ops::RangeInclusive<u128> = 40..=5_000;
-
 /// What an INFO of theirs is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum InfoIs {
@@ -57,31 +53,6 @@ enum InfoIs {
 }
 
 impl SipEndpoint {
-    /// Tells the peer of a pressed key by INFO (`application/dtmf-relay`): 0 to 9, `*`, `#`, A to D, or
-    /// `!` for a flash of the hook. One INFO at a time: refused as [`SipRefusal::WrongState`] while
-    /// another is not answered, when the call is not up, and for what is no key.
-    pub fn dtmf(
-        &mut self,
-        now: Instant,
-        id: CallId,
-        key: char,
-        duration: Duration,
-    ) -> Result<(), SipRefusal> {
-        let slot = slot(id);
-        let session = self.sessions.get(slot).ok_or(SipRefusal::NoSuchCall)?;
-        let key = key_of(key.encode_utf8(&mut [0; 4])).ok_or(SipRefusal::WrongState)?;
-        if !session.is_confirmed() || session.info.is_some() {
-            return Err(SipRefusal::WrongState);
-        }
-        let millis = duration
-            .as_millis()
-            .clamp(*KEY_MILLIS.start(), *KEY_MILLIS.end());
-        let body = format!("Signal={key}\r\nDuration={millis}\r\n");
-        let sent = self.send_info(now, slot, "application/dtmf-relay", &body);
-        self.settle();
-        sent
-    }
-
     /// Sends the INFO that asks for a keyframe.
     pub(super) fn send_keyframe_info(
         &mut self,
@@ -92,7 +63,7 @@ impl SipEndpoint {
         self.send_info(now, slot, kind, PICTURE_FAST_UPDATE)
     }
 
-    fn send_info(
+    pub(super) fn send_info(
         &mut self,
         now: Instant,
         slot: Slot,
@@ -174,7 +145,7 @@ fn relayed_key(text: &str) -> Option<(char, Duration)> {
 }
 
 /// A key by its sign or by its number as an event of RFC 4733.
-fn key_of(text: &str) -> Option<char> {
+pub(super) fn key_of(text: &str) -> Option<char> {
     let mut chars = text.chars();
     if let (Some(sign), None) = (chars.next(), chars.next()) {
         let sign = sign.to_ascii_uppercase();

@@ -23,6 +23,7 @@ use super::abilities::Abilities;
 use super::calling::{Calling, Placed};
 use super::dialog::Dialog;
 use super::exchange::{Exchange, Gate, Waiting};
+use super::keys::Keys;
 use super::prack::Reliable;
 use super::refer::Notifier;
 use super::refer_out::Referral;
@@ -86,6 +87,8 @@ pub(super) struct Session {
     pub(super) placed: Option<Box<Placed>>,
     /// Our INFO that is not answered.
     pub(super) info: Option<Slot>,
+    /// Keys that are to be told by INFO, if there are any.
+    pub(super) keys: Option<Box<Keys>>,
     /// Our UPDATE or OPTIONS that is not answered.
     pub(super) update: Option<Slot>,
     /// What the peer can.
@@ -183,6 +186,7 @@ impl Session {
             outgoing,
             placed: None,
             info: None,
+            keys: None,
             update: None,
             peer: Abilities::UNKNOWN,
             timer: None,

@@ -247,6 +247,8 @@ impl SipEndpoint {
                     self.forget_session(now, slot);
                     let cause = Cause::new(481, "the caller no longer knew the call");
                     self.tell_ended(slot, cause, EndedBy::Remote);
+                } else if is_up {
+                    self.key_answered(now, slot, code);
                 }
             }
             Purpose::Refer if is_up => self.refer_answered(now, slot, code, response),

@@ -45,7 +45,7 @@ pub enum TagForm {
 pub const HEAD_BYTES: usize = 8;
 
 /// The bytes of a body before its payload.
-pub type Head = Vec<u8, HEAD_BYTES>;
+pub type Head = Vec<u8, HEAD_BYTES, u8>;
 
 /// Bytes of the longest body of a sequence header, that of AVC.
 pub const SEQUENCE_HEADER_BYTES: usize = HEAD_BYTES + AVC_RECORD_BYTES;

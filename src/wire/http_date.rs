@@ -34,19 +34,12 @@ const MONTHS: [&str; 12] = [
 pub struct HttpDate(pub u64);
 
 impl fmt::Display for HttpDate {
-    // Years are counted from March, so that the leap day is the last one. No step overflows: the
-    // seconds are bounded.
+    // No step overflows: the seconds are bounded.
     #[allow(clippy::arithmetic_side_effects)]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.min(LAST);
         let (days, time) = (seconds / DAY_SECONDS, seconds % DAY_SECONDS);
-        let since_march = days + EPOCH_DAYS;
-        let (era, day) = (since_march / ERA_DAYS, since_march % ERA_DAYS);
-        let year = (day - day / 1_460 + day / 36_524 - day / (ERA_DAYS - 1)) / 365;
-        let day = day - (365 * year + year / 4 - year / 100);
-        let month = (5 * day + 2) / 153;
-        let day = day - (153 * month + 2) / 5 + 1;
-        let year = era * 400 + year + u64::from(month >= 10);
+        let (year, month, day) = civil(days);
         let name = |names: &'static [&'static str], at: u64| -> &'static str {
             let name = usize::try_from(at).ok().and_then(|at| names.get(at));
             name.copied().unwrap_or_default()
@@ -61,6 +54,42 @@ impl fmt::Display for HttpDate {
             time % 60
         )
     }
+}
+
+/// A moment in seconds since 1970; prints as `1994-11-06-08-49-37`, which sorts by time and has no
+/// character that a file name could not have.
+#[derive(Clone, Copy, Debug)]
+pub struct FileDate(pub u64);
+
+impl fmt::Display for FileDate {
+    // No step overflows: the seconds are bounded.
+    #[allow(clippy::arithmetic_side_effects)]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.min(LAST);
+        let time = seconds % DAY_SECONDS;
+        let (year, month, day) = civil(seconds / DAY_SECONDS);
+        let month = (month + 2) % 12 + 1;
+        let (hours, minutes) = (time / 3_600, time / 60 % 60);
+        let seconds = time % 60;
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}-{hours:02}-{minutes:02}-{seconds:02}"
+        )
+    }
+}
+
+/// Year, month from March on as 0, and day of the month of a day since 1970.
+// Years are counted from March, so that the leap day is the last one. No step overflows: the days
+// are bounded.
+#[allow(clippy::arithmetic_side_effects)]
+fn civil(days: u64) -> (u64, u64, u64) {
+    let since_march = days + EPOCH_DAYS;
+    let (era, day) = (since_march / ERA_DAYS, since_march % ERA_DAYS);
+    let year = (day - day / 1_460 + day / 36_524 - day / (ERA_DAYS - 1)) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    (era * 400 + year + u64::from(month >= 10), month, day)
 }
 
 #[cfg(test)]
@@ -80,6 +109,19 @@ mod tests {
             (u64::MAX, "Fri, 31 Dec 9999 23:59:59 GMT"),
         ] {
             assert_eq!(HttpDate(seconds).to_string(), date);
+        }
+    }
+    #[test]
+    fn dates_of_file_names_are_those_of_the_calendar() {
+        for (seconds, date) in [
+            (0, "1970-01-01-00-00-00"),
+            (784_111_777, "1994-11-06-08-49-37"),
+            (951_782_400, "2000-02-29-00-00-00"),
+            (1_735_689_599, "2024-12-31-23-59-59"),
+            (4_107_542_400, "2100-03-01-00-00-00"),
+            (u64::MAX, "9999-12-31-23-59-59"),
+        ] {
+            assert_eq!(FileDate(seconds).to_string(), date);
         }
     }
 }

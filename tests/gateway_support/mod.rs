@@ -3,6 +3,7 @@
 
 #![allow(dead_code, unused_imports)]
 
+mod backend;
 pub mod callee;
 mod camera;
 pub mod handset;
@@ -29,8 +30,9 @@ use trunkcast::gateway::{ConnectionKind, Gateway};
 use trunkcast::limits::Limits;
 use trunkcast::wire::rtmp_url::DEFAULT_PORT;
 
+pub use backend::{BACKEND_PORT, Backend, Mood, Reaction, Told};
 pub use camera::{Camera, reports_of, sender_report};
-pub use outlet::{COUNTED, Defect, FakeOutlet, SentMedia};
+pub use outlet::{COUNTED, Defect, FakeFile, FakeOutlet, SentMedia};
 pub use phone::{Phone, headers, respond, status};
 pub use player::PlayerPeer;
 pub use server::{Heard, Policy, RtmpServer};
@@ -79,6 +81,8 @@ pub struct World {
     pub pool_empty: u64,
     /// Whether allocations within the gateway count.
     pub counted: bool,
+    /// The backend of hooks.
+    pub backend: Backend,
     /// The protection of what phones send, where they have one.
     pub shield: Option<Shield>,
     pub rng: Rng,
@@ -124,6 +128,7 @@ impl World {
             attempts: Vec::new(),
             pool_empty: 0,
             counted: false,
+            backend: Backend::default(),
             shield: None,
             rng: Rng::from_number(2),
             stuck: 0,
@@ -409,6 +414,10 @@ impl World {
         let mut moved = false;
         for (conn, host, port) in self.outlet.take_connecting() {
             moved = true;
+            if port == BACKEND_PORT {
+                self.connect_backend(conn);
+                continue;
+            }
             if port != DEFAULT_PORT {
                 self.connect_phone(conn, SocketAddr::new(host.parse().unwrap(), port));
                 continue;
@@ -458,6 +467,7 @@ impl World {
                 self.gateway.handle_disconnected(self.now, server.conn, why)
             );
         }
+        moved |= self.deliver_backend();
         for player in self.players.iter_mut().filter(|player| player.connected) {
             let bytes = self.outlet.take_written(player.conn);
             let answer = player.handle_bytes(self.now, &bytes);
@@ -475,6 +485,64 @@ impl World {
             }
         }
         moved
+    }
+
+    /// A connection that the gateway opens to the backend.
+    fn connect_backend(&mut self, conn: ConnId) {
+        self.backend.attempts.push(self.now);
+        if self.backend.mood == Mood::Refuse {
+            self.outlet.forget(conn);
+            let why = "Connection refused";
+            within!(self, self.gateway.handle_disconnected(self.now, conn, why));
+        } else {
+            self.outlet.connected(conn);
+            self.backend.conns.push((conn, Vec::new()));
+            within!(self, self.gateway.handle_connected(self.now, conn));
+        }
+    }
+
+    fn deliver_backend(&mut self) -> bool {
+        let mut moved = false;
+        for conn in self
+            .backend
+            .conns
+            .iter()
+            .map(|(conn, _)| *conn)
+            .collect::<Vec<_>>()
+        {
+            let bytes = self.outlet.take_written(conn);
+            let reactions = self.backend.handle_bytes(self.now, conn, &bytes);
+            moved |= !bytes.is_empty() || !reactions.is_empty();
+            for reaction in reactions {
+                match reaction {
+                    Reaction::Answer(bytes) => within!(
+                        self,
+                        self.gateway
+                            .handle_stream(self.now, conn, &bytes, &mut self.outlet)
+                    ),
+                    Reaction::HangUp => self.end_backend(conn),
+                }
+            }
+            if !self.outlet.is_open(conn) {
+                self.backend.conns.retain(|(it, _)| *it != conn);
+            }
+        }
+        moved
+    }
+
+    fn end_backend(&mut self, conn: ConnId) {
+        self.outlet.forget(conn);
+        let why = "closed by the peer";
+        within!(self, self.gateway.handle_disconnected(self.now, conn, why));
+    }
+
+    /// The backend dies: every connection ends, and none comes about any more.
+    pub fn kill_backend(&mut self) {
+        self.backend.mood = Mood::Refuse;
+        for (conn, _) in std::mem::take(&mut self.backend.conns) {
+            self.end_backend(conn);
+        }
+        self.settle();
     }
 
     /// A connection that SIP opens to a phone: every other phone listens.

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use trunkcast::base::codec::Track;
 use trunkcast::base::ids::ConnId;
 use trunkcast::gateway::outlet::{
-    CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, Security,
+    CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, RecordEnd, RecordId, Security,
 };
 use trunkcast::limits::STREAMS;
 
@@ -43,6 +43,22 @@ pub struct SentMedia {
     pub bytes: Vec<u8>,
 }
 
+/// A file of a recording.
+#[derive(Clone, Debug)]
+pub struct FakeFile {
+    pub id: RecordId,
+    /// Its name while it is written.
+    pub name: String,
+    pub pieces: Vec<Vec<u8>>,
+    pub end: Option<RecordEnd>,
+}
+
+impl FakeFile {
+    pub fn bytes(&self) -> Vec<u8> {
+        self.pieces.concat()
+    }
+}
+
 #[derive(Debug)]
 struct Conn {
     id: ConnId,
@@ -60,6 +76,10 @@ pub struct FakeOutlet {
     pub notes: Vec<(Level, String)>,
     /// Records to keep, in order: what each is about, and its bytes.
     pub kept: Vec<(u64, Vec<u8>)>,
+    /// Files of recordings, in the order of their beginning.
+    pub files: Vec<FakeFile>,
+    /// The disk takes no piece more.
+    pub slow_disk: bool,
     /// Look-ups asked for: number, host, port.
     pub look_ups: Vec<(LookUpId, String, Option<u16>)>,
     /// No look-up may begin: too many are under way.
@@ -320,6 +340,39 @@ impl Outlet for FakeOutlet {
 
     fn keep(&mut self, about: u64, record: &[u8]) {
         self.kept.push((about, record.to_vec()));
+    }
+
+    fn record_open(&mut self, id: RecordId, name: &str) -> bool {
+        let _outside = Uncounted::new();
+        assert!(self.files.iter().all(|file| file.id != id), "opened twice");
+        self.files.push(FakeFile {
+            id,
+            name: name.to_owned(),
+            pieces: Vec::new(),
+            end: None,
+        });
+        true
+    }
+
+    fn record_append(&mut self, id: RecordId, piece: Vec<u8>) -> bool {
+        let _outside = Uncounted::new();
+        if self.slow_disk {
+            return false;
+        }
+        let file = self.files.iter_mut().find(|file| file.id == id);
+        let file = file.expect("a piece of a file that was begun");
+        assert!(file.end.is_none(), "a piece of a file that has ended");
+        file.pieces.push(piece);
+        true
+    }
+
+    fn record_close(&mut self, id: RecordId, end: RecordEnd) -> bool {
+        let _outside = Uncounted::new();
+        let file = self.files.iter_mut().find(|file| file.id == id);
+        let file = file.expect("the end of a file that was begun");
+        assert!(file.end.is_none(), "ended twice");
+        file.end = Some(end);
+        true
     }
 
     fn note_from(&mut self, origin: Origin, level: Level, line: fmt::Arguments<'_>) {

@@ -139,6 +139,7 @@ pub fn run(row: Row, seed: u64, seen: &mut Seen) {
         payload_type: AUDIO_TYPE,
         clock_rate: audio.clock_rate(),
         telephone_event: None,
+        send_telephone_event: None,
         nack,
         ..audio_config()
     };

@@ -391,6 +391,7 @@ pub fn video_config() -> StreamConfig {
         payload_type: VIDEO_TYPE,
         send_payload_type: VIDEO_TYPE,
         telephone_event: None,
+        send_telephone_event: None,
         remote_rtp: Some(PEER.parse().unwrap()),
         remote_rtcp: None,
         rtcp_mux: false,
@@ -414,6 +415,7 @@ pub fn audio_config() -> StreamConfig {
         payload_type: AUDIO_TYPE,
         send_payload_type: AUDIO_TYPE,
         telephone_event: Some(101),
+        send_telephone_event: None,
         clock_rate: 8_000,
         send: false,
         ..video_config()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use trunkcast::base::network::Transport;
 use trunkcast::base::redact::Secret;
 use trunkcast::limits::SIP_CAUSE_CHARACTERS;
-use trunkcast::sip::{Cause, Credentials, RegistrationState, SipEvent};
+use trunkcast::sip::{Cause, Credentials, KeyForm, RegistrationState, SipEvent};
 use trunkcast::wire::sip_name::HeaderName;
 
 use crate::bench::{ANSWER, Bench, Caller, OFFER, peer, respond, secs, whats};
@@ -110,7 +110,8 @@ fn a_nonce_for_every_request_of_a_call_is_met_for_as_long_as_it_lasts() {
     bench.datagram(ok(&sent[1], "b"));
     bench.events.clear();
     for round in 0..20 {
-        let pressed = bench.command(|e, now| e.dtmf(now, id, '5', Duration::from_millis(100)));
+        let pressed = bench
+            .command(|e, now| e.dtmf(now, id, "5", KeyForm::Relay(Duration::from_millis(100))));
         pressed.unwrap();
         let sent = bench.take();
         assert_eq!(whats(&sent), ["INFO"]);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use trunkcast::sip::{SipEvent, SipRefusal};
+use trunkcast::limits::DTMF_KEYS;
+use trunkcast::sip::{KeyForm, SipEvent, SipRefusal};
 use trunkcast::wire::sip_name::HeaderName;
 
 use crate::bench::{Bench, Caller, ms, respond, secs, whats};
@@ -63,28 +64,71 @@ fn what_is_not_known_is_415_and_packages_are_469() {
 }
 
 #[test]
-fn a_key_of_ours_goes_as_dtmf_relay_one_at_a_time() {
+fn keys_of_ours_go_one_by_one_each_after_the_answer_to_the_one_before() {
+    let mut bench = Bench::new();
+    let mut caller = Caller::new("a");
+    let id = bench.call(&mut caller);
+    let relay = KeyForm::Relay(ms(160));
+    bench
+        .command(|e, now| e.dtmf(now, id, "7#", relay))
+        .unwrap();
+    let plain = bench.command(|e, now| e.dtmf(now, id, "d", KeyForm::Plain));
+    assert_eq!(plain, Ok(()));
+    for (kind, body) in [
+        ("application/dtmf-relay", "Signal=7\r\nDuration=160\r\n"),
+        ("application/dtmf-relay", "Signal=#\r\nDuration=160\r\n"),
+        ("application/dtmf", "D"),
+    ] {
+        let sent = bench.take();
+        let [info] = &sent[..] else {
+            panic!("one at a time: {}", sent.len());
+        };
+        assert_eq!(info.what(), "INFO");
+        let told = info.header(HeaderName::ContentType);
+        assert_eq!(told.as_deref(), Some(kind));
+        assert_eq!(info.message().body(), body.as_bytes());
+        bench.endpoint.handle_datagram(
+            bench.now,
+            crate::bench::peer(),
+            respond(info, 200).as_bytes(),
+        );
+    }
+    assert!(bench.take().is_empty());
+    assert!(bench.events.is_empty());
+}
+
+#[test]
+fn what_is_no_key_or_too_many_is_refused_whole() {
+    let mut bench = Bench::new();
+    let mut caller = Caller::new("a");
+    let id = bench.call(&mut caller);
+    let no_key = bench.command(|e, now| e.dtmf(now, id, "1x", KeyForm::Plain));
+    assert_eq!(no_key, Err(SipRefusal::WrongState));
+    let many = "1".repeat(DTMF_KEYS + 1);
+    let full = bench.command(|e, now| e.dtmf(now, id, &many, KeyForm::Plain));
+    assert_eq!(full, Err(SipRefusal::Full));
+    assert!(bench.take().is_empty());
+    let fits = bench.command(|e, now| e.dtmf(now, id, &many[1..], KeyForm::Plain));
+    assert_eq!(fits, Ok(()));
+}
+
+#[test]
+fn a_refused_key_is_told_and_the_rest_forgotten() {
     let mut bench = Bench::new();
     let mut caller = Caller::new("a");
     let id = bench.call(&mut caller);
     bench
-        .command(|e, now| e.dtmf(now, id, '7', ms(160)))
+        .command(|e, now| e.dtmf(now, id, "123", KeyForm::Plain))
         .unwrap();
     let info = bench.take().remove(0);
-    assert_eq!(info.what(), "INFO");
-    assert_eq!(
-        info.header(HeaderName::ContentType).as_deref(),
-        Some("application/dtmf-relay")
-    );
-    assert_eq!(info.message().body(), b"Signal=7\r\nDuration=160\r\n");
-    let second = bench.command(|e, now| e.dtmf(now, id, '8', ms(160)));
-    assert_eq!(second, Err(SipRefusal::WrongState));
-    bench.datagram(respond(&info, 200));
+    bench.datagram(respond(&info, 415));
+    assert!(bench.take().is_empty());
+    assert_eq!(bench.event(), SipEvent::DtmfRefused { id, code: 415 });
+    // Others may follow.
     bench
-        .command(|e, now| e.dtmf(now, id, '#', ms(160)))
+        .command(|e, now| e.dtmf(now, id, "4", KeyForm::Plain))
         .unwrap();
-    let no_key = bench.command(|e, now| e.dtmf(now, id, 'x', ms(160)));
-    assert_eq!(no_key, Err(SipRefusal::WrongState));
+    assert_eq!(bench.take().remove(0).message().body(), b"4");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use trunkcast::base::ids::CallId;
 use trunkcast::sip::{Cause, SipEvent, SipRefusal};
 use trunkcast::wire::sip_name::HeaderName;
 
-use crate::bench::{Bench, Caller, Sent, ms, respond, secs, whats};
+use crate::bench::{Bench, Caller, OFFER, Sent, ms, respond, secs, whats};
 use crate::callee::{answered, call, named};
 
 const TO: &str = "Refer-To: <sip:1003@192.0.2.10>\r\nReferred-By: <sip:1001@192.0.2.10>\r\n";
@@ -398,4 +398,43 @@ fn a_refer_that_is_challenged_goes_again_and_says_the_same() {
         bench.event(),
         SipEvent::TransferProgress { code: 202, .. }
     ));
+}
+
+#[test]
+fn a_refer_that_its_owner_never_answers_is_refused_when_its_sender_gives_up() {
+    let mut bench = Bench::new();
+    let mut caller = Caller::new("a");
+    let id = bench.call(&mut caller);
+    assert!(refer(&mut bench, &mut caller, TO).is_empty());
+    assert!(matches!(bench.event(), SipEvent::Refer { .. }));
+    assert_eq!(whats(&bench.advance(secs(33))), ["487"]);
+    let late = bench.command(|e, now| e.refer_accept(now, id));
+    assert_eq!(late, Err(SipRefusal::WrongState));
+    // Another one may come.
+    assert!(refer(&mut bench, &mut caller, TO).is_empty());
+    assert!(matches!(bench.event(), SipEvent::Refer { .. }));
+    assert_eq!(bench.endpoint.calls(), 1);
+}
+
+#[test]
+fn a_refer_and_an_offer_from_before_the_ack_are_refused_when_the_ack_never_comes() {
+    let mut bench = Bench::new();
+    let mut caller = Caller::new("a");
+    let id = bench.invite(&mut caller);
+    bench.accept(id, &mut caller);
+    assert!(refer(&mut bench, &mut caller, TO).is_empty());
+    assert!(matches!(bench.event(), SipEvent::Refer { .. }));
+    let update = caller.request_with("UPDATE", "application/sdp", OFFER);
+    assert!(bench.datagram(update).is_empty());
+    assert!(matches!(bench.event(), SipEvent::Reinvite { .. }));
+    let sent = whats(&bench.advance(secs(33)));
+    let refused = |code| sent.iter().any(|what| what == code);
+    assert!(refused("481") && refused("487"), "{sent:?}");
+    let ended = bench
+        .events
+        .iter()
+        .filter(|event| matches!(event, SipEvent::Ended { .. }));
+    assert_eq!(ended.count(), 1);
+    bench.advance(secs(70));
+    assert_eq!(bench.endpoint.busy(), 0);
 }

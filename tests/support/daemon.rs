@@ -131,6 +131,16 @@ impl Daemon {
         self.rest
     }
 
+    /// Where players connect.
+    pub fn rtmp(&self) -> SocketAddr {
+        self.rtmp
+    }
+
+    /// The folder of what outlives a restart.
+    pub fn state(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The address at which the stream of a dialled number is played locally.
     pub fn play_url(&self, number: &str) -> String {
         format!("rtmp://{}/live/rtmp_{number}", self.rtmp)

@@ -30,6 +30,7 @@ pub mod ports;
 pub mod probe;
 pub mod program;
 pub mod raw_caller;
+pub mod relay;
 pub mod rest;
 pub mod rtp;
 pub mod scratch;

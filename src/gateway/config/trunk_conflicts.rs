@@ -49,6 +49,13 @@ impl Config {
                         .to_owned(),
                 );
             }
+            if trunk.record == Some(true) && self.recording.is_none() {
+                conflict(
+                    "record",
+                    "expected recording.directory beside it: there is no folder for recordings"
+                        .to_owned(),
+                );
+            }
             trunk.signalling_conflicts(self.limits.calls, &mut conflict);
             if let Err(error) = trunk.codec_plan() {
                 let (key, words) = match error {

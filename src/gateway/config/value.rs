@@ -239,6 +239,9 @@ pub(super) fn port(text: &str) -> Option<u16> {
 pub struct HttpUrl {
     text: Secret<String>,
     shown: String,
+    host: Host,
+    port: Option<u16>,
+    is_tls: bool,
 }
 
 impl HttpUrl {
@@ -246,6 +249,83 @@ impl HttpUrl {
     pub fn expose(&self) -> &str {
         self.text.expose()
     }
+
+    /// Whether the connection is to be one of TLS (`https`).
+    pub const fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
+    /// Its host.
+    pub const fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Its port: 80, or 443 with TLS, when the address names none.
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or(if self.is_tls { 443 } else { 80 })
+    }
+
+    /// Host and port as the `Host` field names them: without a port that goes without saying.
+    pub fn authority(&self) -> String {
+        let host = match &self.host {
+            Host::Ip(IpAddr::V6(address)) => format!("[{address}]"),
+            host => host.to_string(),
+        };
+        match self.port {
+            Some(port) if port != if self.is_tls { 443 } else { 80 } => format!("{host}:{port}"),
+            _ => host,
+        }
+    }
+
+    /// Path and query, without a fragment; the path without a `/` at its end. The query may hold a
+    /// secret.
+    pub fn path_and_query(&self) -> (&str, Option<&str>) {
+        let rest = self.text.expose().split_once("://");
+        let rest = rest.map_or("", |(_, rest)| rest);
+        let tail = rest.find(['/', '?', '#']).and_then(|at| rest.get(at..));
+        let tail = tail.unwrap_or_default().split('#').next();
+        let tail = tail.unwrap_or_default();
+        let (path, query) = match tail.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (tail, None),
+        };
+        (path.trim_end_matches('/'), query)
+    }
+
+    /// User and password before the `@`, decoded, if the address has them.
+    pub fn credentials(&self) -> Option<(String, Secret<String>)> {
+        let (_, rest) = self.text.expose().split_once("://")?;
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (user, _) = rest.get(..end)?.rsplit_once('@')?;
+        let (user, password) = user.split_once(':').unwrap_or((user, ""));
+        Some((
+            percent_decoded(user),
+            Secret::new(percent_decoded(password)),
+        ))
+    }
+}
+
+/// Text with its percent escapes resolved; what is no escape stays as it is.
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after
+            .get(..2)
+            .and_then(|two| core::str::from_utf8(two).ok());
+        let digits = digits.filter(|two| two.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        match digits.and_then(|two| u8::from_str_radix(two, 16).ok()) {
+            Some(byte) if *first == b'%' => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 impl FromStr for HttpUrl {
@@ -260,6 +340,9 @@ impl FromStr for HttpUrl {
         let authority = Authority::parse(rest).ok_or_else(form)?;
         let path = authority.tail.split(['?', '#']).next().unwrap_or_default();
         Ok(Self {
+            is_tls: scheme.eq_ignore_ascii_case("https"),
+            host: authority.host.clone(),
+            port: authority.port,
             text: Secret::new(text.to_owned()),
             shown: format!(
                 "{}://{}{path}",
@@ -430,6 +513,46 @@ mod tests {
             target.to_string().contains("[2001:db8::1]:1936/live/x"),
             "{target}"
         );
+    }
+
+    #[test]
+    fn service_addresses_are_taken_apart() {
+        let parts = |text: &str| {
+            let url: HttpUrl = text.parse().unwrap();
+            let (path, query) = url.path_and_query();
+            let place = (url.is_tls(), url.host().to_string(), url.port());
+            (
+                place,
+                url.authority(),
+                path.to_owned(),
+                query.map(str::to_owned),
+            )
+        };
+        let place = |tls, host: &str, port| (tls, host.to_owned(), port);
+        assert_eq!(
+            parts("http://backend/MyAPI/#x"),
+            (
+                place(false, "backend", 80),
+                "backend".into(),
+                "/MyAPI".into(),
+                None
+            )
+        );
+        assert_eq!(
+            parts("https://[2001:db8::1]:8443?key=1"),
+            (
+                place(true, "2001:db8::1", 8_443),
+                "[2001:db8::1]:8443".into(),
+                String::new(),
+                Some("key=1".into())
+            )
+        );
+        assert_eq!(parts("https://backend:443/").1, "backend");
+        let url: HttpUrl = "http://j%40e:p%3Aw%@backend/a@b".parse().unwrap();
+        let (user, password) = url.credentials().unwrap();
+        assert_eq!((user.as_str(), password.expose().as_str()), ("j@e", "p:w%"));
+        let url: HttpUrl = "http://backend/a@b".parse().unwrap();
+        assert_eq!(url.credentials(), None);
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub const BODY_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the client may take to read an answer.
 pub const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long the client may take to read an answer while others want its place.
+pub const READ_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long a connection without a request is kept.
 pub const IDLE_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -81,6 +84,8 @@ pub struct HttpConnection {
     phase: Phase,
     /// Since when it has not had a whole request: the oldest gives way where there is no room.
     since: Instant,
+    /// When it was answered last.
+    answered: Instant,
     /// When its phase ends in vain.
     until: Instant,
     input: Vec<u8>,
@@ -103,6 +108,7 @@ impl HttpConnection {
             remote,
             phase: Phase::Head,
             since: now,
+            answered: now,
             until: now + HEAD_PATIENCE,
             input: Vec::new(),
             seen: 0,
@@ -210,6 +216,7 @@ impl HttpConnection {
         self.output.extend_from_slice(bytes);
         self.last = last;
         self.phase = Phase::Answering;
+        self.answered = now;
         self.until = now + ANSWER_PATIENCE;
         if last {
             self.input = Vec::new();
@@ -256,10 +263,12 @@ impl HttpConnection {
         matches!(self.phase, Phase::Over)
     }
 
-    /// Since when it has been without a whole request; `None` while it has one.
-    pub const fn waiting_since(&self) -> Option<Instant> {
+    /// Since when it has been of no use: without a whole request, or with an answer that its client
+    /// has not read for long. `None` while somebody waits for us.
+    pub fn waiting_since(&self, now: Instant) -> Option<Instant> {
         match self.phase {
-            Phase::Idle | Phase::Head => Some(self.since),
+            Phase::Idle | Phase::Head | Phase::Body(_) => Some(self.since),
+            Phase::Answering if now >= self.answered + READ_PATIENCE => Some(self.answered),
             _ => None,
         }
     }

@@ -176,13 +176,13 @@ impl Http {
         }
     }
 
-    /// The connection that has been longest without a whole request, of one address or of all.
-    fn oldest(&self, of: Option<IpAddr>) -> Option<usize> {
+    /// The connection that has been of no use for longest, of one address or of all.
+    fn oldest(&self, now: Instant, of: Option<IpAddr>) -> Option<usize> {
         let places = self.clients.iter().enumerate();
         let waiting = places.filter_map(|(at, client)| {
             let client = client.as_deref()?;
             let counts = of.is_none_or(|remote| client.remote() == remote);
-            Some((client.waiting_since().filter(|_| counts)?, at))
+            Some((client.waiting_since(now).filter(|_| counts)?, at))
         });
         waiting.min().map(|(_, at)| at)
     }
@@ -228,7 +228,7 @@ impl Gateway {
         let full = self.http.clients.iter().all(Option::is_some);
         if same >= HTTP_CONNECTIONS_AN_ADDRESS || full {
             let of = (same >= HTTP_CONNECTIONS_AN_ADDRESS).then_some(remote);
-            let Some(at) = self.http.oldest(of) else {
+            let Some(at) = self.http.oldest(now, of) else {
                 self.http.counters.turned_away += 1;
                 return None;
             };

@@ -299,8 +299,7 @@ impl Gateway {
         let Some(call) = self.calls.get_mut(index) else {
             return;
         };
-        let has_begun = call.answered.is_some() || call.log.end() > 0;
-        if !call.is_live() || call.publishing.is_some() || !has_begun {
+        if !call.is_live() || call.publishing.is_some() || !call.has_begun() {
             return;
         }
         let target = call.outgoing.as_ref().and_then(|out| {

@@ -136,6 +136,7 @@ impl Gateway {
         by: EndedBy,
         outlet: &mut dyn Outlet,
     ) {
+        self.note_end(index, &cause);
         let Some(call) = self.calls.get_mut(index) else {
             return;
         };

@@ -87,7 +87,7 @@ impl<'a> CallObject<'a> {
             status: call.status.to_string(),
             sip_status: outgoing.and_then(|outgoing| outgoing.sip_status),
             // Without user, password and query.
-            rtmp_url: Self::target(call).map(RtmpUrl::to_string),
+            rtmp_url: call.target().map(RtmpUrl::to_string),
             rtmp_stream,
             stream_name: Some(stream.unwrap_or(&call.stream)).filter(|name| !name.is_empty()),
             rtmp_stream_status: call.rtmp_status().map(|status| status.to_string()),
@@ -104,15 +104,6 @@ impl<'a> CallObject<'a> {
             is_msrp: false,
             target: None,
             hold_for_transfer: false,
-        }
-    }
-
-    /// The RTMP server that a call was to be published to from the start.
-    pub fn target(call: &'a Call) -> Option<&'a RtmpUrl> {
-        let publisher = call.publishing.as_ref().map(|it| &it.publisher);
-        match &call.outgoing {
-            Some(outgoing) => outgoing.rtmp_url.as_ref(),
-            None => publisher.map(|publisher| publisher.url()),
         }
     }
 }

@@ -14,12 +14,15 @@
 )]
 
 use core::fmt;
+use core::marker::PhantomData;
 use std::borrow::Cow;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::gateway::http::exchange::Exchange;
 use crate::gateway::rest::failure::Failure;
+use crate::limits::HTTP_BODY_BYTES;
 
 /// One field, as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,6 +91,181 @@ impl<'de> Visitor<'de> for FieldVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Field::Other)
+    }
+}
+
+/// A field that is a list of texts, or one text in its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Texts {
+    /// Not there, or null.
+    #[default]
+    Absent,
+    /// These; numbers are texts too.
+    List(Vec<String>),
+    /// Something else.
+    Other,
+}
+
+impl Texts {
+    /// Whether there is no such field.
+    pub fn is_absent(&self) -> bool {
+        *self == Self::Absent
+    }
+
+    /// Whether a text is among them.
+    pub fn contains(&self, text: &str) -> bool {
+        matches!(self, Self::List(list) if list.iter().any(|it| it == text))
+    }
+
+    /// Refuses what is no list of texts.
+    ///
+    /// # Errors
+    ///
+    /// It is something else.
+    pub fn check(&self, name: &'static str) -> Result<(), Failure> {
+        match self {
+            Self::Absent | Self::List(_) => Ok(()),
+            Self::Other => Err(wrong(name, "a list of texts")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextsVisitor)
+    }
+}
+
+struct TextsVisitor;
+
+impl<'de> Visitor<'de> for TextsVisitor {
+    type Value = Texts;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of texts")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Texts::Absent)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Texts::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Texts::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Texts::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Texts::Other)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Texts::List(vec![text.to_owned()]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut list = Some(Vec::new());
+        while let Some(field) = seq.next_element::<Field<'de>>()? {
+            match (field, &mut list) {
+                (Field::Text(text), Some(list)) => list.push(text.into_owned()),
+                (Field::Number(number), Some(list)) => list.push(number.to_string()),
+                _ => list = None,
+            }
+        }
+        Ok(list.map_or(Texts::Other, Texts::List))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Texts::Other)
+    }
+}
+
+/// A field that is an object itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Nested<T> {
+    /// Not there, null, or empty text.
+    #[default]
+    Absent,
+    /// An object.
+    Object(T),
+    /// Something else.
+    Other,
+}
+
+impl<T> Nested<T> {
+    /// The object; one without keys where there is none.
+    ///
+    /// # Errors
+    ///
+    /// It is something else.
+    pub fn object(self, name: &'static str) -> Result<T, Failure>
+    where
+        T: Default,
+    {
+        match self {
+            Self::Absent => Ok(T::default()),
+            Self::Object(object) => Ok(object),
+            Self::Other => Err(wrong(name, "an object")),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Nested<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NestedVisitor(PhantomData))
+    }
+}
+
+struct NestedVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for NestedVisitor<T> {
+    type Value = Nested<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Nested::Absent)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Nested::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Nested::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Nested::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Nested::Other)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(match text.is_empty() {
+            true => Nested::Absent,
+            false => Nested::Other,
+        })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Nested::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Nested::Object)
     }
 }
 
@@ -163,6 +341,20 @@ impl Field<'_> {
 /// A field that is not as it should be.
 pub fn wrong(name: &'static str, expected: impl fmt::Display) -> Failure {
     Failure::bad_request(format!("{name}: expected {expected}"))
+}
+
+/// The name of a call, which must be there.
+///
+/// # Errors
+///
+/// It is not, or it is no text.
+pub fn call_id(field: &Field<'_>) -> Result<String, Failure> {
+    match field {
+        Field::Absent => Err(wrong("callId", "text; the field is missing")),
+        // The name of a call that came in is its caller's choice: whatever it is.
+        Field::Text(text) => Ok(text.clone().into_owned()),
+        other => other.required("callId", HTTP_BODY_BYTES),
+    }
 }
 
 /// Takes the body of a request; one without a body is an empty object.

@@ -18,9 +18,9 @@ use crate::gateway::http::exchange::Exchange;
 use crate::gateway::outlet::Level;
 use crate::gateway::rest::call_object::{CallObject, is_live};
 use crate::gateway::rest::failure::Failure;
-use crate::gateway::rest::fields::{Field, read, take, wrong};
+use crate::gateway::rest::fields::{Field, call_id, read, take};
 use crate::gateway::rest::{ANY_ORIGIN, JSON};
-use crate::limits::{HTTP_ANSWER_BYTES, HTTP_BODY_BYTES};
+use crate::limits::HTTP_ANSWER_BYTES;
 
 /// What a call must have to be found; what is absent any call has.
 #[derive(Default, Deserialize)]
@@ -57,12 +57,7 @@ pub fn find_all(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
 pub fn terminate(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let body = take(exchange);
     let body: Terminate<'_> = read(&body)?;
-    let call_id = match &body.call_id {
-        Field::Absent => return Err(wrong("callId", "text; the field is missing")),
-        // The name of a call that came in is its caller's choice: whatever it is.
-        Field::Text(text) => text.clone().into_owned(),
-        other => other.required("callId", HTTP_BODY_BYTES)?,
-    };
+    let call_id = call_id(&body.call_id)?;
     let (now, from) = (exchange.now, exchange.remote);
     if !exchange
         .gateway
@@ -113,7 +108,7 @@ impl Filter<'_> {
             // However it is written: with the usual port, with a slash at its end.
             Field::Text(text) => {
                 let wanted = rtmp_url(text).ok();
-                let target = CallObject::target(call);
+                let target = call.target();
                 wanted.is_some_and(|url| target.is_some_and(|it| it.tc_url() == url.tc_url()))
             }
             _ => false,

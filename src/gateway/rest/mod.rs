@@ -1,9 +1,9 @@
 //! The REST interface: what clients ask of calls, and what they are told.
 //!
-//! `/rest-api/call/startup`, `find`, `find_all` and `terminate`, and `/healthz` beside them. Bodies
-//! are JSON in both directions; whoever asks for a change gets an empty answer, and whoever finds
-//! nothing a 404. Browsers of any origin may ask. There is no REST for DTMF, injected sound, pushes
-//! and recordings.
+//! Every method is a path below `/rest-api`; `/healthz` and `/metrics` are beside it, and
+//! `openapi.json` describes all of them. Bodies are JSON in both directions; whoever asks for a
+//! change gets an empty answer, and whoever finds nothing a 404. Browsers of any origin may ask:
+//! where no password is set, so may every page that a browser on this host shows.
 
 #![cfg_attr(
     not(test),
@@ -16,10 +16,20 @@
 )]
 
 mod call_object;
+mod dtmf;
 mod failure;
 mod fields;
 mod find;
+mod inject;
+mod metrics;
+mod openapi;
+mod push;
+mod push_object;
+mod recorder;
 mod startup;
+mod stream;
+pub mod stream_object;
+pub mod stream_statistics;
 
 use embedded_svc::http::server::{Handler, Middleware, Request};
 use embedded_svc::http::{Headers, Method, Query};
@@ -38,6 +48,49 @@ const BASE: &str = "/rest-api";
 
 /// Where health is asked for; nobody needs a password for it.
 const HEALTH: &str = "/healthz";
+
+/// Where Prometheus asks.
+const METRICS: &str = "/metrics";
+
+/// What the paths of the description begin with.
+const OPENAPI: &str = "/rest-api/openapi";
+
+/// What answers a request.
+type Work = fn(&mut Exchange<'_>) -> Result<(), Failure>;
+
+/// Every method of the interface, by its path below [`BASE`].
+const METHODS: &[(&str, Work)] = &[
+    ("/openapi.json", openapi::handle),
+    ("/call/startup", startup::handle),
+    ("/call/find", find::find),
+    ("/call/find_all", find::find_all),
+    ("/call/terminate", find::terminate),
+    ("/call/send_dtmf", dtmf::send),
+    ("/call/inject_stream", inject::stream),
+    ("/call/inject_stream/startup", inject::stream),
+    ("/call/inject_stream/terminate", inject::terminate),
+    ("/stream/find", stream::find),
+    ("/stream/find_all", stream::find_all),
+    ("/stream/terminate", stream::terminate),
+    ("/push/startup", push::startup),
+    ("/push/find", push::find),
+    ("/push/find_all", push::find_all),
+    ("/push/terminate", push::terminate),
+    ("/push/mute", push::mute),
+    ("/push/unmute", push::unmute),
+    ("/push/sound_on", push::sound_on),
+    ("/push/sound_off", push::sound_off),
+    ("/recorder/startup", recorder::startup),
+    ("/recorder/terminate", recorder::terminate),
+    ("/recorder/find_all", recorder::find_all),
+    ("/stream/startRecording", recorder::startup),
+    ("/stream/stopRecording", recorder::terminate),
+    ("/multipleRecorder/startup", recorder::multiple),
+    ("/multipleRecorder/add", recorder::multiple),
+    ("/multipleRecorder/find_all", recorder::multiple),
+    ("/multipleRecorder/remove", recorder::multiple),
+    ("/multipleRecorder/terminate", recorder::multiple),
+];
 
 const JSON: (&str, &str) = ("Content-Type", "application/json;charset=UTF-8");
 const TEXT: (&str, &str) = ("Content-Type", "text/plain;charset=UTF-8");
@@ -153,20 +206,57 @@ fn route(exchange: &mut Exchange<'_>, path: &str) -> Result<(), Failure> {
         }
         return respond(exchange, 200, &[TEXT, ANY_ORIGIN], b"ok");
     }
-    let Some(called) = path.strip_prefix(BASE) else {
-        return Err(Failure::not_found("there is nothing here"));
+    let Some(work) = work(path) else {
+        return Err(Failure::not_found("there is no such method"));
     };
-    let work: fn(&mut Exchange<'_>) -> Result<(), Failure> = match called {
-        "/call/startup" => startup::handle,
-        "/call/find" => find::find,
-        "/call/find_all" => find::find_all,
-        "/call/terminate" => find::terminate,
-        _ => return Err(Failure::not_found("there is no such method")),
-    };
-    if !matches!(method, Method::Get | Method::Post) {
-        return Err(Failure::method(ALLOWED));
+    let taken = methods(path);
+    if !taken.split(',').any(|name| name == method_name(method)) {
+        return Err(Failure::method(taken));
     }
     work(exchange)
+}
+
+/// The methods that a path takes. GET is taken where nothing is asked for but to be told: a picture on
+/// a page asks by it.
+fn methods(path: &str) -> &'static str {
+    match path {
+        METRICS => "GET,OPTIONS",
+        _ if path.starts_with(OPENAPI) => "GET,OPTIONS",
+        _ if path.ends_with("/find") || path.ends_with("/find_all") => ALLOWED,
+        _ => "POST,OPTIONS",
+    }
+}
+
+fn method_name(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+        _ => "",
+    }
+}
+
+/// Who answers at a path.
+fn work(path: &str) -> Option<Work> {
+    if path == METRICS {
+        return Some(metrics::handle);
+    }
+    let called = path.strip_prefix(BASE)?;
+    // As older clients ask for it.
+    if called.starts_with("/openapi_") {
+        return Some(openapi::handle);
+    }
+    let mut methods = METHODS.iter();
+    let (_, work) = methods.find(|(path, _)| *path == called)?;
+    Some(*work)
+}
+
+/// Every path that is answered.
+pub fn paths() -> impl Iterator<Item = String> {
+    let methods = METHODS.iter().map(|(path, _)| format!("{BASE}{path}"));
+    [HEALTH, METRICS]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(methods)
 }
 
 /// An answer without a body: what was asked for is done.

@@ -24,6 +24,7 @@ use crate::base::sink::SinkView;
 use crate::base::time::{Instant, WallTime};
 use crate::gateway::Gateway;
 use crate::gateway::config;
+use crate::gateway::hooks::node::Node;
 use crate::gateway::outlet::Outlet;
 use crate::gateway::sink::facts::{SinkFacts, SinkKey};
 use crate::gateway::sink::profile::{Abilities, Profile};
@@ -147,6 +148,7 @@ impl Gateway {
         for record in records {
             match Stored::from_bytes(record) {
                 Some(Stored::SinkV1(sink)) => self.sinks.facts.recall(&sink),
+                Some(Stored::NodeV1(bytes)) => self.node = Node::recalled(bytes),
                 // Of a later version of this program: left where it is.
                 None => {}
             }
@@ -163,7 +165,9 @@ impl Gateway {
     pub(super) fn forget_sinks(&mut self) {
         let keys = self.trunks.iter().filter_map(|trunk| trunk.sink.key);
         let of_calls = self.calls.iter().filter_map(|(_, call)| call.sink.key);
-        self.sinks.facts.retain(keys.chain(of_calls));
+        let of_pushes = self.pushes.iter().filter_map(|(_, push)| push.sink.key);
+        let keys: Vec<_> = keys.chain(of_calls).chain(of_pushes).collect();
+        self.sinks.facts.retain(keys.iter().copied());
     }
 
     /// Hands out what was learned and is not kept yet.

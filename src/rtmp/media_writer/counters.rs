@@ -35,6 +35,10 @@ pub struct MediaCounters {
     pub unusable: u64,
     /// Frames of codecs that are not sent to the peer.
     pub not_taken: u64,
+    /// Audio frames in which silence or a prepared sound went out.
+    pub stood_in: u64,
+    /// Audio frames left out because they are not to be heard and nothing can stand in for them.
+    pub unvoiced: u64,
     /// Frames that the log dropped before they were sent.
     pub lost: u64,
     /// Times that a stall made video start again at a keyframe.
@@ -50,8 +54,14 @@ impl MediaCounters {
             Body::Metadata(_) => &mut self.metadata,
             Body::Sequence(..) => &mut self.sequence_headers,
             Body::Frame {
-                track, keyframe, ..
+                track,
+                keyframe,
+                stand_in,
+                ..
             } => {
+                if stand_in.is_some() {
+                    count(&mut self.stood_in);
+                }
                 if planned.clamped {
                     count(&mut self.clamped_times);
                 }
@@ -68,6 +78,7 @@ impl MediaCounters {
             Body::Skip(Skip::Undecodable) => &mut self.video_dropped,
             Body::Skip(Skip::Unusable) => &mut self.unusable,
             Body::Skip(Skip::NotTaken) => &mut self.not_taken,
+            Body::Skip(Skip::Unvoiced) => &mut self.unvoiced,
         });
     }
 }

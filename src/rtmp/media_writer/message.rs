@@ -10,10 +10,13 @@
     )
 )]
 
+use std::rc::Rc;
+
 use crate::base::frame_log::{FrameLog, Segment};
 use crate::limits::FRAME_SEGMENTS;
 use crate::rtmp::gather::Gather;
 use crate::rtmp::media_place::{Body, Form, Planned};
+use crate::rtmp::voice::{PreparedSound, StandIn};
 use crate::wire::flv;
 use crate::wire::rtmp_chunk::{ChunkHeaders, wire_length};
 
@@ -26,6 +29,8 @@ pub(super) struct BegunMessage {
     /// The frame's pieces, at most [`FRAME_SEGMENTS`]. The memory is there once a frame was taken
     /// in part.
     views: Vec<Segment>,
+    /// The sound that stands in for the frame's own bytes, which may be switched off meanwhile.
+    sound: Option<Rc<PreparedSound>>,
 }
 
 impl BegunMessage {
@@ -41,10 +46,29 @@ impl BegunMessage {
 
     /// The first `offset` bytes of a message are out: keeps what the rest is made of. False when
     /// the log has lost the frame, so that the message cannot be finished.
-    pub fn begin(&mut self, planned: Planned, offset: usize, log: &FrameLog) -> bool {
+    pub fn begin(
+        &mut self,
+        planned: Planned,
+        offset: usize,
+        sound: Option<&Rc<PreparedSound>>,
+        log: &FrameLog,
+    ) -> bool {
         self.views.clear();
+        self.sound = None;
+        if let Body::Frame {
+            stand_in: Some(StandIn::Sound { .. }),
+            ..
+        } = planned.body
+        {
+            self.sound = sound.cloned();
+        }
         let mut is_whole = true;
-        if let Body::Frame { position, .. } = planned.body {
+        if let Body::Frame {
+            position,
+            stand_in: None,
+            ..
+        } = planned.body
+        {
             match log.get(position) {
                 // A frame of more pieces was passed over.
                 Some(view) => {
@@ -65,7 +89,8 @@ impl BegunMessage {
     pub fn gather(&self, form: &Form, chunk_bytes: u32, out: &mut [u8]) -> usize {
         match &self.message {
             Some((planned, offset)) => {
-                emit(planned, form, chunk_bytes, *offset, self.views.iter(), out)
+                let at = (*offset, self.sound.as_deref());
+                emit(planned, form, chunk_bytes, at, self.views.iter(), out)
             }
             None => 0,
         }
@@ -85,6 +110,7 @@ impl BegunMessage {
     pub fn clear(&mut self) {
         self.message = None;
         self.views.clear();
+        self.sound = None;
     }
 
     /// Panics when the parts disagree; for tests and fuzzers.
@@ -100,12 +126,13 @@ impl BegunMessage {
     }
 }
 
-/// Writes a message from `offset` on; `pieces` are those of its frame, if it is one.
+/// Writes a message from `offset` on; `pieces` are those of its frame, if it is one, and `sound`
+/// what a stand-in is taken from.
 pub(super) fn emit<'s>(
     planned: &Planned,
     form: &Form,
     chunk_bytes: u32,
-    offset: usize,
+    (offset, sound): (usize, Option<&PreparedSound>),
     pieces: impl Iterator<Item = &'s Segment>,
     out: &mut [u8],
 ) -> usize {
@@ -121,6 +148,14 @@ pub(super) fn emit<'s>(
             let mut body = [0; flv::SEQUENCE_HEADER_BYTES];
             let len = flv::write_sequence_header(config, *tag_form, &mut body).unwrap_or(0);
             gather.body(body.get(..len).unwrap_or_default());
+        }
+        Body::Frame {
+            tag,
+            stand_in: Some(stand_in),
+            ..
+        } => {
+            gather.body(tag);
+            stand_in.pieces(sound, |piece| gather.body(piece));
         }
         Body::Frame { tag, .. } => {
             gather.body(tag);

@@ -17,7 +17,7 @@ use core::time::Duration;
 
 use crate::base::codec::Track;
 use crate::base::counter::count;
-use crate::base::frame_log::FrameLog;
+use crate::base::frame_log::{FrameLog, FrameView};
 use crate::base::packet_pool::Packet;
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, NtpTime};
@@ -25,11 +25,14 @@ use crate::limits::PACKET_BYTES;
 use crate::rtp::bitrate::BitrateRequester;
 use crate::rtp::call_clock::CallClock;
 use crate::rtp::keyframe::{Ask, KeyframeRequester};
+use crate::rtp::own_source::HEADER_BYTES;
+use crate::rtp::packetizer::Packetizer;
 use crate::rtp::report::{Content, Reporter, Requests};
 use crate::rtp::sending::Sending;
-use crate::rtp::session::{RtcpCounters, SessionEvent, SessionTransmit};
+use crate::rtp::session::{DtmfRefused, RtcpCounters, SessionEvent, SessionTransmit};
 use crate::rtp::srtp::{Srtp, TRAILER_BYTES};
 use crate::rtp::stream::{Stream, StreamConfig, StreamStats};
+use crate::rtp::telephone_event_sender::event_of;
 use crate::wire::rtcp::{self, BitrateLimit, RtcpPacket};
 
 /// One track with everything that goes back to its sender.
@@ -227,6 +230,9 @@ impl Side {
         if core::mem::take(&mut self.keyframe_by_info) {
             return Some(SessionEvent::KeyframeByInfo);
         }
+        if self.sending.take_keyframe_wanted() {
+            return Some(SessionEvent::KeyframeWanted);
+        }
         if core::mem::take(&mut self.left) {
             return Some(SessionEvent::Bye {
                 track: self.stream.track(),
@@ -265,7 +271,8 @@ impl Side {
             });
         }
         let to = self.stream.source().remote()?;
-        let len = self.sending.poll_packet(now, plain)?;
+        let events = self.stream.config().send_telephone_event;
+        let len = self.sending.poll_packet(now, events, plain)?;
         let len = match &mut self.srtp {
             Some(srtp) => srtp.protect_rtp(out, len).ok()?,
             None => len,
@@ -276,6 +283,70 @@ impl Side {
             to,
             len,
         })
+    }
+
+    /// Adds keys to those that wait to be sent: all or none of them.
+    pub fn send_dtmf(&mut self, keys: &str) -> Result<(), DtmfRefused> {
+        let mut count = 0_usize;
+        for key in keys.chars() {
+            event_of(key).ok_or(DtmfRefused::NoKey(key))?;
+            count = count.saturating_add(1);
+        }
+        if self.stream.config().send_telephone_event.is_none() {
+            return Err(DtmfRefused::NotNegotiated);
+        }
+        if !self.sending.is_allowed() {
+            return Err(DtmfRefused::NotSending);
+        }
+        if self.sending.key_room() < count {
+            return Err(DtmfRefused::Full);
+        }
+        for event in keys.chars().filter_map(event_of) {
+            // Room for all of them was seen above.
+            self.sending.push_key(event);
+        }
+        Ok(())
+    }
+
+    /// Writes the next packet of a frame of another stream; see [`super::Session::send_frame`].
+    pub fn send_frame(
+        &mut self,
+        now: Instant,
+        at: Instant,
+        (packetizer, view): (&mut Packetizer, FrameView<'_>),
+        out: &mut [u8],
+    ) -> Option<SessionTransmit> {
+        let to = self.stream.source().remote();
+        let Some(to) = to.filter(|_| self.sending.takes_frames()) else {
+            packetizer.skip();
+            return None;
+        };
+        let added = self.srtp.as_ref().map_or(0, |_| TRAILER_BYTES);
+        let room = out.len().saturating_sub(added);
+        let plain = out.get_mut(..room)?;
+        let part = packetizer.next(view, plain.get_mut(HEADER_BYTES..)?)?;
+        let times = (at, part.ends);
+        let len = self.sending.write_frame(now, times, part.len, plain)?;
+        let len = match &mut self.srtp {
+            Some(srtp) => srtp.protect_rtp(out, len).ok()?,
+            None => len,
+        };
+        Some(SessionTransmit {
+            track: self.stream.track(),
+            rtcp: false,
+            to,
+            len,
+        })
+    }
+
+    /// Whether frames of another stream are what we send at present.
+    pub fn passes_frames(&self) -> bool {
+        self.sending.passes_frames()
+    }
+
+    /// No more frames of another stream come.
+    pub fn end_frames(&mut self, now: Instant) {
+        self.sending.end_frames(now);
     }
 
     /// When to call [`Self::handle_timeout`] and [`Self::poll_transmit`] next.

@@ -24,6 +24,7 @@ fn audio() -> StreamConfig {
         payload_type: 8,
         send_payload_type: 8,
         telephone_event: Some(101),
+        send_telephone_event: None,
         remote_rtp: Some(PEER.parse().unwrap()),
         remote_rtcp: None,
         rtcp_mux: false,
@@ -44,6 +45,7 @@ fn video() -> StreamConfig {
         payload_type: 96,
         send_payload_type: 96,
         telephone_event: None,
+        send_telephone_event: None,
         feedback: Feedback {
             pli: true,
             fir: false,

@@ -27,6 +27,7 @@ use crate::rtp::stream::Codec;
 use crate::wire::aac::{AacPacking, Latm, Mpeg4Generic, write_specific};
 use crate::wire::bits::BitWriter;
 use crate::wire::latm::write_stream_mux;
+use crate::wire::silent_frame::{AAC_MONO, AAC_STEREO, ALAW_ZERO, MULAW_ZERO, OPUS, SPEEX};
 
 /// Silence in one codec.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,26 +41,6 @@ pub struct Sound {
     /// Ticks of the RTP clock a second.
     pub clock_rate: u32,
 }
-
-/// Zero in the companding laws of G.711.
-const ALAW_ZERO: u8 = 0xd5;
-const MULAW_ZERO: u8 = 0xff;
-
-/// Fullband CELT of 20 ms in mono, and a range coder's beginning that reads as silence.
-const OPUS: [u8; 3] = [0xf8, 0xff, 0xfe];
-
-/// What an encoder makes of zeros at 8 kbit/s. Submode 0 and the lowest rate, which are shorter, are
-/// no silence: libspeex puts a faint noise in their place.
-const SPEEX: [u8; 20] = [
-    0x16, 0x9d, 0x66, 0, 0, 0xee, 0xee, 0x07, 0x77, 0x70, 0x3b, 0xbb, 0x81, 0xdd, 0xdd, 0x27, 0x6c,
-    0, 0, 0x0f,
-];
-
-/// A single channel element without bands, and the end.
-const AAC_MONO: [u8; 4] = [0, 0, 0, 0x07];
-
-/// A channel pair element with a common window without bands, and the end.
-const AAC_STEREO: [u8; 6] = [0x21, 0, 0, 0, 0, 0x1c];
 
 impl Sound {
     /// Silence in a codec whose RTP clock runs at `clock_rate`; `None` where none is made.

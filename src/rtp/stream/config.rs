@@ -17,6 +17,7 @@ use crate::base::codec::ParameterSet;
 use crate::base::srtp::SrtpKeys;
 use crate::rtp::bitrate::BitrateFeedback;
 use crate::rtp::keyframe::Feedback;
+use crate::rtp::telephone_event_sender::EventFormat;
 use crate::wire::aac::AacPacking;
 
 /// What a track's packets carry.
@@ -53,8 +54,10 @@ pub struct StreamConfig {
     pub payload_type: u8,
     /// Payload type of the codec in what we send.
     pub send_payload_type: u8,
-    /// Payload type of telephone events.
+    /// Payload type of telephone events in what the peer sends.
     pub telephone_event: Option<u8>,
+    /// How telephone events are sent to the peer, where it takes them.
+    pub send_telephone_event: Option<EventFormat>,
     /// Where the peer said that it receives RTP; `None` when it stated no usable address.
     pub remote_rtp: Option<SocketAddr>,
     /// Where the peer said that it receives RTCP; `None` for the port after RTP's.

@@ -33,23 +33,23 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads the PEM files of a trunk.
+    /// Reads the PEM files of `owner`, which a problem with them names.
     ///
     /// # Errors
     ///
     /// What is wrong with them, in words.
-    pub fn read(trunk: &str, certificate: &Path, key: &Path) -> Result<Self, String> {
+    pub fn read(owner: &str, certificate: &Path, key: &Path) -> Result<Self, String> {
         let shown = certificate.display();
         let chain = read_chain(certificate)
-            .map_err(|error| format!("certificate of trunk {trunk}: {shown}: {error}"))?;
+            .map_err(|error| format!("certificate of {owner}: {shown}: {error}"))?;
         let shown = key.display();
         let key = PrivateKeyDer::from_pem_file(key)
-            .map_err(|error| format!("key of trunk {trunk}: {shown}: {error}"))?;
+            .map_err(|error| format!("key of {owner}: {shown}: {error}"))?;
         Self::new(chain, key).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => {
-                format!("key of trunk {trunk}: {shown}: is not the key of the certificate")
+                format!("key of {owner}: {shown}: is not the key of the certificate")
             }
-            other => format!("certificate and key of trunk {trunk}: {other}"),
+            other => format!("certificate and key of {owner}: {other}"),
         })
     }
 

@@ -17,6 +17,8 @@ pub enum Servers {
     Rtmp,
     /// The PBX of the trunk of that name.
     Sip(String),
+    /// The backend of hooks.
+    Backend,
 }
 
 /// Who is trusted; read when the first connection needs it, and then kept.
@@ -34,6 +36,7 @@ impl Servers {
         match self {
             Self::Rtmp => "rtmp.caFile".to_owned(),
             Self::Sip(trunk) => format!("caFile of trunk {trunk}"),
+            Self::Backend => "hooks.caFile".to_owned(),
         }
     }
 
@@ -42,6 +45,7 @@ impl Servers {
         match self {
             Self::Rtmp => "is it rtmp:// and not rtmps://?",
             Self::Sip(_) => "is it transport: tcp and not tls, or another port?",
+            Self::Backend => "is it http:// and not https://?",
         }
     }
 }

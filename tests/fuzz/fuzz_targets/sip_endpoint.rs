@@ -17,7 +17,7 @@ use trunkcast::base::rng::Rng;
 use trunkcast::base::time::Instant;
 use trunkcast::limits::SIP_MESSAGE_BYTES;
 use trunkcast::sip::{
-    CallOut, Cause, Credentials, PingConfig, RegistrationConfig, RegistrationId, SessionTimers,
+    CallOut, Cause, Credentials, KeyForm, PingConfig, RegistrationConfig, RegistrationId, SessionTimers,
     SipConfig, SipDestination, SipEndpoint, SipEvent, SipTarget, SipTargets,
 };
 use trunkcast_fuzz::Choices;
@@ -144,7 +144,8 @@ impl World {
             9 => endpoint.probe(now, id),
             10 => endpoint.reinvite(now, id, OFFER).map(drop),
             11 => endpoint.update(now, id, OFFER),
-            12 => endpoint.dtmf(now, id, '5', Duration::from_millis(160)),
+            12 => endpoint.dtmf(now, id, "5", KeyForm::Relay(Duration::from_millis(160))),
+            15 => endpoint.dtmf(now, id, "12#", KeyForm::Plain),
             13 => endpoint.follow(now, id, targets(choices)),
             14 => endpoint.hangup(now, id, Cause::new(200, "over")),
             16 => endpoint.refer_accept(now, id),

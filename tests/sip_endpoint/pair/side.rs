@@ -3,7 +3,9 @@
 use trunkcast::base::ids::{CallId, ConnId};
 use trunkcast::base::rng::Rng;
 use trunkcast::base::time::Instant;
-use trunkcast::sip::{CallOut, Cause, SessionTimers, SipConfig, SipEndpoint, SipEvent, SipRefusal};
+use trunkcast::sip::{
+    CallOut, Cause, KeyForm, SessionTimers, SipConfig, SipEndpoint, SipEvent, SipRefusal,
+};
 
 use super::network::Network;
 use crate::bench::{ANSWER, OFFER, config, ms, secs};
@@ -208,6 +210,7 @@ impl Side {
             | SipEvent::ReinviteRefused { id, .. }
             | SipEvent::KeyframeWanted { id }
             | SipEvent::ProvisionalConfirmed { id, .. }
+            | SipEvent::DtmfRefused { id, .. }
             | SipEvent::Dtmf { id, .. } => assert_eq!(self.call, Some(id)),
             SipEvent::Disconnect { conn } => network.close(now, number, conn),
             other => panic!("{other:?}"),
@@ -237,7 +240,7 @@ impl Side {
             0..3 => endpoint.reinvite(now, id, OFFER).map(drop),
             3 => endpoint.update(now, id, OFFER),
             4 => endpoint.info_keyframe(now, id),
-            5 => endpoint.dtmf(now, id, '5', ms(160)),
+            5 => endpoint.dtmf(now, id, "5", KeyForm::Relay(ms(160))),
             6 => endpoint.probe(now, id),
             _ => Ok(()),
         };

@@ -188,14 +188,21 @@ fn nothing_that_a_client_sent_in_confidence_is_printed() {
 }
 
 #[test]
-fn only_connections_without_a_whole_request_give_way() {
+fn only_connections_that_nobody_waits_for_give_way() {
     let mut connection = connection();
-    assert_eq!(connection.waiting_since(), Some(at(0)));
-    connection.handle_bytes(at(1), GET);
-    assert_eq!(connection.waiting_since(), None);
+    assert_eq!(connection.waiting_since(at(0)), Some(at(0)));
+    let (head, body) = (
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n",
+        b"1",
+    );
+    connection.handle_bytes(at(1), head);
+    assert_eq!(connection.waiting_since(at(1)), Some(at(0)));
+    connection.handle_bytes(at(1), body);
+    assert_eq!(connection.waiting_since(at(1)), None);
     connection.poll_request().unwrap().unwrap();
     connection.answer(at(2), b"answer", false);
-    assert_eq!(connection.waiting_since(), None);
-    written(&mut connection, at(3));
-    assert_eq!(connection.waiting_since(), Some(at(3)));
+    assert_eq!(connection.waiting_since(at(3)), None);
+    assert_eq!(connection.waiting_since(at(2_002)), Some(at(2)));
+    written(&mut connection, at(2_003));
+    assert_eq!(connection.waiting_since(at(2_003)), Some(at(2_003)));
 }

@@ -118,6 +118,32 @@ fn bodies_are_objects_and_unknown_keys_are_passed_over() {
     words(read::<One<'_>>(br#"{"it":1,"it":2}"#).map(|_| ()));
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Outer<'a> {
+    #[serde(borrow)]
+    of: Nested<One<'a>>,
+}
+
+#[test]
+fn objects_within_a_body_are_read_alike() {
+    let of = |json: &str| {
+        let body = format!("{{\"of\":{json}}}");
+        let outer: Outer<'_> = read(body.as_bytes()).unwrap();
+        outer
+            .of
+            .object("of")
+            .map(|one| one.it == Field::Text("a".into()))
+    };
+    assert!(of("{\"it\":\"a\",\"other\":[{}]}").unwrap());
+    for json in ["{}", "null", "\"\""] {
+        assert!(!of(json).unwrap(), "{json}");
+    }
+    for json in ["1", "-1", "0.5", "true", "\"a\"", "[1]"] {
+        assert_eq!(words(of(json)), "of: expected an object", "{json}");
+    }
+}
+
 #[test]
 fn deep_bodies_are_refused() {
     let deep = format!("{{\"x\":{}", "[".repeat(16_000));

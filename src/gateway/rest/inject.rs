@@ -1,0 +1,71 @@
+//! `/call/inject_stream/startup` and `terminate`, `/call/inject_stream` as clients of old know it, and
+//! `/call/inject_sound`.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+use serde::Deserialize;
+
+use crate::gateway::http::exchange::Exchange;
+use crate::gateway::injection::InjectionRefused;
+use crate::gateway::outlet::Level;
+use crate::gateway::rest::failure::Failure;
+use crate::gateway::rest::fields::{Field, call_id, read, take};
+use crate::limits::RTMP_NAME_BYTES;
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Inject<'a> {
+    #[serde(borrow)]
+    call_id: Field<'a>,
+    stream_name: Field<'a>,
+}
+
+/// Sends a stream into a call.
+pub fn stream(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+    let body = take(exchange);
+    let body: Inject<'_> = read(&body)?;
+    let call_id = call_id(&body.call_id)?;
+    let stream = body.stream_name.required("streamName", RTMP_NAME_BYTES)?;
+    let (now, from) = (exchange.now, exchange.remote);
+    let (gateway, outlet) = (&mut *exchange.gateway, &mut *exchange.outlet);
+    gateway.inject_stream(now, &call_id, &stream, outlet)?;
+    outlet.note(
+        Level::Info,
+        format_args!("REST {from}: injects a stream into call {call_id}"),
+    );
+    super::done(exchange)
+}
+
+/// Ends what is sent into a call.
+pub fn terminate(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+    let body = take(exchange);
+    let body: Inject<'_> = read(&body)?;
+    let call_id = call_id(&body.call_id)?;
+    let now = exchange.now;
+    let (gateway, outlet) = (&mut *exchange.gateway, &mut *exchange.outlet);
+    gateway.stop_injection(now, &call_id, outlet)?;
+    super::done(exchange)
+}
+
+impl From<InjectionRefused> for Failure {
+    fn from(refused: InjectionRefused) -> Self {
+        let status = match refused {
+            InjectionRefused::NoSuchCall
+            | InjectionRefused::NoSuchStream
+            | InjectionRefused::Nothing => 404,
+            InjectionRefused::NotEstablished
+            | InjectionRefused::Itself
+            | InjectionRefused::Misfit(_)
+            | InjectionRefused::Full => 409,
+        };
+        Self::new(status, refused.to_string())
+    }
+}

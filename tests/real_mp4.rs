@@ -1,0 +1,407 @@
+//! Files of recordings, read by ffmpeg: every pair of codecs decodes to what was encoded, with the
+//! times that it was sent with, and so does what is left of a file that was cut off anywhere.
+
+mod rtmp_support;
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::rc::Rc;
+
+use rtmp_support::Source;
+use rtmp_support::codecs::{aac, opus, plain, vp8};
+use support::program::run;
+use support::{Scratch, opus_vp8, probe};
+use trunkcast::base::codec::{Codec, CodecConfig, H264Config, ParameterSet};
+use trunkcast::base::rng::Rng;
+use trunkcast::base::time::Instant;
+use trunkcast::mp4::{Extent, Mp4Writer, Pushed};
+
+/// Seconds of every clip.
+const SECONDS: u64 = 4;
+
+/// A frame as an encoder made it.
+struct Encoded {
+    config: Rc<CodecConfig>,
+    /// Microseconds.
+    time: i64,
+    composition: u32,
+    keyframe: bool,
+    bytes: Vec<u8>,
+}
+
+/// One track: its frames, and the file that ffmpeg reads them from itself.
+struct Encoding {
+    frames: Vec<Encoded>,
+    theirs: PathBuf,
+}
+
+/// Encodes with ffmpeg into a file of this name.
+fn encode(folder: &Scratch, name: &str, input: &str, arguments: &str) -> (PathBuf, Vec<u8>) {
+    let path = folder.join(name);
+    let time = SECONDS.to_string();
+    run(Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", input])
+        .args(arguments.split(' '))
+        .args(["-t", &time, "-flags", "+bitexact"])
+        .arg(&path));
+    let bytes = std::fs::read(&path).expect("the file was written");
+    (path, bytes)
+}
+
+/// Tags of an FLV file: kind, milliseconds, body.
+fn tags(file: &[u8]) -> Vec<(u8, i64, Vec<u8>)> {
+    let mut tags = Vec::new();
+    let mut rest = &file[13..];
+    while let [kind, a, b, c, t1, t2, t3, t0, _, _, _, body @ ..] = rest {
+        let size = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+        let time = u32::from_be_bytes([*t0, *t1, *t2, *t3]);
+        tags.push((*kind, i64::from(time), body[..size].to_vec()));
+        rest = &body[size + 4..];
+    }
+    tags
+}
+
+fn h264(record: &[u8]) -> Rc<CodecConfig> {
+    let sps_len = usize::from(u16::from_be_bytes([record[6], record[7]]));
+    let (sps, rest) = record[8..].split_at(sps_len);
+    let pps_len = usize::from(u16::from_be_bytes([rest[1], rest[2]]));
+    let mut pps = heapless::Vec::new();
+    let set = ParameterSet::from_slice(&rest[3..3 + pps_len]).unwrap();
+    pps.push(set).unwrap();
+    Rc::new(CodecConfig::H264(H264Config {
+        sps: ParameterSet::from_slice(sps).unwrap(),
+        pps,
+        width: 320,
+        height: 240,
+    }))
+}
+
+fn frame(config: &Rc<CodecConfig>, time: i64, bytes: &[u8]) -> Encoded {
+    Encoded {
+        config: Rc::clone(config),
+        time,
+        composition: 0,
+        keyframe: true,
+        bytes: bytes.to_vec(),
+    }
+}
+
+fn encoding(folder: &Scratch, codec: Codec) -> Encoding {
+    let picture = "testsrc=size=320x240:rate=25";
+    let sound = |rate: u32| format!("sine=frequency=440:sample_rate={rate}");
+    match codec {
+        Codec::H264 => {
+            let arguments = "-c:v libx264 -preset veryfast -pix_fmt yuv420p -bf 2 -b_strategy 0 \
+                             -g 50 -threads 1";
+            let (theirs, file) = encode(folder, "h264.flv", picture, arguments);
+            let (mut frames, mut config) = (Vec::new(), None);
+            for (kind, millis, body) in tags(&file) {
+                match (kind, &body[..]) {
+                    (9, [0x17, 0, _, _, _, record @ ..]) => config = Some(h264(record)),
+                    (9, [first, 1, high, middle, low, picture @ ..]) => frames.push(Encoded {
+                        composition: u32::from_be_bytes([0, *high, *middle, *low]) * 1_000,
+                        keyframe: first >> 4 == 1,
+                        ..frame(config.as_ref().unwrap(), millis * 1_000, picture)
+                    }),
+                    _ => {}
+                }
+            }
+            assert!(
+                frames.iter().any(|it| it.composition > 80_000),
+                "no B pictures"
+            );
+            Encoding { frames, theirs }
+        }
+        Codec::Vp8 => {
+            let arguments = "-c:v libvpx -deadline realtime -b:v 400k -g 50 -auto-alt-ref 0";
+            let (theirs, file) = encode(folder, "vp8.ivf", picture, arguments);
+            let config = vp8(320, 240);
+            let frames = opus_vp8::ivf_frames(&file).into_iter().enumerate();
+            let frames = frames.map(|(number, (_, bytes))| Encoded {
+                keyframe: bytes[0] & 1 == 0,
+                ..frame(&config, number as i64 * 40_000, &bytes)
+            });
+            let frames = frames.collect();
+            Encoding { frames, theirs }
+        }
+        Codec::Opus => {
+            let arguments = "-ac 2 -c:a libopus -frame_duration 20";
+            let (theirs, file) = encode(folder, "opus.opus", &sound(48_000), arguments);
+            let config = opus();
+            let packets = opus_vp8::ogg_packets(&file);
+            let frames = packets[2..].iter().enumerate();
+            let frames =
+                frames.map(|(number, bytes)| frame(&config, number as i64 * 20_000, bytes));
+            let frames = frames.collect();
+            Encoding { frames, theirs }
+        }
+        Codec::Aac => {
+            let arguments = "-ac 2 -c:a aac";
+            let (theirs, file) = encode(folder, "aac.flv", &sound(44_100), arguments);
+            let (mut frames, mut config): (Vec<Encoded>, _) = (Vec::new(), None);
+            for (kind, _, body) in tags(&file) {
+                match (kind, &body[..]) {
+                    (8, [_, 0, specific @ ..]) => config = Some(aac(specific, 44_100)),
+                    (8, [_, 1, bytes @ ..]) => {
+                        let time = frames.len() as i64 * 1_024 * 1_000_000 / 44_100;
+                        frames.push(frame(config.as_ref().unwrap(), time, bytes));
+                    }
+                    _ => {}
+                }
+            }
+            Encoding { frames, theirs }
+        }
+        Codec::Pcma | Codec::Pcmu => {
+            let (law, config) = match codec {
+                Codec::Pcma => ("alaw", CodecConfig::Pcma),
+                _ => ("mulaw", CodecConfig::Pcmu),
+            };
+            let arguments = format!("-ac 1 -c:a pcm_{law}");
+            // Wave, as raw samples tell nothing of themselves.
+            let name = format!("{law}.wav");
+            let (theirs, file) = encode(folder, &name, &sound(8_000), &arguments);
+            let samples = &file[file.len() - SECONDS as usize * 8_000..];
+            let config = plain(config);
+            let frames = samples.chunks(160).enumerate();
+            let frames =
+                frames.map(|(number, bytes)| frame(&config, number as i64 * 20_000, bytes));
+            let frames = frames.collect();
+            Encoding { frames, theirs }
+        }
+        Codec::Speex => panic!("Speex is not written"),
+    }
+}
+
+/// A piece of a file, and the time at which it was handed on.
+type Piece = (u64, Vec<u8>);
+
+/// Writes tracks as a call would bring their frames: in order, each when it is due.
+fn written(tracks: &[&Encoding]) -> Vec<Piece> {
+    let mut frames: Vec<&Encoded> = tracks.iter().flat_map(|track| &track.frames).collect();
+    frames.sort_by_key(|frame| frame.time);
+    let has = |video: bool| {
+        let mut all = tracks.iter().filter_map(|track| track.frames.first());
+        all.any(|it| matches!(it.config.codec(), Codec::H264 | Codec::Vp8) == video)
+    };
+    let mut source = Source::new();
+    let mut writer = Mp4Writer::new(has(false), has(true));
+    let mut pieces = Vec::new();
+    let mut position = 0;
+    for frame in frames {
+        let now = Instant::from_micros(frame.time as u64);
+        source.frame(
+            &frame.config,
+            frame.time,
+            frame.composition,
+            frame.keyframe,
+            &frame.bytes,
+        );
+        let view = source.log.get(position).expect("the frame");
+        assert_eq!(writer.push(now, view), Pushed::Taken);
+        position += 1;
+        source.log.release_before(position);
+        while let Some(piece) = writer.poll_transmit() {
+            pieces.push((now.as_micros(), piece));
+        }
+    }
+    writer.finish();
+    let end = pieces.last().map_or(0, |(at, _)| *at);
+    pieces.extend(writer.poll_transmit().map(|piece| (end, piece)));
+    pieces
+}
+
+fn file(folder: &Scratch, name: &str, pieces: &[Piece]) -> PathBuf {
+    let bytes: Vec<u8> = pieces.iter().flat_map(|(_, piece)| piece.clone()).collect();
+    folder.write(name, bytes)
+}
+
+/// Checksums of decoded pictures, or one of all decoded samples.
+fn decoded(input: &Path, track: &str) -> String {
+    let format = if track == "v" { "framemd5" } else { "md5" };
+    let text = run(Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-xerror", "-i"])
+        .arg(input)
+        .args(["-map", &format!("0:{track}"), "-fps_mode", "passthrough"])
+        .args(["-f", format, "-"]));
+    let sums = text.lines().filter(|line| !line.starts_with('#'));
+    sums.map(|line| line.rsplit(',').next().unwrap().trim().to_owned() + "\n")
+        .collect()
+}
+
+/// Presentation times of a track in order, in microseconds.
+fn times(input: &Path, track: &str) -> Vec<i64> {
+    let text = run(Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", track])
+        .args(["-show_entries", "packet=pts_time", "-of", "csv=p=0"])
+        .arg(input));
+    let seconds = text.lines().map(|line| line.trim_end_matches(','));
+    let micros = seconds.map(|it| (it.parse::<f64>().expect("a time") * 1e6).round() as i64);
+    let mut times: Vec<i64> = micros.collect();
+    times.sort_unstable();
+    times
+}
+
+fn name_of(codec: Codec) -> &'static str {
+    match codec {
+        Codec::H264 => "h264",
+        Codec::Vp8 => "vp8",
+        Codec::Opus => "opus",
+        Codec::Aac => "aac",
+        Codec::Speex => "speex",
+        Codec::Pcma => "pcm_alaw",
+        Codec::Pcmu => "pcm_mulaw",
+    }
+}
+
+/// Demands that a file decodes to what was encoded, at the times of it.
+fn check(path: &Path, encodings: &[(Codec, &Encoding)]) {
+    probe::decode_strictly(path);
+    let streams = probe::streams(path);
+    for (codec, encoding) in encodings {
+        let is_video = matches!(codec, Codec::H264 | Codec::Vp8);
+        let track = if is_video { "v" } else { "a" };
+        let said = if is_video {
+            &streams.video
+        } else {
+            &streams.audio
+        };
+        assert_eq!(said.as_ref().unwrap().0, name_of(*codec));
+        if is_video {
+            assert_eq!(said.as_ref().unwrap(), &(name_of(*codec).into(), 320, 240));
+            assert_eq!(streams.pictures, encoding.frames.len());
+        }
+        // ffmpeg cuts the lead-in of what it wrote itself, and cannot know of that here.
+        if !matches!(codec, Codec::Opus | Codec::Aac) {
+            assert_eq!(
+                decoded(path, track),
+                decoded(&encoding.theirs, track),
+                "{codec}"
+            );
+        }
+        let sent = encoding
+            .frames
+            .iter()
+            .map(|it| it.time + i64::from(it.composition));
+        let mut sent: Vec<i64> = sent.collect();
+        sent.sort_unstable();
+        let told = times(path, track);
+        // Microseconds are not whole ticks of every clock, and ffprobe prints six digits.
+        let off = |(sent, told): (&i64, &i64)| (sent - told).abs() > 130;
+        assert_eq!(sent.len(), told.len(), "{codec}");
+        assert!(
+            !sent.iter().zip(&told).any(off),
+            "{codec}: {sent:?} {told:?}"
+        );
+    }
+    assert_eq!(
+        streams.video.is_some(),
+        encodings
+            .iter()
+            .any(|(it, _)| matches!(it, Codec::H264 | Codec::Vp8))
+    );
+}
+
+#[test]
+fn every_pair_of_codecs_decodes_as_it_was_encoded() {
+    let folder = Scratch::new("mp4");
+    let sounds = [Codec::Pcma, Codec::Pcmu, Codec::Aac, Codec::Opus];
+    let sounds = sounds.map(|codec| (codec, encoding(&folder, codec)));
+    for video in [Codec::H264, Codec::Vp8] {
+        let pictures = encoding(&folder, video);
+        for (audio, sound) in &sounds {
+            let name = format!("{}-{}.mp4", name_of(video), name_of(*audio));
+            let path = file(&folder, &name, &written(&[&pictures, sound]));
+            check(&path, &[(video, &pictures), (*audio, sound)]);
+        }
+        let path = file(&folder, "pictures.mp4", &written(&[&pictures]));
+        check(&path, &[(video, &pictures)]);
+    }
+    for (audio, sound) in &sounds {
+        let path = file(&folder, "sound.mp4", &written(&[sound]));
+        check(&path, &[(*audio, sound)]);
+    }
+}
+
+#[test]
+fn other_players_read_the_same() {
+    let folder = Scratch::new("mp4");
+    for (video, audio, decoders) in [
+        (Codec::H264, Codec::Pcma, ["avdec_h264", "alawdec"]),
+        (Codec::Vp8, Codec::Opus, ["vp8dec", "opusdec"]),
+        (Codec::H264, Codec::Pcmu, ["avdec_h264", "mulawdec"]),
+        (Codec::H264, Codec::Aac, ["avdec_h264", "avdec_aac"]),
+    ] {
+        let (pictures, sound) = (encoding(&folder, video), encoding(&folder, audio));
+        let path = file(&folder, "both.mp4", &written(&[&pictures, &sound]));
+        let [of_video, of_audio] = decoders;
+        // An error of any element ends it with a status that `run` does not take.
+        run(Command::new("gst-launch-1.0")
+            .args(["-q", "filesrc"])
+            .arg({
+                let mut location = std::ffi::OsString::from("location=");
+                location.push(&path);
+                location
+            })
+            .args(
+                format!(
+                    "! qtdemux name=d d.video_0 ! queue ! {of_video} ! fakesink sync=false \
+             d.audio_0 ! queue ! {of_audio} ! fakesink sync=false"
+                )
+                .split_whitespace(),
+            ));
+    }
+}
+
+/// Bytes of a file up to its last whole fragment, as the recorder finds them.
+fn whole(bytes: &[u8]) -> usize {
+    let mut extent = Extent::new(bytes.len() as u64);
+    while let Some(at) = extent.wants() {
+        let at = at as usize;
+        extent.take(bytes[at..at + 8].try_into().unwrap());
+    }
+    extent.whole_bytes() as usize
+}
+
+#[test]
+fn a_file_that_is_cut_off_anywhere_plays_up_to_its_last_two_seconds() {
+    let folder = Scratch::new("mp4");
+    let (pictures, sound) = (
+        encoding(&folder, Codec::H264),
+        encoding(&folder, Codec::Pcma),
+    );
+    let pieces = written(&[&pictures, &sound]);
+    let bytes: Vec<u8> = pieces.iter().flat_map(|(_, piece)| piece.clone()).collect();
+    let mut rng = Rng::from_number(1);
+    let last = pieces.len() - 1;
+    for round in 0..100 {
+        let cut = rng.below(bytes.len() as u32) as usize;
+        let kept = whole(&bytes[..cut]);
+        // The pieces before the cut are whole, and the next is written within the second after.
+        let (mut end, mut number) = (0, 0);
+        while number < last && end + pieces[number].1.len() <= cut {
+            end += pieces[number].1.len();
+            number += 1;
+        }
+        assert!(kept >= end, "cut at {cut}: {kept} of {end}");
+        if kept == 0 {
+            assert!(cut < pieces[0].1.len(), "nothing is left of {cut}");
+            continue;
+        }
+        let cut_at = pieces[number].0 as i64;
+        let path = folder.write("cut.mp4", &bytes[..kept]);
+        if round % 4 == 0 {
+            // As it was left, without the recorder's cut: the rest is passed over.
+            let torn = folder.write("torn.mp4", &bytes[..cut]);
+            assert!(times(&torn, "v").len() >= times(&path, "v").len());
+        }
+        probe::decode_strictly(&path);
+        for track in ["v", "a"] {
+            let played = times(&path, track).last().copied().unwrap_or(0);
+            assert!(
+                played + 2_000_000 >= cut_at,
+                "{track} to {played}, cut at {cut_at}"
+            );
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! Pushes of streams as clients of the REST interface ask for them, field by field and code by code.
+
+mod gateway_support;
+mod rest_support;
+mod rtp_support;
+
+use std::time::Duration;
+
+use gateway_support::callee::Callee;
+use gateway_support::*;
+use rest_support::*;
+use serde_json::{Value, json};
+use trunkcast::limits::PUSHES;
+
+const STARTUP: &str = "/rest-api/push/startup";
+const FIND: &str = "/rest-api/push/find";
+const FIND_ALL: &str = "/rest-api/push/find_all";
+const TERMINATE: &str = "/rest-api/push/terminate";
+const MUTE: &str = "/rest-api/push/mute";
+const UNMUTE: &str = "/rest-api/push/unmute";
+const SOUND_ON: &str = "/rest-api/push/sound_on";
+const SOUND_OFF: &str = "/rest-api/push/sound_off";
+
+/// Where the tests push to.
+const URL: &str = "rtmp://198.51.100.7:1935/live";
+
+/// A call that went out under a stream name, answered.
+fn talking() -> (World, Callee) {
+    let mut world = World::local(4);
+    let body = json!({
+        "toStream": "call_stream1", "hasAudio": "true", "hasVideo": "true", "callId": "id-1",
+        "sipLogin": "1001", "sipDomain": "203.0.113.9", "sipPort": "5060", "callee": "1002"
+    });
+    assert_eq!(
+        post(&mut world, "/rest-api/call/startup", &body).status,
+        200
+    );
+    let callee = Callee::called(&mut world, "203.0.113.9:5060");
+    callee.respond(&mut world, 200, "one", &callee.answer());
+    (world, callee)
+}
+
+/// Sound of the callee for a time.
+fn speak(world: &mut World, callee: &Callee, packets: u16, from: u16) {
+    for at in from..from + packets {
+        let time = u32::from(at) * 160;
+        let bytes = rtp_support::packet(8, false, at, time, 5, &[0x55; 160]);
+        world.media(&callee.phone, trunkcast::base::codec::Track::Audio, &bytes);
+        world.advance(Duration::from_millis(20));
+    }
+}
+
+/// The void answer that the page needs.
+fn assert_done(reply: &Reply) {
+    let text = String::from_utf8_lossy(&reply.body);
+    assert_eq!((reply.status, &*text), (200, ""));
+    assert_eq!(reply.header("content-length"), Some("0"));
+}
+
+fn assert_error(reply: &Reply, status: u16, path: &str) -> String {
+    assert_eq!(reply.status, status, "{reply:?}");
+    let json = reply.json();
+    assert_eq!(json.as_object().unwrap().len(), 6, "{json}");
+    assert_eq!(json["status"], status);
+    assert_eq!(json["path"], path);
+    let exception = json["exception"].as_str().unwrap();
+    assert!(exception.starts_with("com.flashphoner.rest.server.exception."));
+    json["message"].as_str().unwrap().to_owned()
+}
+
+fn start(world: &mut World, body: &Value) -> Value {
+    let reply = post(world, STARTUP, body);
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(
+        reply.header("content-type"),
+        Some("application/json;charset=UTF-8")
+    );
+    reply.json()
+}
+
+fn page() -> Value {
+    json!({"streamName": "call_stream1", "rtmpUrl": URL, "options": {}})
+}
+
+/// The one push that a filter finds.
+fn found(world: &mut World, filter: &Value) -> Value {
+    let reply = post(world, FIND, filter);
+    assert_eq!(reply.status, 200, "{filter} {reply:?}");
+    let pushes = reply.json();
+    assert_eq!(pushes.as_array().unwrap().len(), 1, "{filter}");
+    pushes[0].clone()
+}
+
+#[test]
+fn the_page_pushes_watches_silences_and_ends() {
+    let (mut world, callee) = talking();
+    let push = start(&mut world, &page());
+    let id = push["mediaSessionId"].as_str().unwrap().to_owned();
+    assert!(!id.is_empty());
+    for (key, value) in [
+        ("streamName", json!("rtmp_call_stream1")),
+        ("rtmpUrl", json!(URL)),
+        ("width", json!(0)),
+        ("height", json!(0)),
+        ("muted", json!(false)),
+        ("soundEnabled", json!(false)),
+        ("options", json!({})),
+        ("status", json!("RTMP_STREAM_WAIT")),
+        ("reason", json!("connecting")),
+    ] {
+        assert_eq!(push[key], value, "{key}");
+    }
+    assert_eq!(push.as_object().unwrap().len(), 10);
+    speak(&mut world, &callee, 100, 1);
+    assert_eq!(world.server().names, ["rtmp_call_stream1"]);
+    assert!(world.server().sounds() > 50);
+    // As the page polls, and as the documents do.
+    for name in ["rtmp_call_stream1", "call_stream1"] {
+        let filter = json!({"streamName": name, "rtmpUrl": URL});
+        let push = found(&mut world, &filter);
+        assert_eq!(push["mediaSessionId"], json!(id));
+        assert_eq!(push["status"], "RTMP_STREAM_ACTIVE");
+    }
+    let named = json!({"mediaSessionId": id});
+    assert_done(&post(&mut world, MUTE, &named));
+    let muted = found(&mut world, &named);
+    assert_eq!(
+        (&muted["muted"], &muted["options"]),
+        (&json!(true), &json!({"action": "mute"}))
+    );
+    assert_done(&post(&mut world, UNMUTE, &named));
+    assert_eq!(found(&mut world, &named)["muted"], false);
+    assert_done(&post(&mut world, SOUND_OFF, &named));
+    assert_done(&post(&mut world, TERMINATE, &named));
+    assert!(
+        world
+            .server()
+            .commands()
+            .ends_with(&["FCUnpublish", "deleteStream"])
+    );
+    assert_error(&post(&mut world, FIND, &named), 404, FIND);
+    assert_error(&post(&mut world, TERMINATE, &named), 404, TERMINATE);
+    // The call goes on.
+    assert_eq!(world.gateway.usage().calls, 1);
+}
+
+#[test]
+fn a_reserved_stream_can_be_pushed_before_the_call_is_up() {
+    let mut world = World::local(4);
+    let body = json!({
+        "toStream": "call_stream1", "callId": "id-1", "sipLogin": "1001",
+        "sipDomain": "203.0.113.9", "sipPort": "5060", "callee": "1002"
+    });
+    assert_eq!(
+        post(&mut world, "/rest-api/call/startup", &body).status,
+        200
+    );
+    let push = start(&mut world, &page());
+    assert_eq!(push["status"], "RTMP_STREAM_WAIT");
+    assert_eq!(push["reason"], "the stream has not begun");
+    assert!(world.servers.is_empty());
+}
+
+#[test]
+fn a_push_may_begin_muted() {
+    let (mut world, _callee) = talking();
+    for (body, muted) in [
+        (json!({"action": "mute"}), true),
+        (json!(null), false),
+        (json!(""), false),
+        (json!({"other": [1]}), false),
+    ] {
+        let mut page = page();
+        page["options"] = body;
+        let push = start(&mut world, &page);
+        assert_eq!(push["muted"], muted, "{page}");
+        let id = json!({"mediaSessionId": push["mediaSessionId"]});
+        assert_done(&post(&mut world, TERMINATE, &id));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let (mut world, _callee) = talking();
+    for (change, status, words) in [
+        (json!({"rtmpUrl": null}), 400, "rtmpUrl: expected "),
+        (json!({"rtmpUrl": ""}), 400, "rtmpUrl: expected "),
+        (
+            json!({"rtmpUrl": "http://host/live"}),
+            400,
+            "rtmpUrl: expected ",
+        ),
+        (json!({"rtmpUrl": "rtmp://host"}), 400, "rtmpUrl: expected "),
+        (
+            json!({"rtmpUrl": "rtmp://192.0.2.256/live"}),
+            400,
+            "rtmpUrl: expected ",
+        ),
+        (json!({"rtmpUrl": 5}), 400, "rtmpUrl: expected "),
+        (
+            json!({"rtmpUrl": "rtmp://127.0.0.1/live"}),
+            400,
+            "rtmpUrl: this program's own",
+        ),
+        (json!({"streamName": null}), 400, "streamName: expected "),
+        (
+            json!({"streamName": "x".repeat(300)}),
+            400,
+            "streamName: expected ",
+        ),
+        (
+            json!({"streamName": "another"}),
+            404,
+            "no stream has this streamName",
+        ),
+        (json!({"options": 5}), 400, "options: expected "),
+        (
+            json!({"options": {"action": "dance"}}),
+            400,
+            "options.action: expected ",
+        ),
+        (
+            json!({"options": {"action": "sound_on"}}),
+            400,
+            "options.soundFile: expected ",
+        ),
+        (
+            json!({"rtmpTransponderFullUrl": "maybe"}),
+            400,
+            "rtmpTransponderFullUrl: expected ",
+        ),
+        (
+            json!({"rtmpTransponderFullUrl": true}),
+            400,
+            "rtmpUrl: expected ",
+        ),
+    ] {
+        let mut body = page();
+        for (key, value) in change.as_object().unwrap() {
+            body[key] = value.clone();
+        }
+        let message = assert_error(&post(&mut world, STARTUP, &body), status, STARTUP);
+        assert!(message.starts_with(words), "{change}: {message}");
+    }
+    assert_eq!(world.gateway.usage().pushes, 0);
+    for path in [MUTE, UNMUTE, SOUND_ON, SOUND_OFF, TERMINATE] {
+        let unknown = json!({"mediaSessionId": "another", "soundFile": "a.wav"});
+        assert_error(&post(&mut world, path, &unknown), 404, path);
+        let message = assert_error(&post(&mut world, path, &json!({})), 400, path);
+        assert!(
+            message.starts_with("mediaSessionId: expected "),
+            "{message}"
+        );
+    }
+    for path in [FIND, FIND_ALL] {
+        assert_error(&ask(&mut world, "GET", path, ""), 404, path);
+    }
+}
+
+#[test]
+fn the_same_stream_goes_to_the_same_server_once() {
+    let (mut world, _callee) = talking();
+    start(&mut world, &page());
+    for url in [
+        URL,
+        "rtmp://198.51.100.7/live/",
+        "rtmp://a:b@198.51.100.7/live",
+    ] {
+        let body = json!({"streamName": "call_stream1", "rtmpUrl": url});
+        assert_error(&post(&mut world, STARTUP, &body), 409, STARTUP);
+    }
+    let mut other = page();
+    other["rtmpUrl"] = "rtmp://198.51.100.8/live".into();
+    start(&mut world, &other);
+    let all = ask(&mut world, "GET", FIND_ALL, "").json();
+    assert_eq!(all.as_array().unwrap().len(), 2);
+    for (filter, count) in [
+        (json!({}), 2),
+        (json!({"streamName": "call_stream1"}), 2),
+        (json!({"rtmpUrl": "rtmp://198.51.100.8:1935/live/"}), 1),
+        (json!({"rtmpUrl": "rtmp://198.51.100.9/live"}), 0),
+        (json!({"streamName": "rtmp_rtmp_call_stream1"}), 0),
+        (json!({"streamName": true}), 0),
+    ] {
+        let reply = post(&mut world, FIND, &filter);
+        if count == 0 {
+            assert_error(&reply, 404, FIND);
+        } else {
+            assert_eq!(reply.json().as_array().unwrap().len(), count, "{filter}");
+        }
+    }
+}
+
+#[test]
+fn a_prefix_is_put_before_a_name_once_and_a_whole_address_is_used_as_it_is() {
+    let mut world = World::publishing(4);
+    world.call(&mut Phone::new("4711"));
+    let push = start(
+        &mut world,
+        &json!({"streamName": "rtmp_4711", "rtmpUrl": URL}),
+    );
+    assert_eq!(push["streamName"], "rtmp_4711");
+    assert_eq!(world.server().names, ["rtmp_4711"]);
+    let whole = json!({
+        "streamName": "rtmp_4711", "rtmpUrl": "rtmp://198.51.100.8/live2/hunter2?x=1",
+        "rtmpTransponderFullUrl": "true"
+    });
+    let push = start(&mut world, &whole);
+    assert_eq!(push["streamName"], "rtmp_4711");
+    assert_eq!(push["rtmpUrl"], whole["rtmpUrl"], "told to who knows it");
+    assert_eq!(world.server().names, ["hunter2?x=1"]);
+    let text = String::from_utf8(ask(&mut world, "GET", FIND_ALL, "").body).unwrap();
+    assert!(text.contains("rtmp://198.51.100.8/live2/***"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+    let known = found(&mut world, &json!({"rtmpUrl": whole["rtmpUrl"]}));
+    assert_eq!(known["rtmpUrl"], whole["rtmpUrl"]);
+    let lines = world.outlet.notes.iter().map(|(_, line)| line);
+    assert!(!lines.into_iter().any(|line| line.contains("hunter2")));
+}
+
+#[test]
+fn a_password_is_used_and_shown_to_nobody_else() {
+    let (mut world, _callee) = talking();
+    let url = "rtmp://joe:hunter2@198.51.100.7/live?key=hunter2";
+    let push = start(
+        &mut world,
+        &json!({"streamName": "call_stream1", "rtmpUrl": url}),
+    );
+    assert_eq!(push["rtmpUrl"], url);
+    let text = String::from_utf8(post(&mut world, FIND, &json!({})).body).unwrap();
+    assert!(!text.contains("hunter2"), "{text}");
+    let lines = world.outlet.notes.iter().map(|(_, line)| line);
+    assert!(!lines.into_iter().any(|line| line.contains("hunter2")));
+}
+
+#[test]
+fn a_full_table_is_a_503_and_frees_itself() {
+    let (mut world, _callee) = talking();
+    world.checks = false;
+    for at in 0..PUSHES {
+        let mut body = page();
+        body["rtmpUrl"] = format!("rtmp://198.51.100.{at}/live").into();
+        start(&mut world, &body);
+    }
+    let mut more = page();
+    more["rtmpUrl"] = "rtmp://203.0.113.1/live".into();
+    let message = assert_error(&post(&mut world, STARTUP, &more), 503, STARTUP);
+    assert_eq!(message, "every push is taken");
+    let all = ask(&mut world, "GET", FIND_ALL, "").json();
+    assert_eq!(all.as_array().unwrap().len(), PUSHES);
+    let id = json!({"mediaSessionId": all[0]["mediaSessionId"]});
+    assert_done(&post(&mut world, TERMINATE, &id));
+    world.advance(Duration::from_secs(2));
+    start(&mut world, &more);
+}
+
+#[test]
+fn a_push_that_does_not_get_through_says_why_and_ends_with_its_call() {
+    let (mut world, _callee) = talking();
+    world.policy = Policy::Refuse;
+    start(&mut world, &page());
+    world.advance(Duration::from_secs(1));
+    let push = found(&mut world, &json!({"streamName": "call_stream1"}));
+    assert_eq!(push["status"], "RTMP_CONNECTION_FAILED");
+    assert_eq!(push["reason"], "Connection refused");
+    let call = json!({"callId": "id-1"});
+    assert_done(&post(&mut world, "/rest-api/call/terminate", &call));
+    assert_error(&post(&mut world, FIND, &json!({})), 404, FIND);
+    assert_eq!(world.gateway.usage().pushes, 0);
+}
+
+#[test]
+fn mutated_requests_are_answered_and_leave_the_tables_in_order() {
+    let (mut world, _callee) = talking();
+    let mut rng = trunkcast::base::rng::Rng::from_number(6);
+    let whole = json!({
+        "streamName": "call_stream1", "rtmpUrl": "rtmp://u:p@198.51.100.8:1935/live2/key?x=1",
+        "options": {"action": "mute"}, "rtmpTransponderFullUrl": "true"
+    });
+    for body in [page().to_string(), whole.to_string()] {
+        for cut in 0..body.len() {
+            let reply = ask(&mut world, "POST", STARTUP, &body[..cut]);
+            assert_eq!(reply.status, 400, "cut at {cut}");
+        }
+        for _ in 0..300 {
+            let bytes = mutate(body.as_bytes(), &mut rng);
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let reply = ask(&mut world, "POST", STARTUP, &text);
+            assert!(
+                [200, 400, 404, 409, 503].contains(&reply.status),
+                "{text} {reply:?}"
+            );
+        }
+    }
+    assert!(world.gateway.usage().pushes <= PUSHES);
+}
