@@ -67,7 +67,8 @@ pub fn unusable_files(config: &Config, text: &str, name: &str) -> Vec<Problem> {
 /// What is wrong with the certificate and key of a trunk.
 fn identity(trunk: &Trunk) -> Option<String> {
     let (certificate, key) = (trunk.certificate.as_ref()?, trunk.key.as_ref()?);
-    let read = Identity::read(&trunk.name, Path::new(certificate), Path::new(key));
+    let owner = format!("trunk {}", trunk.name);
+    let read = Identity::read(&owner, Path::new(certificate), Path::new(key));
     let words = read.err()?;
     Some(format!(
         "expected PEM files of a certificate and its key: {words}"
