@@ -68,7 +68,7 @@ fn check_tells_what_would_run_without_secrets_and_exits_0() {
         "media: address 192.0.2.1, UDP ports 31000-31399\n",
         "limits: 50 calls at once\n",
         "memory budget: ",
-        "full.yml:49: hooks: read and checked, but",
+        "hooks: http://***@backend/MyAPI, incoming calls wait for its word\n",
     ] {
         assert!(out.contains(words), "{words:?} is missing:\n{out}");
     }

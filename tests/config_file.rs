@@ -7,7 +7,10 @@ use trunkcast::base::codec::Codec;
 use trunkcast::base::network::Transport;
 use trunkcast::base::srtp::SrtpPolicy;
 use trunkcast::cli::config_file::{Problem, load};
-use trunkcast::gateway::config::{CallNames, Config, Dtmf, Host, MediaAddress, Trunk};
+use trunkcast::gateway::config::{
+    CallNames, Config, Dtmf, Host, MediaAddress, OnCall, OnError, Trunk,
+};
+use trunkcast::gateway::hooks::Method;
 use trunkcast::gateway::sink::profile::Profile;
 use trunkcast::sip::rules::{
     Action, Change, Condition, HeaderChange, HeaderTo, Pattern, Rule, Rules, UriChange, Wanted,
@@ -193,6 +196,25 @@ fn every_key_is_read() {
         "http://joe:hunter2@backend/MyAPI?key=hunter2"
     );
     assert_eq!(hooks.timeout, Duration::from_secs(20));
+    assert_eq!(hooks.retry, Duration::from_secs(60));
+    let (user, password) = hooks.credentials().unwrap();
+    assert_eq!(
+        (user.as_str(), password.expose().as_str()),
+        ("ann", "hunter2")
+    );
+    assert_eq!((hooks.app_key.as_str(), hooks.connections), ("myApp", 2));
+    assert_eq!(
+        (hooks.on_call, hooks.on_error),
+        (OnCall::Ask, OnError::Fail)
+    );
+    let told = Method::ALL
+        .into_iter()
+        .filter(|it| hooks.methods.contains(*it));
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [Method::OnCallEvent, Method::CallStatusEvent]
+    );
+    assert_eq!(hooks.ca_file.as_deref(), Some("/srv/ca.pem"));
     assert_eq!((config.limits.calls, config.limits.memory_mib), (50, 128));
     assert_eq!(config.state_directory.as_deref(), Some("/srv/state"));
 }
@@ -418,11 +440,72 @@ fn the_documented_example_spells_out_the_defaults() {
 }
 
 #[test]
-fn what_is_not_active_yet_is_said_with_its_line() {
+fn everything_that_may_be_configured_is_active() {
+    assert_eq!(config(FULL).notices, [""; 0]);
+}
+
+#[test]
+fn a_backend_is_described_in_the_words_that_are_known() {
+    let hooks = |keys: &str| {
+        let text = format!("{TRUNK}hooks: {{url: 'http://backend/'{keys}}}\n");
+        load(&text, "f.yml").map(|config| config.hooks.unwrap())
+    };
+    let default = hooks("").unwrap();
     assert_eq!(
-        config(FULL).notices,
-        ["f.yml:49: hooks: read and checked, but no hook is called yet",]
+        (default.retry, default.connections),
+        (Duration::from_secs(300), 4)
     );
+    assert_eq!(
+        (default.on_call, default.on_error),
+        (OnCall::Notify, OnError::Log)
+    );
+    assert_eq!(default.app_key, "callApp");
+    assert_eq!(default.credentials(), None);
+    for (keys, words) in [
+        (
+            ", retrySeconds: 86401",
+            "hooks.retrySeconds: expected a number from 0 to 86400",
+        ),
+        (
+            ", connections: 17",
+            "hooks.connections: expected a number from 1 to 16",
+        ),
+        (
+            ", onCall: maybe",
+            "hooks.onCall: expected notify or ask; found \"maybe\"",
+        ),
+        (", onError: IGNORE", "hooks.onError: expected LOG or FAIL"),
+        (
+            ", methods: [CallEvent]",
+            "hooks.methods: expected one of ConnectionStatusEvent,",
+        ),
+        (
+            ", methods: []",
+            "hooks.methods: expected 1 to 9 entries, found 0",
+        ),
+        (
+            ", username: a",
+            "hooks.username: expected password beside it",
+        ),
+        (
+            ", password: hunter2",
+            "hooks.password: expected username beside it",
+        ),
+        (
+            ", username: 'a:b', password: x",
+            "hooks.username: expected a user's name without",
+        ),
+        (
+            ", caFile: ca.pem",
+            "hooks.caFile: expected the path of a PEM file",
+        ),
+        (", apps: 1", "hooks.apps: unknown key; did you mean appKey?"),
+    ] {
+        let problems = hooks(keys).unwrap_err();
+        let found: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert!(found[0].contains(words), "{found:?}");
+        assert!(!found[0].contains("hunter2"), "{found:?}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use core::fmt;
 
 use crate::base::codec::Codec;
 use crate::base::network::Transport;
-use crate::gateway::config::{Config, Host, Rest, Trunk, codec_name};
+use crate::gateway::config::{Config, Host, OnCall, Rest, Trunk, codec_name};
 
 /// What a configuration would run, in a few lines and without secrets.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,13 @@ impl fmt::Display for Summary<'_> {
         }
         writeln!(f, "play-out: rtmp on {}", config.rtmp_listen)?;
         write_rest(f, &config.rest)?;
+        if let Some(hooks) = &config.hooks {
+            let waits = match hooks.on_call {
+                OnCall::Ask => ", incoming calls wait for its word",
+                OnCall::Notify => "",
+            };
+            writeln!(f, "hooks: {}{waits}", hooks.url)?;
+        }
         if let Some(file) = &config.rtmp_ca_file {
             writeln!(f, "rtmps: servers trusted by {file}")?;
         }

@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports, reason = "each test uses a part of it")]
 
 pub mod authority;
+pub mod backend;
 pub mod baresip;
 pub mod call_out;
 pub mod clip;
