@@ -18,6 +18,8 @@
 mod page;
 
 use crate::gateway::call_summary::{MediaTotals, SinkSummary, TrackSummary};
+use crate::gateway::hooks::HookCounters;
+use crate::gateway::hooks::queue::QueueCounters;
 use crate::gateway::http::HttpCounters;
 use crate::gateway::http::exchange::Exchange;
 use crate::gateway::outlet::{OutletFigures, ProcessFigures};
@@ -65,6 +67,19 @@ fn page(gateway: &Gateway, figures: &OutletFigures) -> String {
     page.sample("trunkcast_build_info", &version, 1);
     page.all(Kind::Counter, &of_gateway(&gateway.counters));
     page.all(Kind::Counter, &of_http(&gateway.http.counters));
+    if let Some((hooks, queue)) = gateway.hook_counters() {
+        page.all(Kind::Counter, &of_hooks(&hooks));
+        page.all(Kind::Counter, &of_queue(&queue));
+        let waiting = gateway.hook_events() as u64;
+        page.all(
+            Kind::Gauge,
+            &[Sample {
+                name: "trunkcast_hooks_waiting",
+                help: "Events that wait for the backend or are under way to it.",
+                value: waiting,
+            }],
+        );
+    }
     page.all(Kind::Gauge, &of_usage(&gateway.usage()));
     capacities(&mut page, gateway);
     calls(&mut page, gateway);
@@ -115,6 +130,26 @@ fn of_http(counters: &HttpCounters) -> [Sample; 9] {
         logins_locked: "HTTP requests of addresses that had to wait for their next login.",
         overloaded: "HTTP answers replaced by a 503 because too much waited to be sent.",
         crashed: "HTTP requests ended by a defect of this program.",
+    }
+}
+
+fn of_hooks(counters: &HookCounters) -> [Sample; 6] {
+    samples! { counters => HookCounters, "hooks_", "_total",
+        delivered: "Events that the backend took.",
+        refused: "Events and questions that the backend answered with something else than a success.",
+        failed: "Tries that failed: no connection, no answer in time, or an error of the backend.",
+        calls_rejected: "Incoming calls that the backend refused.",
+        questions_unanswered: "Incoming calls of which the backend said nothing in time.",
+        crashed: "Times that a defect of this program touched what waited for the backend.",
+    }
+}
+
+fn of_queue(counters: &QueueCounters) -> [Sample; 4] {
+    samples! { counters => QueueCounters, "hooks_", "_total",
+        superseded: "Events left out because a newer state of the same call came and room was short.",
+        crowded_out: "Events dropped for want of room.",
+        expired: "Events dropped because the backend did not take them in time.",
+        oversized: "Events dropped because their body was too long.",
     }
 }
 
