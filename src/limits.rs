@@ -384,6 +384,9 @@ pub const RECORDINGS: usize = 16;
 /// second at 6 Mbit/s.
 pub const RECORDING_FRAGMENT_BYTES: usize = 768 * 1_024;
 
+/// Bytes that all recordings gather together: those of sixteen at 2 Mbit/s.
+pub const RECORDING_BYTES: usize = 6 * 1_024 * 1_024;
+
 /// Frames of one track that a recording gathers.
 pub const RECORDING_SAMPLES: usize = 256;
 
@@ -391,7 +394,7 @@ pub const RECORDING_SAMPLES: usize = 256;
 pub const RECORDING_QUEUE: usize = 64;
 
 /// Bytes of all recordings that wait for the disk; what does not fit ends its recording.
-pub const RECORDING_QUEUE_BYTES: usize = 8 * 1_024 * 1_024;
+pub const RECORDING_QUEUE_BYTES: usize = 6 * 1_024 * 1_024;
 
 /// Files of one recording; it ends with the last of them.
 pub const RECORDING_FILES: u32 = 9_999;

@@ -198,7 +198,7 @@ fn written(tracks: &[&Encoding]) -> Vec<Piece> {
             &frame.bytes,
         );
         let view = source.log.get(position).expect("the frame");
-        assert_eq!(writer.push(now, view), Pushed::Taken);
+        assert_eq!(writer.push(now, view, usize::MAX), Pushed::Taken);
         position += 1;
         source.log.release_before(position);
         while let Some(piece) = writer.poll_transmit() {

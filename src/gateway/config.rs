@@ -41,8 +41,9 @@ use crate::base::redact::Secret;
 use crate::base::srtp::SrtpPolicy;
 use crate::gateway::sink::profile::Profile;
 use crate::limits::{
-    HTTP_CONNECTIONS, Limits, MEDIA_PORTS_PER_CALL, PUSHES, RECORDING_FRAGMENT_BYTES,
-    RECORDING_QUEUE_BYTES, RECORDINGS, SIP_SPARE_CONNECTIONS, TLS_HANDSHAKES, TLS_STATE_BYTES,
+    HTTP_CONNECTIONS, Limits, MEDIA_PORTS_PER_CALL, PUSHES, RECORDING_BYTES,
+    RECORDING_FRAGMENT_BYTES, RECORDING_QUEUE_BYTES, SIP_SPARE_CONNECTIONS, TLS_HANDSHAKES,
+    TLS_STATE_BYTES,
 };
 use crate::sdp::{CodecPlan, PlanError};
 use crate::sip::rules::Rules;
@@ -368,8 +369,8 @@ impl Config {
             hooks.add_to(&mut budget);
         }
         if self.recording.is_some() {
-            budget.add("recordings", RECORDINGS, 2 * RECORDING_FRAGMENT_BYTES);
-            budget.add("unwritten recordings", 1, RECORDING_QUEUE_BYTES);
+            let most = RECORDING_BYTES + RECORDING_QUEUE_BYTES + RECORDING_FRAGMENT_BYTES;
+            budget.add("recordings", 1, most);
         }
         if self.rest.tls.is_some() {
             let open = HTTP_CONNECTIONS.saturating_add(TLS_HANDSHAKES);

@@ -166,6 +166,8 @@ pub struct Gateway {
     dirty_players: Vec<usize>,
     next_call: u64,
     next_record: u32,
+    /// Bytes that recordings hold.
+    record_held: usize,
     stopping: bool,
     counters: GatewayCounters,
     /// What became of the media of calls that are gone.
@@ -208,6 +210,7 @@ impl Gateway {
             dirty_players: Vec::with_capacity(crate::limits::PLAYERS),
             next_call: 1,
             next_record: 0,
+            record_held: 0,
             stopping: false,
             counters: GatewayCounters::default(),
             rng,

@@ -57,13 +57,7 @@ impl Gateway {
     /// Runs the timers of a stream's further readers.
     pub(super) fn time_outputs(&mut self, now: Instant, index: CallIndex) {
         self.time_pushes(now, index);
-        let call = self.calls.get_mut(index);
-        let Some(outputs) = call.and_then(|call| call.outputs.as_mut()) else {
-            return;
-        };
-        if let Some(recording) = &mut outputs.recording {
-            recording.handle_timeout(now);
-        }
+        self.time_recording(now, index);
     }
 
     /// Gives a stream's further readers what is new in its log.

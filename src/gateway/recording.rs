@@ -24,14 +24,14 @@ use core::time::Duration;
 
 use crate::base::codec::{Codec, CodecSet, Track};
 use crate::base::counter::count;
-use crate::base::frame_log::FrameLog;
+use crate::base::frame_log::{FrameLog, FrameView};
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::{Call, Label, shown_stream};
 use crate::gateway::config::Rotation;
 use crate::gateway::contain::contained;
 use crate::gateway::outlet::{CallIndex, Level, Outlet, RecordEnd, RecordId, Recorded};
-use crate::limits::{RECORDING_FILES, RECORDINGS};
+use crate::limits::{RECORDING_BYTES, RECORDING_FILES, RECORDINGS};
 use crate::mp4::{Mp4Writer, Pushed};
 use crate::rtp::session::Session;
 use name::{Facts, Stem, Template};
@@ -120,11 +120,6 @@ impl Recording {
         self.writer.poll_timeout()
     }
 
-    /// Makes due what has waited.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        self.writer.handle_timeout(now);
-    }
-
     /// Takes what is new in the log.
     fn read(
         &mut self,
@@ -146,17 +141,20 @@ impl Recording {
             if self.must_rotate(now, is_video, frame.keyframe) {
                 self.next_file(context);
             }
-            let mut pushed = self.writer.push(now, view);
+            let mut pushed = self.push(now, view, context);
             if let Pushed::New(why) = pushed {
                 let label = context.label;
                 let line = format_args!("{label}: the recording goes on in a new file: {why}");
                 context.outlet.note(Level::Info, line);
                 self.next_file(context);
-                pushed = self.writer.push(now, view);
+                pushed = self.push(now, view, context);
             }
             match pushed {
                 Pushed::NoPlace(codec) => self.leave_out(codec, context),
                 Pushed::NeedsKeyframe => self.ask_keyframe(now, session),
+                Pushed::NoRoom => {
+                    self.failed = Some("recordings hold all the memory that they may")
+                }
                 Pushed::Taken | Pushed::Unfit | Pushed::New(_) => {}
             }
             self.hand_on(context);
@@ -165,6 +163,13 @@ impl Recording {
         if self.rotates.is_some() || self.writer.wants_keyframe() {
             self.ask_keyframe(now, session);
         }
+    }
+
+    /// Gives the file a frame, with the memory that there is.
+    fn push(&mut self, now: Instant, view: FrameView<'_>, context: &Context<'_>) -> Pushed {
+        let held = context.others.saturating_add(self.writer.held());
+        let memory = RECORDING_BYTES.saturating_sub(held);
+        self.writer.push(now, view, memory)
     }
 
     /// Whether the file ends before this frame, as it is large or long enough.
@@ -285,6 +290,8 @@ struct Context<'a> {
     /// Told of a file that begins now; its moment is also that of an end.
     facts: Facts<'a>,
     next_record: &'a mut u32,
+    /// Bytes that all other recordings hold.
+    others: usize,
     outlet: &'a mut dyn Outlet,
 }
 
@@ -505,6 +512,17 @@ impl Gateway {
         }
     }
 
+    /// Makes due what a recording has held for long.
+    pub(super) fn time_recording(&mut self, now: Instant, index: CallIndex) {
+        let call = self.calls.get_mut(index);
+        let outputs = call.and_then(|call| call.outputs.as_mut());
+        if let Some(recording) = outputs.and_then(|outputs| outputs.recording.as_mut()) {
+            let others = self.record_held.saturating_sub(recording.writer.held());
+            recording.writer.handle_timeout(now);
+            self.record_held = others.saturating_add(recording.writer.held());
+        }
+    }
+
     /// Gives the recording of a call what is new.
     pub(super) fn drain_recording(
         &mut self,
@@ -537,9 +555,8 @@ impl Gateway {
             .calls
             .touch_mut(index)
             .and_then(|it| it.outputs.as_mut());
-        if let Some(outputs) = outputs {
-            outputs.recording = None;
-        }
+        let recording = outputs.and_then(|outputs| outputs.recording.take());
+        self.let_go(recording.as_deref());
         ended.is_some()
     }
 
@@ -555,6 +572,7 @@ impl Gateway {
         let millis = self.unix_millis(now);
         let call = self.calls.get_mut(index)?;
         let mut recording = call.outputs.as_mut()?.recording.take()?;
+        let others = self.record_held.saturating_sub(recording.writer.held());
         let codecs = [call.audio.codec, call.video_codec];
         let Call {
             label,
@@ -575,16 +593,19 @@ impl Gateway {
                 millis,
             ),
             next_record: &mut self.next_record,
+            others,
             outlet,
         };
         let done = contained(|| work(&mut recording, log, session, &mut context));
         match done {
             Some(_) => {
+                self.record_held = others.saturating_add(recording.writer.held());
                 if let Some(outputs) = &mut call.outputs {
                     outputs.recording = Some(recording);
                 }
             }
             None => {
+                self.record_held = others;
                 count(&mut self.counters.recordings_lost);
                 let line = format_args!(
                     "{}: the recording ends by a defect of this program",
@@ -600,6 +621,21 @@ impl Gateway {
     /// Lets go of a recording whose call is gone.
     pub(super) fn release_recording(&mut self, recording: &Recording, outlet: &mut dyn Outlet) {
         abandon(recording, outlet);
+        self.let_go(Some(recording));
+    }
+
+    /// Panics when what recordings hold is not what was counted; for tests and fuzzers.
+    pub(super) fn check_recordings(&self) {
+        let outputs = self.calls().filter_map(|call| call.outputs.as_ref());
+        let recordings = outputs.filter_map(|outputs| outputs.recording.as_ref());
+        let held: usize = recordings.map(|it| it.writer.held()).sum();
+        assert_eq!(held, self.record_held, "bytes of recordings");
+    }
+
+    /// Counts what a recording held no more.
+    fn let_go(&mut self, recording: Option<&Recording>) {
+        let held = recording.map_or(0, |recording| recording.writer.held());
+        self.record_held = self.record_held.saturating_sub(held);
     }
 }
 

@@ -38,6 +38,7 @@ impl Gateway {
 
     /// Panics when tables disagree, here or in a machine below; for tests and fuzzers.
     pub fn check_invariants(&self) {
+        self.check_recordings();
         for trunk in &self.trunks {
             trunk.endpoint.check_invariants();
         }

@@ -32,6 +32,12 @@ const SYNC: u32 = 0x0200_0000;
 /// Flags of a sample that depends on others and is no place to begin.
 const DEPENDS: u32 = 0x0101_0000;
 
+/// Bytes by which the memory of a track grows.
+const STEP_BYTES: usize = 16_384;
+
+/// Bytes of memory that a track keeps for the next fragment.
+const KEPT_BYTES: usize = 131_072;
+
 /// A frame in the fragment.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
@@ -46,6 +52,17 @@ struct Sample {
 struct Run {
     samples: FixedVec<Sample, RECORDING_SAMPLES>,
     data: Vec<u8>,
+}
+
+impl Run {
+    /// Bytes of memory that so many bytes more would take.
+    fn growth(&self, bytes: usize) -> usize {
+        let (capacity, needed) = (self.data.capacity(), self.data.len().saturating_add(bytes));
+        match needed <= capacity {
+            true => 0,
+            false => needed.next_multiple_of(STEP_BYTES).saturating_sub(capacity),
+        }
+    }
 }
 
 /// How one track's times become ticks.
@@ -112,22 +129,40 @@ impl Fragment {
         }
     }
 
-    /// Whether another frame of so many bytes finds room.
-    pub fn has_room(&self, track: Track, bytes: usize) -> bool {
-        let held = self.video.data.len().saturating_add(self.audio.data.len());
-        !self.run(track).samples.is_full() && held.saturating_add(bytes) <= RECORDING_FRAGMENT_BYTES
+    /// Bytes of memory that the frames take.
+    pub fn held(&self) -> usize {
+        let video = self.video.data.capacity();
+        video.saturating_add(self.audio.data.capacity())
+    }
+
+    /// Bytes of the frames.
+    pub fn bytes(&self) -> usize {
+        self.video.data.len().saturating_add(self.audio.data.len())
+    }
+
+    /// Whether another frame of so many bytes finds room, with so much more memory.
+    pub fn has_room(&self, track: Track, bytes: usize, memory: usize) -> bool {
+        let run = self.run(track);
+        !run.samples.is_full()
+            && self.bytes().saturating_add(bytes) <= RECORDING_FRAGMENT_BYTES
+            && run.growth(bytes) <= memory
     }
 
     /// Takes a frame in; false when there is no room.
-    pub fn push(&mut self, view: FrameView<'_>) -> bool {
+    pub fn push(&mut self, view: FrameView<'_>, memory: usize) -> bool {
         let frame = view.frame();
-        if !self.has_room(frame.track, view.len()) {
+        if !self.has_room(frame.track, view.len(), memory) {
             return false;
         }
         let run = match frame.track {
             Track::Video => &mut self.video,
             Track::Audio => &mut self.audio,
         };
+        run.data
+            .reserve_exact(run.growth(view.len()).saturating_add(
+                // What is reserved counts from the length.
+                run.data.capacity().saturating_sub(run.data.len()),
+            ));
         for segment in view.segments() {
             run.data.extend_from_slice(segment.prefix());
             run.data.extend_from_slice(segment.payload());
@@ -183,6 +218,7 @@ impl Fragment {
         for run in [&mut self.video, &mut self.audio] {
             run.samples.clear();
             run.data.clear();
+            run.data.shrink_to(KEPT_BYTES);
         }
     }
 }

@@ -22,6 +22,7 @@ use std::rc::Rc;
 use crate::base::codec::{Codec, CodecConfig, Track};
 use crate::base::frame_log::FrameView;
 use crate::base::time::{Instant, MediaTime};
+use crate::limits::RECORDING_SAMPLES;
 use crate::mp4::fragment::{Fragment, Ticks};
 use crate::mp4::header::write_header;
 use crate::mp4::sample_entry::{VIDEO_CLOCK, clock, has_place, sample_entry};
@@ -42,6 +43,9 @@ const PATIENCE: Duration = Duration::from_millis(1_100);
 /// How long the first fragment waits for a track that is expected.
 const START_PATIENCE: Duration = Duration::from_millis(1_500);
 
+/// Bytes of what stands around a fragment's media, or more: 16 for each sample.
+const HEAD_BYTES: usize = RECORDING_SAMPLES.saturating_mul(32).saturating_add(256);
+
 /// Ticks of a picture whose successor is not known.
 const PICTURE_TICKS: u32 = VIDEO_CLOCK / 30;
 
@@ -54,8 +58,10 @@ pub enum Pushed {
     NeedsKeyframe,
     /// The format has no place for its codec.
     NoPlace(Codec),
-    /// It has no bytes, or more than a fragment holds.
+    /// It has no bytes, or no place for what it is.
     Unfit,
+    /// There is no memory for it.
+    NoRoom,
     /// It belongs into another file: finish this one and give the frame to the next.
     New(NewFile),
 }
@@ -135,8 +141,9 @@ impl Mp4Writer {
         }
     }
 
-    /// Takes a frame in. What it made ready is to be taken by [`Self::poll_transmit`] then.
-    pub fn push(&mut self, now: Instant, view: FrameView<'_>) -> Pushed {
+    /// Takes a frame in, with so many bytes of memory more than are [held](Self::held). What it made
+    /// ready is to be taken by [`Self::poll_transmit`] then.
+    pub fn push(&mut self, now: Instant, view: FrameView<'_>, memory: usize) -> Pushed {
         let frame = view.frame();
         let (track, codec) = (frame.track, frame.config.codec());
         if !has_place(codec) {
@@ -153,14 +160,17 @@ impl Mp4Writer {
         if let Some(other) = self.misfit(view) {
             return other;
         }
-        if self.is_cut_due(now, view) {
+        let before = self.held();
+        if self.is_cut_due(now, view, memory) {
             self.cut(Some((track, frame.time)));
         }
         if self.track(track).is_none() && !self.add_track(view) {
             return Pushed::Unfit;
         }
-        if !self.fragment.push(view) {
-            return Pushed::Unfit;
+        // What the fragment let go of may be taken again.
+        let memory = memory.saturating_add(before.saturating_sub(self.held()));
+        if !self.fragment.push(view, memory) {
+            return Pushed::NoRoom;
         }
         if is_video {
             self.waits_for_keyframe = false;
@@ -170,6 +180,11 @@ impl Mp4Writer {
         let shown = frame.time.offset(frame.composition.into());
         self.until = self.until.max(Some(shown));
         Pushed::Taken
+    }
+
+    /// Bytes of memory that wait to be a fragment.
+    pub fn held(&self) -> usize {
+        self.fragment.held()
     }
 
     /// Frames were lost before the next one: video goes on with a keyframe.
@@ -205,9 +220,7 @@ impl Mp4Writer {
 
     /// The next piece of the file: whole fragments, the beginning of the file before the first.
     pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
-        let length = self.ready.len();
-        // The next one will be about as large.
-        (length > 0).then(|| core::mem::replace(&mut self.ready, Vec::with_capacity(length)))
+        (!self.ready.is_empty()).then(|| core::mem::take(&mut self.ready))
     }
 
     /// The codec of a track of the file.
@@ -299,12 +312,12 @@ impl Mp4Writer {
         true
     }
 
-    fn is_cut_due(&self, now: Instant, view: FrameView<'_>) -> bool {
+    fn is_cut_due(&self, now: Instant, view: FrameView<'_>, memory: usize) -> bool {
         let frame = view.frame();
         let Some(first) = self.fragment.first_time() else {
             return false;
         };
-        if !self.fragment.has_room(frame.track, view.len()) {
+        if !self.fragment.has_room(frame.track, view.len(), memory) {
             return true;
         }
         let waits = self.begun.is_some_and(|at| now < at + START_PATIENCE);
@@ -327,6 +340,8 @@ impl Mp4Writer {
             return;
         };
         let base = *self.base.get_or_insert(first);
+        let length = self.fragment.bytes().saturating_add(HEAD_BYTES);
+        self.ready.reserve_exact(length);
         if self.fragments == 0 {
             let tracks: heapless::Vec<(&CodecConfig, &[u8]), 2> =
                 [self.video.as_ref(), self.audio.as_ref()]
