@@ -127,6 +127,11 @@ impl Injection {
         }
     }
 
+    /// The oldest position in the stream's log that it needs.
+    pub fn needed_from(&self) -> Option<u64> {
+        self.feeds.needed_from()
+    }
+
     /// When to pump it, if no frame comes before.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.source {
