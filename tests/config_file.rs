@@ -218,6 +218,7 @@ fn every_key_is_read() {
     assert_eq!(hooks.ca_file.as_deref(), Some("/srv/ca.pem"));
     assert_eq!((config.limits.calls, config.limits.memory_mib), (50, 128));
     assert_eq!(config.state_directory.as_deref(), Some("/srv/state"));
+    assert_eq!(config.files_directory.as_deref(), Some("/srv/media"));
 }
 
 #[test]
