@@ -743,6 +743,40 @@ fn another_backend_takes_over_where_one_is_left() {
 }
 
 #[test]
+fn a_defect_in_telling_costs_what_waited_and_no_call() {
+    let mut world = world(4, |_| {});
+    let mut phone = Phone::new("4711");
+    world.call(&mut phone);
+    let conn = world.backend.conns[0].0;
+    world.outlet.defect = Defect::Write(conn);
+    let offer = phone.offer("inactive", true);
+    world.reinvite(&mut phone, &offer);
+    world.outlet.defect = Defect::None;
+    assert_eq!(
+        (counters(&world).crashed, world.gateway.hook_events()),
+        (1, 0)
+    );
+    assert_eq!((world.errors(), world.gateway.calls().count()), (1, 1));
+    world.bye(&mut phone);
+    world.advance(5 * SECOND);
+    let told = of_call(&world, &phone.call_id);
+    assert_eq!(told.last(), Some(&("StreamStatusEvent", "UNPUBLISHED")));
+    assert!(told.contains(&("CallStatusEvent", "FINISH")), "{told:?}");
+    // One in the code of a call is told as its end.
+    let mut phone = Phone::new("4712");
+    world.call(&mut phone);
+    world.outlet.defect = Defect::Note("HOLD");
+    let offer = phone.offer("inactive", true);
+    let invite = phone.reinvite(&offer);
+    world.sip(phone.remote, invite);
+    world.outlet.defect = Defect::None;
+    world.advance(5 * SECOND);
+    assert_eq!(world.gateway.counters().calls_crashed, 1);
+    let told = of_call(&world, &phone.call_id);
+    assert!(told.contains(&("CallStatusEvent", "FAILED")), "{told:?}");
+}
+
+#[test]
 fn the_name_of_the_box_outlives_a_restart() {
     let name = |world: &World| world.backend.told[0].text("nodeId").to_owned();
     let mut first = world(4, |_| {});
