@@ -389,6 +389,39 @@ fn no_packet_of_any_codec_touches_the_heap_though_some_are_lost_and_asked_for() 
     }
 }
 
+#[test]
+fn no_packet_touches_the_heap_on_its_way_into_another_call() {
+    for (picture, sound) in [(Picture::H264, Sound::Pcma), (Picture::Vp8, Sound::Opus)] {
+        let mut world = World::local(4);
+        let mut phone = phone_of("4711", picture, sound);
+        world.call(&mut phone);
+        let mut other = phone_of("4712", picture, sound);
+        world.call(&mut other);
+        let now = world.now;
+        let injected =
+            world
+                .gateway
+                .inject_stream(now, &other.call_id, "rtmp_4711", &mut world.outlet);
+        assert_eq!(injected, Ok(()));
+        world.outlet.forgetful = true;
+        let mut handset = Handset::new(picture, sound, 1);
+        handset.room = 60_000;
+        let mut before = 0;
+        for round in 0..500 {
+            // A keyframe every second, and the first of them brings the stream's configuration.
+            if round == 100 {
+                before = ALLOCATIONS.get();
+            }
+            for (track, bytes) in handset.tick() {
+                feed(&mut world, &phone, track, false, &bytes);
+            }
+            pass(&mut world, Duration::from_millis(20));
+        }
+        assert_eq!(ALLOCATIONS.get() - before, 0, "{picture:?} {sound:?}");
+        assert!(world.outlet.media_count > 4_000);
+    }
+}
+
 /// Memory that a call may grow by (design, section 8).
 const CALL_GROWTH_BYTES: i64 = 64 * 1_024;
 

@@ -50,9 +50,11 @@ pub use method::{Method, MethodSet};
 use asking::{Asked, Word};
 use client::{Client, ClientEvent, Failure};
 use health::Health;
-use queue::{Lane, Queue, QueueCounters};
+use queue::{Lane, Queue};
 use target::Target;
 use told::Told;
+
+pub use queue::QueueCounters;
 
 /// Rounds of connecting and writing in one turn; what is left waits for the next.
 const ROUNDS: usize = 2 * HOOK_CONNECTIONS_MAX;
