@@ -337,6 +337,18 @@ fn a_registration_is_told_when_it_changes() {
 }
 
 #[test]
+fn a_call_is_told_in_the_name_of_the_application_that_it_names() {
+    let mut world = world(4, |_| {});
+    let callee = start(&mut world, "one", &[("appKey", "doors")]);
+    callee.respond(&mut world, 200, "t", &callee.answer());
+    world.advance(SECOND);
+    assert!(world.backend.told.len() > 4);
+    for told in &world.backend.told {
+        assert_eq!(told.text("appKey"), "doors", "{told:?}");
+    }
+}
+
+#[test]
 fn only_what_was_asked_for_is_told() {
     let mut world = world(4, |hooks| {
         hooks.methods = MethodSet::of(&[Method::CallStatusEvent]);
