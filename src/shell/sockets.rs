@@ -29,8 +29,8 @@ use crate::base::codec::Track;
 use crate::base::ids::ConnId;
 use crate::base::network::Transport;
 use crate::gateway::outlet::{
-    CallIndex, FileId, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, OutletFigures, RecordEnd,
-    RecordId, Security,
+    CallIndex, FileId, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, OutletFigures,
+    RecordEnd, RecordId, Security,
 };
 use crate::limits::{SIP_SOCKET_BYTES, STREAMS};
 
