@@ -458,7 +458,7 @@ fn a_sound_of_the_box_is_heard_in_place_of_the_caller() {
     assert!(came.len() > 7_000);
     let expected: Vec<u8> = (0..came.len()).map(sample).collect();
     assert_eq!(came, expected);
-    // After its end the caller is not heard until sound_off.
+    // After its end the caller is heard again.
     camera.film(&mut world, &phone, Duration::from_secs(2));
     assert_eq!(found(&mut world, &named)["soundEnabled"], false);
     heard(&mut world);
