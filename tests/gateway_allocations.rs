@@ -22,7 +22,7 @@ use trunkcast::base::rng::Rng;
 use trunkcast::base::srtp::{MasterKey, SrtpPolicy, Suite};
 use trunkcast::base::time::NtpTime;
 use trunkcast::gateway::Gateway;
-use trunkcast::gateway::config::{Trunk, rtmp_url};
+use trunkcast::gateway::config::{Hooks, Trunk, rtmp_url};
 use trunkcast::gateway::outgoing::CallRequest;
 use trunkcast::gateway::outlet::MediaPort;
 use trunkcast::gateway::players::Viewer;
@@ -111,6 +111,17 @@ fn pass(world: &mut World, time: Duration) {
 #[test]
 fn no_packet_touches_the_heap_on_its_way_to_a_server_and_two_players() {
     let mut world = World::publishing(4);
+    let mut phone = Phone::new("4711");
+    world.call(&mut phone);
+    assert_untouched(world, &phone);
+}
+
+#[test]
+fn no_packet_touches_the_heap_though_a_backend_is_told() {
+    let mut config = config(4, Some("rtmp://198.51.100.5/live"));
+    let url = format!("http://198.51.100.77:{BACKEND_PORT}/");
+    config.hooks = Some(Hooks::new(url.parse().unwrap()));
+    let mut world = World::new(config);
     let mut phone = Phone::new("4711");
     world.call(&mut phone);
     assert_untouched(world, &phone);

@@ -302,8 +302,8 @@ impl Daemon {
             log::info!("counted: {trunk}: {counters:?}");
         }
         log::info!("counted: {:?}", self.gateway.http_counters());
-        if let Some(counters) = self.gateway.hook_counters() {
-            log::info!("counted: {counters:?}");
+        if let Some((hooks, queue)) = self.gateway.hook_counters() {
+            log::info!("counted: {hooks:?}; {queue:?}");
         }
         log::info!("counted: {:?}", self.sockets.counters);
         if let Some(lost) = self.sockets.journal.as_ref().map(JournalFile::lost)

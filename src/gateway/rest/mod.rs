@@ -87,11 +87,6 @@ const METHODS: &[(&str, Work)] = &[
     ("/recorder/find_all", recorder::find_all),
     ("/stream/startRecording", recorder::startup),
     ("/stream/stopRecording", recorder::terminate),
-    ("/multipleRecorder/startup", recorder::multiple),
-    ("/multipleRecorder/add", recorder::multiple),
-    ("/multipleRecorder/find_all", recorder::multiple),
-    ("/multipleRecorder/remove", recorder::multiple),
-    ("/multipleRecorder/terminate", recorder::multiple),
 ];
 
 const JSON: (&str, &str) = ("Content-Type", "application/json;charset=UTF-8");
@@ -259,6 +254,10 @@ fn work(path: &str) -> Option<Work> {
     // As older clients ask for it.
     if called.starts_with("/openapi_") {
         return Some(openapi::handle);
+    }
+    // What is known and not done is told so.
+    if called.starts_with("/multipleRecorder/") {
+        return Some(recorder::multiple);
     }
     let mut methods = METHODS.iter();
     let (_, work) = methods.find(|(path, _)| *path == called)?;
