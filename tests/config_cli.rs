@@ -39,7 +39,27 @@ fn check_tells_each_problem_on_standard_error_and_exits_1() {
 
 #[test]
 fn check_tells_what_would_run_without_secrets_and_exits_0() {
-    let (out, err, code) = on_file("check", "full.yml");
+    let folder = std::env::temp_dir().join(format!("trunkcast-cli-{}-full", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tls");
+    let file = |name: &str| tls.join(name).display().to_string();
+    let text = std::fs::read_to_string(data("full.yml")).unwrap();
+    let text = [
+        "/etc/trunkcast/pbx.pem",
+        "/etc/trunkcast/box.pem",
+        "/srv/rest.pem",
+        "/srv/ca.pem",
+    ]
+    .iter()
+    .fold(text, |text, name| text.replace(name, &file("server.pem")));
+    let text = ["/etc/trunkcast/box.key", "/srv/rest.key"]
+        .iter()
+        .fold(text, |text, name| text.replace(name, &file("server.key")));
+    let config = folder.join("full.yml");
+    std::fs::write(&config, text).unwrap();
+    let ran = trunkcast(&["check", "--config", config.to_str().unwrap()]);
+    std::fs::remove_dir_all(&folder).unwrap();
+    let (out, err, code) = texts(&ran);
     assert_eq!((err.as_str(), code), ("", 0));
     for words in [
         "trunk pbx_t0: SIP on TLS port 40000\n",
@@ -157,6 +177,58 @@ fn a_file_of_authorities_without_any_is_a_problem() {
                 ("", 1, 1),
                 "{err}"
             );
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn files_of_a_trunk_that_cannot_be_used_are_told_by_check_and_run_with_their_lines() {
+    let folder = std::env::temp_dir().join(format!("trunkcast-cli-{}-trunk", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tls");
+    let good = data.join("server.pem");
+    let good = good.display();
+    let empty = folder.join("empty.pem");
+    std::fs::write(&empty, "no certificate\n").unwrap();
+    let empty = empty.display();
+    let config = folder.join("t.yml");
+    let head = format!("rtmp:\n  caFile: {good}\n");
+    let trunk = "localPort: 40000\n    proxyIp: 127.0.0.1\n    transport: tls\n";
+    for (keys, line, expected) in [
+        (
+            format!("    caFile: {empty}\n"),
+            8,
+            format!(
+                "trunks.t.caFile: expected a PEM file of certificates: caFile of trunk t \
+                 {empty}: no certificate in it"
+            ),
+        ),
+        (
+            format!("    certificate: {empty}\n    key: {empty}\n"),
+            8,
+            format!(
+                "trunks.t.certificate: expected PEM files of a certificate and its key: \
+                 certificate of trunk t: {empty}: "
+            ),
+        ),
+        (
+            format!("    certificate: {good}\n    key: {good}\n"),
+            8,
+            format!(
+                "trunks.t.certificate: expected PEM files of a certificate and its key: \
+                 key of trunk t: {good}: "
+            ),
+        ),
+    ] {
+        let text = format!("{head}trunks:\n  t:\n    {trunk}{keys}");
+        std::fs::write(&config, text).unwrap();
+        let shown = config.to_str().unwrap();
+        for command in ["check", "run"] {
+            let (out, err, code) = texts(&trunkcast(&[command, "--config", shown]));
+            let start = format!("{shown}:{line}: {expected}");
+            assert!(err.starts_with(&start), "{err}");
+            assert_eq!((out.as_str(), code, err.lines().count()), ("", 1, 1));
         }
     }
     std::fs::remove_dir_all(&folder).unwrap();

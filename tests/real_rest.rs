@@ -3,8 +3,10 @@
 
 mod support;
 
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -215,6 +217,37 @@ fn smuggled_and_oversized_requests_are_refused_over_sockets_too() {
         assert!(text.starts_with(&format!("HTTP/1.1 {code} ")), "{text}");
         assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{text}");
     }
+}
+
+#[test]
+fn promtool_finds_nothing_wrong_with_the_metrics() {
+    let (gateway, mut ports) = running("");
+    let caller = RawCaller::new("127.0.0.1", &mut ports, gateway.sip(), 3);
+    caller.send("INVITE", "", 1);
+    assert_eq!(caller.status(&["INVITE"]).0, 200);
+    let (status, body) = Rest::connect(gateway.rest()).ask("GET", "/metrics", "", "");
+    assert_eq!(status, 200);
+    let text = String::from_utf8_lossy(&body);
+    assert!(
+        text.contains("\ntrunkcast_calls{status=\"ESTABLISHED\"} 1\n"),
+        "{text}"
+    );
+    assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
+    let program =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/prometheus/usr/bin/promtool");
+    let mut promtool = Command::new(&program)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|_| panic!("{}: tests/run real fetches it", program.display()));
+    let mut input = promtool.stdin.take().expect("a pipe");
+    input.write_all(&body).expect("it reads");
+    drop(input);
+    let output = promtool.wait_with_output().expect("it ends");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && words.is_empty(), "{words}");
 }
 
 #[test]

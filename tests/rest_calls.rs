@@ -222,7 +222,7 @@ fn names_that_sip_does_not_take_are_the_500_that_clients_know() {
     );
     assert_eq!(
         error["message"],
-        "SIP login or authentication name contains reserved symbols: sipLogin"
+        "SIP login or authentication name contains reserved symbols"
     );
 }
 

@@ -15,8 +15,8 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use crate::cli::config_file::{self, FILE_BYTES, Problem};
+use crate::cli::config_files::unusable_files;
 use crate::gateway::config::Config;
-use crate::shell::tls::{Servers, Trust};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "/etc/trunkcast/trunkcast.yml";
@@ -49,9 +49,9 @@ impl ConfigSource {
             Ok(bytes) => {
                 let text = text(bytes, &name)?;
                 let config = config_file::load(&text, &name)?;
-                match unreadable_authorities(&config, &text, &name) {
-                    Some(problem) => Err(vec![problem]),
-                    None => Ok((config, name)),
+                match unusable_files(&config, &text, &name) {
+                    problems if problems.is_empty() => Ok((config, name)),
+                    problems => Err(problems),
                 }
             }
             Err(error) if error.kind() == ErrorKind::NotFound && !self.named => {
@@ -65,29 +65,6 @@ impl ConfigSource {
             }]),
         }
     }
-}
-
-/// What is wrong with the file of certificate authorities, if one is named.
-fn unreadable_authorities(config: &Config, text: &str, name: &str) -> Option<Problem> {
-    const KEY: &str = "caFile";
-    let file = config.rtmp_ca_file.as_ref()?;
-    let words = Trust::new(Servers::Rtmp, Some(file.into()), None)
-        .config()
-        .err()?;
-    let line = text
-        .lines()
-        .position(|line| {
-            line.split('#')
-                .next()
-                .is_some_and(|line| line.contains(KEY))
-        })
-        .map_or(0, |at| at.saturating_add(1));
-    Some(Problem {
-        file: name.to_owned(),
-        line,
-        field: format!("rtmp.{KEY}"),
-        expected: format!("expected a PEM file of certificates: {words}"),
-    })
 }
 
 /// The file's bytes, one more than allowed at most.

@@ -5,6 +5,7 @@
 pub mod args;
 pub mod check;
 pub mod config_file;
+mod config_files;
 mod config_hooks;
 mod config_problem;
 mod config_recording;

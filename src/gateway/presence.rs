@@ -141,6 +141,8 @@ impl Gateway {
             return;
         }
         let wanted = trunk.registration();
+        let account = wanted.as_ref().and_then(|it| it.credentials.clone());
+        trunk.endpoint.set_account(account);
         let mut known = None;
         if let Some((id, before)) = trunk.presence.registration.take() {
             let is_same = wanted.as_ref().is_some_and(|wanted| {

@@ -35,7 +35,7 @@ impl SipTls {
         let mut tls = Self::default();
         for trunk in &config.trunks {
             let identity = tls.identity(config, trunk)?;
-            tls.trunks.push(TrunkTls::new(trunk, identity));
+            tls.trunks.push(TrunkTls::new(trunk, identity)?);
         }
         tls.rest = tls.rest_identity(config)?;
         Ok(tls)
@@ -50,10 +50,11 @@ impl SipTls {
             let Some(at) = known.position(is_it) else {
                 continue;
             };
-            match self.identity(config, trunk) {
-                Ok(identity) => {
+            let identity = self.identity(config, trunk);
+            match identity.and_then(|identity| TrunkTls::new(trunk, identity)) {
+                Ok(tls) => {
                     if let Some(place) = self.trunks.get_mut(at) {
-                        *place = TrunkTls::new(trunk, identity);
+                        *place = tls;
                     }
                 }
                 Err(words) => problems.push(words),
@@ -132,14 +133,19 @@ impl SipTls {
 }
 
 impl TrunkTls {
-    fn new(trunk: &Trunk, identity: Option<Arc<Identity>>) -> Self {
+    fn new(trunk: &Trunk, identity: Option<Arc<Identity>>) -> Result<Self, String> {
         let servers = Servers::Sip(trunk.name.clone());
         let ca_file = trunk.ca_file.as_ref().map(Into::into);
-        Self {
+        let trust = Arc::new(Trust::new(servers, ca_file, identity.clone()));
+        // The system's authorities wait until they are needed: to find them takes long.
+        if trunk.ca_file.is_some() {
+            trust.config()?;
+        }
+        Ok(Self {
             name: trunk.name.clone(),
             port: trunk.local_port,
-            trust: Arc::new(Trust::new(servers, ca_file, identity.clone())),
+            trust,
             identity,
-        }
+        })
     }
 }

@@ -13,11 +13,13 @@
     )
 )]
 
+use std::rc::Rc;
+
 use crate::base::time::Instant;
 use crate::limits::{SIP_ATTEMPTS, SIP_FORKS, SIP_REDIRECTS};
 use crate::wire::sip_message::SipMessage;
 
-use super::authentication::Authenticator;
+use super::authentication::{Authenticator, Credentials};
 use super::call_out::CallOut;
 use super::dialog::Dialog;
 use super::event::Cause;
@@ -271,13 +273,23 @@ impl Calling {
     }
 }
 
-/// What is kept of a call of ours once it was answered.
+/// What is kept of a call of ours once it was answered, and of one of theirs once it was challenged.
 #[derive(Debug)]
 pub(super) struct Placed {
-    /// User part of our Contact.
+    /// User part of our Contact; none in a call of theirs.
     pub(super) contact_user: Box<str>,
     /// For challenges within the dialog.
     pub(super) authenticator: Authenticator,
+}
+
+impl Placed {
+    /// That of a call of theirs.
+    pub(super) fn of_account(account: Rc<Credentials>) -> Self {
+        Self {
+            contact_user: Box::default(),
+            authenticator: Authenticator::new(Some(account)),
+        }
+    }
 }
 
 /// Why the call ends when nothing else is left to be tried.

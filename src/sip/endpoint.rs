@@ -13,6 +13,7 @@
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use crate::base::counter::count;
 use crate::base::ids::{CallId, ConnId};
@@ -27,6 +28,7 @@ use crate::limits::{
 use crate::wire::sip_message::SipMessage;
 
 use super::abuse::Standing;
+use super::authentication::Credentials;
 use super::connections::{Connections, Opened, Worth};
 use super::dialog::Arrival;
 use super::event::{Cause, EndedBy, SipCounters, SipEvent};
@@ -106,6 +108,8 @@ pub struct SipEndpoint {
     pub(super) busy_before: usize,
     /// The PBX, of those who may call.
     pub(super) pbx: heapless::Vec<IpAddr, SIP_TARGETS>,
+    /// Who we are there.
+    pub(super) account: Option<Rc<Credentials>>,
     pub(super) guard: Guard,
     pub(super) registrations: Table<Box<Registration>>,
     pub(super) pings: Pings,
@@ -159,6 +163,7 @@ impl SipEndpoint {
             peers: heapless::Vec::new(),
             busy_before: 0,
             pbx: heapless::Vec::new(),
+            account: None,
             guard: Guard::new(Rates::UNLIMITED),
             registrations: Table::new(SIP_REGISTRATIONS),
             connect_failure: None,

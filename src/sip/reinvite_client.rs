@@ -11,6 +11,8 @@
     )
 )]
 
+use std::rc::Rc;
+
 use rsip::Header;
 
 use crate::base::counter::count;
@@ -21,6 +23,7 @@ use crate::wire::sip_message::SipMessage;
 
 use super::authentication::Verdict;
 use super::body::session_description;
+use super::calling::Placed;
 use super::endpoint::{SipEndpoint, call_id, slot};
 use super::event::{Cause, EndedBy, SipEvent, SipRefusal};
 use super::exchange::{Exchange, REINVITE_PATIENCE, Waiting, glare};
@@ -30,6 +33,7 @@ use super::session_timer::{agreed, min_se};
 use super::table::Slot;
 use super::transaction_client::Unanswered;
 use super::transaction_invite::InviteOwner;
+use super::transmit::SipDestination;
 
 /// What a refusal of a request within a call does to the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +154,7 @@ impl SipEndpoint {
         }
         if matches!(code, 401 | 407)
             && let Ok(response) = response
-            && self.is_retried(call, code, response)
+            && self.is_retried(call, (code, response), self.way_of_invite(invite))
         {
             let sdp = self.invites.get(invite).map(|t| t.request().body.clone());
             self.sessions.update(call, |s| s.exchange = Exchange::Idle);
@@ -179,9 +183,26 @@ impl SipEndpoint {
         });
     }
 
-    /// Whether a challenge can be met.
-    pub(super) fn is_retried(&mut self, slot: Slot, code: u16, response: &SipMessage<'_>) -> bool {
+    fn way_of_invite(&self, invite: Slot) -> Option<SipDestination> {
+        self.invites.get(invite).map(|t| t.destination())
+    }
+
+    /// Whether a challenge can be met, of one to whom a request went that way.
+    pub(super) fn is_retried(
+        &mut self,
+        slot: Slot,
+        (code, response): (u16, &SipMessage<'_>),
+        way: Option<SipDestination>,
+    ) -> bool {
+        let is_pbx = way.is_some_and(|way| self.pbx.contains(&way.remote().ip()));
+        let account = self.account.as_ref().filter(|_| is_pbx);
         let verdict = self.sessions.update(slot, |session| {
+            if !session.outgoing
+                && session.placed.is_none()
+                && let Some(account) = account
+            {
+                session.placed = Some(Box::new(Placed::of_account(Rc::clone(account))));
+            }
             let placed = session.placed.as_mut()?;
             Some(placed.authenticator.challenged(response, code))
         });

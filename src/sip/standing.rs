@@ -11,6 +11,7 @@
 )]
 
 use core::net::IpAddr;
+use std::rc::Rc;
 
 use crate::base::counter::count;
 use crate::base::time::Instant;
@@ -19,6 +20,7 @@ use crate::wire::sip_reply::ReplyHead;
 
 use super::abuse::Standing;
 use super::answer::Answer;
+use super::authentication::Credentials;
 use super::dialog::Arrival;
 use super::endpoint::SipEndpoint;
 use super::event::SipEvent;
@@ -37,6 +39,12 @@ impl SipEndpoint {
     /// Says which of those who may call are the PBX.
     pub fn set_pbx(&mut self, pbx: &SipTargets) {
         self.pbx = pbx.iter().map(|target| target.address.ip()).collect();
+    }
+
+    /// Says who we are at the PBX: what answers its challenges to requests of ours within calls that came
+    /// from there. Nobody else gets a proof of the password, and without an account nobody does.
+    pub fn set_account(&mut self, account: Option<Rc<Credentials>>) {
+        self.account = account;
     }
 
     /// What a source is to us.

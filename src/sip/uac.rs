@@ -224,7 +224,7 @@ impl SipEndpoint {
     ) {
         let response = answered.ok().map(|(_, response)| response);
         if let (Ok((transaction, response)), 401 | 407) = (answered, code)
-            && self.is_retried(slot, code, response)
+            && self.is_retried(slot, (code, response), self.way_of_request(transaction))
             && self.retry(now, slot, purpose, transaction)
         {
             return;
@@ -270,6 +270,10 @@ impl SipEndpoint {
                 }
             }
         }
+    }
+
+    fn way_of_request(&self, transaction: Slot) -> Option<SipDestination> {
+        self.clients.get(transaction).map(|t| t.destination())
     }
 
     /// Sends a request that was challenged once more, with credentials.

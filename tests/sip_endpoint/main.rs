@@ -8,6 +8,7 @@ mod callee;
 mod cancel;
 mod cancel_out;
 mod capacity;
+mod challenged;
 mod forks;
 mod glare;
 mod hostile_pbx;

@@ -18,6 +18,8 @@
 mod page;
 
 use crate::gateway::call_summary::{MediaTotals, SinkSummary, TrackSummary};
+use crate::gateway::hooks::HookCounters;
+use crate::gateway::hooks::queue::QueueCounters;
 use crate::gateway::http::HttpCounters;
 use crate::gateway::http::exchange::Exchange;
 use crate::gateway::outlet::{OutletFigures, ProcessFigures};
@@ -35,10 +37,10 @@ const CONTENT: (&str, &str) = ("Content-Type", "text/plain; version=0.0.4; chars
 
 /// The fields of a struct, all of them: each as name, meaning and value.
 macro_rules! samples {
-    ($from:expr => $of:ident, $prefix:literal, $suffix:literal,
+    ($from:expr => $of:ident $(without $beside:ident)?, $prefix:literal, $suffix:literal,
      $($field:ident: $help:literal,)*) => {{
-        let $of { $($field,)* } = *$from;
-        [$(Sample {
+        let $of { $($beside: _,)? $($field,)* } = *$from;
+        vec![$(Sample {
             name: concat!("trunkcast_", $prefix, stringify!($field), $suffix),
             help: $help,
             value: $field as u64,
@@ -65,6 +67,19 @@ fn page(gateway: &Gateway, figures: &OutletFigures) -> String {
     page.sample("trunkcast_build_info", &version, 1);
     page.all(Kind::Counter, &of_gateway(&gateway.counters));
     page.all(Kind::Counter, &of_http(&gateway.http.counters));
+    if let Some((hooks, queue)) = gateway.hook_counters() {
+        page.all(Kind::Counter, &of_hooks(&hooks));
+        page.all(Kind::Counter, &of_queue(&queue));
+        let waiting = gateway.hook_events() as u64;
+        page.all(
+            Kind::Gauge,
+            &[Sample {
+                name: "trunkcast_hooks_waiting",
+                help: "Events that wait for the backend or are under way to it.",
+                value: waiting,
+            }],
+        );
+    }
     page.all(Kind::Gauge, &of_usage(&gateway.usage()));
     capacities(&mut page, gateway);
     calls(&mut page, gateway);
@@ -82,7 +97,7 @@ fn page(gateway: &Gateway, figures: &OutletFigures) -> String {
     page.into_text()
 }
 
-fn of_gateway(counters: &GatewayCounters) -> [Sample; 17] {
+fn of_gateway(counters: &GatewayCounters) -> Vec<Sample> {
     samples! { counters => GatewayCounters, "", "_total",
         calls: "Calls answered.",
         calls_refused: "Calls refused because a table, the ports or the memory were used up.",
@@ -104,7 +119,7 @@ fn of_gateway(counters: &GatewayCounters) -> [Sample; 17] {
     }
 }
 
-fn of_http(counters: &HttpCounters) -> [Sample; 9] {
+fn of_http(counters: &HttpCounters) -> Vec<Sample> {
     samples! { counters => HttpCounters, "http_", "_total",
         requests: "HTTP requests answered, whatever the answer was.",
         malformed: "HTTP requests refused because they are not HTTP as it is taken here.",
@@ -118,7 +133,27 @@ fn of_http(counters: &HttpCounters) -> [Sample; 9] {
     }
 }
 
-fn of_usage(usage: &Usage) -> [Sample; 7] {
+fn of_hooks(counters: &HookCounters) -> Vec<Sample> {
+    samples! { counters => HookCounters, "hooks_", "_total",
+        delivered: "Events that the backend took.",
+        refused: "Events and questions that the backend answered with something else than a success.",
+        failed: "Tries that failed: no connection, no answer in time, or an error of the backend.",
+        calls_rejected: "Incoming calls that the backend refused.",
+        questions_unanswered: "Incoming calls of which the backend said nothing in time.",
+        crashed: "Times that a defect of this program touched what waited for the backend.",
+    }
+}
+
+fn of_queue(counters: &QueueCounters) -> Vec<Sample> {
+    samples! { counters => QueueCounters, "hooks_", "_total",
+        superseded: "Events left out because a newer state of the same call came and room was short.",
+        crowded_out: "Events dropped for want of room.",
+        expired: "Events dropped because the backend did not take them in time.",
+        oversized: "Events dropped because their body was too long.",
+    }
+}
+
+fn of_usage(usage: &Usage) -> Vec<Sample> {
     samples! { usage => Usage, "used_", "",
         calls: "Places of the call table in use, streams that still end included.",
         players: "Local players.",
@@ -130,7 +165,7 @@ fn of_usage(usage: &Usage) -> [Sample; 7] {
     }
 }
 
-fn of_sip(counters: &SipCounters) -> [Sample; 36] {
+fn of_sip(counters: &SipCounters) -> Vec<Sample> {
     samples! { counters => SipCounters, "sip_", "_total",
         source_refused: "Messages and connections from sources that may not call.",
         excess_refused: "Messages and connections that were too many, of sources that may call.",
@@ -171,7 +206,7 @@ fn of_sip(counters: &SipCounters) -> [Sample; 36] {
     }
 }
 
-fn of_track(track: &TrackSummary) -> [Sample; 11] {
+fn of_track(track: &TrackSummary) -> Vec<Sample> {
     samples! { track => TrackSummary, "media_", "_total",
         frames: "Frames relayed.",
         lost: "Packets that never came, or too late.",
@@ -187,7 +222,7 @@ fn of_track(track: &TrackSummary) -> [Sample; 11] {
     }
 }
 
-fn of_sink(sink: &SinkSummary) -> [Sample; 3] {
+fn of_sink(sink: &SinkSummary) -> Vec<Sample> {
     samples! { sink => SinkSummary, "rtmp_", "_total",
         accepted: "Times that an RTMP server accepted the stream of a call.",
         stalls: "Times that pictures were dropped because a server took too little.",
@@ -195,7 +230,7 @@ fn of_sink(sink: &SinkSummary) -> [Sample; 3] {
     }
 }
 
-fn of_outlet(figures: &OutletFigures) -> [Sample; 7] {
+fn of_outlet(figures: &OutletFigures) -> Vec<Sample> {
     let OutletFigures {
         send_failed,
         streams_full,
@@ -244,6 +279,7 @@ fn of_outlet(figures: &OutletFigures) -> [Sample; 7] {
         ),
     ]
     .map(|(name, help, value)| Sample { name, help, value })
+    .to_vec()
 }
 
 /// What the process uses, under the names that all programs give it.

@@ -10,6 +10,8 @@
     )
 )]
 
+use core::net::IpAddr;
+
 use serde::Deserialize;
 
 use crate::base::redact::Secret;
@@ -91,11 +93,11 @@ pub fn request(body: &[u8]) -> Result<CallRequest, Failure> {
         return Err(wrong("callee", "a number or user, without domain"));
     }
     let login = body.sip_login.required("sipLogin", SIP_USER_BYTES)?;
-    reserved("sipLogin", &login, is_login)?;
+    reserved(&login, is_login)?;
     let name = "sipAuthenticationName";
     let authentication_name = body.sip_authentication_name.text(name, SIP_USER_BYTES)?;
     if let Some(text) = &authentication_name {
-        reserved(name, text, is_authentication_name)?;
+        reserved(text, is_authentication_name)?;
     }
     let domain = body.sip_domain.required("sipDomain", HOST_BYTES)?;
     let proxy = body
@@ -138,7 +140,11 @@ pub fn request(body: &[u8]) -> Result<CallRequest, Failure> {
 }
 
 fn host(name: &'static str, text: &str) -> Result<Host, Failure> {
-    text.parse().map_err(|expected| wrong(name, expected))
+    // What nobody can register at is for the call to find out, as samples have such addresses.
+    match text.parse::<IpAddr>() {
+        Ok(ip) if ip.is_multicast() => Ok(Host::Ip(ip)),
+        _ => text.parse().map_err(|expected| wrong(name, expected)),
+    }
 }
 
 fn stream(name: &'static str, field: &Field<'_>) -> Result<Option<String>, Failure> {
@@ -174,11 +180,11 @@ fn is_authentication_name(byte: u8) -> bool {
     is_login(byte) || byte == b'@'
 }
 
-fn reserved(name: &'static str, text: &str, fits: fn(u8) -> bool) -> Result<(), Failure> {
+fn reserved(text: &str, fits: fn(u8) -> bool) -> Result<(), Failure> {
     if text.bytes().all(fits) {
         return Ok(());
     }
-    Err(Failure::internal(format!("{RESERVED}: {name}")))
+    Err(Failure::internal(RESERVED))
 }
 
 #[cfg(test)]

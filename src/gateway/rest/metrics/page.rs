@@ -82,7 +82,7 @@ impl Page {
     }
 
     /// Families that have a sample for each of these rows, which `label` tells apart.
-    pub fn table<const N: usize>(&mut self, kind: Kind, label: &str, rows: &[(&str, [Sample; N])]) {
+    pub fn table(&mut self, kind: Kind, label: &str, rows: &[(&str, Vec<Sample>)]) {
         let Some((_, first)) = rows.first() else {
             return;
         };
