@@ -240,7 +240,7 @@ fn what_is_recorded_leaves_no_byte_behind() {
     config.trunks[0].record = Some(true);
     let mut world = World::new(config);
     world.checks = false;
-    let mut call = |world: &mut World, number: u32| {
+    let call = |world: &mut World, number: u32| {
         let mut phone = Phone::new(&format!("47{number}"));
         world.call(&mut phone);
         Camera::new(1).film(world, &phone, Duration::from_secs(3));
