@@ -29,6 +29,7 @@ pub mod base;
 pub mod cli;
 pub mod gateway;
 pub mod limits;
+pub mod media_file;
 pub mod mp4;
 pub mod rtmp;
 pub mod rtp;

@@ -441,6 +441,21 @@ pub const STREAM_LISTENERS: usize = 16;
 /// [`BURST_TIME`](crate::gateway::injection::feed::BURST_TIME).
 pub const INJECTION_BURST: u8 = 16;
 
+/// Bytes of one tag of an FLV file: a keyframe, as large as a frame log takes one.
+pub const FILE_TAG_BYTES: usize = FRAME_SEGMENTS * PACKET_BYTES;
+
+/// Files that are sent into calls, or being opened, at the same time.
+pub const FILES: usize = 16;
+
+/// Bytes of a file that are read at once, by a thread of the shell.
+pub const FILE_CHUNK_BYTES: usize = 32_768;
+
+/// Bytes of a file's name.
+pub const FILE_NAME_BYTES: usize = 128;
+
+/// Packet slots that the frames of one file may hold before they are sent, but for a larger frame.
+pub const FILE_SEGMENTS: usize = 48;
+
 /// Bytes gathered for one write to a stream socket.
 pub const GATHER_BYTES: usize = 131_072;
 

@@ -44,10 +44,17 @@ fn check_tells_what_would_run_without_secrets_and_exits_0() {
     let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tls");
     let file = |name: &str| tls.join(name).display().to_string();
     let text = std::fs::read_to_string(data("full.yml")).unwrap();
-    let text = text
-        .replace("/etc/trunkcast/pbx.pem", &file("server.pem"))
-        .replace("/etc/trunkcast/box.pem", &file("server.pem"))
-        .replace("/etc/trunkcast/box.key", &file("server.key"));
+    let text = [
+        "/etc/trunkcast/pbx.pem",
+        "/etc/trunkcast/box.pem",
+        "/srv/rest.pem",
+        "/srv/ca.pem",
+    ]
+    .iter()
+    .fold(text, |text, name| text.replace(name, &file("server.pem")));
+    let text = ["/etc/trunkcast/box.key", "/srv/rest.key"]
+        .iter()
+        .fold(text, |text, name| text.replace(name, &file("server.key")));
     let config = folder.join("full.yml");
     std::fs::write(&config, text).unwrap();
     let ran = trunkcast(&["check", "--config", config.to_str().unwrap()]);

@@ -8,7 +8,8 @@ use trunkcast::base::network::Transport;
 use trunkcast::base::srtp::SrtpPolicy;
 use trunkcast::cli::config_file::{Problem, load};
 use trunkcast::gateway::config::{
-    CallNames, Config, Dtmf, Host, MediaAddress, OnCall, OnError, Trunk,
+    CallNames, Config, Dtmf, Host, MediaAddress, OnCall, OnError, Recording, Rotation, Trunk,
+    WhenFull,
 };
 use trunkcast::gateway::hooks::Method;
 use trunkcast::gateway::sink::profile::Profile;
@@ -217,6 +218,78 @@ fn every_key_is_read() {
     assert_eq!(hooks.ca_file.as_deref(), Some("/srv/ca.pem"));
     assert_eq!((config.limits.calls, config.limits.memory_mib), (50, 128));
     assert_eq!(config.state_directory.as_deref(), Some("/srv/state"));
+}
+
+#[test]
+fn recordings_are_configured() {
+    let text = format!(
+        "{TRUNK}    record: true\nrecording:\n  directory: /srv/records\n  minFreeMiB: 100\n  \
+         maxMiB: 2000\n  whenFull: stop\n  template: \"{{streamName}}-{{startTime}}.mp4\"\n  \
+         rotation: 20M\n  all: true\n"
+    );
+    let all = config(&text);
+    assert_eq!(all.trunks[0].record, Some(true));
+    let expected = Recording {
+        min_free_mib: 100,
+        max_mib: Some(2_000),
+        when_full: WhenFull::Stop,
+        template: "{streamName}-{startTime}".parse().unwrap(),
+        rotation: Some(Rotation::Bytes(20 << 20)),
+        all: true,
+        ..Recording::new("/srv/records")
+    };
+    assert_eq!(all.recording, Some(expected));
+    let least = config(&format!("{TRUNK}recording: {{directory: /srv/records}}\n"));
+    assert_eq!(least.recording, Some(Recording::new("/srv/records")));
+    assert_eq!(
+        (config(TRUNK).recording, config(TRUNK).trunks[0].record),
+        (None, None)
+    );
+    let budget = |config: &Config| config.budget().total();
+    assert!(budget(&least) > budget(&config(TRUNK)));
+}
+
+#[test]
+fn wrong_settings_of_recordings_are_told_with_their_line() {
+    for (more, expected) in [
+        (
+            "    record: true\n",
+            "f.yml:5: trunks.t.record: expected recording.directory beside it: there is no folder \
+             for recordings",
+        ),
+        (
+            "    record: perhaps\n",
+            "f.yml:5: trunks.t.record: expected true or false; found \"perhaps\"",
+        ),
+        (
+            "recording: {directory: records}\n",
+            "f.yml:5: recording.directory: expected the path of a folder from the root, such as \
+             /var/lib/trunkcast/records, at most 1024 bytes; found \"records\"",
+        ),
+        (
+            "recording:\n  directory: /r\n  whenFull: never\n",
+            "f.yml:7: recording.whenFull: expected oldest, to delete the oldest recordings, or \
+             stop, to record no more; found \"never\"",
+        ),
+        (
+            "recording:\n  directory: /r\n  rotation: 3\n",
+            "f.yml:7: recording.rotation: expected a size such as 20M, from 64K, or 5 to 604800 \
+             seconds; found \"3\"",
+        ),
+        (
+            "recording: {directory: /r, maxMiB: 1}\n",
+            "f.yml:5: recording.maxMiB: expected a number from 16 to 1073741824; found \"1\"",
+        ),
+        (
+            "recording: {directory: /r, alle: true}\n",
+            "f.yml:5: recording.alle: unknown key; did you mean all?",
+        ),
+    ] {
+        assert_eq!(problem_after_trunk(more), expected);
+    }
+    let template = problem_after_trunk("recording: {directory: /r, template: \"{name}\"}\n");
+    let expected = "f.yml:5: recording.template: expected only tokens of {streamName}, ";
+    assert!(template.starts_with(expected), "{template}");
 }
 
 fn assert_signalling(trunk: &Trunk) {

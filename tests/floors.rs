@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("wire", 1),
     ("sip", 2),
     ("sdp", 2),
+    ("media_file", 2),
     ("rtp", 2),
     ("rtmp", 2),
     ("mp4", 2),

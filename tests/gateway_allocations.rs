@@ -22,7 +22,7 @@ use trunkcast::base::rng::Rng;
 use trunkcast::base::srtp::{MasterKey, SrtpPolicy, Suite};
 use trunkcast::base::time::NtpTime;
 use trunkcast::gateway::Gateway;
-use trunkcast::gateway::config::{Trunk, rtmp_url};
+use trunkcast::gateway::config::{Hooks, Trunk, rtmp_url};
 use trunkcast::gateway::outgoing::CallRequest;
 use trunkcast::gateway::outlet::MediaPort;
 use trunkcast::gateway::players::Viewer;
@@ -111,6 +111,17 @@ fn pass(world: &mut World, time: Duration) {
 #[test]
 fn no_packet_touches_the_heap_on_its_way_to_a_server_and_two_players() {
     let mut world = World::publishing(4);
+    let mut phone = Phone::new("4711");
+    world.call(&mut phone);
+    assert_untouched(world, &phone);
+}
+
+#[test]
+fn no_packet_touches_the_heap_though_a_backend_is_told() {
+    let mut config = config(4, Some("rtmp://198.51.100.5/live"));
+    let url = format!("http://198.51.100.77:{BACKEND_PORT}/");
+    config.hooks = Some(Hooks::new(url.parse().unwrap()));
+    let mut world = World::new(config);
     let mut phone = Phone::new("4711");
     world.call(&mut phone);
     assert_untouched(world, &phone);
@@ -375,6 +386,39 @@ fn no_packet_of_any_codec_touches_the_heap_though_some_are_lost_and_asked_for() 
             pictures > 100 && sounds > 1_000,
             "{words}: {pictures} pictures, {sounds} sounds"
         );
+    }
+}
+
+#[test]
+fn no_packet_touches_the_heap_on_its_way_into_another_call() {
+    for (picture, sound) in [(Picture::H264, Sound::Pcma), (Picture::Vp8, Sound::Opus)] {
+        let mut world = World::local(4);
+        let mut phone = phone_of("4711", picture, sound);
+        world.call(&mut phone);
+        let mut other = phone_of("4712", picture, sound);
+        world.call(&mut other);
+        let now = world.now;
+        let injected =
+            world
+                .gateway
+                .inject_stream(now, &other.call_id, "rtmp_4711", &mut world.outlet);
+        assert_eq!(injected, Ok(()));
+        world.outlet.forgetful = true;
+        let mut handset = Handset::new(picture, sound, 1);
+        handset.room = 60_000;
+        let mut before = 0;
+        for round in 0..500 {
+            // A keyframe every second, and the first of them brings the stream's configuration.
+            if round == 100 {
+                before = ALLOCATIONS.get();
+            }
+            for (track, bytes) in handset.tick() {
+                feed(&mut world, &phone, track, false, &bytes);
+            }
+            pass(&mut world, Duration::from_millis(20));
+        }
+        assert_eq!(ALLOCATIONS.get() - before, 0, "{picture:?} {sound:?}");
+        assert!(world.outlet.media_count > 4_000);
     }
 }
 

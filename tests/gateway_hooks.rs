@@ -14,7 +14,8 @@ use rtp_support::packet;
 use serde_json::{Value, json};
 use trunkcast::base::codec::Track;
 use trunkcast::gateway::config::{Config, Hooks, OnCall, OnError};
-use trunkcast::gateway::hooks::{Method, MethodSet};
+use trunkcast::gateway::hooks::queue::QueueCounters;
+use trunkcast::gateway::hooks::{HookCounters, Method, MethodSet};
 use trunkcast::limits::{HOOK_CALLS_ASKED, HOOK_EVENTS, HOOK_EVENTS_A_CALL};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -72,8 +73,12 @@ fn has_null(value: &Value) -> bool {
     }
 }
 
-fn counters(world: &World) -> trunkcast::gateway::hooks::HookCounters {
-    world.gateway.hook_counters().unwrap()
+fn counters(world: &World) -> HookCounters {
+    world.gateway.hook_counters().unwrap().0
+}
+
+fn dropped(world: &World) -> QueueCounters {
+    world.gateway.hook_counters().unwrap().1
 }
 
 /// The hooks of one call, in order.
@@ -182,7 +187,7 @@ fn a_body_is_as_the_contract_has_it() {
     assert_eq!(stream.body["audioState"], json!({"muted": false}));
     assert_eq!(
         (stream.text("audioCodec"), stream.text("videoCodec")),
-        ("pcma", "h264")
+        ("PCMA", "H264")
     );
     assert!(stream.body["createDate"].as_u64().unwrap() > 1_500_000_000_000);
     for told in told {
@@ -365,7 +370,7 @@ fn a_backend_that_stalls_delays_no_call_and_is_bounded() {
     assert_eq!(early, 4);
     let all = world.backend.told.len();
     assert!((6..16).contains(&all), "{all}");
-    assert!(counters(&world).queue.expired > 0);
+    assert!(dropped(&world).expired > 0);
     assert_eq!(world.notes("no answer in time").len(), 1);
     let dropped = world.notes("are dropped that").len();
     assert!((1..=2).contains(&dropped), "{dropped}");
@@ -466,7 +471,7 @@ fn a_backend_that_dies_and_comes_back_learns_how_every_call_stands() {
             ]
         );
     }
-    assert_eq!(counters(&world).queue.expired, 0);
+    assert_eq!(dropped(&world).expired, 0);
 }
 
 #[test]
@@ -495,7 +500,7 @@ fn what_waits_is_bounded_and_the_last_word_of_a_call_is_kept() {
             ("StreamStatusEvent", "UNPUBLISHED"),
         ]
     );
-    assert!(counters(&world).queue.superseded > 0);
+    assert!(dropped(&world).superseded > 0);
 
     world.kill_backend();
     world.checks = false;
@@ -506,7 +511,7 @@ fn what_waits_is_bounded_and_the_last_word_of_a_call_is_kept() {
         world.advance(SECOND / 10);
         assert!(world.gateway.hook_events() <= HOOK_EVENTS);
     }
-    assert!(counters(&world).queue.crowded_out > 0);
+    assert!(dropped(&world).crowded_out > 0);
     world.backend.mood = Mood::Well;
     world.backend.told.clear();
     world.advance(60 * SECOND);
@@ -579,6 +584,39 @@ fn a_call_that_the_backend_refuses_is_declined() {
         heard.iter().any(|text| text.starts_with("BYE ")),
         "{heard:?}"
     );
+}
+
+#[test]
+fn a_call_out_that_the_backend_refuses_is_taken_back() {
+    let mut world = world(4, |_| {});
+    world.backend.mood = Mood::Answer(403);
+    let callee = start(&mut world, "one", &[]);
+    callee.respond(&mut world, 100, "t", "");
+    world.advance(SECOND);
+    let heard = callee.heard(&mut world);
+    assert!(heard[0].starts_with("CANCEL "), "{heard:?}");
+    callee.cancelled(&mut world, &heard[0]);
+    world.advance(5 * SECOND);
+    let told = of_call(&world, "one");
+    assert_eq!(told.last(), Some(&("CallStatusEvent", "FAILED")));
+    assert_eq!(world.gateway.calls().count(), 0);
+}
+
+#[test]
+fn no_call_waits_for_a_backend_that_is_known_to_be_dead() {
+    let mut world = world(4, |hooks| hooks.on_call = OnCall::Ask);
+    world.backend.mood = Mood::Stall;
+    world.invite(&mut Phone::new("first"));
+    world.advance(15 * SECOND);
+    world.call(&mut Phone::new("second"));
+    assert_eq!(counters(&world).questions_unanswered, 1);
+    // It is told of the calls of that time, and asked again, once it is back.
+    world.backend.mood = Mood::Well;
+    world.advance(40 * SECOND);
+    assert_eq!(world.backend.of("OnCallEvent").count(), 2);
+    world.backend.mood = Mood::Judge(403);
+    let answers = world.invite(&mut Phone::new("third"));
+    assert_eq!(status(answers.last().unwrap()), 403);
 }
 
 #[test]

@@ -52,6 +52,12 @@ impl fmt::Display for Summary<'_> {
         if let Some(directory) = &config.state_directory {
             writeln!(f, "state: {directory}")?;
         }
+        if let Some(directory) = &config.files_directory {
+            writeln!(
+                f,
+                "files: media files of {directory} may be sent into calls"
+            )?;
+        }
         let (media, limits) = (&config.media, &config.limits);
         let (address, ports) = (media.address, media.ports);
         writeln!(f, "media: address {address}, UDP ports {ports}")?;

@@ -38,6 +38,7 @@ const TOP_KEYS: &[&str] = &[
     "limits",
     "state",
     "recording",
+    "files",
 ];
 
 /// Reads a configuration. `file` is only named in problems: nothing is opened, so a reload can
@@ -171,6 +172,9 @@ fn read_root(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
     }
     if let Some(state) = reader.child(&top, "state", &["directory"]) {
         config.state_directory = reader.value(&state, "directory", directory);
+    }
+    if let Some(files) = reader.child(&top, "files", &["directory"]) {
+        config.files_directory = reader.value(&files, "directory", directory);
     }
     if let Some(recording) = reader.child(&top, "recording", RECORDING_KEYS) {
         config.recording = read_recording(reader, &recording);

@@ -15,63 +15,85 @@ use std::path::Path;
 
 use crate::cli::config_file::Problem;
 use crate::cli::yaml::{self, Node, Value};
-use crate::gateway::config::{Config, Trunk};
+use crate::gateway::config::Config;
 use crate::shell::tls::{Identity, Servers, Trust};
+
+/// What is wrong with a file: the keys that lead to the section that names it, the key there, and what
+/// was expected.
+type Found<'a> = (Vec<&'a str>, &'static str, String);
 
 /// What is wrong with the files that a configuration names, whose text is that of the file `name`.
 pub fn unusable_files(config: &Config, text: &str, name: &str) -> Vec<Problem> {
-    let authorities = |servers, file: &str| {
-        let words = Trust::new(servers, Some(file.into()), None).config().err();
-        words.map(|words| format!("expected a PEM file of certificates: {words}"))
-    };
-    let of_rtmp = config.rtmp_ca_file.as_deref();
-    let of_rtmp = of_rtmp.and_then(|file| authorities(Servers::Rtmp, file));
-    let of_rtmp = of_rtmp.map(|expected| (None, "caFile", expected));
-    let of_trunks = config.trunks.iter().flat_map(|trunk| {
+    let hooks = config.hooks.as_ref();
+    let rest = config.rest.tls.as_ref();
+    let mut found: Vec<Found<'_>> = Vec::new();
+    found.extend(authorities(
+        vec!["rtmp"],
+        Servers::Rtmp,
+        config.rtmp_ca_file.as_ref(),
+    ));
+    let of_hooks = hooks.and_then(|hooks| hooks.ca_file.as_ref());
+    found.extend(authorities(vec!["hooks"], Servers::Backend, of_hooks));
+    let files = rest.and_then(|tls| tls.certificate.as_ref().zip(tls.key.as_ref()));
+    found.extend(identity(vec!["rest", "tls"], "rest.tls", files));
+    for trunk in &config.trunks {
+        let path = || vec!["trunks", trunk.name.as_str()];
         let servers = Servers::Sip(trunk.name.clone());
-        let ca_file = trunk.ca_file.as_deref();
-        let of_pbx = ca_file.and_then(|file| authorities(servers, file));
-        let of_pbx = of_pbx.map(|expected| (Some(trunk), "caFile", expected));
-        let own = identity(trunk).map(|expected| (Some(trunk), "certificate", expected));
-        of_pbx.into_iter().chain(own)
-    });
-    let found: Vec<_> = of_rtmp.into_iter().chain(of_trunks).collect();
+        found.extend(authorities(path(), servers, trunk.ca_file.as_ref()));
+        let files = trunk.certificate.as_ref().zip(trunk.key.as_ref());
+        found.extend(identity(path(), &format!("trunk {}", trunk.name), files));
+    }
     if found.is_empty() {
         return Vec::new();
     }
     // It was read before.
     let root = yaml::parse(text).ok();
-    let line = |trunk: Option<&Trunk>, key: &str| {
+    let line = |path: &[&str], key: &str| {
         let root = root.as_ref()?;
-        let section = match trunk {
-            None => child(root, "rtmp"),
-            // They may stand beside `trunks:` as well.
-            Some(trunk) => child(root, "trunks")
-                .and_then(|(trunks, _)| child(trunks, &trunk.name))
-                .or_else(|| child(root, &trunk.name)),
+        let at = |path: &[&str]| {
+            let mut node = root;
+            for key in path {
+                node = child(node, key)?.0;
+            }
+            Some(child(node, key)?.1)
         };
-        section.and_then(|(section, _)| Some(child(section, key)?.1))
+        // Trunks may stand beside `trunks:` as well.
+        at(path).or_else(|| at(path.get(1..)?))
     };
-    let problems = found.into_iter().map(|(trunk, key, expected)| Problem {
+    let problems = found.into_iter().map(|(path, key, expected)| Problem {
         file: name.to_owned(),
-        line: line(trunk, key).unwrap_or_default(),
-        field: match trunk {
-            None => format!("rtmp.{key}"),
-            Some(trunk) => format!("trunks.{}.{key}", trunk.name),
-        },
+        line: line(&path, key).unwrap_or_default(),
+        field: format!("{}.{key}", path.join(".")),
         expected,
     });
-    problems.collect()
+    let mut problems: Vec<Problem> = problems.collect();
+    problems.sort_by_key(|problem| problem.line);
+    problems
 }
 
-/// What is wrong with the certificate and key of a trunk.
-fn identity(trunk: &Trunk) -> Option<String> {
-    let (certificate, key) = (trunk.certificate.as_ref()?, trunk.key.as_ref()?);
-    let read = Identity::read(&trunk.name, Path::new(certificate), Path::new(key));
-    let words = read.err()?;
-    Some(format!(
-        "expected PEM files of a certificate and its key: {words}"
-    ))
+/// What is wrong with a file of authorities.
+fn authorities<'a>(
+    path: Vec<&'a str>,
+    servers: Servers,
+    file: Option<&String>,
+) -> Option<Found<'a>> {
+    let words = Trust::new(servers, Some(file?.into()), None)
+        .config()
+        .err()?;
+    let expected = format!("expected a PEM file of certificates: {words}");
+    Some((path, "caFile", expected))
+}
+
+/// What is wrong with a certificate and its key.
+fn identity<'a>(
+    path: Vec<&'a str>,
+    owner: &str,
+    files: Option<(&String, &String)>,
+) -> Option<Found<'a>> {
+    let (certificate, key) = files?;
+    let words = Identity::read(owner, Path::new(certificate), Path::new(key)).err()?;
+    let expected = format!("expected PEM files of a certificate and its key: {words}");
+    Some((path, "certificate", expected))
 }
 
 /// The value of a key of a mapping, and the line of the key.

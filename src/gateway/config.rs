@@ -67,6 +67,8 @@ pub struct Config {
     pub hooks: Option<Hooks>,
     /// Capacities.
     pub limits: Limits,
+    /// Folder of the media files that may be sent into calls; none without it.
+    pub files_directory: Option<String>,
     /// Folder of what outlives a restart; `None` keeps nothing.
     pub state_directory: Option<String>,
     /// Recordings; none are made without it.
@@ -325,6 +327,7 @@ impl Default for Config {
             media: Media::default(),
             hooks: None,
             limits: Limits::default(),
+            files_directory: None,
             state_directory: None,
             recording: None,
             notices: Vec::new(),

@@ -76,7 +76,7 @@ impl Gateway {
                 self.touch_player(at);
             }
         }
-        self.forget_injection(index, call.injection.take());
+        self.forget_injection(index, call.injection.take(), outlet);
         if let Some(mut outputs) = call.outputs.take() {
             for listener in std::mem::take(&mut outputs.listeners) {
                 self.end_injection(now, listener, "its stream ended", outlet);
@@ -180,7 +180,7 @@ mod tests {
     use crate::base::time::NtpTime;
     use crate::gateway::config::Config;
     use crate::gateway::outlet::{
-        LookUp, LookUpId, MediaPort, Origin, RecordEnd, RecordId, Security,
+        FileId, LookUp, LookUpId, MediaPort, Origin, RecordEnd, RecordId, Security,
     };
 
     const HEAD: &str = "INVITE sip:4711@127.0.0.1:40000 SIP/2.0\r\n\
@@ -224,6 +224,11 @@ mod tests {
             remote
         }
         fn keep(&mut self, _: u64, _: &[u8]) {}
+        fn open_file(&mut self, _: FileId, _: &str) -> bool {
+            false
+        }
+        fn read_file(&mut self, _: FileId) {}
+        fn close_file(&mut self, _: FileId) {}
         fn record_open(&mut self, _: RecordId, _: &str) -> bool {
             true
         }

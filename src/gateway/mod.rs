@@ -165,6 +165,9 @@ pub struct Gateway {
     /// Players touched since they were last drained.
     dirty_players: Vec<usize>,
     next_call: u64,
+    /// Files that are being opened.
+    openings: Vec<injection::Opening>,
+    next_file: u32,
     next_record: u32,
     /// Bytes that recordings hold.
     record_held: usize,
@@ -209,6 +212,8 @@ impl Gateway {
             hooks_wanted: None,
             dirty_players: Vec::with_capacity(crate::limits::PLAYERS),
             next_call: 1,
+            openings: Vec::new(),
+            next_file: 0,
             next_record: 0,
             record_held: 0,
             stopping: false,
@@ -550,6 +555,7 @@ impl Gateway {
                 deadline = Some(Instant::ZERO);
             }
         }
+        deadline = Instant::earliest(deadline, self.openings_timeout());
         for viewer in self.players.iter() {
             deadline = Instant::earliest(deadline, viewer.player.poll_timeout());
         }
@@ -558,6 +564,7 @@ impl Gateway {
 
     /// Gives out everything that has to go out.
     pub fn drain(&mut self, now: Instant, outlet: &mut dyn Outlet) {
+        self.time_openings(now, outlet);
         // The end of a call gives players and its trunk something to say, and the other way round.
         loop {
             while self.drain_once(now, outlet) {}
@@ -629,6 +636,7 @@ impl Gateway {
             || config.rest.listens() != self.config.rest.listens()
             || config.rtmp_ca_file != self.config.rtmp_ca_file
             || config.media.ports != self.config.media.ports
+            || config.files_directory != self.config.files_directory
             || config.state_directory != self.config.state_directory
             || hooks_ca_file(&config) != hooks_ca_file(&self.config);
         self.hooks_wanted = Some(Box::new(config.hooks.clone()));

@@ -51,6 +51,19 @@ pub struct LookUp<'a> {
     pub transport: Option<Transport>,
 }
 
+/// A file that is being read; its owner chooses the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileId(pub u32);
+
+/// Why a file gives no bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileTrouble {
+    /// There is none of its name.
+    Missing,
+    /// It is no plain file, may not be read, or the disk fails.
+    Unreadable,
+}
+
 /// A file of a recording, as the gateway numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RecordId(pub u32);
@@ -189,6 +202,17 @@ pub trait Outlet {
     /// Keeps a record over a restart, in place of the one that is `about` the same thing; an empty
     /// one forgets it. Nothing waits for the disk, and nothing is reported.
     fn keep(&mut self, about: u64, record: &[u8]);
+
+    /// Opens a file of the folder of media files and reads its beginning; the name is that of a file in
+    /// the folder itself. Bytes come as `handle_file`, none at its end. False when too many are open.
+    fn open_file(&mut self, id: FileId, name: &str) -> bool;
+
+    /// Reads the next bytes of a file, at most
+    /// [`FILE_CHUNK_BYTES`](crate::limits::FILE_CHUNK_BYTES): one such wish at a time.
+    fn read_file(&mut self, id: FileId);
+
+    /// Closes a file; nothing comes of it any more.
+    fn close_file(&mut self, id: FileId);
 
     /// Begins a file of a recording, to be called `name` with what marks it as unfinished; false when
     /// too much waits for the disk. What becomes of it is reported by `handle_recorded`.

@@ -518,7 +518,9 @@ impl Gateway {
         let outputs = call.and_then(|call| call.outputs.as_mut());
         if let Some(recording) = outputs.and_then(|outputs| outputs.recording.as_mut()) {
             let others = self.record_held.saturating_sub(recording.writer.held());
-            recording.writer.handle_timeout(now);
+            if contained(|| recording.writer.handle_timeout(now)).is_none() {
+                recording.failed = Some("a defect of this program");
+            }
             self.record_held = others.saturating_add(recording.writer.held());
         }
     }

@@ -21,6 +21,7 @@ use crate::gateway::sink::record::StoredSink;
 use crate::limits::JOURNAL_RECORD_BYTES;
 
 /// A record. Variants are only ever added at the end.
+#[allow(clippy::large_enum_variant, reason = "one at a time, for a moment")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stored {
     /// What is known of an RTMP server, first form.

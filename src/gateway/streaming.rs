@@ -358,7 +358,7 @@ impl Gateway {
                 self.touch_player(at);
             }
         }
-        self.forget_injection(index, call.injection);
+        self.forget_injection(index, call.injection, outlet);
         if let Some(outputs) = call.outputs {
             self.release_outputs(*outputs, outlet);
         }

@@ -40,8 +40,6 @@ pub const PICTURE_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Sending {
     own: Own,
-    /// We may send, and know where to.
-    allowed: bool,
     /// Made when the first of it comes: most calls have nothing of the kind.
     guest: Option<Box<Guest>>,
 }
@@ -83,11 +81,7 @@ impl Sending {
                 Own::Still(Box::new(Still::new(picture, payload_type, rng)))
             }
         };
-        Self {
-            own,
-            allowed: false,
-            guest: None,
-        }
+        Self { own, guest: None }
     }
 
     /// Takes over what a new answer says; source, sequence and clock go on.
@@ -109,7 +103,7 @@ impl Sending {
 
     /// Starts sending, unless it runs. The time of a pause passes on the RTP clock.
     pub fn start(&mut self, now: Instant) {
-        self.allowed = true;
+        self.own.allow(true);
         if !self.is_lent() {
             self.own.start(now);
         }
@@ -117,7 +111,7 @@ impl Sending {
 
     /// Stops sending. Keys that were not sent are forgotten.
     pub fn stop(&mut self) {
-        self.allowed = false;
+        self.own.allow(false);
         self.own.stop();
         if let Some(guest) = &mut self.guest {
             guest.keys.clear();
@@ -127,7 +121,7 @@ impl Sending {
 
     /// Whether anything may be sent at present.
     pub fn is_allowed(&self) -> bool {
-        self.allowed
+        self.own.is_allowed()
     }
 
     /// The peer needs a keyframe of ours.
@@ -164,7 +158,7 @@ impl Sending {
     /// Whether a frame may leave: not while a key is pressed, which stands in for sound.
     pub fn takes_frames(&self) -> bool {
         let pressing = self.guest.as_ref().is_some_and(|it| it.keys.is_pressing());
-        self.allowed && !pressing
+        self.own.is_allowed() && !pressing
     }
 
     /// Writes the header of a packet of another's frame whose payload stands in `out` behind it, and
@@ -213,7 +207,7 @@ impl Sending {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let own = self.own.poll_timeout();
         match &self.guest {
-            Some(guest) if self.allowed => {
+            Some(guest) if self.own.is_allowed() => {
                 let due = Instant::earliest(guest.until, guest.keys.poll_timeout());
                 Instant::earliest(own, due)
             }
@@ -230,7 +224,7 @@ impl Sending {
         out: &mut [u8],
     ) -> Option<usize> {
         if let Some(guest) = &mut self.guest
-            && self.allowed
+            && self.own.is_allowed()
         {
             if let Some(events) = events {
                 let source = self.own.source_mut();
@@ -272,7 +266,7 @@ impl Sending {
     /// Goes on with what we send of our own, unless something else still stands in for it: never
     /// earlier on the RTP clock than what was sent before.
     fn resume(&mut self, at: Instant) {
-        if self.allowed && !self.is_lent() {
+        if self.own.is_allowed() && !self.is_lent() {
             let last = self.guest.as_ref().map_or(at, |guest| guest.last + STEP);
             self.own.start(at.max(last));
         }
@@ -291,6 +285,21 @@ impl Own {
         match self {
             Self::Silence(silence) => silence.source_mut(),
             Self::Still(still) => still.source_mut(),
+        }
+    }
+
+    /// Notes whether we may send, and know where to.
+    fn allow(&mut self, allowed: bool) {
+        match self {
+            Self::Silence(silence) => silence.allowed = allowed,
+            Self::Still(still) => still.allowed = allowed,
+        }
+    }
+
+    fn is_allowed(&self) -> bool {
+        match self {
+            Self::Silence(silence) => silence.allowed,
+            Self::Still(still) => still.allowed,
         }
     }
 

@@ -42,6 +42,8 @@ pub struct Silence {
     /// Samples from `origin` to the next packet, less than a second's.
     samples: u32,
     running: bool,
+    /// Whether anything may be sent from the source: kept here for whoever lends it.
+    pub(super) allowed: bool,
     /// The next packet is the first after a pause.
     begins: bool,
     skipped: u64,
@@ -59,6 +61,7 @@ impl Silence {
             origin: Instant::ZERO,
             samples: 0,
             running: false,
+            allowed: false,
             begins: false,
             skipped: 0,
         }

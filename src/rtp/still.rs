@@ -48,6 +48,8 @@ pub struct Still {
     turn: usize,
     /// Packets of the present picture that are out; zero between pictures.
     packet: usize,
+    /// Whether anything may be sent from the source: kept here for whoever lends it.
+    pub(super) allowed: bool,
 }
 
 impl Still {
@@ -60,6 +62,7 @@ impl Still {
             last: None,
             turn: 0,
             packet: 0,
+            allowed: false,
         }
     }
 

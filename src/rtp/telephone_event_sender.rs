@@ -60,13 +60,10 @@ impl EventFormat {
     }
 }
 
-impl From<(u8, u32)> for EventFormat {
-    /// A payload type and a clock rate; one above 65,535 Hz, which only some AAC has, is cut to that.
-    fn from((payload_type, clock_rate): (u8, u32)) -> Self {
-        Self {
-            payload_type,
-            rate: u16::try_from(clock_rate).unwrap_or(u16::MAX),
-        }
+impl From<(u8, u16)> for EventFormat {
+    /// A payload type and a clock rate.
+    fn from((payload_type, rate): (u8, u16)) -> Self {
+        Self { payload_type, rate }
     }
 }
 
@@ -193,7 +190,7 @@ mod tests {
     use crate::rtp::telephone_event::TelephoneEvents;
     use crate::wire::rtp::RtpHeader;
 
-    const FORMAT: (u8, u32) = (101, 8_000);
+    const FORMAT: (u8, u16) = (101, 8_000);
 
     fn play(sender: &mut TelephoneEventSender, millis: u64) -> Vec<(u64, RtpHeader, [u8; 4])> {
         let mut source = OwnSource::new(8_000, 8, &mut Rng::from_number(4));

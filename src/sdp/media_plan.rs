@@ -102,8 +102,9 @@ pub struct MediaPlan {
     /// Payload type of telephone-event (RFC 4733), as received: that of the codec's clock rate, else
     /// that of 8 kHz, which some phones offer beside every codec.
     pub telephone_event: Option<u8>,
-    /// Payload type and clock rate of telephone-event in what we send, where the other side takes it.
-    pub send_telephone_event: Option<(u8, u32)>,
+    /// Payload type and clock rate of telephone-event in what we send, where the other side takes it; a
+    /// rate above 65,535 Hz, which only some AAC has, is cut to that.
+    pub send_telephone_event: Option<(u8, u16)>,
     /// Where RTP goes; `None` on hold by `c=0.0.0.0` or while only a host name is known.
     pub remote_rtp: Option<SocketAddr>,
     /// Where RTCP goes; `None` where [`Self::remote_rtp`] is.
@@ -245,7 +246,7 @@ pub(super) fn media_plan(
         telephone_event: choice.telephone_event.map(|events| events.payload_type),
         send_telephone_event: choice
             .telephone_event
-            .map(|events| (events.send_payload_type, events.clock_rate)),
+            .map(|events| (events.send_payload_type, rate_of(events.clock_rate))),
         remote_rtp,
         remote_rtcp,
         rtcp_mux,
@@ -258,6 +259,10 @@ pub(super) fn media_plan(
         maxptime: line.maxptime(),
         srtp,
     }
+}
+
+fn rate_of(clock_rate: u32) -> u16 {
+    u16::try_from(clock_rate).unwrap_or(u16::MAX)
 }
 
 /// Where RTP and RTCP of a line go.

@@ -15,6 +15,7 @@ use smol::channel::{Receiver, Sender, bounded};
 use smol::future::FutureExt;
 
 use super::clock::Clock;
+use super::files::Files;
 use super::half_open::HalfOpen;
 use super::journal::{FILE_NAME, JournalFile};
 use super::pace::{Pace, Wait};
@@ -198,6 +199,9 @@ impl Daemon {
         }
         let pool = PacketPool::new(config.limits.pool_packets());
         let rng = Rng::from_seed(seed);
+        if let Some(directory) = &config.files_directory {
+            sockets.files = Some(Files::start(Path::new(directory), waker.clone())?);
+        }
         let directory = config.state_directory.clone();
         let mut gateway = Gateway::new(config, rng, clock.epoch(), pool.clone())?;
         if let Some(directory) = directory {
@@ -298,8 +302,8 @@ impl Daemon {
             log::info!("counted: {trunk}: {counters:?}");
         }
         log::info!("counted: {:?}", self.gateway.http_counters());
-        if let Some(counters) = self.gateway.hook_counters() {
-            log::info!("counted: {counters:?}");
+        if let Some((hooks, queue)) = self.gateway.hook_counters() {
+            log::info!("counted: {hooks:?}; {queue:?}");
         }
         log::info!("counted: {:?}", self.sockets.counters);
         if let Some(lost) = self.sockets.journal.as_ref().map(JournalFile::lost)
@@ -408,6 +412,10 @@ impl Daemon {
                     self.gateway.handle_looked_up(now, id, found);
                 }
             }
+        }
+        while let Some((id, piece)) = self.sockets.files.as_ref().and_then(Files::piece) {
+            let bytes = piece.as_deref().map_err(|trouble| *trouble);
+            self.gateway.handle_file(now, id, bytes, &mut self.sockets);
         }
         while let Some((id, outcome)) = self.sockets.recorder.as_ref().and_then(Recorder::answered)
         {

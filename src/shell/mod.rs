@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod daemon;
 pub mod dns;
+pub mod files;
 pub mod half_open;
 pub mod journal;
 pub mod listen;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use heapless::Deque;
 
 use super::dns::SipHost;
+use super::files::Files;
 use super::half_open::HalfOpens;
 use super::journal::JournalFile;
 use super::listen;
@@ -28,8 +29,8 @@ use crate::base::codec::Track;
 use crate::base::ids::ConnId;
 use crate::base::network::Transport;
 use crate::gateway::outlet::{
-    CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, OutletFigures, RecordEnd,
-    RecordId, Security,
+    CallIndex, FileId, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, OutletFigures,
+    RecordEnd, RecordId, Security,
 };
 use crate::limits::{SIP_SOCKET_BYTES, STREAMS};
 
@@ -108,6 +109,8 @@ pub struct Sockets {
     pub sip_tls: SipTls,
     /// Accepted connections that have not agreed on TLS yet.
     pub half_open: HalfOpens,
+    /// Media files, where there is a folder of them.
+    pub files: Option<Files>,
     /// What outlives a restart, where there is a place for it.
     pub journal: Option<JournalFile>,
     /// The thread that writes recordings, where there is a folder for them.
@@ -144,6 +147,7 @@ impl Sockets {
             backend_trust: Arc::new(Trust::new(Servers::Backend, backend_ca_file, None)),
             sip_tls: SipTls::default(),
             half_open: HalfOpens::default(),
+            files: None,
             journal: None,
             recorder: None,
             counters: SocketCounters::default(),
@@ -388,6 +392,23 @@ impl Outlet for Sockets {
     fn keep(&mut self, about: u64, record: &[u8]) {
         if let Some(journal) = &mut self.journal {
             journal.keep(about, record);
+        }
+    }
+
+    fn open_file(&mut self, id: FileId, name: &str) -> bool {
+        let files = self.files.as_ref();
+        files.is_some_and(|files| files.open(id, name))
+    }
+
+    fn read_file(&mut self, id: FileId) {
+        if let Some(files) = &self.files {
+            files.read(id);
+        }
+    }
+
+    fn close_file(&mut self, id: FileId) {
+        if let Some(files) = &self.files {
+            files.close(id);
         }
     }
 

@@ -335,7 +335,7 @@ impl World {
         for round in 0.. {
             assert!(round < 1_000, "the world does not come to rest");
             within!(self, self.gateway.drain(self.now, &mut self.outlet));
-            if !(self.deliver_sip() | self.deliver_streams()) {
+            if !(self.deliver_sip() | self.deliver_streams() | self.deliver_files()) {
                 break;
             }
         }
@@ -352,6 +352,21 @@ impl World {
                 "ports leased and sockets open"
             );
         }
+    }
+
+    /// Pieces of files that were asked for, of an odd size.
+    fn deliver_files(&mut self) -> bool {
+        let mut any = false;
+        while let Some((id, piece)) = self.outlet.take_piece(5_001) {
+            any = true;
+            let bytes = piece.as_deref().map_err(|trouble| *trouble);
+            within!(
+                self,
+                self.gateway
+                    .handle_file(self.now, id, bytes, &mut self.outlet)
+            );
+        }
+        any
     }
 
     /// Moves the clock on, stopping at every deadline.

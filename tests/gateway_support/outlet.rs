@@ -9,7 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use trunkcast::base::codec::Track;
 use trunkcast::base::ids::ConnId;
 use trunkcast::gateway::outlet::{
-    CallIndex, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, RecordEnd, RecordId, Security,
+    CallIndex, FileId, FileTrouble, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, RecordEnd,
+    RecordId, Security,
 };
 use trunkcast::limits::STREAMS;
 
@@ -96,6 +97,12 @@ pub struct FakeOutlet {
     pub media_count: u64,
     /// Bytes written to connections, in all.
     pub written: u64,
+    /// Media files by name.
+    pub media_files: BTreeMap<String, Vec<u8>>,
+    /// Files that are open: what of each was read, and whether more was asked for.
+    pub open_files: Vec<(FileId, String, usize, bool)>,
+    /// The disk that they are on hangs.
+    pub hung_disk: bool,
     connecting: Vec<(ConnId, String, u16)>,
     /// How each connection asked for so far is to be protected.
     pub asked_security: Vec<Security>,
@@ -157,6 +164,21 @@ impl FakeOutlet {
     }
 
     /// The call and track whose RTP socket is at a port.
+    /// The next piece of a file that was asked for.
+    pub fn take_piece(&mut self, most: usize) -> Option<(FileId, Result<Vec<u8>, FileTrouble>)> {
+        if self.hung_disk {
+            return None;
+        }
+        let (id, name, read, asked) = self.open_files.iter_mut().find(|it| it.3)?;
+        *asked = false;
+        let Some(bytes) = self.media_files.get(name) else {
+            return Some((*id, Err(FileTrouble::Missing)));
+        };
+        let piece = bytes[*read..][..most.min(bytes.len() - *read)].to_vec();
+        *read += piece.len();
+        Some((*id, Ok(piece)))
+    }
+
     pub fn media_at(&self, port: u16) -> Option<(CallIndex, Track)> {
         let ((call, is_video), _) = self.media.iter().find(|(_, at)| **at == port)?;
         let track = if *is_video {
@@ -340,6 +362,25 @@ impl Outlet for FakeOutlet {
 
     fn keep(&mut self, about: u64, record: &[u8]) {
         self.kept.push((about, record.to_vec()));
+    }
+
+    fn open_file(&mut self, id: FileId, name: &str) -> bool {
+        let _outside = Uncounted::new();
+        self.open_files.push((id, name.to_owned(), 0, true));
+        true
+    }
+
+    fn read_file(&mut self, id: FileId) {
+        let mut open = self.open_files.iter_mut();
+        let file = open.find(|(open, ..)| *open == id).expect("it is open");
+        assert!(!file.3, "one wish at a time");
+        file.3 = true;
+    }
+
+    fn close_file(&mut self, id: FileId) {
+        let before = self.open_files.len();
+        self.open_files.retain(|(open, ..)| *open != id);
+        assert_eq!(self.open_files.len() + 1, before, "closed twice");
     }
 
     fn record_open(&mut self, id: RecordId, name: &str) -> bool {

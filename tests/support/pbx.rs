@@ -87,7 +87,8 @@ impl Pbx {
         callee
     }
 
-    fn rest(&self) -> Rest {
+    /// A client of the gateway's REST interface.
+    pub fn rest(&self) -> Rest {
         Rest::connect(self.gateway.rest())
     }
 

@@ -107,6 +107,10 @@ impl Gateway {
         }
         self.settle_hooks(now, outlet);
         let hooks = self.hooks.as_mut()?;
+        // Told of later, which finds out whether the backend is back.
+        if hooks.config.on_error == OnError::Log && hooks.health.probe_at().is_some() {
+            return Some(invite);
+        }
         let session = hooks.new_session(invite.remote.ip());
         let body = body::incoming(hooks.common(&session), invite.party(), "RING", None);
         hooks.next_question = hooks.next_question.wrapping_add(1);
@@ -173,8 +177,8 @@ impl Gateway {
         let (at, id) = (asked.trunk, asked.invite.id);
         let refused = match &word {
             Word::Take => None,
-            Word::Refuse(403) => Some((403, None, "by the backend")),
-            Word::Refuse(_) => Some((603, None, "by the backend")),
+            Word::Refuse(403) => Some((403, None, "refused by the backend")),
+            Word::Refuse(_) => Some((603, None, "refused by the backend")),
             Word::Nothing(_) if on_error == Some(OnError::Fail) => {
                 let again = Some(RETRY_AFTER_SECONDS);
                 Some((503, again, "the backend gave no answer"))
@@ -195,7 +199,7 @@ impl Gateway {
         }
         if let Some((code, again, why)) = refused {
             self.counters.calls_refused += 1;
-            let line = format_args!("{label}: {code}, refused {why}");
+            let line = format_args!("{label}: {code}, {why}");
             outlet.note(Level::Warn, line);
             if let Some(trunk) = self.trunks.get_mut(at) {
                 // The caller may have gone meanwhile, and its end is reported.

@@ -14,7 +14,7 @@ use core::fmt::{Display, Write};
 
 use crate::base::redact::Secret;
 use crate::gateway::call::Call;
-use crate::gateway::config::codec_name;
+use crate::gateway::rest::stream_object::StreamObject;
 use crate::gateway::status::CallStatus;
 use crate::gateway::transfer::Transfer;
 use crate::sip::RegistrationState;
@@ -123,14 +123,9 @@ pub fn incoming(
 /// `CallStatusEvent`, `call` and `OnCallEvent` of a call as it stands, in this status.
 pub fn call(common: Common<'_>, call: &Call, status: CallStatus, info: Option<&str>) -> Box<str> {
     let outgoing = call.outgoing.as_deref();
-    let publisher = call.publishing.as_ref().map(|it| &it.publisher);
-    let url = match outgoing {
-        Some(outgoing) => outgoing.rtmp_url.as_ref(),
-        None => publisher.map(|publisher| publisher.url()),
-    };
     let rtmp_stream = match outgoing {
         Some(outgoing) => outgoing.rtmp_stream.as_ref().map(|it| it.expose().as_str()),
-        None => publisher.map(|_| call.stream.as_str()),
+        None => call.publishing.as_ref().map(|_| call.stream.as_str()),
     };
     let stream = match outgoing {
         Some(outgoing) => outgoing.to_stream.as_deref(),
@@ -141,7 +136,7 @@ pub fn call(common: Common<'_>, call: &Call, status: CallStatus, info: Option<&s
         Some(outgoing) => outgoing.visible_name.as_deref(),
         None => call.display.as_deref(),
     };
-    let url = url.map(full_url);
+    let url = call.target().map(full_url);
     let rtmp_status = call.rtmp_status().map(|status| status.to_string());
     let mut object = Object::new(common)
         .text("callId", &call.sip_call_id)
@@ -172,42 +167,24 @@ pub fn hangup(common: Common<'_>, call: &Call) -> Box<str> {
 }
 
 /// `StreamStatusEvent` of a call's stream.
-pub fn stream(
-    common: Common<'_>,
-    call: &Call,
-    status: &str,
-    info: Option<&str>,
-    created: u64,
+pub fn stream<'a>(
+    common: Common<'a>,
+    mut stream: StreamObject<'a>,
+    status: &'static str,
+    info: Option<&'a str>,
 ) -> Box<str> {
-    let name = |codec: Option<_>| codec.map(codec_name);
-    let (audio, video) = (call.audio.codec, call.video.codec);
-    Object::new(common)
-        .text("mediaSessionId", &call.sip_call_id)
-        .text("name", &call.stream)
-        .plain("published", true)
-        .plain("hasVideo", video.is_some())
-        .plain("hasAudio", audio.is_some())
-        .text("status", status)
-        .optional("info", info)
-        .optional("audioCodec", name(audio))
-        .optional("videoCodec", name(video))
-        .plain("record", false)
-        .plain("bitrate", 0)
-        .plain("minBitrate", 0)
-        .plain("maxBitrate", 0)
-        .plain("quality", 0)
-        .plain("history", false)
-        .plain("gop", 0)
-        .plain("fps", 0)
-        .plain("audioBitrate", 0)
-        .text("transport", "UDP")
-        .plain("cvoExtension", false)
-        .plain("createDate", created)
-        .text("mediaType", "publish")
-        .plain("audioState", "{\"muted\":false}")
-        .plain("videoState", "{\"muted\":false}")
-        .text("mediaProvider", "Flash")
-        .end()
+    let info = info.map(cut);
+    stream.node_id = Some(common.node);
+    stream.app_key = Some(common.app_key);
+    stream.session_id = Some(common.session);
+    stream.status = status;
+    stream.info = info;
+    // A bean of text and numbers is always JSON.
+    let mut object = serde_json::to_value(stream).unwrap_or_default();
+    if let Some(fields) = object.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    object.to_string().into_boxed_str()
 }
 
 /// `ConnectionStatusEvent` of the session that a call out has.

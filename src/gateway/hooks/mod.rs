@@ -43,7 +43,7 @@ use crate::gateway::connections::{Connections, User};
 use crate::gateway::contain::contained;
 use crate::gateway::outlet::{Level, Outlet};
 use crate::limits::HOOK_CONNECTIONS_MAX;
-use crate::sip::{Cause, RegistrationId, RegistrationState};
+use crate::sip::{Cause, EndedBy, RegistrationId, RegistrationState};
 
 pub use method::{Method, MethodSet};
 
@@ -72,10 +72,8 @@ pub struct HookCounters {
     pub calls_rejected: u64,
     /// Incoming calls of which the backend said nothing in time.
     pub questions_unanswered: u64,
-    /// Times that a defect of this program emptied the queue.
+    /// Times that a defect of this program touched what waited.
     pub crashed: u64,
-    /// Events that did not go out.
-    pub queue: QueueCounters,
 }
 
 /// What a connection is busy with.
@@ -121,7 +119,6 @@ pub struct Hooks {
     next_session: u64,
     next_question: u64,
     next_lane: u64,
-    unix_millis: u64,
     dirty: bool,
     counters: HookCounters,
 }
@@ -143,18 +140,9 @@ impl Hooks {
             next_session: 0,
             next_question: 0,
             next_lane: 0,
-            unix_millis: 0,
             dirty: true,
             counters: HookCounters::default(),
             config,
-        }
-    }
-
-    /// What was counted so far.
-    fn counters(&self) -> HookCounters {
-        HookCounters {
-            queue: self.queue.counters,
-            ..self.counters
         }
     }
 
@@ -404,7 +392,9 @@ impl Hooks {
                     outlet.note(Level::Warn, line);
                 }
                 match (lane, Word::of(status)) {
-                    (Lane::Call(number), Word::Refuse(status)) if method == Method::OnCallEvent => {
+                    (Lane::Call(number), Word::Refuse(status))
+                        if matches!(method, Method::OnCallEvent | Method::Call) =>
+                    {
                         Some(Verdict::End(number, status))
                     }
                     _ => None,
@@ -481,9 +471,10 @@ fn lines(config: &config::Hooks) -> Vec<Line> {
 }
 
 impl Gateway {
-    /// What hooks did so far; `None` where no backend is configured.
-    pub fn hook_counters(&self) -> Option<HookCounters> {
-        self.hooks.as_ref().map(|hooks| hooks.counters())
+    /// What hooks did so far, and what was dropped; `None` where no backend is configured.
+    pub fn hook_counters(&self) -> Option<(HookCounters, QueueCounters)> {
+        let hooks = self.hooks.as_ref()?;
+        Some((hooks.counters, hooks.queue.counters))
     }
 
     /// Events that wait for the backend or are under way to it.
@@ -592,7 +583,8 @@ impl Gateway {
             let line = format_args!("{label}: refused by the backend ({status})");
             outlet.note(Level::Warn, line);
         }
-        self.hang_up(now, index, Cause::new(403, "refused by the backend"));
+        let cause = Cause::new(403, "refused by the backend");
+        self.give_up(now, index, cause, EndedBy::Local, outlet);
     }
 
     /// Makes, changes or forgets the backend.

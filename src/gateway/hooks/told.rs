@@ -24,6 +24,7 @@ use crate::gateway::hooks::body::{self, Common};
 use crate::gateway::hooks::method::Method;
 use crate::gateway::hooks::queue::{Event, Lane};
 use crate::gateway::outlet::{CallIndex, Outlet};
+use crate::gateway::rest::stream_object::StreamObject;
 use crate::gateway::status::CallStatus;
 use crate::gateway::transfer::TransferStatus;
 use crate::limits::HOOK_REGISTRATIONS;
@@ -57,8 +58,6 @@ pub(super) struct Told {
     session: Box<str>,
     state: Option<State>,
     stream: StreamTold,
-    /// When the stream began, in milliseconds since 1970.
-    created: u64,
     transfer: Option<(TransferStatus, u16)>,
     /// Why it ended, once it has.
     ended: Option<Cause>,
@@ -72,7 +71,6 @@ impl Told {
             session,
             state: None,
             stream: StreamTold::default(),
-            created: 0,
             transfer: None,
             ended: None,
             is_over: false,
@@ -137,12 +135,21 @@ impl Hooks {
     }
 
     /// Tells what is new of a call; `is_gone` with its last turn.
-    fn tell(&mut self, now: Instant, index: CallIndex, call: &Call, is_gone: bool, from: IpAddr) {
+    fn tell(
+        &mut self,
+        now: Instant,
+        gateway: &Gateway,
+        (index, call): (CallIndex, &Call),
+        is_gone: bool,
+    ) {
+        let trunk = gateway.trunks.get(call.trunk);
+        let peer = call.sip.and_then(|sip| trunk?.endpoint.peer(sip));
+        let from = peer.map_or(HERE, |peer| peer.address.ip());
         let Some(mut told) = self.told_of(now, index, call, from) else {
             return;
         };
         if !told.is_over {
-            self.tell_changes(now, call, &mut told, is_gone);
+            self.tell_changes(now, gateway, (index, call), &mut told, is_gone);
         }
         if let Some(place) = self.told.get_mut(usize::from(index.0)) {
             *place = (!is_gone).then_some(told);
@@ -188,7 +195,14 @@ impl Hooks {
         Some(Box::new(Told::new(number, session)))
     }
 
-    fn tell_changes(&mut self, now: Instant, call: &Call, told: &mut Told, is_gone: bool) {
+    fn tell_changes(
+        &mut self,
+        now: Instant,
+        gateway: &Gateway,
+        (index, call): (CallIndex, &Call),
+        told: &mut Told,
+        is_gone: bool,
+    ) {
         let lane = Lane::Call(call.label.number);
         let is_ended = !call.is_live() || call.crashed || is_gone;
         let status = match call.status {
@@ -237,7 +251,7 @@ impl Hooks {
             });
         }
         told.transfer = moved;
-        let has_begun = call.answered.is_some() || call.log.end() > 0;
+        let has_begun = call.has_begun();
         let stream = match told.stream {
             StreamTold::Nothing if has_begun && !is_ended => Some(("PUBLISHING", None)),
             StreamTold::Publishing if is_ended && status == CallStatus::Failed => {
@@ -258,13 +272,11 @@ impl Hooks {
         };
         if let Some((words, info)) = stream {
             let method = (Method::StreamStatusEvent, is_ended);
-            if told.created == 0 {
-                told.created = self.unix_millis;
+            if let Some(object) = StreamObject::of(gateway, now, index) {
+                self.push(now, lane, method, session, |common| {
+                    body::stream(common, object, words, info)
+                });
             }
-            let created = told.created;
-            self.push(now, lane, method, session, |common| {
-                body::stream(common, call, words, info, created)
-            });
             told.stream = match is_ended {
                 true => StreamTold::Over,
                 false => StreamTold::Publishing,
@@ -298,28 +310,25 @@ impl Gateway {
             return;
         }
         self.settle_hooks(now, outlet);
-        let Self {
-            hooks: Some(hooks),
-            calls,
-            trunks,
-            ..
-        } = self
-        else {
+        let Some(mut hooks) = self.hooks.take() else {
             return;
         };
-        if let Some(call) = calls.get_mut(index) {
-            let trunk = trunks.get(call.trunk);
-            let peer = call.sip.and_then(|sip| trunk?.endpoint.peer(sip));
-            let from = peer.map_or(HERE, |peer| peer.address.ip());
-            let told = contained(|| hooks.tell(now, index, call, is_gone, from));
-            if told.is_none() {
-                self.crash_hooks(now, outlet);
+        let told = contained(|| {
+            if let Some(call) = self.calls.get(index) {
+                hooks.tell(now, self, (index, call), is_gone);
             }
+        });
+        self.hooks = Some(hooks);
+        if told.is_none() {
+            self.crash_hooks(now, outlet);
         }
     }
 
     /// What hooks need to know of the box before they can say anything.
     pub(super) fn settle_hooks(&mut self, now: Instant, outlet: &mut dyn Outlet) {
+        if self.hooks.as_ref().is_some_and(|it| !it.node.is_empty()) {
+            return;
+        }
         let unix_millis = self.unix_millis(now);
         let address = match self.config.media.address {
             MediaAddress::Fixed(address) => Some(address),
@@ -328,13 +337,10 @@ impl Gateway {
         let Some(hooks) = &mut self.hooks else {
             return;
         };
-        hooks.unix_millis = unix_millis;
-        if hooks.node.is_empty() {
-            let address = address.unwrap_or_else(|| outlet.local_address(ABROAD));
-            hooks.node = self.node.name(address);
-            hooks.next_session = hooks.next_session.wrapping_add(unix_millis);
-            self.node.keep(outlet);
-        }
+        let address = address.unwrap_or_else(|| outlet.local_address(ABROAD));
+        hooks.node = self.node.name(address);
+        hooks.next_session = hooks.next_session.wrapping_add(unix_millis);
+        self.node.keep(outlet);
     }
 
     /// Why a call ends, before its end is told.

@@ -23,7 +23,7 @@ use embedded_svc::io::{Error, ErrorKind, ErrorType, Read, Write};
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::http::connection::Request;
-use crate::gateway::outlet::Outlet;
+use crate::gateway::outlet::{FileId, Outlet};
 use crate::wire::http::Head;
 use crate::wire::http_answer::{Answer, AnswerFault};
 
@@ -97,6 +97,7 @@ pub struct Exchange<'a> {
     head: Head,
     body: Body,
     answer: Option<Answer>,
+    deferred: Option<FileId>,
 }
 
 impl<'a> Exchange<'a> {
@@ -120,6 +121,7 @@ impl<'a> Exchange<'a> {
             head: request.head,
             body,
             answer: None,
+            deferred: None,
         }
     }
 
@@ -136,6 +138,16 @@ impl<'a> Exchange<'a> {
     /// Drops what was answered so far, for another answer in its place.
     pub fn discard_answer(&mut self) {
         self.answer = None;
+    }
+
+    /// The answer is given later, when it is known what becomes of a file.
+    pub fn defer(&mut self, id: FileId) {
+        self.deferred = Some(id);
+    }
+
+    /// What the answer waits for, if it is given later.
+    pub fn deferred(&self) -> Option<FileId> {
+        self.deferred
     }
 
     /// The answer, if one was begun.

@@ -27,7 +27,8 @@ use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::gateway::connections::User;
 use crate::gateway::contain::contained;
-use crate::gateway::outlet::{Level, Outlet};
+use crate::gateway::injection::InjectionRefused;
+use crate::gateway::outlet::{FileId, Level, Outlet};
 use crate::gateway::{Gateway, rest};
 use crate::limits::{
     HTTP_BYTES_A_TURN, HTTP_CONNECTIONS, HTTP_CONNECTIONS_AN_ADDRESS, HTTP_REQUESTS_A_TURN,
@@ -72,6 +73,15 @@ struct Turn {
     bytes: usize,
 }
 
+/// An answer that waits for what becomes of a file.
+struct Deferred {
+    id: FileId,
+    at: usize,
+    conn: ConnId,
+    path: String,
+    printing: Printing,
+}
+
 /// Every HTTP connection, and who may come.
 pub struct Http {
     clients: Vec<Option<Box<HttpConnection>>>,
@@ -80,6 +90,8 @@ pub struct Http {
     /// Connections with a whole request, longest first, each once.
     waiting: Deque<usize, HTTP_CONNECTIONS>,
     turn: Turn,
+    /// Answers that wait for what becomes of a file.
+    deferred: Vec<Deferred>,
     pub(super) guard: Guard,
     pub(super) counters: HttpCounters,
 }
@@ -92,6 +104,7 @@ impl Http {
             dirty: heapless::Vec::new(),
             waiting: Deque::new(),
             turn: Turn::default(),
+            deferred: Vec::new(),
             guard: Guard::new(rng),
             counters: HttpCounters::default(),
         }
@@ -302,7 +315,7 @@ impl Gateway {
             return;
         };
         let remote = client.remote();
-        let full = client.must_close();
+        let (conn, full) = (client.conn(), client.must_close());
         let Some(taken) = client.poll_request() else {
             return;
         };
@@ -318,7 +331,20 @@ impl Gateway {
                 printing.minor = request.head.minor_version();
                 printing.close = full || self.stopping || !request.head.keep_alive();
                 printing.bodyless = request.head.method() == Method::Head;
-                self.answer(now, remote, request, outlet)
+                let path = request.head.path().to_owned();
+                match self.answer(now, remote, request, outlet) {
+                    Ok(answer) => answer,
+                    Err(id) => {
+                        // There are no more of them than files may be open.
+                        return self.http.deferred.push(Deferred {
+                            id,
+                            at,
+                            conn,
+                            path,
+                            printing,
+                        });
+                    }
+                }
             }
             Err(fault) => {
                 // Counted where its time was over.
@@ -328,6 +354,12 @@ impl Gateway {
                 rest::refusal(fault, unix_millis)
             }
         };
+        self.send_answer(now, at, answer, printing);
+    }
+
+    /// Gives an answer that is known to its connection.
+    fn send_answer(&mut self, now: Instant, at: usize, answer: Answer, mut printing: Printing) {
+        let unix_millis = self.unix_millis(now);
         let mut bytes = answer.print(printing);
         if self.http.unsent().saturating_add(bytes.len()) > HTTP_UNSENT_BYTES {
             self.http.counters.overloaded += 1;
@@ -343,25 +375,59 @@ impl Gateway {
         }
     }
 
-    /// What a request is answered with; a defect in that is contained.
+    /// It is known what becomes of a file: the client that asked for it is told, if it is still there.
+    pub(super) fn finish_file(
+        &mut self,
+        now: Instant,
+        id: FileId,
+        done: Result<(), InjectionRefused>,
+        outlet: &mut dyn Outlet,
+    ) {
+        let mut waiting = self.http.deferred.iter();
+        let Some(place) = waiting.position(|deferred| deferred.id == id) else {
+            return;
+        };
+        let Deferred {
+            at,
+            conn,
+            path,
+            printing,
+            ..
+        } = self.http.deferred.remove(place);
+        if self
+            .http
+            .get(at)
+            .is_some_and(|client| client.conn() == conn)
+        {
+            let answer = rest::late(done, &path, self.unix_millis(now));
+            self.send_answer(now, at, answer, printing);
+            self.settle_http(now, at, outlet);
+        }
+    }
+
+    /// What a request is answered with, or the file that its answer waits for; a defect in that is
+    /// contained.
     fn answer(
         &mut self,
         now: Instant,
         remote: IpAddr,
         request: Request,
         outlet: &mut dyn Outlet,
-    ) -> Answer {
+    ) -> Result<Answer, FileId> {
         let unix_millis = self.unix_millis(now);
         let answer = contained(|| {
             let mut exchange = Exchange::new(self, outlet, now, remote, request);
             rest::handle(&mut exchange);
-            exchange.into_answer()
+            match exchange.deferred() {
+                Some(id) => Some(Err(id)),
+                None => exchange.into_answer().map(Ok),
+            }
         });
         answer.flatten().unwrap_or_else(|| {
             self.http.counters.crashed += 1;
             let line = format_args!("HTTP {remote}: a request met a defect of this program");
             outlet.note(Level::Error, line);
-            rest::defect(unix_millis)
+            Ok(rest::defect(unix_millis))
         })
     }
 

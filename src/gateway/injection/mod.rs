@@ -17,22 +17,32 @@
 )]
 
 pub mod feed;
+mod feeds;
+mod film;
 pub mod fit;
+mod opening;
 
 use core::fmt;
+use core::time::Duration;
 
-use crate::base::codec::Track;
+use crate::base::codec::CodecConfig;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::Call;
 use crate::gateway::contain::contained;
-use crate::gateway::outlet::{CallIndex, Level, MediaPort, Outlet};
+use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::gateway::status::CallStatus;
-use crate::rtp::packetizer::Packetizer;
 use crate::sdp::{MediaPlan, PlannedCodec};
 
-use feed::{Clock, Feed, Flow, Pace};
+use feed::Clock;
+use feeds::Feeds;
+use film::Film;
 use fit::{Fitted, Misfit, Supply, fit};
+
+pub(super) use opening::Opening;
+
+/// How long a file waits where packet slots are scarce.
+const SCARCE: Duration = Duration::from_millis(20);
 
 /// What is sent into one call.
 #[derive(Debug)]
@@ -40,12 +50,8 @@ pub struct Injection {
     source: Source,
     /// Name of the stream or file.
     name: String,
-    audio: Option<Feed>,
-    video: Option<Feed>,
+    feeds: Feeds,
     clock: Clock,
-    pace: Pace,
-    /// When to go on with what waits.
-    due: Option<Instant>,
     /// The call was negotiated anew since.
     stale: bool,
 }
@@ -55,6 +61,8 @@ pub struct Injection {
 enum Source {
     /// The call at this place, of this number.
     Stream(CallIndex, u64),
+    /// A file.
+    File(Box<Film>),
 }
 
 /// Why nothing is injected.
@@ -64,8 +72,18 @@ pub enum InjectionRefused {
     NoSuchCall,
     /// The call is not answered.
     NotEstablished,
-    /// No live stream and no file has this name.
+    /// No live stream has this name.
     NoSuchStream,
+    /// No file has this name.
+    NoSuchFile,
+    /// No folder of files is configured.
+    NoFolder,
+    /// The file cannot be read, in time at least.
+    Unreadable,
+    /// As many files as may are being sent.
+    TooManyFiles,
+    /// The file is none that can be sent: why, in words.
+    BadFile(String),
     /// The stream is the call's own.
     Itself,
     /// It has other codecs than the call negotiated.
@@ -82,6 +100,14 @@ impl fmt::Display for InjectionRefused {
             Self::NoSuchCall => "no call has this callId",
             Self::NotEstablished => "the call is not established",
             Self::NoSuchStream => "no stream that is live has this name",
+            Self::NoSuchFile => "no live stream and no file of the folder has this name",
+            Self::NoFolder => {
+                "no live stream has this name, and no folder of files is configured \
+                 (files: directory)"
+            }
+            Self::Unreadable => "the file cannot be read",
+            Self::TooManyFiles => "as many files as may are being sent",
+            Self::BadFile(words) => words,
             Self::Itself => "the stream is the call's own: its other side would hear itself",
             Self::Misfit(misfit) => return misfit.fmt(f),
             Self::Full => "the stream goes into as many calls as it may",
@@ -91,16 +117,28 @@ impl fmt::Display for InjectionRefused {
 }
 
 impl Injection {
+    fn new(source: Source, name: String, fitted: Fitted, call: &Call, position: u64) -> Self {
+        Self {
+            source,
+            feeds: Feeds::new(&name, fitted, agreed_profile(call), position),
+            name,
+            clock: Clock::default(),
+            stale: false,
+        }
+    }
+
     /// The oldest position in the stream's log that it needs.
-    fn needed_from(&self) -> Option<u64> {
-        let feeds = [&self.audio, &self.video];
-        feeds.into_iter().flatten().map(Feed::position).min()
+    pub fn needed_from(&self) -> Option<u64> {
+        self.feeds.needed_from()
     }
 
     /// When to pump it, if no frame comes before.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let asks = self.video.as_ref().and_then(Feed::ask_due);
-        Instant::earliest(self.due, asks)
+        match self.source {
+            Source::Stream(..) => self.feeds.poll_timeout(),
+            // Nobody can be asked for a keyframe.
+            Source::File(_) => self.feeds.due(),
+        }
     }
 
     /// The call was negotiated anew.
@@ -224,7 +262,7 @@ impl Gateway {
             .calls
             .get_mut(index)
             .and_then(|it| it.injection.as_ref());
-        if injection.is_some_and(|it| it.due.is_some()) {
+        if injection.is_some_and(|it| it.feeds.due().is_some()) {
             // Its timer has to be set.
             self.calls.touch(index);
         }
@@ -238,7 +276,10 @@ impl Gateway {
         injection: &mut Injection,
         outlet: &mut dyn Outlet,
     ) -> Result<(), &'static str> {
-        let Source::Stream(from, number) = injection.source;
+        let (from, number) = match &injection.source {
+            Source::Stream(from, number) => (*from, *number),
+            Source::File(_) => return self.pump_film(now, index, injection, outlet),
+        };
         let (Some(call), Some(source)) = self.calls.pair_mut(index, from) else {
             return Err("its stream is gone");
         };
@@ -246,45 +287,66 @@ impl Gateway {
             return Err("its stream is gone");
         }
         if core::mem::take(&mut injection.stale) {
-            injection.refit(call, source)?;
+            let supply = source.negotiation.current();
+            let of = |plan: &Option<MediaPlan>| plan.as_ref().map(Supply::of_plan);
+            let (audio, video) = (of(&supply.audio), of(&supply.video));
+            injection.feeds.refit(call, audio, video)?;
         }
-        let mut send = |transmit: crate::rtp::session::SessionTransmit, bytes: &[u8]| {
-            outlet.send_media(index, transmit.track, MediaPort::Rtp, transmit.to, bytes);
-        };
-        let mut flow = Flow {
-            now,
-            session: &mut call.session,
-            log: &source.log,
-            clock: &mut injection.clock,
-            pace: &mut injection.pace,
-            live: true,
-            send: &mut send,
-        };
-        injection.due = None;
-        // Sound is never behind a large picture.
-        for feed in [&mut injection.audio, &mut injection.video] {
-            let due = feed.as_mut().and_then(|feed| feed.pump(&mut flow));
-            injection.due = Instant::earliest(injection.due, due);
-        }
-        for (track, feed) in [
-            (Track::Audio, &mut injection.audio),
-            (Track::Video, &mut injection.video),
-        ] {
-            if let Some(words) = feed.as_mut().and_then(Feed::take_left_out) {
-                let (label, name) = (&call.label, &injection.name);
-                let line = format_args!("{label}: {track} of {name} left out: {words}");
-                outlet.note(Level::Warn, line);
-            }
-        }
-        if injection
-            .video
-            .as_mut()
-            .is_some_and(|feed| feed.take_ask(now))
-        {
+        let Injection { feeds, clock, .. } = injection;
+        feeds.pump(now, (index, call), (&source.log, clock, true), outlet);
+        if feeds.take_ask(now) {
             source.session.request_keyframe(now);
             self.calls.touch(from);
         }
         Ok(())
+    }
+
+    /// The same for a file. Where packet slots are scarce it waits.
+    fn pump_film(
+        &mut self,
+        now: Instant,
+        index: CallIndex,
+        injection: &mut Injection,
+        outlet: &mut dyn Outlet,
+    ) -> Result<(), &'static str> {
+        let Some(call) = self.calls.get_mut(index) else {
+            return Err("the call is gone");
+        };
+        let Injection { feeds, clock, .. } = injection;
+        let Source::File(film) = &mut injection.source else {
+            return Err("it is no file");
+        };
+        if core::mem::take(&mut injection.stale) {
+            let tracks = film.tracks();
+            let of = |config: Option<&CodecConfig>| config.map(Supply::of_config);
+            let (audio, video) = (of(tracks.audio.as_deref()), of(tracks.video.as_deref()));
+            feeds.refit(call, audio, video)?;
+        }
+        loop {
+            let has_room = film.refill(now, &self.pool);
+            let log = film.log();
+            let end = log.end();
+            feeds.pump(now, (index, &mut *call), (log, &mut *clock, false), outlet);
+            film.release_before(feeds.needed_from().unwrap_or(end));
+            if film.take_wish() {
+                outlet.read_file(film.id());
+            }
+            let is_sent = film.log().start() == end;
+            if is_sent && film.is_over() {
+                return Err(match film.fault() {
+                    Some(_) => "the file is damaged from there on",
+                    None => "the file ended",
+                });
+            }
+            if !has_room {
+                feeds.wait(now + SCARCE);
+                return Ok(());
+            }
+            // Else what was sent made room for more of what came.
+            if !is_sent || film.is_read() {
+                return Ok(());
+            }
+        }
     }
 
     /// Gives the calls that hear a stream what is new in its log.
@@ -309,7 +371,7 @@ impl Gateway {
         let outputs = self.calls.get(index)?.outputs.as_ref()?;
         let needs = outputs.listeners.iter().filter_map(|at| {
             let injection = self.calls.get(*at)?.injection.as_ref()?;
-            injection.needed_from()
+            injection.feeds.needed_from()
         });
         needs.min()
     }
@@ -346,31 +408,35 @@ impl Gateway {
             return false;
         };
         call.session.end_frames(now);
-        let frames = |feed: &Option<Feed>| feed.as_ref().map_or(0, Feed::frames);
-        outlet.note(
-            Level::Info,
-            format_args!(
-                "{}: hears {} no more: {why}; {} frames of sound and {} pictures were sent",
-                call.label,
-                injection.name,
-                frames(&injection.audio),
-                frames(&injection.video)
-            ),
+        let [sounds, pictures] = injection.feeds.frames();
+        let (label, name) = (&call.label, &injection.name);
+        let line = format_args!(
+            "{label}: hears {name} no more: {why}; {sounds} frames of sound and {pictures} \
+             pictures were sent"
         );
+        outlet.note(Level::Info, line);
         self.calls.touch(index);
-        self.unlisten(index, &injection.source);
+        self.unlisten(index, &injection.source, outlet);
         true
     }
 
     /// Lets go of what was sent into a call that is gone.
-    pub(super) fn forget_injection(&mut self, index: CallIndex, injection: Option<Box<Injection>>) {
+    pub(super) fn forget_injection(
+        &mut self,
+        index: CallIndex,
+        injection: Option<Box<Injection>>,
+        outlet: &mut dyn Outlet,
+    ) {
         if let Some(injection) = injection {
-            self.unlisten(index, &injection.source);
+            self.unlisten(index, &injection.source, outlet);
         }
     }
 
-    fn unlisten(&mut self, index: CallIndex, source: &Source) {
-        let Source::Stream(from, number) = source;
+    fn unlisten(&mut self, index: CallIndex, source: &Source, outlet: &mut dyn Outlet) {
+        let (from, number) = match source {
+            Source::Stream(from, number) => (from, number),
+            Source::File(film) => return outlet.close_file(film.id()),
+        };
         let Some(call) = self.calls.touch_mut(*from) else {
             return;
         };
@@ -387,58 +453,14 @@ impl Gateway {
         let Some(injection) = call.and_then(|call| call.injection.as_ref()) else {
             return;
         };
-        let Source::Stream(from, number) = injection.source;
+        let Source::Stream(from, number) = injection.source else {
+            return;
+        };
         if let Some(source) = self.calls.touch_mut(from)
             && source.label.number == number
         {
             source.session.request_keyframe(now);
         }
-    }
-}
-
-impl Injection {
-    fn new(source: Source, name: String, fitted: Fitted, call: &Call, position: u64) -> Self {
-        let feed = |track, packetizer: Option<Packetizer>| {
-            let agreed = agreed_profile(call);
-            packetizer.map(|it| Feed::new(track, it, agreed, position))
-        };
-        Self {
-            source,
-            name,
-            audio: feed(Track::Audio, fitted.audio),
-            video: feed(Track::Video, fitted.video),
-            clock: Clock::default(),
-            pace: Pace::default(),
-            due: None,
-            stale: false,
-        }
-    }
-
-    /// Goes on by what the call negotiated anew; an error says why it cannot.
-    fn refit(&mut self, call: &Call, source: &Call) -> Result<(), &'static str> {
-        let supply = source.negotiation.current();
-        let of = |plan: &Option<MediaPlan>| plan.as_ref().map(Supply::of_plan);
-        let fitted = fit(
-            call.negotiation.current(),
-            of(&supply.audio).filter(|_| self.audio.is_some()),
-            of(&supply.video).filter(|_| self.video.is_some()),
-        );
-        let fitted = match fitted {
-            Ok(fitted) => fitted,
-            // On hold nothing is taken for a while.
-            Err(Misfit::NoTrack { .. }) => return Ok(()),
-            Err(Misfit::Track { .. }) => return Err("the call negotiated other codecs"),
-        };
-        let agreed = agreed_profile(call);
-        for (feed, packetizer) in [
-            (&mut self.audio, fitted.audio),
-            (&mut self.video, fitted.video),
-        ] {
-            if let (Some(feed), Some(packetizer)) = (feed, packetizer) {
-                feed.refit(packetizer, agreed);
-            }
-        }
-        Ok(())
     }
 }
 

@@ -98,7 +98,7 @@ impl Gateway {
     }
 
     /// Ends a call that has no answer, whether or not SIP knows of it.
-    pub(super) fn give_up(
+    pub(in crate::gateway) fn give_up(
         &mut self,
         now: Instant,
         index: CallIndex,

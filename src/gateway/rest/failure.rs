@@ -111,14 +111,14 @@ impl Failure {
     }
 
     /// An answer where there is no request to answer.
-    pub fn alone(&self, unix_millis: u64) -> Answer {
+    pub fn alone(&self, path: &str, unix_millis: u64) -> Answer {
         let mut answer = Answer::new(self.status);
         for (name, value) in [JSON, ANY_ORIGIN] {
             // Both are lines.
             let _ = answer.header(name, value);
         }
         // A failure is short.
-        let _ = answer.write(&self.body("", unix_millis));
+        let _ = answer.write(&self.body(path, unix_millis));
         answer
     }
 

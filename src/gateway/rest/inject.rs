@@ -18,7 +18,7 @@ use crate::gateway::injection::InjectionRefused;
 use crate::gateway::outlet::Level;
 use crate::gateway::rest::failure::Failure;
 use crate::gateway::rest::fields::{Field, call_id, read, take};
-use crate::limits::RTMP_NAME_BYTES;
+use crate::limits::{FILE_NAME_BYTES, RTMP_NAME_BYTES};
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -26,6 +26,7 @@ struct Inject<'a> {
     #[serde(borrow)]
     call_id: Field<'a>,
     stream_name: Field<'a>,
+    file_name: Field<'a>,
 }
 
 /// Sends a stream into a call.
@@ -36,12 +37,31 @@ pub fn stream(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let stream = body.stream_name.required("streamName", RTMP_NAME_BYTES)?;
     let (now, from) = (exchange.now, exchange.remote);
     let (gateway, outlet) = (&mut *exchange.gateway, &mut *exchange.outlet);
-    gateway.inject_stream(now, &call_id, &stream, outlet)?;
-    outlet.note(
-        Level::Info,
-        format_args!("REST {from}: injects a stream into call {call_id}"),
-    );
+    match gateway.inject_stream(now, &call_id, &stream, outlet) {
+        // A name of no stream may be that of a file.
+        Err(InjectionRefused::NoSuchStream) => {
+            let id = gateway.inject_file(now, &call_id, &stream, outlet)?;
+            exchange.defer(id);
+            return Ok(());
+        }
+        done => done?,
+    }
+    let line = format_args!("REST {from}: injects a stream into call {call_id}");
+    outlet.note(Level::Info, line);
     super::done(exchange)
+}
+
+/// Sends a file into a call; the answer comes when it is known that the call can hear it.
+pub fn sound(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
+    let body = take(exchange);
+    let body: Inject<'_> = read(&body)?;
+    let call_id = call_id(&body.call_id)?;
+    let name = body.file_name.required("fileName", FILE_NAME_BYTES)?;
+    let now = exchange.now;
+    let (gateway, outlet) = (&mut *exchange.gateway, &mut *exchange.outlet);
+    let id = gateway.inject_file(now, &call_id, &name, outlet)?;
+    exchange.defer(id);
+    Ok(())
 }
 
 /// Ends what is sent into a call.
@@ -60,7 +80,12 @@ impl From<InjectionRefused> for Failure {
         let status = match refused {
             InjectionRefused::NoSuchCall
             | InjectionRefused::NoSuchStream
+            | InjectionRefused::NoSuchFile
+            | InjectionRefused::NoFolder
             | InjectionRefused::Nothing => 404,
+            InjectionRefused::Unreadable => 500,
+            InjectionRefused::TooManyFiles => 429,
+            InjectionRefused::BadFile(_) => 415,
             InjectionRefused::NotEstablished
             | InjectionRefused::Itself
             | InjectionRefused::Misfit(_)

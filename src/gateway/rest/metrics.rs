@@ -18,7 +18,8 @@
 mod page;
 
 use crate::gateway::call_summary::{MediaTotals, SinkSummary, TrackSummary};
-use crate::gateway::hooks::{HookCounters, QueueCounters};
+use crate::gateway::hooks::HookCounters;
+use crate::gateway::hooks::queue::QueueCounters;
 use crate::gateway::http::HttpCounters;
 use crate::gateway::http::exchange::Exchange;
 use crate::gateway::outlet::{OutletFigures, ProcessFigures};
@@ -66,9 +67,19 @@ fn page(gateway: &Gateway, figures: &OutletFigures) -> String {
     page.sample("trunkcast_build_info", &version, 1);
     page.all(Kind::Counter, &of_gateway(&gateway.counters));
     page.all(Kind::Counter, &of_http(&gateway.http.counters));
-    let hooks = gateway.hook_counters().unwrap_or_default();
-    page.all(Kind::Counter, &of_hooks(&hooks));
-    page.all(Kind::Counter, &of_hook_queue(&hooks.queue));
+    if let Some((hooks, queue)) = gateway.hook_counters() {
+        page.all(Kind::Counter, &of_hooks(&hooks));
+        page.all(Kind::Counter, &of_queue(&queue));
+        let waiting = gateway.hook_events() as u64;
+        page.all(
+            Kind::Gauge,
+            &[Sample {
+                name: "trunkcast_hooks_waiting",
+                help: "Events that wait for the backend or are under way to it.",
+                value: waiting,
+            }],
+        );
+    }
     page.all(Kind::Gauge, &of_usage(&gateway.usage()));
     capacities(&mut page, gateway);
     calls(&mut page, gateway);
@@ -123,22 +134,22 @@ fn of_http(counters: &HttpCounters) -> Vec<Sample> {
 }
 
 fn of_hooks(counters: &HookCounters) -> Vec<Sample> {
-    samples! { counters => HookCounters without queue, "hooks_", "_total",
+    samples! { counters => HookCounters, "hooks_", "_total",
         delivered: "Events that the backend took.",
-        refused: "Events and questions that the backend refused.",
-        failed: "Tries that failed: no connection, no answer, 408, 429 or 5xx.",
+        refused: "Events and questions that the backend answered with something else than a success.",
+        failed: "Tries that failed: no connection, no answer in time, or an error of the backend.",
         calls_rejected: "Incoming calls that the backend refused.",
         questions_unanswered: "Incoming calls of which the backend said nothing in time.",
-        crashed: "Times that a defect of this program emptied the queue of events.",
+        crashed: "Times that a defect of this program touched what waited for the backend.",
     }
 }
 
-fn of_hook_queue(counters: &QueueCounters) -> Vec<Sample> {
+fn of_queue(counters: &QueueCounters) -> Vec<Sample> {
     samples! { counters => QueueCounters, "hooks_", "_total",
         superseded: "Events left out because a newer state of the same call came and room was short.",
         crowded_out: "Events dropped for want of room.",
         expired: "Events dropped because the backend did not take them in time.",
-        oversized: "Events dropped because their body is longer than one may be.",
+        oversized: "Events dropped because their body was too long.",
     }
 }
 

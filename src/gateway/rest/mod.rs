@@ -37,6 +37,7 @@ use embedded_svc::io::Write;
 
 use crate::gateway::http::exchange::{Exchange, ExchangeError};
 use crate::gateway::http::guard::Verdict;
+use crate::gateway::injection::InjectionRefused;
 use crate::gateway::outlet::Level;
 use crate::wire::http::HttpFault;
 use crate::wire::http_answer::Answer;
@@ -69,6 +70,7 @@ const METHODS: &[(&str, Work)] = &[
     ("/call/inject_stream", inject::stream),
     ("/call/inject_stream/startup", inject::stream),
     ("/call/inject_stream/terminate", inject::terminate),
+    ("/call/inject_sound", inject::sound),
     ("/stream/find", stream::find),
     ("/stream/find_all", stream::find_all),
     ("/stream/terminate", stream::terminate),
@@ -85,11 +87,6 @@ const METHODS: &[(&str, Work)] = &[
     ("/recorder/find_all", recorder::find_all),
     ("/stream/startRecording", recorder::startup),
     ("/stream/stopRecording", recorder::terminate),
-    ("/multipleRecorder/startup", recorder::multiple),
-    ("/multipleRecorder/add", recorder::multiple),
-    ("/multipleRecorder/find_all", recorder::multiple),
-    ("/multipleRecorder/remove", recorder::multiple),
-    ("/multipleRecorder/terminate", recorder::multiple),
 ];
 
 const JSON: (&str, &str) = ("Content-Type", "application/json;charset=UTF-8");
@@ -124,17 +121,30 @@ pub(super) fn handle(exchange: &mut Exchange<'_>) {
 
 /// The answer to what was no request.
 pub(super) fn refusal(fault: HttpFault, unix_millis: u64) -> Answer {
-    Failure::new(fault.status(), fault.to_string()).alone(unix_millis)
+    Failure::new(fault.status(), fault.to_string()).alone("", unix_millis)
+}
+
+/// The answer to a request that waited for what becomes of a file.
+pub(super) fn late(done: Result<(), InjectionRefused>, path: &str, unix_millis: u64) -> Answer {
+    match done {
+        Ok(()) => {
+            let mut answer = Answer::new(200);
+            // It is a line.
+            let _ = answer.header(ANY_ORIGIN.0, ANY_ORIGIN.1);
+            answer
+        }
+        Err(refused) => Failure::from(refused).alone(path, unix_millis),
+    }
 }
 
 /// The answer in place of one that there is no room for.
 pub(super) fn overload(unix_millis: u64) -> Answer {
-    Failure::new(503, "too many answers wait to be read").alone(unix_millis)
+    Failure::new(503, "too many answers wait to be read").alone("", unix_millis)
 }
 
 /// The answer where a defect left none.
 pub(super) fn defect(unix_millis: u64) -> Answer {
-    Failure::internal("a defect of this program").alone(unix_millis)
+    Failure::internal("a defect of this program").alone("", unix_millis)
 }
 
 /// Lets pass who knows the password.
@@ -244,6 +254,10 @@ fn work(path: &str) -> Option<Work> {
     // As older clients ask for it.
     if called.starts_with("/openapi_") {
         return Some(openapi::handle);
+    }
+    // What is known and not done is told so.
+    if called.starts_with("/multipleRecorder/") {
+        return Some(recorder::multiple);
     }
     let mut methods = METHODS.iter();
     let (_, work) = methods.find(|(path, _)| *path == called)?;

@@ -109,6 +109,7 @@ impl<'a> StreamObject<'a> {
             Some(asked) => (asked.has_audio, asked.has_video),
             None => (call.audio.codec.is_some(), call.video.codec.is_some()),
         };
+        let record_name = call.record_name();
         let not_muted = || State { muted: false };
         Some(Self {
             node_id: None,
@@ -127,8 +128,8 @@ impl<'a> StreamObject<'a> {
             sdp: None,
             audio_codec: call.audio.codec.map(codec_name),
             video_codec: call.video.codec.map(codec_name),
-            record: false,
-            record_name: None,
+            record: record_name.is_some(),
+            record_name,
             width,
             height,
             bitrate: video.bitrate,

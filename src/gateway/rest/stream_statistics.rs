@@ -71,9 +71,9 @@ struct TrackNumbers {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reader {
-    /// `publisher`, `push` or `player`.
+    /// `publisher`, `push`, `injection` or `player`.
     pub kind: &'static str,
-    /// Where it is, without secrets.
+    /// Where it is, without secrets; the call that a stream is injected into.
     pub target: String,
     /// The name of a push.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -184,6 +184,19 @@ fn readers(gateway: &Gateway, now: Instant, call: &Call) -> Vec<Reader> {
             media_session_id: Some(push.id.clone()),
             status: push.status().to_string(),
             reason: Some(push.reason().to_owned()),
+            backlog_millis: position.map_or(0, |at| backlog(now, &call.log, at)),
+        });
+    }
+    let listeners = outputs.into_iter().flat_map(|outputs| &outputs.listeners);
+    for listener in listeners.filter_map(|at| gateway.calls.get(*at)) {
+        let injection = listener.injection.as_ref();
+        let position = injection.and_then(|injection| injection.needed_from());
+        readers.push(Reader {
+            kind: "injection",
+            target: listener.sip_call_id.clone(),
+            media_session_id: None,
+            status: listener.status.to_string(),
+            reason: None,
             backlog_millis: position.map_or(0, |at| backlog(now, &call.log, at)),
         });
     }
