@@ -267,6 +267,26 @@ fn browsers_of_any_origin_may_ask() {
 }
 
 #[test]
+fn a_page_learns_that_a_password_is_wanted_and_may_ask_how() {
+    let mut config = config(4, None);
+    config.rest.password = Some(Secret::new("hunter2".to_owned()));
+    let mut world = World::new(config);
+    for path in [FIND_ALL, "/metrics", "/rest-api/openapi.json", "/nothing"] {
+        for fields in ["", "Authorization: Bearer guess\r\n"] {
+            let reply = ask_with(&mut world, "GET", path, fields, "");
+            let locked = reply.status == 429;
+            assert!(reply.status == 401 || locked, "{path}: {reply:?}");
+            assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
+            assert_eq!(reply.header("www-authenticate").is_some(), !locked);
+        }
+        let reply = ask(&mut world, "OPTIONS", path, "");
+        assert_eq!(reply.status, 200, "a browser asks without the password");
+        let fields = reply.header("access-control-allow-headers").unwrap();
+        assert!(fields.contains("authorization"), "{fields}");
+    }
+}
+
+#[test]
 fn what_is_not_there_is_a_404_and_what_is_not_taken_a_405() {
     let mut world = World::local(4);
     for path in [
