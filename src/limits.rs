@@ -447,6 +447,12 @@ pub const FILE_TAG_BYTES: usize = FRAME_SEGMENTS * PACKET_BYTES;
 /// Files that are sent into calls, or being opened, at the same time.
 pub const FILES: usize = 16;
 
+/// Sounds of pushes that are held in memory, or being read, at the same time.
+pub const PUSH_SOUNDS: usize = 8;
+
+/// Bytes of one sound of a push: half a minute of G.711.
+pub const PUSH_SOUND_BYTES: usize = 240_000;
+
 /// Bytes of a file that are read at once, by a thread of the shell.
 pub const FILE_CHUNK_BYTES: usize = 32_768;
 

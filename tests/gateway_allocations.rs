@@ -22,7 +22,7 @@ use trunkcast::base::rng::Rng;
 use trunkcast::base::srtp::{MasterKey, SrtpPolicy, Suite};
 use trunkcast::base::time::NtpTime;
 use trunkcast::gateway::Gateway;
-use trunkcast::gateway::config::{Hooks, Trunk, rtmp_url};
+use trunkcast::gateway::config::{Hooks, Recording, Trunk, rtmp_url};
 use trunkcast::gateway::outgoing::CallRequest;
 use trunkcast::gateway::outlet::MediaPort;
 use trunkcast::gateway::players::Viewer;
@@ -207,6 +207,65 @@ fn a_push_stays_within_its_memory() {
         + FRAME_SEGMENTS * size_of::<Segment>();
     assert!(each > 5_000, "not counted");
     assert!(each + buffers <= PUSH_STATE_BYTES, "{each} and {buffers}");
+}
+
+#[test]
+fn a_recording_touches_the_heap_once_a_second_and_not_for_each_packet() {
+    let mut config = config(4, None);
+    config.recording = Some(Recording::new("/records"));
+    config.trunks[0].record = Some(true);
+    let mut world = World::new(config);
+    world.checks = false;
+    let mut phone = Phone::new("4711");
+    world.call(&mut phone);
+    let mut camera = Camera::new(1);
+    camera.film(&mut world, &phone, Duration::from_secs(5));
+    assert_eq!(ALLOCATIONS.get(), 0, "counted too early");
+    world.counted = true;
+    camera.film(&mut world, &phone, Duration::from_secs(20));
+    let pieces = world.outlet.files[0].pieces.len() as u64;
+    let allocations = ALLOCATIONS.get();
+    assert!((20..32).contains(&pieces), "{pieces} pieces of 25 seconds");
+    // One for each piece, and a few more where pictures are large.
+    assert!(
+        allocations <= 2 * pieces,
+        "{allocations} for {pieces} pieces"
+    );
+}
+
+#[test]
+fn what_is_recorded_leaves_no_byte_behind() {
+    let mut config = config(4, None);
+    config.recording = Some(Recording::new("/records"));
+    config.trunks[0].record = Some(true);
+    let mut world = World::new(config);
+    world.checks = false;
+    let call = |world: &mut World, number: u32| {
+        let mut phone = Phone::new(&format!("47{number}"));
+        world.call(&mut phone);
+        Camera::new(1).film(world, &phone, Duration::from_secs(3));
+        world.bye(&mut phone);
+        world.advance(Duration::from_secs(40));
+    };
+    call(&mut world, 10);
+    world.counted = true;
+    call(&mut world, 11);
+    let (before, files) = (BYTES.get(), world.outlet.files.len());
+    for number in 12..20 {
+        call(&mut world, number);
+    }
+    // Pieces are the shell's when they are handed over; what it holds of them is not the gateway's.
+    let handed: usize = world.outlet.files[files..]
+        .iter()
+        .flat_map(|it| &it.pieces)
+        .map(Vec::capacity)
+        .sum();
+    assert_eq!(world.outlet.files.len(), files + 8);
+    let ends: usize = world.outlet.files[files..]
+        .iter()
+        .map(|it| it.end.as_ref().unwrap().name.capacity())
+        .sum();
+    assert_eq!(BYTES.get() - before, (handed + ends) as i64);
 }
 
 /// A gateway whose calls may be protected.

@@ -337,6 +337,18 @@ fn a_registration_is_told_when_it_changes() {
 }
 
 #[test]
+fn a_call_is_told_in_the_name_of_the_application_that_it_names() {
+    let mut world = world(4, |_| {});
+    let callee = start(&mut world, "one", &[("appKey", "doors")]);
+    callee.respond(&mut world, 200, "t", &callee.answer());
+    world.advance(SECOND);
+    assert!(world.backend.told.len() > 4);
+    for told in &world.backend.told {
+        assert_eq!(told.text("appKey"), "doors", "{told:?}");
+    }
+}
+
+#[test]
 fn only_what_was_asked_for_is_told() {
     let mut world = world(4, |hooks| {
         hooks.methods = MethodSet::of(&[Method::CallStatusEvent]);
@@ -740,6 +752,40 @@ fn another_backend_takes_over_where_one_is_left() {
         .map(|it| it.text("status"))
         .collect();
     assert_eq!(new, ["FINISH"]);
+}
+
+#[test]
+fn a_defect_in_telling_costs_what_waited_and_no_call() {
+    let mut world = world(4, |_| {});
+    let mut phone = Phone::new("4711");
+    world.call(&mut phone);
+    let conn = world.backend.conns[0].0;
+    world.outlet.defect = Defect::Write(conn);
+    let offer = phone.offer("inactive", true);
+    world.reinvite(&mut phone, &offer);
+    world.outlet.defect = Defect::None;
+    assert_eq!(
+        (counters(&world).crashed, world.gateway.hook_events()),
+        (1, 0)
+    );
+    assert_eq!((world.errors(), world.gateway.calls().count()), (1, 1));
+    world.bye(&mut phone);
+    world.advance(5 * SECOND);
+    let told = of_call(&world, &phone.call_id);
+    assert_eq!(told.last(), Some(&("StreamStatusEvent", "UNPUBLISHED")));
+    assert!(told.contains(&("CallStatusEvent", "FINISH")), "{told:?}");
+    // One in the code of a call is told as its end.
+    let mut phone = Phone::new("4712");
+    world.call(&mut phone);
+    world.outlet.defect = Defect::Note("HOLD");
+    let offer = phone.offer("inactive", true);
+    let invite = phone.reinvite(&offer);
+    world.sip(phone.remote, invite);
+    world.outlet.defect = Defect::None;
+    world.advance(5 * SECOND);
+    assert_eq!(world.gateway.counters().calls_crashed, 1);
+    let told = of_call(&world, &phone.call_id);
+    assert!(told.contains(&("CallStatusEvent", "FAILED")), "{told:?}");
 }
 
 #[test]

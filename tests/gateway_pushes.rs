@@ -292,6 +292,16 @@ fn a_full_table_refuses_and_is_free_again_with_the_stream() {
     push(&mut world, request("rtmp_4712", "198.51.100.1")).unwrap();
 }
 
+/// The caller says something for half a second.
+fn handset_speaks(world: &mut World, phone: &Phone) {
+    for at in 0..25_u16 {
+        let (number, time) = (20_000 + at, 3_200_000 + u32::from(at) * 160);
+        let bytes = rtp_support::packet(8, false, number, time, 99, &[0x31; 160]);
+        world.media(phone, Track::Audio, &bytes);
+        world.advance(Duration::from_millis(20));
+    }
+}
+
 /// The bodies of sound that came to a server, with their times.
 fn sounds(server: &RtmpServer) -> Vec<(u32, Vec<u8>)> {
     let audio = server.bodies.iter().filter(|(it, ..)| *it == kind::AUDIO);
@@ -371,13 +381,13 @@ fn every_codec_of_sound_has_its_silence() {
 }
 
 #[test]
-fn a_prepared_sound_is_heard_instead_and_the_rest_of_it_is_silence() {
+fn a_prepared_sound_is_heard_instead_and_then_what_was_heard_before_it() {
     let (mut world, phone) = local();
     let at = push(&mut world, request("rtmp_4711", "198.51.100.1")).unwrap();
     world.servers[0].collects = true;
     let samples: Vec<u8> = (0..400_u32).map(|at| (at % 251) as u8).collect();
-    let sound = |repeats| PushVoice {
-        muted: false,
+    let sound = |repeats, muted| PushVoice {
+        muted,
         sound: Some((
             "sample.wav".to_owned(),
             Rc::new(PreparedSound {
@@ -388,7 +398,7 @@ fn a_prepared_sound_is_heard_instead_and_the_rest_of_it_is_silence() {
         )),
     };
     let mut camera = Camera::new(1);
-    world.gateway.set_push_voice(at, sound(false));
+    world.gateway.set_push_voice(at, sound(false, true));
     camera.film(&mut world, &phone, SECOND);
     let once: Vec<u8> = sounds(&world.servers[0])
         .iter()
@@ -398,7 +408,7 @@ fn a_prepared_sound_is_heard_instead_and_the_rest_of_it_is_silence() {
     assert!(once.len() > 6_000 && once[400..].iter().all(|byte| *byte == 0xd5));
     assert!(!world.gateway.pushes().next().unwrap().1.plays_sound());
     world.servers[0].bodies.clear();
-    world.gateway.set_push_voice(at, sound(true));
+    world.gateway.set_push_voice(at, sound(true, false));
     camera.film(&mut world, &phone, SECOND);
     assert!(world.gateway.pushes().next().unwrap().1.plays_sound());
     let again: Vec<u8> = sounds(&world.servers[0])
@@ -408,6 +418,12 @@ fn a_prepared_sound_is_heard_instead_and_the_rest_of_it_is_silence() {
     for (at, byte) in again.iter().enumerate() {
         assert_eq!(*byte, samples[at % 400], "sample {at}");
     }
+    // The caller follows who is not muted.
+    world.servers[0].bodies.clear();
+    world.gateway.set_push_voice(at, sound(false, false));
+    handset_speaks(&mut world, &phone);
+    let last = sounds(&world.servers[0]).pop().unwrap().1;
+    assert_eq!(last[1..], [0x31; 160]);
 }
 
 #[test]

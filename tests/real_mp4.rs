@@ -242,6 +242,30 @@ fn times(input: &Path, track: &str) -> Vec<i64> {
     times
 }
 
+/// The last presentation times of picture and sound, in microseconds.
+fn ends(input: &Path) -> [i64; 2] {
+    let text = run(Command::new("ffprobe")
+        .args([
+            "-v",
+            "error",
+            "-show_entries",
+            "packet=stream_index,pts_time",
+        ])
+        .args(["-of", "csv=p=0"])
+        .arg(input));
+    let mut ends = [0; 2];
+    for line in text.lines() {
+        let (track, time) = line
+            .trim_end_matches(',')
+            .split_once(',')
+            .expect("two numbers");
+        let micros = (time.parse::<f64>().expect("a time") * 1e6) as i64;
+        let end = &mut ends[track.parse::<usize>().expect("a number")];
+        *end = micros.max(*end);
+    }
+    ends
+}
+
 fn name_of(codec: Codec) -> &'static str {
     match codec {
         Codec::H264 => "h264",
@@ -390,18 +414,16 @@ fn a_file_that_is_cut_off_anywhere_plays_up_to_its_last_two_seconds() {
         }
         let cut_at = pieces[number].0 as i64;
         let path = folder.write("cut.mp4", &bytes[..kept]);
-        if round % 4 == 0 {
-            // As it was left, without the recorder's cut: the rest is passed over.
+        // As it was left, without the recorder's cut: a torn picture is passed over. In the midst of
+        // what describes a fragment, ffmpeg 5 reads nothing of a file before it is cut.
+        let in_media = bytes[kept..cut].windows(4).any(|kind| kind == b"mdat");
+        if round % 4 == 0 && in_media {
             let torn = folder.write("torn.mp4", &bytes[..cut]);
             assert!(times(&torn, "v").len() >= times(&path, "v").len());
         }
         probe::decode_strictly(&path);
-        for track in ["v", "a"] {
-            let played = times(&path, track).last().copied().unwrap_or(0);
-            assert!(
-                played + 2_000_000 >= cut_at,
-                "{track} to {played}, cut at {cut_at}"
-            );
-        }
+        let played = ends(&path);
+        let reached = played.iter().all(|end| end + 2_000_000 >= cut_at);
+        assert!(reached, "to {played:?}, cut at {cut_at}");
     }
 }

@@ -331,7 +331,7 @@ fn film() -> Vec<u8> {
     file.extend(tag(9, 0, &record));
     for at in 0..100_u32 {
         if at % 2 == 0 {
-            let keyframe = at % 50 == 0;
+            let keyframe = at.is_multiple_of(50);
             let nal = picture(at);
             let length = (nal.len() as u32).to_be_bytes();
             let head = [if keyframe { 0x17 } else { 0x27 }, 1, 0, 0, 0];
@@ -346,8 +346,8 @@ fn film() -> Vec<u8> {
 
 /// The slice of a picture.
 fn picture(at: u32) -> Vec<u8> {
-    let header = if at % 50 == 0 { 0x65 } else { 0x41 };
-    let size = if at % 50 == 0 { 9_000 } else { 700 };
+    let header = if at.is_multiple_of(50) { 0x65 } else { 0x41 };
+    let size = if at.is_multiple_of(50) { 9_000 } else { 700 };
     let mut nal = vec![header, 0x88, 0x80];
     nal.extend((0..size).map(|byte| (byte + at) as u8 | 1));
     nal

@@ -394,3 +394,153 @@ fn mutated_requests_are_answered_and_leave_the_tables_in_order() {
     }
     assert!(world.gateway.usage().pushes <= PUSHES);
 }
+
+/// A WAV file of a format (6 A-law, 7 mu-law), with samples that never are silence.
+fn wav(format: u16, bytes: usize) -> Vec<u8> {
+    let mut file = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0".to_vec();
+    file.extend(format.to_le_bytes());
+    file.extend([1, 0, 0x40, 0x1f, 0, 0, 0x40, 0x1f, 0, 0, 1, 0, 8, 0]);
+    file.extend(b"data");
+    file.extend((bytes as u32).to_le_bytes());
+    file.extend((0..bytes).map(sample));
+    file
+}
+
+fn sample(at: usize) -> u8 {
+    (at % 200) as u8
+}
+
+/// A pushed call on a box with a folder of sounds; the push by its name.
+fn with_sounds() -> (World, Phone, Value) {
+    let mut config = config(4, None);
+    config.files_directory = Some("/media".to_owned());
+    let mut world = World::new(config);
+    let mut phone = Phone::new("4711");
+    world.call(&mut phone);
+    for (name, bytes) in [
+        ("sample.wav", wav(6, 16_000)),
+        ("long.wav", wav(6, 400_000)),
+        ("mu.wav", wav(7, 1_600)),
+        ("pcm.wav", wav(1, 1_600)),
+        ("empty.wav", wav(6, 0)),
+        ("text.wav", b"this is no sound at all".to_vec()),
+    ] {
+        world.outlet.media_files.insert(name.to_owned(), bytes);
+    }
+    let body = json!({"streamName": "rtmp_4711", "rtmpUrl": URL});
+    let push = start(&mut world, &body);
+    let named = json!({"mediaSessionId": push["mediaSessionId"]});
+    (world, phone, named)
+}
+
+/// The samples that came to the newest server since the last look.
+fn heard(world: &mut World) -> Vec<u8> {
+    let bodies = std::mem::take(&mut world.server().bodies);
+    let sounds = bodies.iter().filter(|(kind, ..)| *kind == 8);
+    sounds.flat_map(|(_, _, body)| body[1..].to_vec()).collect()
+}
+
+#[test]
+fn a_sound_of_the_box_is_heard_in_place_of_the_caller() {
+    let (mut world, phone, named) = with_sounds();
+    world.server().collects = true;
+    let mut camera = Camera::new(1);
+    let mut on = named.clone();
+    on["soundFile"] = "sample.wav".into();
+    on["loop"] = "false".into();
+    assert_done(&post(&mut world, SOUND_ON, &on));
+    let push = found(&mut world, &named);
+    assert_eq!(push["soundEnabled"], true);
+    let options = json!({"action": "sound_on", "soundFile": "sample.wav"});
+    assert_eq!(push["options"], options);
+    camera.film(&mut world, &phone, Duration::from_secs(1));
+    let came = heard(&mut world);
+    assert!(came.len() > 7_000);
+    let expected: Vec<u8> = (0..came.len()).map(sample).collect();
+    assert_eq!(came, expected);
+    // After its end the caller is heard again.
+    camera.film(&mut world, &phone, Duration::from_secs(2));
+    assert_eq!(found(&mut world, &named)["soundEnabled"], false);
+    heard(&mut world);
+    on["loop"] = true.into();
+    assert_done(&post(&mut world, SOUND_ON, &on));
+    camera.film(&mut world, &phone, Duration::from_secs(5));
+    let came = heard(&mut world);
+    assert!(
+        came.iter()
+            .enumerate()
+            .all(|(at, byte)| *byte == sample(at % 16_000))
+    );
+    assert_done(&post(&mut world, SOUND_OFF, &named));
+    camera.film(&mut world, &phone, Duration::from_secs(1));
+    assert!(
+        heard(&mut world).iter().all(|byte| *byte == 0xd5),
+        "the camera's own"
+    );
+    assert!(world.outlet.open_files.is_empty());
+}
+
+#[test]
+fn a_push_may_begin_with_a_sound() {
+    let (mut world, phone, _) = with_sounds();
+    let body = json!({
+        "streamName": "rtmp_4711", "rtmpUrl": "rtmp://198.51.100.8/live",
+        "options": {"action": "sound_on", "soundFile": "sample.wav", "loop": true}
+    });
+    start(&mut world, &body);
+    world.server().collects = true;
+    Camera::new(1).film(&mut world, &phone, Duration::from_secs(1));
+    let came = heard(&mut world);
+    assert!(came.len() > 5_000);
+    assert!(
+        came.iter()
+            .enumerate()
+            .all(|(at, byte)| *byte == sample(at % 16_000))
+    );
+}
+
+#[test]
+fn what_is_no_sound_for_the_stream_is_told_in_words() {
+    let (mut world, _phone, named) = with_sounds();
+    for (file, status, words) in [
+        ("none.wav", 404, "no file"),
+        ("../secret.wav", 404, "no file"),
+        ("long.wav", 415, "longer than 30 s"),
+        ("mu.wav", 415, "convert it: ffmpeg -i mu.wav -c:a pcm_alaw"),
+        ("pcm.wav", 415, "convert it: ffmpeg"),
+        ("empty.wav", 415, "no sound in it"),
+        ("text.wav", 415, "text.wav: "),
+    ] {
+        let mut on = named.clone();
+        on["soundFile"] = file.into();
+        let reply = post(&mut world, SOUND_ON, &on);
+        let message = assert_error(&reply, status, SOUND_ON);
+        assert!(message.contains(words), "{file}: {message}");
+    }
+    assert_eq!(found(&mut world, &named)["soundEnabled"], false);
+    assert!(world.outlet.open_files.is_empty());
+    assert!(!world.notes("no sound: ").is_empty());
+    // A startup that cannot have its sound begins nothing.
+    let body = json!({
+        "streamName": "rtmp_4711", "rtmpUrl": "rtmp://198.51.100.8/live",
+        "options": {"action": "sound_on", "soundFile": "a/b.wav"}
+    });
+    assert_error(&post(&mut world, STARTUP, &body), 404, STARTUP);
+    assert_eq!(world.gateway.usage().pushes, 1);
+}
+
+#[test]
+fn a_disk_that_hangs_is_given_up_and_a_push_that_ended_meanwhile_is_no_harm() {
+    let (mut world, _phone, named) = with_sounds();
+    world.outlet.hung_disk = true;
+    let mut on = named.clone();
+    on["soundFile"] = "sample.wav".into();
+    let conn = connect(&mut world, "127.0.0.1:50000").unwrap();
+    let asked = request("POST", SOUND_ON, "", &on.to_string());
+    assert!(send(&mut world, conn, asked).is_empty(), "it waits");
+    assert_done(&post(&mut world, TERMINATE, &named));
+    world.advance(Duration::from_secs(6));
+    let replies = Reply::all(&world.outlet.take_written(conn));
+    assert_error(&replies[0], 500, SOUND_ON);
+    assert!(world.outlet.open_files.is_empty());
+}

@@ -15,8 +15,9 @@ use core::fmt;
 use crate::base::packet_pool::PacketPool;
 use crate::limits::{
     CALL_STATE_BYTES, FIXED_STATE_BYTES, HTTP_CONNECTIONS, HTTP_STATE_BYTES, Limits,
-    PLAYER_STATE_BYTES, PLAYERS, PROGRAM_BYTES, PUSH_STATE_BYTES, PUSHES, SIP_CALL_STATE_BYTES,
-    SIP_SPARE_CONNECTIONS, STREAM_PENDING_BYTES, STREAMS, TRUNK_OPENING, TRUNK_STATE_BYTES,
+    PLAYER_STATE_BYTES, PLAYERS, PROGRAM_BYTES, PUSH_SOUND_BYTES, PUSH_SOUNDS, PUSH_STATE_BYTES,
+    PUSHES, SIP_CALL_STATE_BYTES, SIP_SPARE_CONNECTIONS, STREAM_PENDING_BYTES, STREAMS,
+    TRUNK_OPENING, TRUNK_STATE_BYTES,
 };
 
 const MIB: usize = 1_024 * 1_024;
@@ -44,7 +45,7 @@ impl BudgetLine {
 /// Prints as a heading and one line a part.
 #[derive(Clone, Debug)]
 pub struct Budget {
-    lines: heapless::Vec<BudgetLine, 15>,
+    lines: heapless::Vec<BudgetLine, 20>,
     allowed_mib: usize,
 }
 
@@ -86,13 +87,16 @@ impl Budget {
         budget.add("SIP unsent", connections.min(STREAMS), STREAM_PENDING_BYTES);
         budget.add("players", PLAYERS, PLAYER_STATE_BYTES);
         budget.add("pushes", PUSHES, PUSH_STATE_BYTES);
+        // One that has been read is copied once.
+        let sounds = PUSH_SOUNDS.saturating_add(1);
+        budget.add("push sounds", sounds, PUSH_SOUND_BYTES);
         budget.add("HTTP", HTTP_CONNECTIONS, HTTP_STATE_BYTES);
         budget.add("fixed buffers", 1, FIXED_STATE_BYTES);
         budget.add("program", 1, PROGRAM_BYTES);
         budget
     }
 
-    /// Adds a part. There is room for five more than [`Budget::new`] makes; one beyond them is
+    /// Adds a part. There is room for nine more than [`Budget::new`] makes; one beyond them is
     /// counted into the last line, so that the sum stays true.
     pub fn add(&mut self, name: &'static str, count: usize, bytes_each: usize) {
         let line = BudgetLine {

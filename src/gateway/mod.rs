@@ -60,6 +60,7 @@ pub mod outputs;
 pub mod players;
 mod presence;
 mod publishing;
+mod push_sounds;
 pub mod pushes;
 mod pushing;
 pub mod recording;
@@ -167,6 +168,8 @@ pub struct Gateway {
     next_call: u64,
     /// Files that are being opened.
     openings: Vec<injection::Opening>,
+    /// Sounds of pushes that are being read.
+    sounds: Vec<push_sounds::PushSound>,
     next_file: u32,
     next_record: u32,
     /// Bytes that recordings hold.
@@ -213,6 +216,7 @@ impl Gateway {
             dirty_players: Vec::with_capacity(crate::limits::PLAYERS),
             next_call: 1,
             openings: Vec::new(),
+            sounds: Vec::new(),
             next_file: 0,
             next_record: 0,
             record_held: 0,
@@ -556,6 +560,7 @@ impl Gateway {
             }
         }
         deadline = Instant::earliest(deadline, self.openings_timeout());
+        deadline = Instant::earliest(deadline, self.push_sounds_timeout());
         for viewer in self.players.iter() {
             deadline = Instant::earliest(deadline, viewer.player.poll_timeout());
         }
@@ -565,6 +570,7 @@ impl Gateway {
     /// Gives out everything that has to go out.
     pub fn drain(&mut self, now: Instant, outlet: &mut dyn Outlet) {
         self.time_openings(now, outlet);
+        self.time_push_sounds(now, outlet);
         // The end of a call gives players and its trunk something to say, and the other way round.
         loop {
             while self.drain_once(now, outlet) {}

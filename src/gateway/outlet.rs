@@ -218,7 +218,7 @@ pub trait Outlet {
     /// too much waits for the disk. What becomes of it is reported by `handle_recorded`.
     fn record_open(&mut self, id: RecordId, name: &str) -> bool;
 
-    /// Adds a piece to a file, to be on the disk about half a second later; false when too much waits
+    /// Adds a piece to a file, to be on the disk a fraction of a second later; false when too much waits
     /// for the disk, and the piece is lost.
     fn record_append(&mut self, id: RecordId, piece: Vec<u8>) -> bool;
 

@@ -90,7 +90,10 @@ impl PushVoice {
     /// What a publisher is told of it: a sound goes before silence.
     pub fn voice(&self) -> Voice {
         match &self.sound {
-            Some((_, sound)) => Voice::Sound(Rc::clone(sound)),
+            Some((_, sound)) => Voice::Sound {
+                sound: Rc::clone(sound),
+                then_silence: self.muted,
+            },
             None if self.muted => Voice::Silence,
             None => Voice::Caller,
         }

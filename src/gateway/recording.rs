@@ -12,8 +12,7 @@
         clippy::unwrap_used,
         clippy::expect_used,
         clippy::indexing_slicing,
-        clippy::panic,
-        clippy::arithmetic_side_effects
+        clippy::panic
     )
 )]
 
@@ -201,7 +200,7 @@ impl Recording {
         }
         let has = |track| self.writer.codec(track).is_some();
         // Pictures that were there come back, with the next keyframe.
-        self.writer = Box::new(Mp4Writer::new(has(Track::Audio), has(Track::Video)));
+        *self.writer = Mp4Writer::new(has(Track::Audio), has(Track::Video));
         self.stem = self.naming.stem(&context.facts);
         self.bytes = 0;
         self.rotates = None;

@@ -10,8 +10,7 @@
         clippy::unwrap_used,
         clippy::expect_used,
         clippy::indexing_slicing,
-        clippy::panic,
-        clippy::arithmetic_side_effects
+        clippy::panic
     )
 )]
 
@@ -32,13 +31,13 @@ use crate::wire::opus::OpusPacket;
 const LEAST_SPAN: i64 = 250_000;
 
 /// Media after which any picture begins a new fragment.
-const VIDEO_SPAN: i64 = 800_000;
+const VIDEO_SPAN: i64 = 1_000_000;
 
 /// Media after which sound does too: the next picture is late.
-const AUDIO_SPAN: i64 = 1_000_000;
+const AUDIO_SPAN: i64 = 1_200_000;
 
 /// How long a frame waits in a fragment while nothing follows.
-const PATIENCE: Duration = Duration::from_millis(1_100);
+const PATIENCE: Duration = Duration::from_millis(1_300);
 
 /// How long the first fragment waits for a track that is expected.
 const START_PATIENCE: Duration = Duration::from_millis(1_500);

@@ -4,7 +4,7 @@
 //! Each frame of sound keeps its place and its time, and other bytes go out in it; nothing is decoded
 //! or encoded. A frame for which nothing can stand in is left out. Prepared sounds are of G.711, whose
 //! samples are bytes, so that frames of any length can be filled; they end with silence to the end of
-//! the frame.
+//! the frame, and the caller is heard again unless nothing is to be.
 
 #![cfg_attr(
     not(test),
@@ -42,8 +42,13 @@ pub enum Voice {
     Caller,
     /// Nothing.
     Silence,
-    /// This sound, and silence after its end.
-    Sound(Rc<PreparedSound>),
+    /// A sound.
+    Sound {
+        /// Which one.
+        sound: Rc<PreparedSound>,
+        /// Whether nothing is to be heard after its end, in place of the caller.
+        then_silence: bool,
+    },
 }
 
 /// What goes out in place of a frame's own bytes.
@@ -88,7 +93,7 @@ impl Voice {
     /// The sound that is to be heard.
     pub(super) fn sound(&self) -> Option<&Rc<PreparedSound>> {
         match self {
-            Self::Sound(sound) => Some(sound),
+            Self::Sound { sound, .. } => Some(sound),
             Self::Caller | Self::Silence => None,
         }
     }
@@ -106,23 +111,29 @@ impl Voice {
         }
         match self {
             Self::Caller => return Ok(None),
-            Self::Sound(sound)
-                if frame.config.codec() == sound.codec && !sound.is_over(sound_at) =>
-            {
+            Self::Sound {
+                sound,
+                then_silence,
+            } if sound.is_over(sound_at) => {
+                if !then_silence {
+                    return Ok(None);
+                }
+            }
+            Self::Sound { sound, .. } if frame.config.codec() == sound.codec => {
                 let samples = u16::try_from(view.len()).map_err(|_| NoStandIn)?;
                 return Ok(Some(StandIn::Sound {
                     from: sound_at,
                     samples,
                 }));
             }
-            Self::Sound(_) | Self::Silence => {}
+            Self::Sound { .. } | Self::Silence => {}
         }
         silence(view).map(|frame| Some(StandIn::Silence(frame)))
     }
 
     /// Whether a sound is at its end.
     pub(super) fn is_over(&self, sound_at: u32) -> bool {
-        matches!(self, Self::Sound(sound) if sound.is_over(sound_at))
+        self.sound().is_some_and(|sound| sound.is_over(sound_at))
     }
 }
 
@@ -206,11 +217,15 @@ mod tests {
     }
 
     fn sound(samples: &[u8], repeats: bool) -> Voice {
-        Voice::Sound(Rc::new(PreparedSound {
+        let sound = PreparedSound {
             codec: Codec::Pcmu,
             samples: samples.into(),
             repeats,
-        }))
+        };
+        Voice::Sound {
+            sound: Rc::new(sound),
+            then_silence: false,
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Files of recordings, written by a thread of their own.
 //!
 //! Orders wait in a bounded queue: what finds no room there is refused at once. A piece is written
-//! when its turn comes and is on the disk (`fdatasync`) about half a second later; a file has the
+//! when its turn comes and is on the disk (`fdatasync`) about a third of a second later; a file has the
 //! mark of one that is unfinished until it ends. What an earlier run left unfinished is cut to its
 //! last whole fragment and gets its name at the start.
 
@@ -32,7 +32,7 @@ use crate::limits::{RECORDING_QUEUE, RECORDING_QUEUE_BYTES, RECORDINGS};
 use files::Files;
 
 /// How long pieces gather for one `fdatasync` of their file.
-const GATHER: Duration = Duration::from_millis(500);
+const GATHER: Duration = Duration::from_millis(300);
 
 /// How long the end of the program waits for the last pieces.
 const FLUSH: Duration = Duration::from_secs(3);

@@ -92,6 +92,7 @@ fn keys_of_ours_go_one_by_one_each_after_the_answer_to_the_one_before() {
             crate::bench::peer(),
             respond(info, 200).as_bytes(),
         );
+        bench.drain();
     }
     assert!(bench.take().is_empty());
     assert!(bench.events.is_empty());

@@ -16,9 +16,10 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use super::authority::{Authority, Certificate};
 use super::flv::Flv;
@@ -259,6 +260,37 @@ impl Baresip {
             answer.push_str(&String::from_utf8_lossy(&bytes[..length]));
         }
         assert!(answer.contains("\"ok\":true"), "{order}: {answer}");
+    }
+
+    /// The picture that it shows, as a PNG file; it needs a decoded one.
+    pub fn snapshot(&self) -> Vec<u8> {
+        let path = self.folder.join("shown.png");
+        let _ = fs::remove_file(&path);
+        self.order(&format!("snapshot_recv {}", path.display()));
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let bytes = fs::read(&path).unwrap_or_default();
+            if bytes.ends_with(b"IEND\xaeB`\x82") {
+                return bytes;
+            }
+            assert!(Instant::now() < deadline, "no picture is shown");
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Ends the program; the sound that it played, in samples of 8 kHz.
+    pub fn heard(mut self) -> Vec<i16> {
+        self.order("quit");
+        self.end(Duration::from_secs(5));
+        let names = fs::read_dir(self.folder.path()).expect("its folder");
+        let names = names.map(|entry| entry.expect("a file of it").path());
+        let is_heard = |path: &PathBuf| path.to_string_lossy().ends_with("-dec.wav");
+        let path = names.into_iter().find(is_heard);
+        let bytes = fs::read(path.expect("it played something")).expect("what it played");
+        let samples = bytes.get(44..).unwrap_or_default().chunks_exact(2);
+        samples
+            .map(|two| i16::from_le_bytes([two[0], two[1]]))
+            .collect()
     }
 
     /// The program, for its output.

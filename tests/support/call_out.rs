@@ -65,6 +65,13 @@ impl CallOut {
         }
     }
 
+    /// Ends it, unless the other side has.
+    pub fn terminate_if_there(&mut self) {
+        if self.look().is_some() {
+            self.terminate();
+        }
+    }
+
     /// Ends it.
     pub fn terminate(&mut self) {
         let call = json!({"callId": self.call_id});

@@ -9,6 +9,7 @@
 pub mod authority;
 pub mod backend;
 pub mod baresip;
+pub mod browser;
 pub mod call_out;
 pub mod clip;
 pub mod compare;

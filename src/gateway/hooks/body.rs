@@ -34,6 +34,20 @@ pub struct Common<'a> {
     pub session: &'a str,
 }
 
+impl<'a> Common<'a> {
+    /// The same for a call that names an application of its own.
+    pub fn of_call(self, call: &'a Call) -> Self {
+        let named = call
+            .outgoing
+            .as_ref()
+            .and_then(|out| out.app_key.as_deref());
+        Self {
+            app_key: named.unwrap_or(self.app_key),
+            ..self
+        }
+    }
+}
+
 /// A JSON object in the making.
 struct Object(String);
 
@@ -138,7 +152,7 @@ pub fn call(common: Common<'_>, call: &Call, status: CallStatus, info: Option<&s
     };
     let url = call.target().map(full_url);
     let rtmp_status = call.rtmp_status().map(|status| status.to_string());
-    let mut object = Object::new(common)
+    let mut object = Object::new(common.of_call(call))
         .text("callId", &call.sip_call_id)
         .plain("incoming", outgoing.is_none())
         .text("status", &status.to_string());
@@ -163,7 +177,9 @@ pub fn call(common: Common<'_>, call: &Call, status: CallStatus, info: Option<&s
 
 /// `hangup` of a call.
 pub fn hangup(common: Common<'_>, call: &Call) -> Box<str> {
-    Object::new(common).text("callId", &call.sip_call_id).end()
+    Object::new(common.of_call(call))
+        .text("callId", &call.sip_call_id)
+        .end()
 }
 
 /// `StreamStatusEvent` of a call's stream.
@@ -193,7 +209,7 @@ pub fn connection(common: Common<'_>, call: &Call, status: &str) -> Box<str> {
     let visible = outgoing.and_then(|outgoing| outgoing.visible_name.as_deref());
     let own = outgoing.map(|outgoing| outgoing.way.address_of_record.as_str());
     let domain = own.and_then(|own| Some(own.rsplit_once('@')?.1));
-    Object::new(common)
+    Object::new(common.of_call(call))
         .text("status", status)
         .plain("mediaProviders", "[\"Flash\"]")
         .text("sipLogin", &call.label.caller)
@@ -204,7 +220,7 @@ pub fn connection(common: Common<'_>, call: &Call, status: &str) -> Box<str> {
 
 /// `sendDtmf`: a key that was heard, and how it came.
 pub fn dtmf(common: Common<'_>, call: &Call, key: char, kind: &str) -> Box<str> {
-    Object::new(common)
+    Object::new(common.of_call(call))
         .text("callId", &call.sip_call_id)
         .text("dtmf", key.encode_utf8(&mut [0; 4]))
         .text("type", kind)
@@ -213,7 +229,7 @@ pub fn dtmf(common: Common<'_>, call: &Call, key: char, kind: &str) -> Box<str> 
 
 /// `TransferStatusEvent` of a call's last transfer.
 pub fn transfer(common: Common<'_>, call: &Call, transfer: &Transfer) -> Box<str> {
-    let mut object = Object::new(common)
+    let mut object = Object::new(common.of_call(call))
         .text("callId", &call.sip_call_id)
         .plain("incoming", call.outgoing.is_none())
         .text("status", &transfer.status.to_string());

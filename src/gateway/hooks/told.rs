@@ -274,7 +274,7 @@ impl Hooks {
             let method = (Method::StreamStatusEvent, is_ended);
             if let Some(object) = StreamObject::of(gateway, now, index) {
                 self.push(now, lane, method, session, |common| {
-                    body::stream(common, object, words, info)
+                    body::stream(common.of_call(call), object, words, info)
                 });
             }
             told.stream = match is_ended {
@@ -452,7 +452,9 @@ impl Gateway {
                 hooks.registrations.push((at, id, kind));
             }
         }
-        let Some(body) = body::registration(hooks.common(&session), name, state) else {
+        let common = hooks.common(&session);
+        let common = holder.map_or(common, |(_, call)| common.of_call(call));
+        let Some(body) = body::registration(common, name, state) else {
             return;
         };
         let method = (Method::RegistrationStatusEvent, false);

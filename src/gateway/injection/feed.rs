@@ -11,6 +11,7 @@
 )]
 
 use core::fmt;
+use core::mem::discriminant;
 use core::time::Duration;
 use std::rc::Rc;
 
@@ -87,6 +88,16 @@ pub enum LeftOut {
     Unfit(Unfit),
     /// H.264 of this profile, where the call negotiated the other one.
     Profile([u8; 3], [u8; 3]),
+}
+
+impl LeftOut {
+    /// Whether it is the same but for numbers.
+    fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unfit(one), Self::Unfit(other)) => discriminant(one) == discriminant(other),
+            (one, other) => one == other,
+        }
+    }
 }
 
 impl fmt::Display for LeftOut {
@@ -246,7 +257,9 @@ impl Feed {
                     return Ok(());
                 }
                 if let Err(left_out) = self.begin(view) {
-                    if self.left_out.is_none_or(|(known, _)| known != left_out) {
+                    // Each kind of reason is told once, whatever the numbers in it.
+                    let known = self.left_out.as_ref();
+                    if known.is_none_or(|(known, _)| !known.is_like(&left_out)) {
                         self.left_out = Some((left_out, false));
                     }
                     self.lose();

@@ -39,7 +39,7 @@ use feeds::Feeds;
 use film::Film;
 use fit::{Fitted, Misfit, Supply, fit};
 
-pub(super) use opening::Opening;
+pub(super) use opening::{Opening, is_file_name};
 
 /// How long a file waits where packet slots are scarce.
 const SCARCE: Duration = Duration::from_millis(20);

@@ -38,7 +38,7 @@ pub struct Opening {
 }
 
 /// Whether a name is that of a file in the folder itself.
-fn is_file_name(name: &str) -> bool {
+pub(in crate::gateway) fn is_file_name(name: &str) -> bool {
     let is_plain = |c: char| !c.is_control() && !matches!(c, '/' | '\\' | ':');
     !name.is_empty()
         && name.len() <= FILE_NAME_BYTES
@@ -113,6 +113,9 @@ impl Gateway {
         bytes: Result<&[u8], FileTrouble>,
         outlet: &mut dyn Outlet,
     ) {
+        if self.handle_push_sound(now, id, bytes, outlet) {
+            return;
+        }
         if let Some(at) = self.openings.iter().position(|it| it.film.id() == id) {
             return self.handle_opening(now, at, bytes, outlet);
         }

@@ -22,7 +22,9 @@ use crate::gateway::rest::failure::Failure;
 use crate::gateway::rest::fields::{Field, Nested, read, take, wrong};
 use crate::gateway::rest::push_object::PushObject;
 use crate::gateway::rest::{ANY_ORIGIN, JSON};
-use crate::limits::{HTTP_ANSWER_BYTES, REST_NAME_BYTES, RTMP_NAME_BYTES, RTMP_URL_BYTES};
+use crate::limits::{
+    FILE_NAME_BYTES, HTTP_ANSWER_BYTES, REST_NAME_BYTES, RTMP_NAME_BYTES, RTMP_URL_BYTES,
+};
 
 /// Bytes of an RTMP address with user and password, each byte of which may be escaped by three.
 const URL_BYTES: usize = 3 * RTMP_URL_BYTES;
@@ -83,18 +85,18 @@ pub fn startup(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let stream = body.stream_name.required("streamName", RTMP_NAME_BYTES)?;
     let target = target(&body, &stream)?;
     let options = body.options.object("options")?;
-    let voice = match options.action.text("options.action", REST_NAME_BYTES)? {
-        None => PushVoice::default(),
-        Some(action) if action == "mute" => PushVoice {
-            muted: true,
-            sound: None,
-        },
-        Some(action) if action == "sound_on" => {
+    let action = options.action.text("options.action", REST_NAME_BYTES)?;
+    let (muted, plays) = match action.as_deref() {
+        None => (false, None),
+        Some("mute") => (true, None),
+        Some("sound_on") => {
             let file = ("options.soundFile", &options.sound_file);
-            sound(exchange, file, ("options.loop", &options.r#loop))?
+            let sound = sound(file, ("options.loop", &options.r#loop))?;
+            (false, Some(sound))
         }
         Some(_) => return Err(wrong("options.action", "mute or sound_on")),
     };
+    let voice = PushVoice { muted, sound: None };
     let request = PushRequest {
         stream,
         target,
@@ -104,6 +106,14 @@ pub fn startup(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let shown = request.target.to_string();
     match exchange.gateway.start_push(now, request, exchange.outlet) {
         Ok(at) => {
+            if let Some((name, repeats)) = plays {
+                let (gateway, outlet) = (&mut *exchange.gateway, &mut *exchange.outlet);
+                // It is heard as soon as it is read; what becomes of it then is in the journal.
+                if let Err(refused) = gateway.load_push_sound(now, at, (&name, repeats), outlet) {
+                    gateway.end_push(now, at);
+                    return Err(refused.into());
+                }
+            }
             let push = exchange.gateway.pushes.get(at);
             let object = push.map(|push| PushObject::of(exchange.gateway, push, true));
             let body = object.and_then(|object| serde_json::to_vec(&object).ok());
@@ -163,8 +173,11 @@ pub fn unmute(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
 pub fn sound_on(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     with_push(exchange, |exchange, at, body| {
         let file = ("soundFile", &body.sound_file);
-        let new = sound(exchange, file, ("loop", &body.r#loop))?;
-        change(exchange, at, |voice| voice.sound = new.sound);
+        let (name, repeats) = sound(file, ("loop", &body.r#loop))?;
+        let (now, gateway) = (exchange.now, &mut *exchange.gateway);
+        // Another one takes its place at once.
+        let id = gateway.load_push_sound(now, at, (&name, repeats), exchange.outlet)?;
+        exchange.defer(id);
         Ok(())
     })
 }
@@ -189,7 +202,10 @@ fn with_push(
     let at = exchange.gateway.pushes.find(&id);
     let at = at.ok_or_else(|| Failure::not_found("no push has this mediaSessionId"))?;
     work(exchange, at, &body)?;
-    super::done(exchange)
+    match exchange.deferred() {
+        Some(_) => Ok(()),
+        None => super::done(exchange),
+    }
 }
 
 fn change(exchange: &mut Exchange<'_>, at: PushIndex, change: impl FnOnce(&mut PushVoice)) {
@@ -200,18 +216,13 @@ fn change(exchange: &mut Exchange<'_>, at: PushIndex, change: impl FnOnce(&mut P
     }
 }
 
-/// The voice with a sound that a body names.
+/// The name of a sound in a body, and whether it begins anew at its end.
 fn sound(
-    _exchange: &mut Exchange<'_>,
     (name, file): (&'static str, &Field<'_>),
     (loop_name, repeats): (&'static str, &Field<'_>),
-) -> Result<PushVoice, Failure> {
-    file.required(name, RTMP_NAME_BYTES)?;
-    repeats.boolean(loop_name, false)?;
-    Err(wrong(
-        name,
-        "a sound that is kept on this box; there is none",
-    ))
+) -> Result<(String, bool), Failure> {
+    let file = file.required(name, FILE_NAME_BYTES)?;
+    Ok((file, repeats.boolean(loop_name, false)?))
 }
 
 fn list(exchange: &mut Exchange<'_>, filter: &Filter<'_>) -> Result<(), Failure> {

@@ -209,6 +209,15 @@ fn no_cut_and_no_mutation_gets_out_of_bounds() {
             if let Ok(None) = whole {
                 whole = reader.end().map(Some);
             }
+            let mut reader = ResponseReader::default();
+            let at_once = match reader.push(&bytes) {
+                Ok(None) => reader.end().map(Some),
+                whole => whole,
+            };
+            let known = |read: Result<Option<Response>, ResponseFault>| {
+                read.map(|it| it.map(|it| (it.status, it.body)))
+            };
+            assert_eq!(known(at_once), known(whole.clone()), "{bytes:?}");
             if let Ok(Some(response)) = whole {
                 assert!((200..1_000).contains(&response.status));
                 assert!(response.body.len() <= bytes.len());
