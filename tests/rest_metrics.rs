@@ -11,6 +11,7 @@ use std::time::Duration;
 use gateway_support::{Camera, Phone, World, config};
 use rest_support::{Reply, ask, ask_with};
 use trunkcast::base::redact::Secret;
+use trunkcast::cli::config_file::load;
 use trunkcast::gateway::hooks::{HookCounters, QueueCounters};
 
 /// A sample without its value: the name, then labels and values.
@@ -113,7 +114,10 @@ fn fields(counters: impl Debug) -> Vec<String> {
 
 #[test]
 fn every_counter_is_told() {
-    let mut world = World::local(2);
+    let text = "trunks: {pbx: {localPort: 40000, proxyIp: 192.0.2.10}}\n\
+                hooks: {url: \"http://127.0.0.1:9/api\"}\n";
+    let config = load(text, "hooks.yml").expect("a configuration");
+    let mut world = World::new(config);
     let (reply, metrics) = ask_metrics(&mut world);
     let kind = reply.header("content-type").unwrap();
     assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
