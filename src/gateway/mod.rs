@@ -12,19 +12,17 @@ use core::time::Duration;
 
 use crate::base::codec::Track;
 use crate::base::frame_log::FrameLog;
-use crate::base::ids::ConnId;
 use crate::base::packet_pool::{Packet, PacketPool};
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, NtpTime};
 use crate::limits::GATHER_BYTES;
-use crate::rtmp::Player;
 use crate::sdp::PlanError;
-use crate::sip::{Cause, SipCounters};
+use crate::sip::SipCounters;
 
 use call_summary::MediaTotals;
 use call_table::CallTable;
 use config::Config;
-use connections::{Connections, User};
+use connections::Connections;
 use contain::contained;
 use hooks::Hooks;
 use hooks::node::Node;
@@ -43,6 +41,7 @@ pub mod call;
 pub mod call_summary;
 pub mod call_table;
 pub mod config;
+mod connecting;
 pub mod connections;
 mod contain;
 pub mod hold;
@@ -54,6 +53,7 @@ pub mod keys;
 pub mod look_ups;
 pub mod media_ports;
 mod negotiation;
+mod operation;
 pub mod outgoing;
 pub mod outlet;
 pub mod outputs;
@@ -80,19 +80,9 @@ pub mod trunk_view;
 mod usage;
 pub mod watchdog;
 
+pub use connecting::ConnectionKind;
 pub use trunk_view::TrunkView;
 pub use usage::Usage;
-
-/// What an accepted connection is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectionKind {
-    /// SIP of the trunk at this place.
-    Sip(usize),
-    /// A player of streams.
-    Player,
-    /// A client of the REST interface.
-    Http,
-}
 
 /// What the gateway did and refused.
 #[derive(Clone, Copy, Debug, Default)]
@@ -135,9 +125,6 @@ pub struct GatewayCounters {
 
 /// How long a stream has to end cleanly after its call.
 const STREAM_PATIENCE: Duration = Duration::from_secs(2);
-
-/// How long the BYE of a call waits for an ACK that is missing while the process ends.
-const ACK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// All calls of the box.
 pub struct Gateway {
@@ -260,209 +247,6 @@ impl Gateway {
     pub fn trunk_name(&self, trunk: usize) -> &str {
         let trunk = self.trunks.get(trunk);
         trunk.map_or("", |trunk| trunk.config.name.as_str())
-    }
-
-    /// The trunk for which a connection is being opened, and where to; `None` for any other one.
-    pub fn opening(&self, conn: ConnId) -> Option<(&str, SocketAddr)> {
-        let Some(User::Sip(at)) = self.connections.user(conn) else {
-            return None;
-        };
-        let trunk = self.trunks.get(at)?;
-        let mut opening = trunk.opening.iter();
-        let (_, remote, _) = opening.find(|(opening, ..)| *opening == conn)?;
-        Some((&trunk.config.name, *remote))
-    }
-
-    /// An accepted connection; false when there is no room for it.
-    pub fn handle_accepted(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        kind: ConnectionKind,
-        remote: SocketAddr,
-        outlet: &mut dyn Outlet,
-    ) -> bool {
-        let user = match kind {
-            ConnectionKind::Sip(at) => {
-                let Some(trunk) = self.trunks.get_mut(at) else {
-                    return false;
-                };
-                trunk.set_local(remote.ip(), self.config.media.address, outlet);
-                let secure = trunk.is_secure();
-                let endpoint = &mut trunk.endpoint;
-                if endpoint.handle_accepted(now, conn, remote, secure).is_err() {
-                    return false;
-                }
-                // Another connection may have to be closed for it.
-                trunk.dirty = true;
-                User::Sip(at)
-            }
-            ConnectionKind::Player => {
-                let player = Player::new(now, self.rng.fork());
-                let Some(at) = self.players.insert(conn, remote, player) else {
-                    self.counters.players_refused += 1;
-                    return false;
-                };
-                User::Player(at)
-            }
-            ConnectionKind::Http => {
-                let Some(at) = self.accept_http(now, conn, remote, outlet) else {
-                    return false;
-                };
-                User::Http(at)
-            }
-        };
-        self.connections.insert(conn, user);
-        true
-    }
-
-    /// A connection that was asked for is up.
-    pub fn handle_connected(&mut self, now: Instant, conn: ConnId) {
-        match self.connections.user(conn) {
-            Some(User::Sip(at)) => {
-                if let Some(trunk) = self.trunks.get_mut(at) {
-                    if let Some((remote, secure)) = trunk.opened(conn) {
-                        // Without room the endpoint tells to close it.
-                        let _ = trunk.endpoint.handle_connected(now, conn, remote, secure);
-                    }
-                    trunk.dirty = true;
-                }
-            }
-            Some(User::Publisher(index)) => {
-                self.with_publisher(index, |publishing| {
-                    publishing.publisher.handle_connected(now);
-                    if let Some(link) = &mut publishing.link {
-                        link.writable = true;
-                    }
-                });
-            }
-            Some(User::Hook(at)) => self.hook_connected(at),
-            Some(User::Push(at)) => {
-                self.with_pushed(at, |publishing| {
-                    publishing.publisher.handle_connected(now);
-                    if let Some(link) = &mut publishing.link {
-                        link.writable = true;
-                    }
-                });
-            }
-            Some(User::Player(_) | User::Http(_)) | None => {}
-        }
-    }
-
-    /// A connection ended, or could not be made, for the reason given.
-    pub fn handle_disconnected(&mut self, now: Instant, conn: ConnId, reason: &str) {
-        match self.connections.remove(conn) {
-            Some(User::Sip(at)) => {
-                if let Some(trunk) = self.trunks.get_mut(at) {
-                    match trunk.opened(conn) {
-                        Some((remote, secure)) => {
-                            trunk
-                                .endpoint
-                                .handle_connect_failed(now, remote, secure, reason);
-                        }
-                        None => trunk.endpoint.handle_disconnected(now, conn),
-                    }
-                    trunk.dirty = true;
-                }
-            }
-            Some(User::Publisher(index)) => {
-                self.with_publisher(index, |publishing| {
-                    publishing.link = None;
-                    publishing.publisher.handle_disconnected(now, reason);
-                });
-            }
-            Some(User::Push(at)) => {
-                self.with_pushed(at, |publishing| {
-                    publishing.link = None;
-                    publishing.publisher.handle_disconnected(now, reason);
-                });
-            }
-            Some(User::Player(at)) => self.forget_player(at),
-            Some(User::Http(at)) => self.http.forget(at),
-            Some(User::Hook(at)) => self.hook_disconnected(at, reason),
-            None => {}
-        }
-    }
-
-    /// Bytes from a connection. What SIP answers goes out at once, the rest with the next drain.
-    pub fn handle_stream(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        bytes: &[u8],
-        outlet: &mut dyn Outlet,
-    ) {
-        match self.connections.user(conn) {
-            Some(User::Sip(at)) => {
-                if let Some(trunk) = self.trunks.get_mut(at) {
-                    let endpoint = &mut trunk.endpoint;
-                    if contained(|| endpoint.handle_stream(now, conn, bytes)).is_none() {
-                        self.crash_connection(now, conn, at, outlet);
-                    }
-                    self.drain_trunk(now, at, outlet);
-                }
-            }
-            Some(User::Publisher(index)) => {
-                self.with_publisher(index, |publishing| {
-                    publishing.publisher.handle_bytes(now, bytes);
-                });
-            }
-            Some(User::Push(at)) => {
-                self.with_pushed(at, |publishing| {
-                    publishing.publisher.handle_bytes(now, bytes)
-                });
-            }
-            Some(User::Player(at)) => {
-                if let Some(viewer) = self.players.get_mut(at)
-                    && !viewer.crashed
-                {
-                    let player = &mut viewer.player;
-                    viewer.crashed = contained(|| player.handle_bytes(now, bytes)).is_none();
-                    self.touch_player(at);
-                }
-            }
-            Some(User::Http(at)) => self.read_http(now, at, bytes, outlet),
-            Some(User::Hook(at)) => self.hook_bytes(now, at, bytes),
-            None => {}
-        }
-    }
-
-    /// The far end of a connection sends nothing more; false when the connection is over by that,
-    /// and true when an answer is still owed.
-    pub fn handle_end(&mut self, conn: ConnId) -> bool {
-        match self.connections.user(conn) {
-            Some(User::Http(at)) => self.http.handle_end(at),
-            _ => false,
-        }
-    }
-
-    /// A connection's socket takes bytes again.
-    pub fn handle_writable(&mut self, conn: ConnId) {
-        match self.connections.user(conn) {
-            Some(User::Publisher(index)) => {
-                self.with_publisher(index, |publishing| {
-                    if let Some(link) = &mut publishing.link {
-                        link.writable = true;
-                    }
-                });
-            }
-            Some(User::Push(at)) => {
-                self.with_pushed(at, |publishing| {
-                    if let Some(link) = &mut publishing.link {
-                        link.writable = true;
-                    }
-                });
-            }
-            Some(User::Player(at)) => {
-                if let Some(viewer) = self.players.get_mut(at) {
-                    viewer.link.writable = true;
-                    self.touch_player(at);
-                }
-            }
-            Some(User::Http(at)) => self.http.handle_writable(at),
-            Some(User::Hook(at)) => self.hook_writable(at),
-            Some(User::Sip(_)) | None => {}
-        }
     }
 
     /// A datagram on one of a call's media sockets.
@@ -607,100 +391,6 @@ impl Gateway {
             || self.trunks.iter().any(|trunk| trunk.dirty)
     }
 
-    /// Takes a new configuration over for coming calls.
-    ///
-    /// Trunks keep their ports: one that is new, gone or on another port is left as it was until
-    /// the next start, and so are capacities and listeners. Returns whether any such part changed.
-    pub fn reload(&mut self, config: Config) -> Result<bool, PlanError> {
-        let plans = config
-            .trunks
-            .iter()
-            .map(config::Trunk::codec_plan)
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut taken = 0;
-        for (new, plan) in config.trunks.iter().zip(plans) {
-            let same = |trunk: &&mut Trunk| {
-                let old = &trunk.config;
-                (&old.name, old.local_port, old.transport)
-                    == (&new.name, new.local_port, new.transport)
-            };
-            if let Some(trunk) = self.trunks.iter_mut().find(same) {
-                taken += usize::from(!trunk.config.needs_start(new));
-                trunk.reconfigure(new.clone(), plan);
-            }
-        }
-        self.forget_sinks();
-        let folder = match (&self.config.recording, &config.recording) {
-            (Some(old), Some(new)) => old.needs_start(new),
-            (old, new) => old.is_some() != new.is_some(),
-        };
-        let needs_start = folder
-            || taken != self.trunks.len()
-            || taken != config.trunks.len()
-            || config.limits != self.config.limits
-            || config.rtmp_listen != self.config.rtmp_listen
-            || config.rest.listens() != self.config.rest.listens()
-            || config.rtmp_ca_file != self.config.rtmp_ca_file
-            || config.media.ports != self.config.media.ports
-            || config.files_directory != self.config.files_directory
-            || config.state_directory != self.config.state_directory
-            || hooks_ca_file(&config) != hooks_ca_file(&self.config);
-        self.hooks_wanted = Some(Box::new(config.hooks.clone()));
-        self.config.hooks = config.hooks;
-        if !folder {
-            self.config.recording = config.recording;
-        }
-        self.config.media.address = config.media.address;
-        // The password guards the listeners that there are: one for others says nothing of them.
-        if config.rest.listens() == self.config.rest.listens() {
-            self.config.rest = config.rest;
-        }
-        self.trunks.iter_mut().for_each(Trunk::unsettle);
-        Ok(needs_start)
-    }
-
-    /// Ends every call with BYE and every stream with a clean unpublish; new calls get 503.
-    pub fn stop(&mut self, now: Instant) {
-        self.stopping = true;
-        self.stop_asking(now);
-        self.unregister_all(now);
-        let sessions: Vec<_> = self
-            .calls
-            .iter()
-            .filter_map(|(_, call)| Some((call.trunk, call.sip?)))
-            .collect();
-        for (at, sip) in sessions {
-            if let Some(trunk) = self.trunks.get_mut(at) {
-                // A call that is over already needs no end.
-                let _ = trunk
-                    .endpoint
-                    .hangup(now, sip, Cause::new(200, "the gateway stops"));
-                trunk.dirty = true;
-            }
-        }
-        // Those that are still on their way to the INVITE.
-        let mut from = CallIndex(0);
-        while let Some(index) = self.calls.find_from(from, |call| call.sip.is_none()) {
-            let call = self.calls.touch_mut(index);
-            if let Some(out) = call.and_then(|call| call.outgoing.as_mut()) {
-                out.stage = outgoing::Stage::Over(Cause::new(200, "the gateway stops"));
-            }
-            from = CallIndex(index.0.saturating_add(1));
-        }
-        for trunk in &mut self.trunks {
-            trunk.endpoint.hurry(now + ACK_PATIENCE);
-        }
-    }
-
-    /// Whether no call and no stream is left, and nothing of them to tell.
-    pub fn is_idle(&self) -> bool {
-        self.calls.is_empty()
-            && !self.owes_hooks()
-            && self.trunks.iter().all(|trunk| {
-                trunk.endpoint.closing_calls() == 0 && trunk.endpoint.registrations() == 0
-            })
-    }
-
     /// Every call.
     pub fn calls(&self) -> impl Iterator<Item = &call::Call> {
         self.calls.iter().map(|(_, call)| call)
@@ -718,25 +408,11 @@ impl Gateway {
             .map(|trunk| (trunk.config.name.as_str(), trunk.endpoint.counters()))
     }
 
-    /// Runs work on a call's publisher, which is to be drained then.
-    fn with_publisher(&mut self, index: CallIndex, work: impl FnOnce(&mut call::Publishing)) {
-        let Some(call) = self.calls.touch_mut(index).filter(|call| !call.crashed) else {
-            return;
-        };
-        if let Some(publishing) = &mut call.publishing {
-            call.crashed = contained(|| work(publishing)).is_none();
-        }
-    }
-
     fn touch_player(&mut self, at: usize) {
         if !self.dirty_players.contains(&at) {
             self.dirty_players.push(at);
         }
     }
-}
-
-fn hooks_ca_file(config: &Config) -> Option<&String> {
-    config.hooks.as_ref()?.ca_file.as_ref()
 }
 
 /// Whether a packet is RTCP, on whichever port it came (RFC 5761, section 4).

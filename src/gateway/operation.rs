@@ -1,0 +1,115 @@
+//! What the operator does to a gateway that runs: another configuration, and the end.
+
+use core::time::Duration;
+
+use crate::base::time::Instant;
+use crate::gateway::Gateway;
+use crate::gateway::config::{self, Config};
+use crate::gateway::outgoing;
+use crate::gateway::outlet::CallIndex;
+use crate::gateway::trunk::Trunk;
+use crate::sdp::PlanError;
+use crate::sip::Cause;
+
+/// How long the BYE of a call waits for an ACK that is missing while the process ends.
+const ACK_PATIENCE: Duration = Duration::from_secs(1);
+
+impl Gateway {
+    /// Takes a new configuration over for coming calls.
+    ///
+    /// Trunks keep their ports: one that is new, gone or on another port is left as it was until
+    /// the next start, and so are capacities and listeners. Returns whether any such part changed.
+    pub fn reload(&mut self, config: Config) -> Result<bool, PlanError> {
+        let plans = config
+            .trunks
+            .iter()
+            .map(config::Trunk::codec_plan)
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut taken = 0;
+        for (new, plan) in config.trunks.iter().zip(plans) {
+            let same = |trunk: &&mut Trunk| {
+                let old = &trunk.config;
+                (&old.name, old.local_port, old.transport)
+                    == (&new.name, new.local_port, new.transport)
+            };
+            if let Some(trunk) = self.trunks.iter_mut().find(same) {
+                taken += usize::from(!trunk.config.needs_start(new));
+                trunk.reconfigure(new.clone(), plan);
+            }
+        }
+        self.forget_sinks();
+        let folder = match (&self.config.recording, &config.recording) {
+            (Some(old), Some(new)) => old.needs_start(new),
+            (old, new) => old.is_some() != new.is_some(),
+        };
+        let needs_start = folder
+            || taken != self.trunks.len()
+            || taken != config.trunks.len()
+            || config.limits != self.config.limits
+            || config.rtmp_listen != self.config.rtmp_listen
+            || config.rest.listens() != self.config.rest.listens()
+            || config.rtmp_ca_file != self.config.rtmp_ca_file
+            || config.media.ports != self.config.media.ports
+            || config.files_directory != self.config.files_directory
+            || config.state_directory != self.config.state_directory
+            || hooks_ca_file(&config) != hooks_ca_file(&self.config);
+        self.hooks_wanted = Some(Box::new(config.hooks.clone()));
+        self.config.hooks = config.hooks;
+        if !folder {
+            self.config.recording = config.recording;
+        }
+        self.config.media.address = config.media.address;
+        // The password guards the listeners that there are: one for others says nothing of them.
+        if config.rest.listens() == self.config.rest.listens() {
+            self.config.rest = config.rest;
+        }
+        self.trunks.iter_mut().for_each(Trunk::unsettle);
+        Ok(needs_start)
+    }
+
+    /// Ends every call with BYE and every stream with a clean unpublish; new calls get 503.
+    pub fn stop(&mut self, now: Instant) {
+        self.stopping = true;
+        self.stop_asking(now);
+        self.unregister_all(now);
+        let sessions: Vec<_> = self
+            .calls
+            .iter()
+            .filter_map(|(_, call)| Some((call.trunk, call.sip?)))
+            .collect();
+        for (at, sip) in sessions {
+            if let Some(trunk) = self.trunks.get_mut(at) {
+                // A call that is over already needs no end.
+                let _ = trunk
+                    .endpoint
+                    .hangup(now, sip, Cause::new(200, "the gateway stops"));
+                trunk.dirty = true;
+            }
+        }
+        // Those that are still on their way to the INVITE.
+        let mut from = CallIndex(0);
+        while let Some(index) = self.calls.find_from(from, |call| call.sip.is_none()) {
+            let call = self.calls.touch_mut(index);
+            if let Some(out) = call.and_then(|call| call.outgoing.as_mut()) {
+                out.stage = outgoing::Stage::Over(Cause::new(200, "the gateway stops"));
+            }
+            from = CallIndex(index.0.saturating_add(1));
+        }
+        for trunk in &mut self.trunks {
+            trunk.endpoint.hurry(now + ACK_PATIENCE);
+        }
+    }
+
+    /// Whether no call and no stream is left, and nothing of them to tell.
+    pub fn is_idle(&self) -> bool {
+        self.calls.is_empty()
+            && !self.owes_hooks()
+            && self.trunks.iter().all(|trunk| {
+                trunk.endpoint.closing_calls() == 0 && trunk.endpoint.registrations() == 0
+            })
+    }
+}
+
+fn hooks_ca_file(config: &Config) -> Option<&String> {
+    config.hooks.as_ref()?.ca_file.as_ref()
+}
