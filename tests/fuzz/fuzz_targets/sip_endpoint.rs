@@ -17,8 +17,8 @@ use trunkcast::base::rng::Rng;
 use trunkcast::base::time::Instant;
 use trunkcast::limits::SIP_MESSAGE_BYTES;
 use trunkcast::sip::{
-    CallOut, Cause, Credentials, KeyForm, PingConfig, RegistrationConfig, RegistrationId, SessionTimers,
-    SipConfig, SipDestination, SipEndpoint, SipEvent, SipTarget, SipTargets,
+    CallOut, Cause, Credentials, KeyForm, PingConfig, RegistrationConfig, RegistrationId,
+    SessionTimers, SipConfig, SipDestination, SipEndpoint, SipEvent, SipTarget, SipTargets,
 };
 use trunkcast_fuzz::Choices;
 use trunkcast_fuzz::peer::{OFFER, Peer};
