@@ -444,6 +444,18 @@ pub const INJECTION_BURST: u8 = 16;
 /// Bytes of one tag of an FLV file: a keyframe, as large as a frame log takes one.
 pub const FILE_TAG_BYTES: usize = FRAME_SEGMENTS * PACKET_BYTES;
 
+/// Bytes of one `moov` or `moof` of an MP4 file: the index of its frames, or of a fragment's.
+pub const FILE_INDEX_BYTES: usize = 524_288;
+
+/// Frames of one track that an index of an MP4 file tells of: ten minutes of AAC at 48 kHz.
+pub const FILE_SAMPLES: usize = 32_768;
+
+/// Bytes of an MP4 file that wait for frames of the other track: a fragment of our own recordings.
+pub const FILE_WINDOW_BYTES: usize = 1_048_576;
+
+const _: () = assert!(RECORDING_FRAGMENT_BYTES <= FILE_WINDOW_BYTES);
+const _: () = assert!(FILE_TAG_BYTES <= FILE_WINDOW_BYTES);
+
 /// Files that are sent into calls, or being opened, at the same time.
 pub const FILES: usize = 16;
 

@@ -47,7 +47,7 @@ impl PushSound {
     fn read(&mut self, mut bytes: &[u8], wanted: Codec) -> Result<(), InjectionRefused> {
         let name = &self.name;
         let bad = |words: String| InjectionRefused::BadFile(format!("{name}: {words}"));
-        while !bytes.is_empty() {
+        while !bytes.is_empty() || self.reader.has_frame() {
             let step = self.reader.take(bytes);
             let step =
                 step.map_err(|fault| bad(format!("{fault}; {}", conversion(name, wanted))))?;

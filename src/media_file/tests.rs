@@ -131,7 +131,7 @@ fn a_wav_file_of_something_else_is_refused_with_what_it_is() {
         (wav(&[format(49, 1, 8_000)]), Fault::WavFormat(49), 20),
         (
             wav(&[format(6, 2, 8_000)]),
-            Fault::WavRate {
+            Fault::G711Rate {
                 rate: 8_000,
                 channels: 2,
             },
@@ -139,7 +139,7 @@ fn a_wav_file_of_something_else_is_refused_with_what_it_is() {
         ),
         (
             wav(&[format(7, 1, 16_000)]),
-            Fault::WavRate {
+            Fault::G711Rate {
                 rate: 16_000,
                 channels: 1,
             },

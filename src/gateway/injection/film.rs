@@ -2,7 +2,7 @@
 //! their own until their time has come.
 //!
 //! At most [`FILE_CHUNK_BYTES`](crate::limits::FILE_CHUNK_BYTES) of it that are not frames yet are
-//! kept, and frames in [`FILE_SEGMENTS`] packet slots, or one larger frame.
+//! kept beside what its reader keeps, and frames in [`FILE_SEGMENTS`] packet slots, or one larger frame.
 
 #![cfg_attr(
     not(test),
@@ -107,12 +107,13 @@ impl Film {
 
     /// Whether nothing comes after the frames of its log.
     pub fn is_over(&self) -> bool {
-        (self.ended && self.is_read()) || self.fault.is_some()
+        (self.ended && self.is_read() && !self.reader.has_frame()) || self.fault.is_some()
     }
 
     /// Whether the next bytes are to be asked for; they are on their way then.
     pub fn take_wish(&mut self) -> bool {
-        let wishes = !self.asked && !self.is_over() && self.is_read();
+        let wishes = !self.asked && !self.ended && self.fault.is_none() && self.is_read();
+        let wishes = wishes && !self.reader.has_frame();
         self.asked |= wishes;
         wishes
     }
@@ -120,7 +121,7 @@ impl Film {
     /// Makes frames of the bytes that came, as far as there is room; false where there is none and
     /// another try makes sense later.
     pub fn refill(&mut self, now: Instant, pool: &PacketPool) -> bool {
-        while !self.is_over() && !self.is_read() && !self.is_full() {
+        while !self.is_over() && !self.is_full() && (!self.is_read() || self.reader.has_frame()) {
             if pool.available() < pool.capacity() / 4 {
                 return false;
             }
