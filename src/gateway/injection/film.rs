@@ -107,13 +107,12 @@ impl Film {
 
     /// Whether nothing comes after the frames of its log.
     pub fn is_over(&self) -> bool {
-        (self.ended && self.is_read() && !self.reader.has_frame()) || self.fault.is_some()
+        (self.ended && self.is_read()) || self.fault.is_some()
     }
 
     /// Whether the next bytes are to be asked for; they are on their way then.
     pub fn take_wish(&mut self) -> bool {
-        let wishes = !self.asked && !self.ended && self.fault.is_none() && self.is_read();
-        let wishes = wishes && !self.reader.has_frame();
+        let wishes = !self.asked && !self.is_over() && self.is_read();
         self.asked |= wishes;
         wishes
     }
@@ -121,7 +120,7 @@ impl Film {
     /// Makes frames of the bytes that came, as far as there is room; false where there is none and
     /// another try makes sense later.
     pub fn refill(&mut self, now: Instant, pool: &PacketPool) -> bool {
-        while !self.is_over() && !self.is_full() && (!self.is_read() || self.reader.has_frame()) {
+        while !self.is_over() && !self.is_read() && !self.is_full() {
             if pool.available() < pool.capacity() / 4 {
                 return false;
             }
@@ -143,7 +142,7 @@ impl Film {
 
     /// Whether all that came of it was made frames of.
     pub fn is_read(&self) -> bool {
-        self.read >= self.input.len()
+        self.read >= self.input.len() && !self.reader.has_frame()
     }
 
     fn is_full(&self) -> bool {
