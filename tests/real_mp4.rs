@@ -518,11 +518,14 @@ fn files_of_ffmpeg_are_read_packet_by_packet() {
             let listed = listed(&path, track);
             assert!(listed.len() > 4, "{name} {track}");
             if name.ends_with("mov") && track == "a:0" {
-                // ffprobe makes packets of its own of samples of a byte.
+                // Packets of G.711 may be cut anywhere: ours are 20 ms, or up to 40 ms.
                 let bytes = |packets: &Packets| packets.iter().map(|it| it.1).sum::<usize>();
                 assert_eq!(bytes(packets), bytes(&listed), "{name}");
-                for (at, packet) in packets.iter().enumerate() {
-                    assert_eq!((packet.0, packet.1), (at as i64 * 20_000, 160), "{name}");
+                let mut passed = 0;
+                for (time, size, _) in packets {
+                    assert!(time.abs_diff(passed * 125) < 1_000, "{name}: {time}");
+                    assert!(*size <= 320, "{name}: {size}");
+                    passed += *size as i64;
                 }
                 continue;
             }

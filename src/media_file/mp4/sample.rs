@@ -17,8 +17,11 @@ use crate::base::codec::{CodecConfig, Track};
 use crate::limits::{FILE_SAMPLES, FILE_TAG_BYTES};
 use crate::media_file::Fault;
 
-/// Bytes of G.711 that are one frame where each byte is a sample of its own: 20 ms.
+/// Bytes of G.711 that are made one frame where the file has longer ones: 20 ms.
 const G711_FRAME: u32 = 160;
+
+/// The longest frame of G.711 that is left as it is: 40 ms.
+const G711_MOST: u32 = 320;
 
 /// One sample.
 #[derive(Clone, Copy, Debug)]
@@ -94,16 +97,41 @@ impl FileTrack {
         self.counted = 0;
     }
 
-    /// How many samples of a byte each are taken as one.
-    pub fn unit(&self, size: u32) -> u32 {
-        match *self.config {
-            CodecConfig::Pcma | CodecConfig::Pcmu if size == 1 => G711_FRAME,
-            _ => 1,
-        }
+    fn is_g711(&self) -> bool {
+        matches!(*self.config, CodecConfig::Pcma | CodecConfig::Pcmu)
     }
 
-    /// Takes the sample of this size at this place in, which lasts so many ticks.
+    /// How many samples of this size are taken as one at most: each byte of G.711 may be a sample.
+    pub fn unit(&self, size: u32) -> u32 {
+        if size == 1 && self.is_g711() {
+            return u32::MAX;
+        }
+        1
+    }
+
+    /// Takes the sample of this size at this place in, which lasts so many ticks. Of G.711, whose
+    /// bytes may be divided anywhere, a long one becomes several.
     pub fn push(
+        &mut self,
+        (mut offset, mut size): (u64, u32),
+        mut duration: u64,
+        composition: i32,
+        sync: bool,
+    ) -> Result<(), Fault> {
+        if self.is_g711() && size > G711_MOST {
+            while size > G711_FRAME {
+                let lasts = duration.saturating_mul(G711_FRAME.into());
+                let lasts = lasts.checked_div(size.into()).unwrap_or(0);
+                self.push_one((offset, G711_FRAME), lasts, composition, sync)?;
+                offset = offset.saturating_add(G711_FRAME.into());
+                size = size.saturating_sub(G711_FRAME);
+                duration = duration.saturating_sub(lasts);
+            }
+        }
+        self.push_one((offset, size), duration, composition, sync)
+    }
+
+    fn push_one(
         &mut self,
         (offset, size): (u64, u32),
         duration: u64,
