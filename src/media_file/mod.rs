@@ -259,6 +259,11 @@ impl FileReader {
         Ok(step)
     }
 
+    /// Whether the file is MP4, as far as that is known.
+    pub fn is_mp4(&self) -> bool {
+        matches!(self.form, Form::Mp4(_))
+    }
+
     /// Whether it holds a frame that [`Self::take`] gives without further bytes.
     pub fn has_frame(&self) -> bool {
         match &self.form {

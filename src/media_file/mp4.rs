@@ -41,6 +41,9 @@ use sample::{FileTrack, Sample};
 const HEAD: usize = 8;
 const LONG_HEAD: usize = 16;
 
+/// Bytes of memory that are kept for the next index.
+const KEPT_BYTES: usize = 16_384;
+
 /// Bytes by which the window grows.
 const STEP_BYTES: usize = 65_536;
 
@@ -197,7 +200,8 @@ impl Mp4 {
                 if length == 0 {
                     return Err(at(Fault::Mp4Box(kind)));
                 }
-                self.index.clear();
+                // It is no longer than that.
+                self.index.reserve_exact(length as usize);
                 State::Index(kind, position, length)
             }
             b"mdat" if !known => return Err(at(Fault::Mp4Late)),
@@ -221,10 +225,11 @@ impl Mp4 {
                 self.tracks = movie.tracks;
                 let some = self.tracks.iter().any(|track| track.next().is_some());
                 self.described = some || !movie.fragmented;
-                self.index = Vec::new();
                 Fault::Mp4Late
             }
         };
+        self.index.clear();
+        self.index.shrink_to(KEPT_BYTES);
         self.window.clear();
         self.released = 0;
         let at = |fault| FaultAt {
@@ -285,7 +290,7 @@ impl Mp4 {
         let begin = position.saturating_sub(self.window.len() as u64);
         let place = sample.offset.checked_sub(begin).ok_or(lost)?;
         let place = usize::try_from(place).map_err(|_| lost)?;
-        let end = place.saturating_add(sample.size as usize);
+        let end = place.saturating_add(sample.size() as usize);
         let bytes = self.window.get(place..end).ok_or(lost)?;
         Ok(Step {
             taken: 0,
@@ -293,7 +298,7 @@ impl Mp4 {
                 track: track.track,
                 time: sample.time,
                 composition: sample.composition,
-                keyframe: sample.sync,
+                keyframe: sample.is_sync(),
                 config: Rc::clone(&track.config),
                 bytes,
             }),
@@ -314,7 +319,7 @@ fn widest(tracks: &[FileTrack]) -> u64 {
         return tracks
             .iter()
             .flat_map(|it| it.samples())
-            .map(|it| u64::from(it.size))
+            .map(|it| u64::from(it.size()))
             .max()
             .unwrap_or(0);
     };

@@ -30,18 +30,31 @@ pub(super) struct Sample {
     pub offset: u64,
     /// When it is decoded, in microseconds.
     pub time: i64,
-    /// Its bytes.
-    pub size: u32,
     /// Microseconds from decoding to presentation.
     pub composition: u32,
-    /// Whether it needs no sample before it.
-    pub sync: bool,
+    /// Its bytes, and in the highest bit whether it needs no sample before it.
+    packed: u32,
 }
 
+const _: () = assert!(size_of::<Sample>() == 24);
+
+/// Of a sample that needs none before it.
+const SYNC: u32 = 1 << 31;
+
 impl Sample {
+    /// Its bytes.
+    pub fn size(&self) -> u32 {
+        self.packed & !SYNC
+    }
+
+    /// Whether it needs no sample before it.
+    pub fn is_sync(&self) -> bool {
+        self.packed & SYNC != 0
+    }
+
     /// Where the byte after it stands.
     pub fn end(&self) -> u64 {
-        self.offset.saturating_add(u64::from(self.size))
+        self.offset.saturating_add(self.size().into())
     }
 }
 
@@ -154,12 +167,12 @@ impl FileTrack {
             return Err(Fault::Mp4Order);
         }
         let composition = self.micros(composition.into()).max(0);
+        let is_sync = sync || self.track == Track::Audio;
         let sample = Sample {
             offset,
             time: time.saturating_add(self.shift),
-            size,
             composition: u32::try_from(composition).unwrap_or(0),
-            sync: sync || self.track == Track::Audio,
+            packed: size | if is_sync { SYNC } else { 0 },
         };
         self.samples.push(sample);
         Ok(())
