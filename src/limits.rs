@@ -444,6 +444,25 @@ pub const INJECTION_BURST: u8 = 16;
 /// Bytes of one tag of an FLV file: a keyframe, as large as a frame log takes one.
 pub const FILE_TAG_BYTES: usize = FRAME_SEGMENTS * PACKET_BYTES;
 
+/// Bytes of one `moov` or `moof` of an MP4 file: the index of its frames, or of a fragment's.
+pub const FILE_INDEX_BYTES: usize = 262_144;
+
+/// Frames of one track that an index of an MP4 file tells of: five minutes of 25 pictures a
+/// second, half as much of sound in frames of 20 ms.
+pub const FILE_SAMPLES: usize = 8_192;
+
+/// Bytes of an MP4 file that wait for frames of the other track: a fragment of our own recordings.
+pub const FILE_WINDOW_BYTES: usize = RECORDING_FRAGMENT_BYTES;
+
+/// Bytes that one file costs at most: the window, that grows in steps of 64 KiB and lags one behind,
+/// the frames of two tracks at 24 bytes each, and what was read of it.
+pub const FILE_STATE_BYTES: usize =
+    FILE_WINDOW_BYTES + 131_072 + 2 * FILE_SAMPLES * 24 + 2 * FILE_CHUNK_BYTES;
+
+// An index and its frames come before anything is in the window.
+const _: () = assert!(FILE_INDEX_BYTES <= FILE_WINDOW_BYTES);
+const _: () = assert!(FILE_TAG_BYTES <= FILE_WINDOW_BYTES);
+
 /// Files that are sent into calls, or being opened, at the same time.
 pub const FILES: usize = 16;
 

@@ -2,6 +2,7 @@
 //! becomes of it when something ends.
 
 mod gateway_support;
+mod rest_support;
 mod rtp_support;
 
 use std::collections::HashMap;
@@ -9,8 +10,11 @@ use std::time::Duration;
 
 use gateway_support::handset::{Handset, Picture, Sound, phone_of};
 use gateway_support::*;
+use rest_support::post;
 use rtp_support::{PEER, World as Receiver, audio_config, video_config};
+use serde_json::{Value, json};
 use trunkcast::base::codec::Track;
+use trunkcast::gateway::config::{Config, Recording};
 use trunkcast::gateway::injection::InjectionRefused;
 use trunkcast::gateway::injection::feed::BURST_TIME;
 use trunkcast::gateway::keys::{KeyWay, KeysRefused};
@@ -187,6 +191,68 @@ fn every_frame_of_the_stream_arrives_untouched_between_silence_and_silence() {
         assert!(own.iter().all(|it| *it == own[0]), "one silence");
         assert!(pictures.iter().any(|it| !known(&it)), "a still picture");
         assert_eq!(pair.world.notes("hears rtmp_4711 no more").len(), 1);
+        pair.world.gateway.check_invariants();
+    }
+}
+
+#[test]
+fn a_recording_of_our_own_is_heard_and_seen_whole_and_in_step() {
+    for (picture, sound) in [
+        (Picture::H264, Sound::Pcma),
+        (Picture::Vp8, Sound::Opus),
+        (Picture::H264, Sound::Opus),
+    ] {
+        let config = Config {
+            recording: Some(Recording::new("/var/lib/trunkcast/records")),
+            files_directory: Some("/media".to_owned()),
+            ..config(4, None)
+        };
+        let mut pair = Pair::with(World::new(config), picture, sound, |_| {});
+        let of_stream = json!({"mediaSessionId": pair.from.call_id});
+        let call = |pair: &mut Pair, path: &str, body: &Value| {
+            let reply = post(&mut pair.world, &format!("/rest-api/{path}"), body);
+            let words = String::from_utf8_lossy(&reply.body).into_owned();
+            assert_eq!((reply.status, &words[..]), (200, ""), "{path}");
+        };
+        call(&mut pair, "recorder/startup", &of_stream);
+        pair.live(4 * SECOND);
+        call(&mut pair, "recorder/terminate", &of_stream);
+        let take = pair.world.outlet.files[0].bytes();
+        // The last fragment is torn.
+        let torn = take[..take.len() - 100].to_vec();
+        for (name, bytes, least) in [("take.mp4", take, 195), ("torn.mp4", torn, 140)] {
+            pair.world.advance(SECOND);
+            pair.world.outlet.media_files.insert(name.to_owned(), bytes);
+            pair.heard();
+            let file = json!({"callId": pair.to.call_id, "fileName": name});
+            call(&mut pair, "call/inject_sound", &file);
+            pair.world.advance(5 * SECOND);
+            let sent = pair.heard();
+            assert_one_source(&sent);
+            let [sounds, pictures] = frames(&sent, picture, sound);
+            let known = |frame: &&Vec<u8>| pair.handset.frames.contains(*frame);
+            let heard = sounds.iter().filter(known).count();
+            let seen = pictures.iter().filter(known).count();
+            assert!((least..=202).contains(&heard), "{name} {sound:?}: {heard}");
+            let least = least / 2 - 25;
+            assert!((least..=101).contains(&seen), "{name} {picture:?}: {seen}");
+            // No gap: sound of a fragment does not wait for its pictures.
+            let first = sounds.iter().position(|it| known(&it)).unwrap();
+            let run = sounds[first..].iter().take_while(known).count();
+            assert_eq!(run, heard, "{name}");
+            // Nor do its times jump; the clock of a call is slewed by at most 5 ms a second.
+            let step = if sound == Sound::Pcma { 160 } else { 960 };
+            let ours = of(&sent, Track::Audio).into_iter();
+            let ours = ours.filter(|it| pair.handset.frames.contains(&it.bytes[12..]));
+            let times: Vec<_> = ours.map(|it| header(it).timestamp).collect();
+            assert_eq!(times.len(), heard);
+            for two in times.windows(2) {
+                let between = two[1].wrapping_sub(two[0]);
+                assert!(between.abs_diff(step) <= step / 100, "{name}: {between}");
+            }
+            assert!(pair.world.outlet.open_files.is_empty());
+        }
+        assert_eq!(pair.world.notes("the file ended").len(), 2);
         pair.world.gateway.check_invariants();
     }
 }

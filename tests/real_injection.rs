@@ -116,6 +116,11 @@ fn files_are_heard_and_seen_by_their_names_and_damaged_or_other_ones_refused() {
     convert(&folder, "clip0.flv", slices, "small.flv");
     let law = "-c:a pcm_alaw -ar 8000 -ac 1";
     convert(&folder, "clip.wav", law, "clip-alaw.wav");
+    // As the words for a file with its index at the end have it.
+    convert(&folder, "small.flv", "-c copy", "late.mov");
+    let fragments = "-c copy -frag_duration 1000000 \
+                     -movflags frag_keyframe+empty_moov+default_base_moof";
+    convert(&folder, "late.mov", fragments, "small.mov");
     let (mut gateway, phone, mut call) = called(&mut ports, &folder);
     let mut client = Rest::connect(gateway.rest());
     // The words name the very command by which the other file was made.
@@ -130,7 +135,12 @@ fn files_are_heard_and_seen_by_their_names_and_damaged_or_other_ones_refused() {
         &fs::read(folder.join("clip0.flv")).unwrap()[..9],
     );
     std::os::unix::fs::symlink("/etc/passwd", folder.join("link.wav")).unwrap();
-    for (name, wanted) in [("torn.flv", 415), ("none.wav", 404), ("link.wav", 500)] {
+    for (name, wanted) in [
+        ("torn.flv", 415),
+        ("late.mov", 415),
+        ("none.wav", 404),
+        ("link.wav", 500),
+    ] {
         let body = json!({"callId": "out-hears", "fileName": name});
         let answer = client.post("/rest-api/call/inject_sound", &body);
         assert_eq!(answer.0, wanted, "{name}");
@@ -160,11 +170,22 @@ fn files_are_heard_and_seen_by_their_names_and_damaged_or_other_ones_refused() {
     );
     sleep(Duration::from_secs(4));
     assert_eq!(size(&phone.snapshot()), CLIP);
-    gateway
-        .log()
-        .wait_for("the file ended", Duration::from_secs(12));
+    // A connection that asks nothing for long is closed.
+    call.wait_for("status", "ESTABLISHED", 5);
+    ask(
+        &gateway,
+        "/rest-api/call/inject_sound",
+        "fileName",
+        "small.mov",
+    );
+    sleep(Duration::from_secs(4));
+    assert_eq!(size(&phone.snapshot()), CLIP);
+    gateway.log().wait_for(
+        "hears small.mov no more: the file ended",
+        Duration::from_secs(12),
+    );
     let heard = phone.heard();
-    assert_beeps(&heard, 10);
+    assert_beeps(&heard, 16);
     call.terminate_if_there();
     gateway.terminate();
     gateway.check_calm();

@@ -12,9 +12,11 @@ use rtmp_support::Source;
 use rtmp_support::codecs::{aac, opus, plain, vp8};
 use support::program::run;
 use support::{Scratch, opus_vp8, probe};
-use trunkcast::base::codec::{Codec, CodecConfig, H264Config, ParameterSet};
+use trunkcast::base::codec::{Codec, CodecConfig, H264Config, ParameterSet, Track};
 use trunkcast::base::rng::Rng;
 use trunkcast::base::time::Instant;
+use trunkcast::limits::FILE_CHUNK_BYTES;
+use trunkcast::media_file::{Fault, FaultAt, FileReader};
 use trunkcast::mp4::{Extent, Mp4Writer, Pushed};
 
 /// Seconds of every clip.
@@ -425,5 +427,116 @@ fn a_file_that_is_cut_off_anywhere_plays_up_to_its_last_two_seconds() {
         let played = ends(&path);
         let reached = played.iter().all(|end| end + 2_000_000 >= cut_at);
         assert!(reached, "to {played:?}, cut at {cut_at}");
+    }
+}
+
+/// What a reader gives of a track: presentation time, size and whether it is a keyframe.
+type Packets = Vec<(i64, usize, bool)>;
+
+fn read(path: &Path) -> Result<[Packets; 2], FaultAt> {
+    let bytes = std::fs::read(path).unwrap();
+    let mut packets = [Packets::new(), Packets::new()];
+    let mut reader = FileReader::default();
+    let mut rest = &bytes[..];
+    while !rest.is_empty() || reader.has_frame() {
+        let step = reader.take(&rest[..rest.len().min(FILE_CHUNK_BYTES)])?;
+        rest = &rest[step.taken..];
+        if let Some(frame) = step.frame {
+            let shown = frame.time + i64::from(frame.composition);
+            let packet = (shown, frame.bytes.len(), frame.keyframe);
+            packets[usize::from(frame.track == Track::Audio)].push(packet);
+        }
+    }
+    assert_eq!(reader.end(), None);
+    Ok(packets)
+}
+
+/// The same by ffprobe.
+fn listed(path: &Path, track: &str) -> Packets {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", track, "-of", "csv=p=0"])
+        .args(["-show_entries", "packet=pts_time,size,flags"])
+        .arg(path)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let packet = |line: &str| {
+        let mut fields = line.split(',');
+        let time: f64 = fields.next()?.parse().ok()?;
+        let size = fields.next()?.parse().ok()?;
+        let keyframe = fields.next()?.starts_with('K');
+        Some(((time * 1_000_000.0).round() as i64, size, keyframe))
+    };
+    text.lines().filter_map(packet).collect()
+}
+
+#[test]
+fn files_of_ffmpeg_are_read_packet_by_packet() {
+    let folder = Scratch::new("mp4read");
+    let ffmpeg = |arguments: &str| {
+        run(Command::new("ffmpeg")
+            .args(["-nostdin", "-v", "error", "-y"])
+            .args(arguments.split_ascii_whitespace())
+            .current_dir(folder.path()));
+    };
+    let source = "-f lavfi -i testsrc=size=320x240:rate=25:duration=5 \
+                  -f lavfi -i sine=duration=5 -pix_fmt yuv420p";
+    ffmpeg(&format!("{source} -c:v libx264 -g 50 -c:a aac x.mp4"));
+    ffmpeg(&format!(
+        "{source} -c:v libx264 -g 50 -bf 0 -c:a pcm_alaw -ar 8000 -ac 1 x.mov"
+    ));
+    ffmpeg(&format!(
+        "{source} -c:v libx264 -bf 0 -c:a libopus opus.mp4"
+    ));
+    let fault = read(&folder.join("x.mp4")).unwrap_err();
+    assert_eq!(fault.fault, Fault::Mp4Late);
+    // The very words make of it what is read.
+    let words = fault.to_string();
+    let (_, command) = words.split_once("convert it: ffmpeg ").unwrap();
+    let (command, _) = command.split_once(" (at byte").unwrap();
+    ffmpeg(command);
+    ffmpeg("-i x.mp4 -c copy -movflags +faststart front.mp4");
+    ffmpeg("-i x.mov -c copy -movflags +faststart front.mov");
+    ffmpeg(&command.replace("x.mp4", "x.mov").replace("y.mp4", "y.mov"));
+    ffmpeg(
+        &command
+            .replace("x.mp4", "opus.mp4")
+            .replace("y.mp4", "opus-y.mp4"),
+    );
+    ffmpeg("-i x.mp4 -c copy -movflags frag_keyframe mixed.mp4");
+    for name in [
+        "y.mp4",
+        "front.mp4",
+        "mixed.mp4",
+        "y.mov",
+        "front.mov",
+        "opus-y.mp4",
+    ] {
+        let path = folder.join(name);
+        let packets = read(&path).unwrap_or_else(|fault| panic!("{name}: {fault}"));
+        for (packets, track) in packets.iter().zip(["v:0", "a:0"]) {
+            let listed = listed(&path, track);
+            assert!(listed.len() > 4, "{name} {track}");
+            if name.ends_with("mov") && track == "a:0" {
+                // Packets of G.711 may be cut anywhere: ours are 20 ms, or up to 40 ms.
+                let bytes = |packets: &Packets| packets.iter().map(|it| it.1).sum::<usize>();
+                assert_eq!(bytes(packets), bytes(&listed), "{name}");
+                let mut passed = 0;
+                for (time, size, _) in packets {
+                    assert!(time.abs_diff(passed * 125) < 1_000, "{name}: {time}");
+                    assert!(*size <= 320, "{name}: {size}");
+                    passed += *size as i64;
+                }
+                continue;
+            }
+            assert_eq!(packets.len(), listed.len(), "{name} {track}");
+            for (ours, theirs) in packets.iter().zip(&listed) {
+                assert_eq!((ours.1, ours.2), (theirs.1, theirs.2), "{name} {track}");
+                assert!(
+                    ours.0.abs_diff(theirs.0) < 1_000,
+                    "{name} {track}: {ours:?} {theirs:?}"
+                );
+            }
+        }
     }
 }

@@ -302,7 +302,7 @@ fn with_files(numbers: &[&str]) -> (World, Vec<Phone>) {
         ("mu.wav", wav(7, 1_600)),
         ("linear.wav", wav(1, 1_600)),
         ("short.wav", wav(6, 1_600)[..30].to_vec()),
-        ("film.mp4", b"\0\0\0\x20ftypisom....".to_vec()),
+        ("film.mp4", b"\0\0\0\x0cftypisom\0\0\0\x08mdat".to_vec()),
         ("film.flv", film()),
     ];
     for (name, bytes) in files {
@@ -465,7 +465,12 @@ fn a_file_that_the_call_cannot_hear_is_refused_with_what_would_do() {
             415,
             "ends in the middle of its head (at byte 30)",
         ),
-        ("film.mp4", 415, "ffmpeg -i x.mp4 -c copy x.flv"),
+        (
+            "film.mp4",
+            415,
+            "ffmpeg -i x.mp4 -c copy -frag_duration 1000000 -movflags \
+             frag_keyframe+empty_moov+default_base_moof y.mp4",
+        ),
         ("none.wav", 404, "no file"),
         ("../etc/passwd", 404, "no file"),
         ("/etc/passwd", 404, "no file"),

@@ -424,6 +424,7 @@ fn with_sounds() -> (World, Phone, Value) {
         ("pcm.wav", wav(1, 1_600)),
         ("empty.wav", wav(6, 0)),
         ("text.wav", b"this is no sound at all".to_vec()),
+        ("film.mp4", b"\0\0\0\x10ftypisom\0\0\0\0".to_vec()),
     ] {
         world.outlet.media_files.insert(name.to_owned(), bytes);
     }
@@ -510,6 +511,7 @@ fn what_is_no_sound_for_the_stream_is_told_in_words() {
         ("pcm.wav", 415, "convert it: ffmpeg"),
         ("empty.wav", 415, "no sound in it"),
         ("text.wav", 415, "text.wav: "),
+        ("film.mp4", 415, "film.mp4: it is MP4; convert it: ffmpeg"),
     ] {
         let mut on = named.clone();
         on["soundFile"] = file.into();

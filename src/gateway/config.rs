@@ -41,9 +41,9 @@ use crate::base::redact::Secret;
 use crate::base::srtp::SrtpPolicy;
 use crate::gateway::sink::profile::Profile;
 use crate::limits::{
-    HTTP_CONNECTIONS, Limits, MEDIA_PORTS_PER_CALL, PUSHES, RECORDING_BYTES,
-    RECORDING_FRAGMENT_BYTES, RECORDING_QUEUE_BYTES, SIP_SPARE_CONNECTIONS, TLS_HANDSHAKES,
-    TLS_STATE_BYTES,
+    FILE_STATE_BYTES, FILES, HTTP_CONNECTIONS, Limits, MEDIA_PORTS_PER_CALL, PUSHES,
+    RECORDING_BYTES, RECORDING_FRAGMENT_BYTES, RECORDING_QUEUE_BYTES, SIP_SPARE_CONNECTIONS,
+    TLS_HANDSHAKES, TLS_STATE_BYTES,
 };
 use crate::sdp::{CodecPlan, PlanError};
 use crate::sip::rules::Rules;
@@ -374,6 +374,9 @@ impl Config {
         if self.recording.is_some() {
             let most = RECORDING_BYTES + RECORDING_QUEUE_BYTES + RECORDING_FRAGMENT_BYTES;
             budget.add("recordings", 1, most);
+        }
+        if self.files_directory.is_some() {
+            budget.add("media files", FILES, FILE_STATE_BYTES);
         }
         if self.rest.tls.is_some() {
             let open = HTTP_CONNECTIONS.saturating_add(TLS_HANDSHAKES);

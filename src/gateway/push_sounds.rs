@@ -48,6 +48,10 @@ impl PushSound {
         let name = &self.name;
         let bad = |words: String| InjectionRefused::BadFile(format!("{name}: {words}"));
         while !bytes.is_empty() {
+            // What its reader keeps is more than the sound.
+            if self.reader.is_mp4() {
+                return Err(bad(format!("it is MP4; {}", conversion(name, wanted))));
+            }
             let step = self.reader.take(bytes);
             let step =
                 step.map_err(|fault| bad(format!("{fault}; {}", conversion(name, wanted))))?;

@@ -186,7 +186,7 @@ fn read_format(bytes: &[u8]) -> Result<CodecConfig, Fault> {
     let channels = u16::from_le_bytes([c0, c1]);
     let rate = u32::from_le_bytes([r0, r1, r2, r3]);
     if (channels, rate) != (1, 8_000) {
-        return Err(Fault::WavRate { rate, channels });
+        return Err(Fault::G711Rate { rate, channels });
     }
     Ok(config)
 }

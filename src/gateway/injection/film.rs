@@ -2,7 +2,7 @@
 //! their own until their time has come.
 //!
 //! At most [`FILE_CHUNK_BYTES`](crate::limits::FILE_CHUNK_BYTES) of it that are not frames yet are
-//! kept, and frames in [`FILE_SEGMENTS`] packet slots, or one larger frame.
+//! kept beside what its reader keeps, and frames in [`FILE_SEGMENTS`] packet slots, or one larger frame.
 
 #![cfg_attr(
     not(test),
@@ -142,7 +142,7 @@ impl Film {
 
     /// Whether all that came of it was made frames of.
     pub fn is_read(&self) -> bool {
-        self.read >= self.input.len()
+        self.read >= self.input.len() && !self.reader.has_frame()
     }
 
     fn is_full(&self) -> bool {

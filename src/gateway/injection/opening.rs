@@ -184,7 +184,7 @@ impl Gateway {
         };
         if let Some(fault) = opening.film.fault() {
             let mut words = format!("{}: {fault}", opening.name);
-            if matches!(fault.fault, Fault::WavFormat(_) | Fault::WavRate { .. }) {
+            if matches!(fault.fault, Fault::WavFormat(_) | Fault::G711Rate { .. }) {
                 words = format!("{words}; {}", conversion(call, &opening.name));
             }
             return self.give_up_opening(now, at, InjectionRefused::BadFile(words), outlet);
