@@ -66,12 +66,7 @@ fn aac(kind: u8) -> Vec<u8> {
 
 fn opus(channels: u8) -> Vec<u8> {
     let head = [0, channels, 0, 0, 0, 0, 0xbb, 0x80, 0, 0, 0];
-    audible(
-        b"Opus",
-        channels.into(),
-        48_000,
-        &mp4_box(b"dOps", &[&head]),
-    )
+    audible(b"Opus", channels, 48_000, &mp4_box(b"dOps", &[&head]))
 }
 
 /// One `trak`: its number, ticks a second, sample entry, tables beside `stsd`, and edit list.
