@@ -454,7 +454,10 @@ pub const FILE_SAMPLES: usize = 8_192;
 /// Bytes of an MP4 file that wait for frames of the other track: a fragment of our own recordings.
 pub const FILE_WINDOW_BYTES: usize = RECORDING_FRAGMENT_BYTES;
 
-/// Bytes that one file costs at most: the window, that grows in steps of 64 KiB and lags one behind,
+/// MP4 files among them: they keep more than others.
+pub const MP4_FILES: usize = 6;
+
+/// Bytes that one MP4 file costs at most: the window, that grows in steps of 64 KiB and lags one behind,
 /// the frames of two tracks at 24 bytes each, and what was read of it.
 pub const FILE_STATE_BYTES: usize =
     FILE_WINDOW_BYTES + 131_072 + 2 * FILE_SAMPLES * 24 + 2 * FILE_CHUNK_BYTES;

@@ -19,7 +19,7 @@ use trunkcast::gateway::injection::InjectionRefused;
 use trunkcast::gateway::injection::feed::BURST_TIME;
 use trunkcast::gateway::keys::{KeyWay, KeysRefused};
 use trunkcast::gateway::outlet::CallIndex;
-use trunkcast::limits::{INJECTION_BURST, STREAM_LISTENERS};
+use trunkcast::limits::{INJECTION_BURST, MP4_FILES, STREAM_LISTENERS};
 use trunkcast::rtp::stream::{Codec, StreamConfig};
 use trunkcast::rtp::telephone_event::TelephoneEvents;
 use trunkcast::wire::rtcp::{self, RtcpPacket};
@@ -255,6 +255,42 @@ fn a_recording_of_our_own_is_heard_and_seen_whole_and_in_step() {
         assert_eq!(pair.world.notes("the file ended").len(), 2);
         pair.world.gateway.check_invariants();
     }
+}
+
+#[test]
+fn only_so_many_mp4_files_are_sent_at_once() {
+    let config = Config {
+        recording: Some(Recording::new("/var/lib/trunkcast/records")),
+        files_directory: Some("/media".to_owned()),
+        ..config(MP4_FILES + 4, None)
+    };
+    let mut pair = Pair::with(World::new(config), Picture::Vp8, Sound::Pcma, |_| {});
+    let of_stream = json!({"mediaSessionId": pair.from.call_id});
+    post(&mut pair.world, "/rest-api/recorder/startup", &of_stream);
+    pair.live(4 * SECOND);
+    post(&mut pair.world, "/rest-api/recorder/terminate", &of_stream);
+    let take = pair.world.outlet.files[0].bytes();
+    let files = &mut pair.world.outlet.media_files;
+    files.insert("take.mp4".to_owned(), take);
+    let mut phones: Vec<Phone> = (0..=MP4_FILES)
+        .map(|at| phone_of(&format!("48{at}"), Picture::Vp8, Sound::Pcma))
+        .collect();
+    let mut answers = Vec::new();
+    for phone in &mut phones {
+        pair.world.call(phone);
+        let file = json!({"callId": phone.call_id, "fileName": "take.mp4"});
+        let reply = post(&mut pair.world, "/rest-api/call/inject_sound", &file);
+        answers.push(reply.status);
+    }
+    let (last, others) = answers.split_last().unwrap();
+    assert!(others.iter().all(|status| *status == 200), "{others:?}");
+    assert_eq!(*last, 429);
+    assert_eq!(pair.world.outlet.open_files.len(), MP4_FILES);
+    // When they have ended there is room.
+    pair.world.advance(5 * SECOND);
+    let file = json!({"callId": phones[MP4_FILES].call_id, "fileName": "take.mp4"});
+    let reply = post(&mut pair.world, "/rest-api/call/inject_sound", &file);
+    assert_eq!(reply.status, 200);
 }
 
 #[test]

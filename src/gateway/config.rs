@@ -41,7 +41,7 @@ use crate::base::redact::Secret;
 use crate::base::srtp::SrtpPolicy;
 use crate::gateway::sink::profile::Profile;
 use crate::limits::{
-    FILE_STATE_BYTES, FILES, HTTP_CONNECTIONS, Limits, MEDIA_PORTS_PER_CALL, PUSHES,
+    FILE_STATE_BYTES, HTTP_CONNECTIONS, Limits, MEDIA_PORTS_PER_CALL, MP4_FILES, PUSHES,
     RECORDING_BYTES, RECORDING_FRAGMENT_BYTES, RECORDING_QUEUE_BYTES, SIP_SPARE_CONNECTIONS,
     TLS_HANDSHAKES, TLS_STATE_BYTES,
 };
@@ -376,7 +376,7 @@ impl Config {
             budget.add("recordings", 1, most);
         }
         if self.files_directory.is_some() {
-            budget.add("media files", FILES, FILE_STATE_BYTES);
+            budget.add("MP4 files", MP4_FILES, FILE_STATE_BYTES);
         }
         if self.rest.tls.is_some() {
             let open = HTTP_CONNECTIONS.saturating_add(TLS_HANDSHAKES);

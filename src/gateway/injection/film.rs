@@ -66,6 +66,11 @@ impl Film {
         self.id
     }
 
+    /// Whether it is MP4, as far as that is known.
+    pub fn is_mp4(&self) -> bool {
+        self.reader.is_mp4()
+    }
+
     /// Its frames.
     pub fn log(&self) -> &FrameLog {
         &self.log

@@ -20,7 +20,7 @@ use crate::gateway::injection::film::Film;
 use crate::gateway::injection::fit::{Supply, fit};
 use crate::gateway::injection::{Injection, InjectionRefused, Source};
 use crate::gateway::outlet::{CallIndex, FileId, FileTrouble, Level, Outlet};
-use crate::limits::{FILE_NAME_BYTES, FILES};
+use crate::limits::{FILE_NAME_BYTES, FILES, MP4_FILES};
 use crate::media_file::Fault;
 use crate::sdp::PlannedCodec;
 
@@ -162,11 +162,29 @@ impl Gateway {
         let film = &mut opening.film;
         film.handle_chunk(bytes);
         film.refill(now, &pool);
-        if film.is_described() {
+        let (is_mp4, is_described) = (film.is_mp4(), film.is_described());
+        if is_mp4 && self.mp4_files() > MP4_FILES {
+            return self.give_up_opening(now, at, InjectionRefused::TooManyFiles, outlet);
+        }
+        let Some(film) = self.openings.get_mut(at).map(|it| &mut it.film) else {
+            return;
+        };
+        if is_described {
             self.begin_film(now, at, outlet);
         } else if film.take_wish() {
             outlet.read_file(film.id());
         }
+    }
+
+    /// MP4 files that are being sent, or opened.
+    fn mp4_files(&mut self) -> usize {
+        let playing = self.calls().filter(|call| {
+            let injection = call.injection.as_ref();
+            injection.is_some_and(|it| matches!(&it.source, Source::File(film) if film.is_mp4()))
+        });
+        let playing = playing.count();
+        let opened = self.openings.iter().filter(|it| it.film.is_mp4());
+        playing.saturating_add(opened.count())
     }
 
     /// Sends a file whose codecs are known, if they are the call's.
