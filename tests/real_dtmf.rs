@@ -1,4 +1,5 @@
-//! Keys that a client of the REST interface presses: baresip hears them in RTP, SIPp by INFO.
+//! Keys that a client of the REST interface presses: baresip and linphone hear them in RTP, also behind
+//! Kamailio, SIPp by INFO.
 
 mod support;
 
@@ -7,7 +8,9 @@ use std::time::Duration;
 use serde_json::json;
 use support::baresip::{Answers, Baresip, Plan};
 use support::daemon::Settings;
-use support::{CallOut, Daemon, Pbx, Ports, Rest};
+use support::kamailio::{Exchange, Registrar};
+use support::linphone::{self, Linphone};
+use support::{CallOut, Daemon, Kamailio, Namespace, Pbx, Ports, Program, Rest};
 
 #[test]
 fn baresip_hears_the_keys_one_by_one_in_rtp() {
@@ -73,4 +76,86 @@ fn keys_that_sipp_refuses_are_noted_and_the_rest_is_not_sent() {
     pbx.logs("keys were refused by INFO (415)");
     pbx.hang_up();
     pbx.done(sipp);
+}
+
+const PASSWORD: &str = "hunter2";
+
+/// A PBX that asks for a password, reached from a namespace too where there is one, and a box beside it.
+fn office(ports: &mut Ports, namespace: Option<&Namespace>) -> (Kamailio, Daemon) {
+    let registrar = Registrar {
+        password: PASSWORD,
+        algorithm: "MD5",
+        longest: 60,
+    };
+    let exchange = Exchange {
+        address: namespace.map(|namespace| namespace.ours().into()),
+        ..Exchange::default()
+    };
+    let kamailio = Kamailio::exchange(ports, &registrar, &exchange);
+    let settings = Settings {
+        pbx: Some(kamailio.address()),
+        media: namespace.map_or(String::new(), |_| "auto".to_owned()),
+        ..Settings::default()
+    };
+    let gateway = Daemon::start(ports, settings);
+    (kamailio, gateway)
+}
+
+/// Calls a phone of the PBX by REST, presses keys there, and waits until the phone tells of each.
+fn presses(
+    (kamailio, mut gateway): (Kamailio, Daemon),
+    number: &str,
+    phone: &Program,
+    heard: impl Fn(char) -> String,
+) {
+    let callee = (number, kamailio.address());
+    let more = json!({
+        "sipLogin": "1000", "sipPassword": PASSWORD, "hasVideo": "false",
+        "rtmpUrl": null, "rtmpStream": null, "toStream": "keys",
+    });
+    let mut call = CallOut::place(&gateway, callee, ("rtmp://127.0.0.1:9/live", "keys"), &more);
+    call.wait_for("status", "ESTABLISHED", 10);
+    let body = json!({"callId": "out-keys", "dtmf": "07#"});
+    let answer = Rest::connect(gateway.rest()).post("/rest-api/call/send_dtmf", &body);
+    assert_eq!(answer, (200, Vec::new()));
+    for key in "07#".chars() {
+        phone.wait_for(&heard(key), Duration::from_secs(5));
+    }
+    call.terminate();
+    gateway
+        .log()
+        .wait_for("FINISH (200", Duration::from_secs(5));
+    gateway.terminate();
+    gateway.check_calm();
+}
+
+#[test]
+fn baresip_behind_a_pbx_hears_the_keys() {
+    let mut ports = Ports::claim();
+    let office = office(&mut ports, None);
+    let plan = Plan {
+        seconds: 30,
+        ..Plan::default()
+    };
+    let phone = Baresip::listen(&mut ports, "2002", Answers::AtOnce, &plan);
+    office.0.register("2002", phone.sip().port());
+    let heard = |key| format!("received event: '{key}' (end=1)");
+    presses(office, "2002", phone.log(), heard);
+}
+
+#[test]
+fn linphone_behind_a_pbx_hears_the_keys() {
+    let mut ports = Ports::claim();
+    let namespace = Namespace::new(&ports);
+    let office = office(&mut ports, Some(&namespace));
+    let plan = linphone::Plan {
+        answers: true,
+        video: &[],
+        ..linphone::Plan::default()
+    };
+    let mut phone = Linphone::listen(&mut ports, &namespace, &plan);
+    office.0.register_at("2003", phone.sip());
+    let heard = |key| format!("Receiving tone {key}");
+    presses(office, "2003", phone.log(), heard);
+    phone.quit();
 }
