@@ -33,6 +33,36 @@ fn recording(ports: &mut Ports, folder: &Scratch, more: &str, trunk: &str) -> Da
     Daemon::start(ports, settings)
 }
 
+/// A small disk in the place of the folder, for as long as this lives.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// One with so much beside what the configuration keeps free.
+    fn new(folder: &Scratch, kib: u32) -> Self {
+        let path = folder.join("records");
+        std::fs::create_dir(&path).unwrap();
+        let size = format!("size={}k,mode=755", 16 * 1_024 + kib);
+        let mount = ["-t", "tmpfs", "-o", &size, "tmpfs"];
+        run(Command::new("mount").args(mount).arg(&path));
+        Self(path)
+    }
+
+    /// Demands that what is to be kept free is free.
+    fn check_free(&self) {
+        let free = run(Command::new("df")
+            .args(["--output=avail", "-k"])
+            .arg(&self.0));
+        let free: u64 = free.lines().last().unwrap().trim().parse().unwrap();
+        assert!(free >= 16 * 1_024, "{free} KiB are free");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
 /// Files of the folder by name.
 fn files(folder: &Scratch) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder.join("records")).expect("the folder was made");
@@ -223,6 +253,51 @@ fn sound_alone_is_recorded() {
     );
     probe::check_sound(&clip.audio, &sound(&file, &folder));
     gateway.terminate();
+}
+
+#[test]
+fn a_disk_without_room_ends_the_recording_and_not_the_call() {
+    let (mut ports, folder) = (Ports::claim(), Scratch::new("recording"));
+    // A round of the clip takes 470 KiB.
+    let disk = SmallDisk::new(&folder, 300);
+    let mut gateway = recording(&mut ports, &folder, ", whenFull: stop", "record: true");
+    let mut phone = Phone::dial(&mut ports, gateway.sip(), "1000");
+    let report = phone.play(&Clip::load(), &Play::default());
+    let words = "the recording ends: less than 16 MiB of the disk are free";
+    gateway.log().wait_for(words, SECOND);
+    disk.check_free();
+    assert!(!report.ended_by_gateway);
+    phone.hang_up();
+    gateway.log().wait_for("FINISH (200", 5 * SECOND);
+    let file = the_file(&folder);
+    probe::decode_strictly(&file);
+    let played = end_of(&file, "v");
+    assert!((2.0..9.0).contains(&played), "{played}");
+    gateway.terminate();
+    gateway.check_calm();
+}
+
+#[test]
+fn the_oldest_recording_gives_way_to_the_newest() {
+    let (mut ports, folder) = (Ports::claim(), Scratch::new("recording"));
+    let disk = SmallDisk::new(&folder, 800);
+    let template = ", template: \"{streamName}\"";
+    let mut gateway = recording(&mut ports, &folder, template, "record: true");
+    for number in ["1000", "1001"] {
+        let mut phone = Phone::dial(&mut ports, gateway.sip(), number);
+        phone.play(&Clip::load(), &Play::default());
+        phone.hang_up();
+        let recorded = format!("recorded rtmp_{number}");
+        gateway.log().wait_for(&recorded, 5 * SECOND);
+    }
+    gateway.log().wait_for("was deleted: less than", SECOND);
+    disk.check_free();
+    let file = the_file(&folder);
+    assert!(file.to_string_lossy().ends_with("rtmp_1001.mp4"));
+    probe::decode_strictly(&file);
+    assert!(end_of(&file, "v") > 9.0);
+    gateway.terminate();
+    gateway.check_calm();
 }
 
 #[test]
