@@ -227,8 +227,8 @@ impl Place {
                 stand_in,
                 ..
             } => {
-                if let Some(StandIn::Sound { samples, .. }) = stand_in {
-                    self.sound_at = self.sound_at.saturating_add(u32::from(*samples));
+                if let Some(StandIn::Sound { next, .. }) = stand_in {
+                    self.sound_at = *next;
                 }
                 let frame = log.get(*position).map(|view| view.frame());
                 let known = self.known_mut(*track);

@@ -56,8 +56,8 @@ pub enum Voice {
 pub(super) enum StandIn {
     /// Silence.
     Silence(SilentFrame),
-    /// So many samples of the prepared sound, from this one on.
-    Sound { from: u32, samples: u16 },
+    /// So many samples of the prepared sound, from this one on, and where it goes on then.
+    Sound { from: u32, samples: u16, next: u32 },
 }
 
 /// Nothing can stand in for a frame.
@@ -78,7 +78,7 @@ impl StandIn {
     pub fn pieces(self, sound: Option<&PreparedSound>, mut put: impl FnMut(&[u8]) -> bool) {
         match (self, sound) {
             (Self::Silence(frame), _) => frame.pieces(put),
-            (Self::Sound { from, samples }, Some(sound)) => {
+            (Self::Sound { from, samples, .. }, Some(sound)) => {
                 sound.pieces(from, usize::from(samples), put);
             }
             // It is never switched off between planning and sending; the bytes have to be as many.
@@ -124,11 +124,20 @@ impl Voice {
                 return Ok(Some(StandIn::Sound {
                     from: sound_at,
                     samples,
+                    next: self.after(sound_at, samples),
                 }));
             }
             Self::Sound { .. } | Self::Silence => {}
         }
         silence(view).map(|frame| Some(StandIn::Silence(frame)))
+    }
+
+    /// How many samples of the sound are out after these; of one that repeats since it last began.
+    fn after(&self, sound_at: u32, samples: u16) -> u32 {
+        let at = sound_at.saturating_add(u32::from(samples));
+        let repeated = self.sound().filter(|sound| sound.repeats);
+        let length = repeated.and_then(|sound| u32::try_from(sound.samples.len()).ok());
+        length.map_or(at, |length| at.checked_rem(length).unwrap_or_default())
     }
 
     /// Whether a sound is at its end.
@@ -233,6 +242,7 @@ mod tests {
         let piece = StandIn::Sound {
             from: 2,
             samples: 6,
+            next: 0,
         };
         assert_eq!(
             bytes(&sound(&[1, 2, 3, 4], false), piece),
@@ -245,10 +255,25 @@ mod tests {
         let beyond = StandIn::Sound {
             from: 1_000,
             samples: 300,
+            next: 0,
         };
         assert_eq!(bytes(&sound(&[1], false), beyond), [0xff; 300]);
         assert_eq!(bytes(&sound(&[1], true), beyond), [1; 300]);
         assert_eq!(bytes(&sound(&[], true), beyond), [0xff; 300]);
+    }
+
+    #[test]
+    fn a_sound_that_repeats_does_so_for_weeks() {
+        let voice = sound(&[1, 2, 3], true);
+        let mut at = 0;
+        // Frames of 20 ms.
+        for _ in 0..1_000 {
+            at = voice.after(at, 160);
+            assert!(at < 3);
+        }
+        assert_eq!(at, 160_000 % 3);
+        assert_eq!(sound(&[1, 2, 3], false).after(160, 160), 320);
+        assert_eq!(sound(&[], true).after(0, 160), 0);
     }
 
     #[test]
