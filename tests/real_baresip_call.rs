@@ -33,7 +33,9 @@ fn video_call(codec: &str, name: &str, sound_format: u8) {
         .log()
         .wait_for("RTMP_STREAM_ACTIVE", Duration::from_secs(3));
     let sent = baresip.finish(Duration::from_secs(20));
-    gateway.log().wait_for("ended", Duration::from_secs(3));
+    gateway
+        .log()
+        .wait_for("ended after", Duration::from_secs(3));
 
     let recording = nginx.recording("rtmp_001201234");
     let streams = probe::streams(&recording);

@@ -20,10 +20,10 @@ fn call(options: &[&str], plan: &Plan) -> (Recording, String) {
         ..*plan
     };
     Baresip::start(&mut ports, gateway.sip(), "1000", &first).finish(Duration::from_secs(20));
-    let mark = gateway.wait_after(0, "ended", 5);
+    let mark = gateway.wait_after(0, "ended after", 5);
     let mut more = Ports::claim();
     Baresip::start(&mut more, gateway.sip(), "2000", plan).finish(Duration::from_secs(30));
-    gateway.wait_after(mark, "ended", 5);
+    gateway.wait_after(mark, "ended after", 5);
     gateway.check_calm();
     let recording = server.recording(1, "rtmp_2000");
     recording.check_order();

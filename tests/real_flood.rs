@@ -191,7 +191,7 @@ fn the_pbx_is_answered_and_its_call_loses_nothing_under_five_thousand_packets_a_
     let phone = playing.join().expect("the phone does not panic");
     let mark = gateway.log().mark();
     phone.hang_up();
-    gateway.wait_after(mark, "ended", 3);
+    gateway.wait_after(mark, "ended after", 3);
     let flv = Flv::read(&nginx.recording("rtmp_4711"));
     flv.check_order();
     let slices = clip.slices();

@@ -62,7 +62,9 @@ fn relay(sound: Option<(Track, &str)>, picture: Track, rounds: u32) -> Relayed {
     let sender = Sender::new(tracks, rounds);
     sender.play(&call, true);
     call.hang_up();
-    gateway.log().wait_for("ended", Duration::from_secs(3));
+    gateway
+        .log()
+        .wait_for("ended after", Duration::from_secs(3));
     gateway.check_calm();
     let recording = nginx.recording("rtmp_1000");
     let (sent, got) = (Flv::read(&sender.reference()), Flv::read(&recording));
@@ -106,7 +108,9 @@ impl Relayed {
             video.step() <= 2 && audio.step() <= 2,
             "{video:?} {audio:?}"
         );
-        assert!(video.skew(&audio) <= 20, "{video:?} {audio:?} {}", self.log);
+        // A busy machine may encode the first picture a frame later than the first sound, which reports
+        // undo by 5 ms a second.
+        assert!(video.skew(&audio) <= 60, "{video:?} {audio:?} {}", self.log);
     }
 }
 

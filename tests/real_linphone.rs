@@ -26,7 +26,9 @@ fn a_call_with_h264_and_mu_law_is_relayed() {
     );
     sleep(Duration::from_secs(6));
     linphone.hang_up();
-    gateway.log().wait_for("ended", Duration::from_secs(3));
+    gateway
+        .log()
+        .wait_for("ended after", Duration::from_secs(3));
 
     let recording = nginx.recording("rtmp_1000");
     let streams = probe::streams(&recording);
@@ -63,9 +65,9 @@ fn a_call_with_vp8_and_opus_is_relayed_to_a_server_that_lists_them() {
     };
     // What the server lists is known from the first call on.
     call("1000", 1);
-    let mark = gateway.wait_after(0, "ended", 3);
+    let mark = gateway.wait_after(0, "ended after", 3);
     call("2000", 6);
-    gateway.wait_after(mark, "ended", 3);
+    gateway.wait_after(mark, "ended after", 3);
     gateway.check_calm();
     let log = gateway.log().text();
     let recording = server.recording(1, "rtmp_2000");
@@ -98,7 +100,9 @@ fn speex_of_16_khz_is_relayed() {
     );
     sleep(Duration::from_secs(5));
     linphone.hang_up();
-    gateway.log().wait_for("ended", Duration::from_secs(3));
+    gateway
+        .log()
+        .wait_for("ended after", Duration::from_secs(3));
     let recording = nginx.recording("rtmp_1000");
     let streams = probe::streams(&recording);
     assert_eq!(streams.audio, Some(("speex".into(), 16_000, 1)));

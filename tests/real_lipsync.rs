@@ -49,6 +49,8 @@ fn skews_of(play: &Play) -> Vec<f64> {
     let mut phone = Phone::dial(&mut ports, gateway.sip(), "1000");
     phone.play(&Clip::load(), play);
     phone.hang_up();
-    gateway.log().wait_for("ended", Duration::from_secs(3));
+    gateway
+        .log()
+        .wait_for("ended after", Duration::from_secs(3));
     lipsync::skews(&nginx.recording("rtmp_1000"))
 }

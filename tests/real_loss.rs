@@ -35,7 +35,9 @@ fn a_call_over_a_bad_line_shows_no_damaged_picture() {
     };
     let baresip = Baresip::start(&mut ports, gateway.sip(), "1000", &plan);
     let sent = baresip.finish(Duration::from_secs(30));
-    gateway.log().wait_for("ended", Duration::from_secs(5));
+    gateway
+        .log()
+        .wait_for("ended after", Duration::from_secs(5));
     let counts = namespace.counts();
     let lost = counts.lost.load(Ordering::Relaxed);
     assert!(lost > 20, "the line lost only {lost} packets");
@@ -121,7 +123,9 @@ fn packets_that_are_asked_for_again_close_the_gaps() {
     let sender = Sender::new(tracks, 2);
     sender.play_in(&call, true, Some(&namespace));
     call.hang_up();
-    gateway.log().wait_for("ended", Duration::from_secs(3));
+    gateway
+        .log()
+        .wait_for("ended after", Duration::from_secs(3));
     gateway.check_calm();
     let lost = namespace.counts().lost.load(Ordering::Relaxed);
     assert!(lost > 20, "the line lost only {lost} packets");

@@ -24,7 +24,9 @@ fn the_clip_arrives_whole_and_untouched_in_recording_and_at_a_viewer() {
     let mut phone = Phone::dial(&mut ports, gateway.sip(), "001201234");
     let report = phone.play(&clip, &Play::default());
     phone.hang_up();
-    gateway.log().wait_for("ended", Duration::from_secs(3));
+    gateway
+        .log()
+        .wait_for("ended after", Duration::from_secs(3));
     assert_eq!(report.pictures, clip.pictures.len());
     assert!(!report.ended_by_gateway);
     assert!(

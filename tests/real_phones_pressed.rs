@@ -124,7 +124,7 @@ fn linphone_pauses_and_resumes() {
     let size = nginx.recorded("rtmp_1000");
     nginx.wait_recorded("rtmp_1000", size + 30_000, 3 * SHORT);
     phone.hang_up();
-    gateway.log().wait_for("ended", SHORT);
+    gateway.log().wait_for("ended after", SHORT);
     let recording = nginx.recording("rtmp_1000");
     probe::decode_strictly(&recording);
     Flv::read(&recording).check_order();
@@ -180,7 +180,7 @@ fn keys_of_linphone_are_counted_once_each() {
     phone.order("67#");
     wait_for_keys(&gateway, 4);
     phone.hang_up();
-    gateway.log().wait_for("ended", SHORT);
+    gateway.log().wait_for("ended after", SHORT);
     let log = gateway.log().text();
     assert_eq!(log.matches(KEY).count(), 4, "{log}");
     gateway.check_calm();

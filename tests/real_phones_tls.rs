@@ -74,7 +74,7 @@ fn baresip_calls(encryption: &str) {
     let phone = Baresip::start(&mut ports, gateway.sip(), "001201234", &plan);
     gateway.log().wait_for("RTMP_STREAM_ACTIVE", 2 * SHORT);
     let sent = phone.finish(4 * SHORT);
-    gateway.log().wait_for("ended", SHORT);
+    gateway.log().wait_for("ended after", SHORT);
     assert!(sent.pictures > 60, "{sent:?}");
     sent.check_recorded(&nginx.recording("rtmp_001201234"));
     check_protected(&gateway);
@@ -185,7 +185,7 @@ fn linphone_calls_over_tls_with_srtp() {
     gateway.log().wait_for("RTMP_STREAM_ACTIVE", 2 * SHORT);
     nginx.wait_recorded("rtmp_1000", 60_000, 3 * SHORT);
     phone.hang_up();
-    gateway.log().wait_for("ended", SHORT);
+    gateway.log().wait_for("ended after", SHORT);
     check_linphone(&nginx, "rtmp_1000");
     check_protected(&gateway);
 }

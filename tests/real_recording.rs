@@ -212,7 +212,7 @@ fn h264_and_aac_are_recorded_over_rest_in_parts() {
     let sender = Sender::new(tracks.into(), 2);
     sender.play(&call, false);
     call.hang_up();
-    gateway.log().wait_for("ended", 3 * SECOND);
+    gateway.log().wait_for("ended after", 3 * SECOND);
     gateway.terminate();
     let files = files(&folder);
     assert!((3..=5).contains(&files.len()), "{files:?}");

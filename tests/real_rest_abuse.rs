@@ -126,7 +126,7 @@ fn while_a_call_runs(abuse: impl FnOnce(&Daemon, Instant)) {
     );
     let mark = gateway.log().mark();
     phone.hang_up();
-    gateway.wait_after(mark, "ended", 3);
+    gateway.wait_after(mark, "ended after", 3);
     let flv = Flv::read(&nginx.recording("rtmp_4711"));
     flv.check_order();
     let slices = clip.slices();

@@ -33,7 +33,7 @@ fn a_server_killed_in_mid_call_gets_the_stream_again_when_it_is_back() {
     let (phone, report) = playing.stop();
     assert!(!report.ended_by_gateway, "the outage ended the call");
     phone.hang_up();
-    gateway.wait_after(0, "ended", 3);
+    gateway.wait_after(0, "ended after", 3);
     check_recording(&clip, &nginx);
     check_recording(&clip, &second);
     gateway.check_calm();
@@ -58,7 +58,7 @@ fn a_server_started_after_the_call_gets_the_stream() {
         "the missing server ended the call"
     );
     phone.hang_up();
-    gateway.wait_after(0, "ended", 3);
+    gateway.wait_after(0, "ended after", 3);
     check_recording(&clip, &nginx);
 }
 
@@ -74,7 +74,7 @@ fn a_server_that_refuses_to_publish_leaves_the_call_up_and_says_so() {
     let (phone, report) = playing.stop();
     assert!(!report.ended_by_gateway, "the refusal ended the call");
     phone.hang_up();
-    gateway.wait_after(0, "ended", 3);
+    gateway.wait_after(0, "ended after", 3);
     let log = gateway.log().text();
     assert!(
         !log.contains("RTMP_STREAM_ACTIVE"),
@@ -95,7 +95,7 @@ fn a_server_that_accepts_and_then_closes_is_tried_ever_less_often() {
     let (phone, report) = playing.stop();
     assert!(!report.ended_by_gateway, "the refusal ended the call");
     phone.hang_up();
-    gateway.wait_after(0, "ended", 3);
+    gateway.wait_after(0, "ended after", 3);
     let log = gateway.log().text();
     let attempts: usize = log
         .split_once("published ")
@@ -128,7 +128,7 @@ fn a_phone_that_makes_keyframes_only_when_asked_is_asked_on_return() {
     let second = Nginx::start_at(nginx.address());
     gateway.wait_after(mark, "RTMP_STREAM_ACTIVE", 8);
     let sent = baresip.finish(Duration::from_secs(20));
-    gateway.wait_after(0, "ended", 3);
+    gateway.wait_after(0, "ended after", 3);
     assert!((2..=5).contains(&sent.keyframes), "{sent:?}");
     let recording = second.recording(STREAM);
     let flv = Flv::read(&recording);
@@ -177,7 +177,7 @@ fn a_stalled_server_costs_its_own_backlog_and_the_stream_comes_back() {
     let (phone, report) = playing.stop();
     assert!(!report.ended_by_gateway, "the stall ended the call");
     phone.hang_up();
-    gateway.wait_after(0, "ended", 3);
+    gateway.wait_after(0, "ended after", 3);
     check_damage_free(&clip, &nginx);
     gateway.check_calm();
 }

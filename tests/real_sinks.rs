@@ -38,7 +38,9 @@ fn ffmpeg_as_a_server_receives_a_whole_call() {
         .wait_for("RTMP_STREAM_ACTIVE", Duration::from_secs(5));
     phone.play(&clip, &Play::default());
     phone.hang_up();
-    gateway.log().wait_for("ended", Duration::from_secs(3));
+    gateway
+        .log()
+        .wait_for("ended after", Duration::from_secs(3));
     ffmpeg.wait(Duration::from_secs(10));
     probe::check_clip_streams(&file);
     let flv = Flv::read(&file);
@@ -61,7 +63,7 @@ fn g711_is_left_out_for_a_server_that_closes_on_it_and_stays_so() {
     let (phone, report) = playing.stop();
     assert!(!report.ended_by_gateway, "the refusal ended the call");
     phone.hang_up();
-    let mark = gateway.wait_after(0, "ended", 3);
+    let mark = gateway.wait_after(0, "ended after", 3);
     let publishes = server.publishes();
     let last = server.recording(publishes - 1, "rtmp_1000");
     let log = gateway.log().text();
@@ -77,7 +79,7 @@ fn g711_is_left_out_for_a_server_that_closes_on_it_and_stays_so() {
     assert_eq!(call.port("audio"), 0, "{}", call.answer);
     assert_ne!(call.port("video"), 0, "{}", call.answer);
     call.hang_up();
-    gateway.wait_after(mark, "ended", 3);
+    gateway.wait_after(mark, "ended after", 3);
     gateway.check_calm();
 }
 
@@ -92,7 +94,9 @@ fn opus_is_not_negotiated_for_a_legacy_server() {
     };
     let sent =
         Baresip::start(&mut ports, gateway.sip(), "1000", &plan).finish(Duration::from_secs(20));
-    gateway.log().wait_for("ended", Duration::from_secs(3));
+    gateway
+        .log()
+        .wait_for("ended after", Duration::from_secs(3));
     let recording = nginx.recording("rtmp_1000");
     let streams = probe::streams(&recording);
     assert_eq!(streams.audio, Some(("pcm_mulaw".into(), 8_000, 1)));
@@ -125,7 +129,9 @@ fn a_server_that_lists_nothing_of_use_gets_the_legacy_form() {
     let playing = Phone::dial(&mut ports, gateway.sip(), "1000").play_in_background(&clip);
     sleep(Duration::from_secs(3));
     playing.stop().0.hang_up();
-    gateway.log().wait_for("ended", Duration::from_secs(3));
+    gateway
+        .log()
+        .wait_for("ended after", Duration::from_secs(3));
     let recording = server.recording(0, "rtmp_1000");
     recording.check_order();
     let mut codecs = recording.codecs();

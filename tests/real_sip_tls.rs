@@ -153,7 +153,9 @@ fn a_call_over_tls_is_relayed_whole() {
     Scenario::new("call", "t1", relay, "001201234")
         .play(PLAYED, 96)
         .run(&mut ports);
-    gateway.log().wait_for("ended", Duration::from_secs(3));
+    gateway
+        .log()
+        .wait_for("ended after", Duration::from_secs(3));
     let recording = nginx.recording("rtmp_001201234");
     let flv = Flv::read(&recording);
     flv.check_order();

@@ -48,7 +48,9 @@ fn call(encryption: &str, policy: &str, protected: bool) {
         .log()
         .wait_for("RTMP_STREAM_ACTIVE", Duration::from_secs(10));
     let sent = baresip.finish(Duration::from_secs(20));
-    gateway.log().wait_for("ended", Duration::from_secs(3));
+    gateway
+        .log()
+        .wait_for("ended after", Duration::from_secs(3));
     let log = gateway.log().text();
     assert_eq!(
         log.contains(" with AES_CM_128_HMAC_SHA1_80"),
