@@ -6,7 +6,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use support::daemon::Settings;
-use support::{Daemon, Operator, Ports, Script};
+use support::{Daemon, Operator, Ports, Rest, Script};
 
 /// Changes the file and has the gateway read it again.
 fn edit(gateway: &Daemon, change: impl Fn(&str) -> String) {
@@ -61,6 +61,31 @@ fn trunks_come_and_go_while_a_call_is_up() {
     caller.succeed();
     gateway.wait_after(0, &format!("port {} is closed", old.port()), 6);
     assert!(is_free(old));
+    gateway.terminate();
+    gateway.check_calm();
+}
+
+#[test]
+fn listeners_move_and_one_that_cannot_stays() {
+    let mut ports = Ports::claim();
+    let mut gateway = Daemon::start(&mut ports, Settings::default());
+    let rest = |address: SocketAddr| format!("rest: {{listen: \"{address}\"");
+    let (old, new) = (gateway.rest(), ports.address());
+    edit(&gateway, |text| text.replace(&rest(old), &rest(new)));
+    assert!(is_free(old));
+    assert_eq!(Rest::connect(new).ask("GET", "/healthz", "", "").0, 200);
+
+    let taken = ports.address();
+    let _holder = TcpListener::bind(taken).expect("it is free");
+    edit(&gateway, |text| text.replace(&rest(new), &rest(taken)));
+    gateway.wait_after(0, &format!("rest: cannot listen on {taken}"), 3);
+    assert_eq!(Rest::connect(new).ask("GET", "/healthz", "", "").0, 200);
+
+    let rtmp = |address: SocketAddr| format!("rtmp: {{listen: \"{address}\"");
+    let players = ports.address();
+    let before = gateway.rtmp();
+    edit(&gateway, |text| text.replace(&rtmp(before), &rtmp(players)));
+    assert!(is_free(before) && !is_free(players));
     gateway.terminate();
     gateway.check_calm();
 }
