@@ -17,6 +17,7 @@ mod config_trunk;
 mod config_value;
 pub mod demo;
 pub mod nearest;
+pub mod settings;
 pub mod test_caller;
 pub mod viewer;
 pub mod yaml;
