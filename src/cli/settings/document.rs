@@ -70,7 +70,8 @@ impl Doc {
         Self::Map(rest)
     }
 
-    fn of_node(node: &Node) -> Self {
+    /// The tree of one value.
+    pub fn of_node(node: &Node) -> Self {
         match &node.value {
             Value::Nothing => Self::Nothing,
             Value::Text(text) => Self::Text(text.clone()),
