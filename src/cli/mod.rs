@@ -9,7 +9,7 @@ pub mod config_file;
 mod config_files;
 mod config_hooks;
 mod config_page;
-mod config_problem;
+pub mod config_problem;
 mod config_recording;
 mod config_rules;
 pub mod config_section;

@@ -177,7 +177,9 @@ impl<'a> Tree<'a> {
         let depth = depth.saturating_add(1);
         let (anchor, value) = match event {
             Event::Scalar(text, style, anchor, _) => (anchor, scalar(&text, style)),
-            Event::SequenceStart(_, anchor, _) => (anchor, Value::List(self.list(depth, &mut span)?)),
+            Event::SequenceStart(_, anchor, _) => {
+                (anchor, Value::List(self.list(depth, &mut span)?))
+            }
             Event::MappingStart(_, anchor, _) => (anchor, Value::Map(self.map(depth, &mut span)?)),
             Event::Alias(anchor) => {
                 let mut node = match self.anchors.get(&anchor) {

@@ -1,6 +1,14 @@
 //! What a change does to a text, line by line.
 
-HEAD
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
 
 use serde::Serialize;
 
@@ -44,8 +52,13 @@ pub fn preview(old: Shown<'_>, new: Shown<'_>) -> Vec<Line> {
     let changes = compare(&before, &after);
     let near = |at: usize| {
         let first = at.saturating_sub(AROUND);
-        let around = changes.iter().skip(first).take(at.saturating_sub(first) + AROUND + 1);
-        around.into_iter().any(|change| !matches!(change, Change::Same(_)))
+        let around = changes
+            .iter()
+            .skip(first)
+            .take(at.saturating_sub(first) + AROUND + 1);
+        around
+            .into_iter()
+            .any(|change| !matches!(change, Change::Same(_)))
     };
     let mut out: Vec<Line> = Vec::new();
     for (at, change) in changes.iter().enumerate() {
@@ -168,24 +181,42 @@ mod tests {
             };
             format!("{sign}{}\n", line.text)
         };
-        preview(whole(old), whole(new)).into_iter().map(line).collect()
+        preview(whole(old), whole(new))
+            .into_iter()
+            .map(line)
+            .collect()
     }
 
     #[test]
     fn changes_are_shown_with_three_lines_around() {
         let old: String = (0..20).map(|at| format!("l{at}\n")).collect();
         let new = old.replace("l10\n", "x\ny\n").replace("l11\n", "");
-        assert_eq!(shown(&old, &new), " l7\n l8\n l9\n-l10\n-l11\n+x\n+y\n l12\n l13\n l14\n");
+        assert_eq!(
+            shown(&old, &new),
+            " l7\n l8\n l9\n-l10\n-l11\n+x\n+y\n l12\n l13\n l14\n"
+        );
         assert_eq!(shown(&old, &old), "");
         let far = old.replace("l0\n", "a\n").replace("l19\n", "b\n");
-        assert_eq!(shown(&old, &far), "-l0\n+a\n l1\n l2\n l3\n~\n l16\n l17\n l18\n-l19\n+b\n \n");
+        assert_eq!(
+            shown(&old, &far),
+            "-l0\n+a\n l1\n l2\n l3\n~\n l16\n l17\n l18\n-l19\n+b\n \n"
+        );
     }
 
     #[test]
     fn a_secret_that_changed_shows_as_a_change_and_not_itself() {
-        let old = Shown { text: "a\npassword: x\n", shown: "a\npassword: ***\n" };
-        let new = Shown { text: "a\npassword: y\n", shown: "a\npassword: ***\n" };
-        let kinds: Vec<_> = preview(old, new).into_iter().map(|line| (line.kind, line.text)).collect();
+        let old = Shown {
+            text: "a\npassword: x\n",
+            shown: "a\npassword: ***\n",
+        };
+        let new = Shown {
+            text: "a\npassword: y\n",
+            shown: "a\npassword: ***\n",
+        };
+        let kinds: Vec<_> = preview(old, new)
+            .into_iter()
+            .map(|line| (line.kind, line.text))
+            .collect();
         assert!(kinds.contains(&("remove", "password: ***".to_owned())));
         assert!(kinds.contains(&("add", "password: ***".to_owned())));
     }
@@ -194,7 +225,16 @@ mod tests {
     fn previews_are_bounded() {
         let long: String = (0..100_000).map(|at| format!("{at}\n")).collect();
         let other: String = (0..100_000).map(|at| format!("x{at}\n")).collect();
-        let lines = preview(Shown { text: &long, shown: &long }, Shown { text: &other, shown: &other });
+        let lines = preview(
+            Shown {
+                text: &long,
+                shown: &long,
+            },
+            Shown {
+                text: &other,
+                shown: &other,
+            },
+        );
         assert_eq!((lines.len(), lines[LINES].kind), (LINES + 1, "more"));
         let wide = "x".repeat(100_000);
         assert!(shown("a", &wide).len() < 1_100);
@@ -205,7 +245,9 @@ mod tests {
         let mut rng = crate::base::rng::Rng::from_number(3);
         for _ in 0..500 {
             let mut text = || -> Vec<String> {
-                (0..rng.below(12)).map(|_| rng.below(4).to_string()).collect()
+                (0..rng.below(12))
+                    .map(|_| rng.below(4).to_string())
+                    .collect()
             };
             let (old, new) = (text(), text());
             let old: Vec<&str> = old.iter().map(String::as_str).collect();

@@ -171,7 +171,10 @@ pub fn flat_trunks(root: &Node) -> Vec<&Entry> {
     if trunks.is_some_and(|entry| entry.value.value != Value::Nothing) {
         return Vec::new();
     }
-    entries.iter().filter(|entry| is_flat_trunk(entry)).collect()
+    entries
+        .iter()
+        .filter(|entry| is_flat_trunk(entry))
+        .collect()
 }
 
 impl Serialize for Doc {
@@ -293,7 +296,8 @@ impl<'de> Visitor<'de> for Seed<'_> {
             }
             entries.push((key, from.next_value_seed(self.below())?));
         }
-        let is_secret = self.seen.is_true && matches!(entries.as_slice(), [(key, _)] if key == "secret");
+        let is_secret =
+            self.seen.is_true && matches!(entries.as_slice(), [(key, _)] if key == "secret");
         self.seen.is_true = false;
         Ok(if is_secret {
             Doc::Secret
@@ -314,7 +318,8 @@ mod tests {
 
     #[test]
     fn a_file_becomes_json_of_the_same_nesting_with_every_value_as_text() {
-        let file = "trunks:\n  a:\n    localPort: 040\n    ping: off\n    allow: [1.2.3.4]\nrest:\n";
+        let file =
+            "trunks:\n  a:\n    localPort: 040\n    ping: off\n    allow: [1.2.3.4]\nrest:\n";
         let doc = Doc::of_file(&yaml::parse(file).unwrap());
         let expected =
             r#"{"trunks":{"a":{"localPort":"040","ping":"off","allow":["1.2.3.4"]}},"rest":null}"#;

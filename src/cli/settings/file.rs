@@ -4,7 +4,15 @@
 //! The new text goes into a file beside it, which reaches the disk before it takes the name; what was
 //! there before stays as `NAME.previous`.
 
-HEAD
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -171,7 +179,8 @@ mod tests {
 
     impl Scratch {
         fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("trunkcast-{name}-{}", std::process::id()));
+            let path =
+                std::env::temp_dir().join(format!("trunkcast-{name}-{}", std::process::id()));
             let _ = fs::remove_dir_all(&path);
             fs::create_dir_all(&path).unwrap();
             Self(path)
@@ -216,7 +225,10 @@ mod tests {
             let is_new = failing == Step::Settle;
             let expected: &[u8] = if is_new { b"new" } else { b"old" };
             assert_eq!(fs::read(&path).unwrap(), expected, "{failing:?}");
-            assert!(!names(&scratch.0).contains(&"f.yml.new".to_owned()), "{failing:?}");
+            assert!(
+                !names(&scratch.0).contains(&"f.yml.new".to_owned()),
+                "{failing:?}"
+            );
             // What came of it stands in nobody's way.
             write(&path, b"newer", Some(b"old")).unwrap();
             assert_eq!(fs::read(&path).unwrap(), b"newer");

@@ -28,9 +28,8 @@ pub fn updated(text: &str, wanted: &Doc, renamed: &Renamed) -> String {
     let Ok(root) = yaml::parse(text) else {
         return print::file(wanted);
     };
-    let is_wanted = |text: &str| {
-        yaml::parse(text).is_ok_and(|root| Doc::of_file(&root).is_like(wanted))
-    };
+    let is_wanted =
+        |text: &str| yaml::parse(text).is_ok_and(|root| Doc::of_file(&root).is_like(wanted));
     match patched(text, &root, wanted, renamed) {
         Some(patched) if is_wanted(&patched) => patched,
         _ => print::file(&in_order_of(&Doc::of_file(&root), wanted)),
@@ -202,7 +201,8 @@ impl Editor<'_> {
                     let mut all = entries.iter();
                     let done = all.all(|entry| {
                         let value = wanted.get(&entry.key).unwrap_or(&Doc::Nothing);
-                        self.value(&entry.value, value, Level::Other, true).is_some()
+                        self.value(&entry.value, value, Level::Other, true)
+                            .is_some()
                     });
                     if done {
                         return Some(());
@@ -233,7 +233,9 @@ impl Editor<'_> {
         let start = entry.span.start.checked_sub(self.column(entry)?)?;
         let end = self.end(entry);
         let rest = self.text.get(end..)?;
-        let line = rest.find('\n').map_or(rest.len(), |at| at.saturating_add(1));
+        let line = rest
+            .find('\n')
+            .map_or(rest.len(), |at| at.saturating_add(1));
         Some(start..end.saturating_add(line))
     }
 
@@ -270,7 +272,8 @@ impl Editor<'_> {
 
     /// The text with all that was changed.
     fn finish(mut self) -> Option<String> {
-        self.edits.sort_by_key(|(bytes, _)| (bytes.start, bytes.end));
+        self.edits
+            .sort_by_key(|(bytes, _)| (bytes.start, bytes.end));
         let has_crlf = self.text.lines().count() > 0 && self.text.contains("\r\n");
         let mut out = String::with_capacity(self.text.len());
         let mut done = 0;
@@ -286,7 +289,6 @@ impl Editor<'_> {
         Some(out)
     }
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -325,7 +327,9 @@ mod tests {
     /// Lines that went and lines that came.
     fn difference(old: &str, new: &str) -> (Vec<String>, Vec<String>) {
         let only = |a: &str, b: &str| {
-            let lines = a.lines().filter(|line| !b.lines().any(|other| other == *line));
+            let lines = a
+                .lines()
+                .filter(|line| !b.lines().any(|other| other == *line));
             lines.map(str::to_owned).collect()
         };
         (only(old, new), only(new, old))
@@ -334,7 +338,14 @@ mod tests {
     fn assert_change(change: impl FnOnce(&mut Doc), gone: &[&str], came: &[&str]) {
         let new = changed(FILE, change);
         let (was, is) = difference(FILE, &new);
-        assert_eq!((was, is), (gone.iter().map(|l| (*l).to_owned()).collect(), came.iter().map(|l| (*l).to_owned()).collect()), "{new}");
+        assert_eq!(
+            (was, is),
+            (
+                gone.iter().map(|l| (*l).to_owned()).collect(),
+                came.iter().map(|l| (*l).to_owned()).collect()
+            ),
+            "{new}"
+        );
     }
 
     #[test]
@@ -370,7 +381,11 @@ mod tests {
         );
         assert_change(
             |doc| at(doc, &["trunks", "office"]).put("sdp", None),
-            &["    sdp: |", "      m=audio 0 RTP/AVP 8", "      # no comment"],
+            &[
+                "    sdp: |",
+                "      m=audio 0 RTP/AVP 8",
+                "      # no comment",
+            ],
             &[],
         );
         assert_change(
@@ -395,13 +410,24 @@ mod tests {
             &["    codecs: [vp8]"],
         );
         assert_change(
-            |doc| *at(doc, &["trunks", "office", "allow"]) = Doc::List(vec![Doc::text("192.0.2.0/24")]),
-            &["    allow:", "      - 192.0.2.0/24 # all", "      - 198.51.100.7"],
+            |doc| {
+                *at(doc, &["trunks", "office", "allow"]) =
+                    Doc::List(vec![Doc::text("192.0.2.0/24")])
+            },
+            &[
+                "    allow:",
+                "      - 192.0.2.0/24 # all",
+                "      - 198.51.100.7",
+            ],
             &["    allow: [192.0.2.0/24]"],
         );
         assert_change(
             |doc| *at(doc, &["trunks", "office", "sdp"]) = Doc::text("m=video 0 RTP/AVP 96\n"),
-            &["    sdp: |", "      m=audio 0 RTP/AVP 8", "      # no comment"],
+            &[
+                "    sdp: |",
+                "      m=audio 0 RTP/AVP 8",
+                "      # no comment",
+            ],
             &["    sdp: \"m=video 0 RTP/AVP 96\\n\""],
         );
     }
@@ -417,7 +443,11 @@ mod tests {
         );
         assert_change(
             |doc| at(doc, &["trunks"]).put("door", None),
-            &["  door:", "    localPort: 40002", "    allow: [198.51.100.7]"],
+            &[
+                "  door:",
+                "    localPort: 40002",
+                "    allow: [198.51.100.7]",
+            ],
             &[],
         );
         let renamed = [("lobby".to_owned(), "office".to_owned())];
@@ -432,13 +462,16 @@ mod tests {
     #[test]
     fn trunks_at_column_zero_stay_there() {
         for head in ["trunks:\n", ""] {
-            let text = format!("{head}# first\na:\n localPort: 40000 # one\n proxyIp: x\nrest: {{listen: y}}\n");
+            let text = format!(
+                "{head}# first\na:\n localPort: 40000 # one\n proxyIp: x\nrest: {{listen: y}}\n"
+            );
             let new = changed(&text, |doc| {
                 *at(doc, &["trunks", "a", "localPort"]) = Doc::text("40010");
                 let b = at(doc, &["trunks", "a"]).clone();
                 at(doc, &["trunks"]).put("b", Some(b));
             });
-            let expected = text.replace("40000", "40010") + "b:\n  localPort: 40010\n  proxyIp: x\n";
+            let expected =
+                text.replace("40000", "40010") + "b:\n  localPort: 40010\n  proxyIp: x\n";
             assert_eq!(new, expected);
         }
     }
@@ -450,7 +483,11 @@ mod tests {
             *at(doc, &["trunks", "office", "localPort"]) = Doc::text("40010");
             doc.put("state", Some(Doc::text("x")));
         });
-        assert_eq!(new, crlf.replace("40000", "40010") .replace("enough\r\n", "enough\r\nstate: x\r\n"));
+        assert_eq!(
+            new,
+            crlf.replace("40000", "40010")
+                .replace("enough\r\n", "enough\r\nstate: x\r\n")
+        );
         let new = changed("a: 1\nb: 2", |doc| doc.put("c", Some(Doc::text("3"))));
         assert_eq!(new, "a: 1\nb: 2\nc: 3\n");
     }
@@ -492,7 +529,8 @@ mod tests {
                             *here = text;
                             break;
                         };
-                        let keys: Vec<String> = entries.iter().map(|(key, _)| key.clone()).collect();
+                        let keys: Vec<String> =
+                            entries.iter().map(|(key, _)| key.clone()).collect();
                         match rng.below(8) {
                             0 => break here.put(&format!("k{}", rng.below(3)), Some(text)),
                             1 if keys.len() > 1 => {

@@ -24,7 +24,10 @@ pub fn file(doc: &Doc) -> String {
     for (key, value) in doc.entries() {
         out.push_str(&entry(0, key, value));
     }
-    out
+    match doc {
+        Doc::Map(entries) if !entries.is_empty() => out,
+        doc => format!("{}\n", inline(doc)),
+    }
 }
 
 /// One key and its value as lines, from a column on.
@@ -79,7 +82,11 @@ fn put_item(out: &mut String, column: usize, item: &Doc) {
             for (at, (key, value)) in entries.iter().enumerate() {
                 let lines = entry(column, key, value);
                 // The first one stands behind the dash.
-                let shown = if at == 0 { lines.trim_start_matches(' ') } else { &lines };
+                let shown = if at == 0 {
+                    lines.trim_start_matches(' ')
+                } else {
+                    &lines
+                };
                 out.push_str(shown);
             }
             return;
@@ -133,9 +140,8 @@ fn indent(out: &mut String, column: usize) {
 /// Whether a text of several lines is shown as such, below `|`.
 fn is_block(text: &str) -> bool {
     let shown = |c: char| !is_hidden(c) && c != '\t';
-    let line = |line: &str| {
-        !line.starts_with(' ') && !line.ends_with(' ') && line.chars().all(shown)
-    };
+    let line =
+        |line: &str| !line.starts_with(' ') && !line.ends_with(' ') && line.chars().all(shown);
     let body = text.strip_suffix('\n').unwrap_or(text);
     body.contains('\n')
         && !body.starts_with('\n')
@@ -220,7 +226,8 @@ fn is_plain(text: &str) -> bool {
 /// `40000`, `31000-31999`, `192.0.2.1`, `192.0.2.0/24`, `20M`: neither `007` nor `12:30` nor `1e3`.
 fn is_plain_number(text: &str) -> bool {
     let is_number = |text: &str| {
-        let digits = !text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit());
+        let digits =
+            !text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit());
         digits && (text == "0" || !text.starts_with('0'))
     };
     let is_address = |text: &str| text.split('.').count() == 4 && text.split('.').all(is_number);
@@ -242,21 +249,120 @@ mod tests {
 
     /// Texts that mean something else to one YAML reader or another, or break a careless printer.
     const ODD: &[&str] = &[
-        "", " ", "a ", " a", "007", "0x1F", "1e3", "1_000", "12:30", "2001-01-01", "+1", "-1", ".5",
-        "off", "on", "yes", "No", "TRUE", "true", "null", "~", "Null", "<<", "=", "-", "- a", "?",
-        "? a", ":", "a:", "a: b", "a :b", "a #b", "#a", "a#b", "&a", "*a", "!a", "!!int 3", "|", ">",
-        "%TAG", "@a", "`a", "'", "\"", "'a'", "\"a\"", "{", "}", "{a: b}", "[", "]", "[a]", ",", "a,b",
-        "---", "...", "--- a", "\n", "\n\n", "a\n", "a\nb", "a\nb\n", "a\nb\n\n", "\na\nb", "a\n\nb\n",
-        " a\nb\n", "a \nb\n", "a\n b\n", "a\n#b\n", "a\n---\nb\n", "a\n\tb\n", "\t", "a\tb", "a\r\nb",
-        "\r", "\0", "\u{1}", "\u{7f}", "\u{85}", "\u{a0}", "\u{2028}", "\u{2029}", "\u{feff}", "\u{202e}x",
-        "\u{fffe}", "é", "ü: x", "\u{1f600}", "\u{10ffff}", "\\", "\\n", "a\\", "x: y\ntrunks:\n  evil:\n",
-        "a\nrest: {password: x}\n", "rtmp://a:b@c/d?e=f#g", "sip:1@2", "*100rel*", "{callee|or:x}",
-        "40000", "192.0.2.0/24", "31000-31999", "20M", "b=AS:2000", "+7 (495) 123-45-67", "8 800",
+        "",
+        " ",
+        "a ",
+        " a",
+        "007",
+        "0x1F",
+        "1e3",
+        "1_000",
+        "12:30",
+        "2001-01-01",
+        "+1",
+        "-1",
+        ".5",
+        "off",
+        "on",
+        "yes",
+        "No",
+        "TRUE",
+        "true",
+        "null",
+        "~",
+        "Null",
+        "<<",
+        "=",
+        "-",
+        "- a",
+        "?",
+        "? a",
+        ":",
+        "a:",
+        "a: b",
+        "a :b",
+        "a #b",
+        "#a",
+        "a#b",
+        "&a",
+        "*a",
+        "!a",
+        "!!int 3",
+        "|",
+        ">",
+        "%TAG",
+        "@a",
+        "`a",
+        "'",
+        "\"",
+        "'a'",
+        "\"a\"",
+        "{",
+        "}",
+        "{a: b}",
+        "[",
+        "]",
+        "[a]",
+        ",",
+        "a,b",
+        "---",
+        "...",
+        "--- a",
+        "\n",
+        "\n\n",
+        "a\n",
+        "a\nb",
+        "a\nb\n",
+        "a\nb\n\n",
+        "\na\nb",
+        "a\n\nb\n",
+        " a\nb\n",
+        "a \nb\n",
+        "a\n b\n",
+        "a\n#b\n",
+        "a\n---\nb\n",
+        "a\n\tb\n",
+        "\t",
+        "a\tb",
+        "a\r\nb",
+        "\r",
+        "\0",
+        "\u{1}",
+        "\u{7f}",
+        "\u{85}",
+        "\u{a0}",
+        "\u{2028}",
+        "\u{2029}",
+        "\u{feff}",
+        "\u{202e}x",
+        "\u{fffe}",
+        "é",
+        "ü: x",
+        "\u{1f600}",
+        "\u{10ffff}",
+        "\\",
+        "\\n",
+        "a\\",
+        "x: y\ntrunks:\n  evil:\n",
+        "a\nrest: {password: x}\n",
+        "rtmp://a:b@c/d?e=f#g",
+        "sip:1@2",
+        "*100rel*",
+        "{callee|or:x}",
+        "40000",
+        "192.0.2.0/24",
+        "31000-31999",
+        "20M",
+        "b=AS:2000",
+        "+7 (495) 123-45-67",
+        "8 800",
     ];
 
     fn text(rng: &mut Rng) -> String {
         match rng.below(8) {
-            0 => (0..rng.below(6)).map(|_| char::from(rng.below(128) as u8)).collect(),
+            0 => (0..rng.below(6))
+                .map(|_| char::from(rng.below(128) as u8))
+                .collect(),
             1 => {
                 let code = |rng: &mut Rng| char::from_u32(rng.below(0x11_0000));
                 (0..rng.below(6)).filter_map(|_| code(rng)).collect()
@@ -319,12 +425,32 @@ mod tests {
     #[test]
     fn what_people_write_without_quotes_has_none() {
         for plain in [
-            "40000", "0", "off", "true", "udp", "rtmp://server:1935/live", "192.0.2.10", "192.0.2.0/24",
-            "31000-31999", "20M", "/var/lib/trunkcast", "b=AS:2000", "pbx.example.net:5061",
+            "40000",
+            "0",
+            "off",
+            "true",
+            "udp",
+            "rtmp://server:1935/live",
+            "192.0.2.10",
+            "192.0.2.0/24",
+            "31000-31999",
+            "20M",
+            "/var/lib/trunkcast",
+            "b=AS:2000",
+            "pbx.example.net:5061",
         ] {
             assert_eq!(inline(&Doc::text(plain)), plain);
         }
-        for quoted in ["007", "0.0.0.0:1935", "rtmp_{callee}", "yes", "", "*100rel*", "null", "1.5"] {
+        for quoted in [
+            "007",
+            "0.0.0.0:1935",
+            "rtmp_{callee}",
+            "yes",
+            "",
+            "*100rel*",
+            "null",
+            "1.5",
+        ] {
             assert_eq!(inline(&Doc::text(quoted)), format!("\"{quoted}\""));
         }
     }

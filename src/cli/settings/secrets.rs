@@ -13,6 +13,8 @@
     )
 )]
 
+use core::ops::Range;
+
 use super::document::{Doc, TRUNKS};
 use super::patch::Renamed;
 use crate::base::redact::HIDDEN;
@@ -28,14 +30,25 @@ pub fn masked(doc: &Doc) -> Doc {
     match doc {
         Doc::Map(entries) => {
             let mask = |(key, value): &(String, Doc)| {
-                let hides = matches!(value, Doc::Text(text) if is_secret(doc, key, text));
-                let value = if hides { Doc::Secret } else { masked(value) };
+                let hides = match value {
+                    Doc::Text(text) => is_secret(doc, key, text),
+                    Doc::List(_) | Doc::Map(_) => has_secret_name(key) && !is_named(value),
+                    Doc::Nothing | Doc::Secret => false,
+                };
+                let value = match value {
+                    _ if hides => Doc::Secret,
+                    Doc::Text(text) => {
+                        let shown = masked_address(key, text);
+                        shown.map_or_else(|| value.clone(), Doc::Text)
+                    }
+                    value => masked(value),
+                };
                 (key.clone(), value)
             };
             Doc::Map(entries.iter().map(mask).collect())
         }
         Doc::List(items) => Doc::List(items.iter().map(masked).collect()),
-        Doc::Text(text) => Doc::Text(masked_address(text).unwrap_or_else(|| text.clone())),
+        Doc::Text(text) => Doc::Text(masked_address("", text).unwrap_or_else(|| text.clone())),
         Doc::Nothing | Doc::Secret => doc.clone(),
     }
 }
@@ -45,9 +58,16 @@ fn is_secret(map: &Doc, key: &str, text: &str) -> bool {
     has_secret_name(key) || key == "streamName" && map.get("url").is_some() && is_stream_key(text)
 }
 
+/// Whether it is a mapping of settings, such as those of a trunk that is called so.
+fn is_named(value: &Doc) -> bool {
+    value.get("localPort").is_some()
+}
+
 fn has_secret_name(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    ["passw", "pasw", "secret"].iter().any(|part| key.contains(part))
+    ["passw", "pasw", "secret"]
+        .iter()
+        .any(|part| key.contains(part))
 }
 
 /// A name without placeholders is what clouds call the key of a stream.
@@ -56,8 +76,9 @@ fn is_stream_key(name: &str) -> bool {
 }
 
 /// An address without its secrets, if it has any. One that cannot be read shows nothing.
-fn masked_address(text: &str) -> Option<String> {
-    if !text.contains("://") || !text.contains(['@', '?', '#']) {
+fn masked_address(key: &str, text: &str) -> Option<String> {
+    let is_address = key == "url" || text.contains("://");
+    if !is_address || !text.contains(['@', '?', '#']) {
         return None;
     }
     let shown = rtmp_url(text)
@@ -118,8 +139,14 @@ fn reveal(
             field: path.to_owned(),
             expected: expected.to_owned(),
         });
-        Doc::text(HIDDEN)
+        // Nothing is written; this keeps the address in a form that has no other problem.
+        let stand_in = match sent {
+            Doc::Text(text) if text != HIDDEN => text.replace(&format!("{HIDDEN}@"), "x:x@"),
+            _ => HIDDEN.to_owned(),
+        };
+        Doc::Text(stand_in)
     };
+    let key = path.rsplit('.').next().unwrap_or(path);
     match sent {
         Doc::Nothing => Doc::Nothing,
         Doc::Secret => match old {
@@ -128,10 +155,12 @@ fn reveal(
             _ => lost("expected this secret once more: what it was before cannot be told"),
         },
         Doc::Text(text) => match old {
-            Some(Doc::Text(old)) if masked_address(old).as_ref() == Some(text) => Doc::text(old),
-            _ if text.contains("://") && text.contains(HIDDEN) || text == HIDDEN => {
-                lost("expected the address as it was shown, or a whole new one: what is hidden in it is kept only as it is")
+            Some(Doc::Text(old)) if masked_address(key, old).as_ref() == Some(text) => {
+                Doc::text(old)
             }
+            _ if text.contains("://") && text.contains(HIDDEN) || text == HIDDEN => lost(
+                "expected the address as it was shown, or a whole new one: what is hidden in it is kept only as it is",
+            ),
             _ => sent.clone(),
         },
         Doc::List(items) => {
@@ -234,23 +263,30 @@ pub fn masked_text(text: &str, root: &Node) -> String {
 
 /// Where secrets stand in the text of a file, and what is shown in their place.
 fn collect(node: &Node, parent: Option<(&Doc, &str)>, hidden: &mut Vec<(usize, usize, String)>) {
+    let mut hide = |span: &Range<usize>, shown: String| hidden.push((span.start, span.end, shown));
     match &node.value {
         Value::Text(text) => {
             let is_whole = parent.is_some_and(|(map, key)| is_secret(map, key, text));
-            let shown = match is_whole {
-                true => Some(HIDDEN.to_owned()),
-                false => masked_address(text),
-            };
-            if let Some(shown) = shown {
-                hidden.push((node.span.start, node.span.end, shown));
+            if is_whole {
+                hide(&node.span, HIDDEN.to_owned());
+            } else if let Some(shown) = masked_address(parent.map_or("", |(_, key)| key), text) {
+                hide(&node.span, shown);
             }
         }
-        Value::List(items) => items.iter().for_each(|item| collect(item, None, hidden)),
+        Value::List(items) => {
+            // Below a password there is nothing but passwords.
+            let parent = parent.filter(|(_, key)| has_secret_name(key));
+            items.iter().for_each(|item| collect(item, parent, hidden));
+        }
         Value::Map(entries) => {
-            let keys = entries.iter().map(|entry| (entry.key.clone(), Doc::Nothing));
+            let keys = entries
+                .iter()
+                .map(|entry| (entry.key.clone(), Doc::Nothing));
             let map = Doc::Map(keys.collect());
+            let above = parent.filter(|(_, key)| has_secret_name(key) && !is_named(&map));
             for entry in entries {
-                collect(&entry.value, Some((&map, &entry.key)), hidden);
+                let here = above.unwrap_or((&map, &entry.key));
+                collect(&entry.value, Some(here), hidden);
             }
         }
         Value::Nothing => {}
@@ -302,7 +338,10 @@ mod tests {
             ("rtmp://server/live", None),
             ("rtmp://joe:pw@server/live", Some("rtmp://***@server/live")),
             ("rtmp://server/live?key=pw", Some("rtmp://server/live?***")),
-            ("http://joe:pw@backend/api?x=pw", Some("http://***@backend/api?***")),
+            (
+                "http://joe:pw@backend/api?x=pw",
+                Some("http://***@backend/api?***"),
+            ),
             ("https://backend/api?x=pw", Some("https://backend/api?***")),
             ("http://backend/a@b", None),
             ("http://backend/a#pw", Some("http://backend/a#***")),
@@ -310,14 +349,17 @@ mod tests {
             ("rtmp://joe:p/w@server/live", Some("***")),
             ("no address @?", None),
         ] {
-            assert_eq!(masked_address(address).as_deref(), shown, "{address}");
+            assert_eq!(masked_address("", address).as_deref(), shown, "{address}");
         }
     }
 
     #[test]
     fn stream_keys_are_names_without_placeholders_towards_a_server() {
         let trunk = |more: &str| json(&masked(&doc(&format!("trunks: {{a: {{{more}}}}}"))));
-        assert!(trunk("url: rtmp://a.rtmp.youtube.com/live2, streamName: abcd-efgh").contains(r#""streamName":{"secret":true}"#));
+        assert!(
+            trunk("url: rtmp://a.rtmp.youtube.com/live2, streamName: abcd-efgh")
+                .contains(r#""streamName":{"secret":true}"#)
+        );
         assert!(trunk("url: rtmp://s/live, streamName: \"x_{callee}\"").contains("x_{callee}"));
         assert!(trunk("streamName: lobby").contains("lobby"));
     }
@@ -332,15 +374,42 @@ mod tests {
                 .map(|(new, old)| format!("{old}>{new}"))
                 .collect::<Vec<_>>()
         };
-        assert_eq!(pairs("trunks: {a: {localPort: 1}, b: {}, c: {}}", None), [""; 0]);
-        assert_eq!(pairs("trunks: {a: {}, b: {}, x: {localPort: 9}}", None), ["c>x"]);
-        assert_eq!(pairs("trunks: {a: {}, y: {localPort: 3}, x: {localPort: 2}}", None), ["c>y", "b>x"]);
-        assert_eq!(pairs("trunks: {a: {}, y: {localPort: 8}, x: {localPort: 9}}", None), [""; 0]);
         assert_eq!(
-            pairs("trunks: {a: {}, y: {localPort: 2}, x: {localPort: 3}}", Some("{y: c, x: b}")),
+            pairs("trunks: {a: {localPort: 1}, b: {}, c: {}}", None),
+            [""; 0]
+        );
+        assert_eq!(
+            pairs("trunks: {a: {}, b: {}, x: {localPort: 9}}", None),
+            ["c>x"]
+        );
+        assert_eq!(
+            pairs(
+                "trunks: {a: {}, y: {localPort: 3}, x: {localPort: 2}}",
+                None
+            ),
             ["c>y", "b>x"]
         );
-        assert_eq!(pairs("trunks: {a: {}, y: {localPort: 2}, b: {}}", Some("{y: zzz}")), [""; 0]);
+        assert_eq!(
+            pairs(
+                "trunks: {a: {}, y: {localPort: 8}, x: {localPort: 9}}",
+                None
+            ),
+            [""; 0]
+        );
+        assert_eq!(
+            pairs(
+                "trunks: {a: {}, y: {localPort: 2}, x: {localPort: 3}}",
+                Some("{y: c, x: b}")
+            ),
+            ["c>y", "b>x"]
+        );
+        assert_eq!(
+            pairs(
+                "trunks: {a: {}, y: {localPort: 2}, b: {}}",
+                Some("{y: zzz}")
+            ),
+            [""; 0]
+        );
     }
 
     #[test]
@@ -353,7 +422,13 @@ mod tests {
         let masked = masked_text(text, &root);
         assert!(!masked.contains("hunter2"), "{masked}");
         assert_eq!(masked.lines().count(), text.lines().count());
-        for kept in ["trunks:", "login: box", "  # more", "# plain", "rtmp://***@s/live"] {
+        for kept in [
+            "trunks:",
+            "login: box",
+            "  # more",
+            "# plain",
+            "rtmp://***@s/live",
+        ] {
             assert!(masked.contains(kept), "{kept}\n{masked}");
         }
     }
