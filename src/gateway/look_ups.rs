@@ -111,16 +111,22 @@ impl Gateway {
         match (Wanted::of(id), result) {
             (Some(Wanted::Pbx { trunk, place }), Ok(targets)) => {
                 if let Some(trunk) = self.trunks.get_mut(usize::from(trunk)) {
+                    trunk.not_found = None;
                     trunk.set_found(usize::from(place), targets);
                 }
             }
             (Some(Wanted::Hop { trunk }), Ok(targets)) => {
                 if let Some(trunk) = self.trunks.get_mut(usize::from(trunk)) {
+                    trunk.not_found = None;
                     trunk.set_hop(targets);
                 }
             }
             // What was found before stays in use.
-            (Some(_), Err(_)) => {}
+            (Some(Wanted::Pbx { trunk, .. } | Wanted::Hop { trunk }), Err(words)) => {
+                if let Some(trunk) = self.trunks.get_mut(usize::from(trunk)) {
+                    trunk.not_found = Some(words.into());
+                }
+            }
             (None, result) => self.call_looked_up(id, result),
         }
     }

@@ -38,6 +38,8 @@ pub struct Trunk {
     pub dirty: bool,
     /// What was last found for each of the PBX's addresses, in the order of the configuration.
     found: Vec<SipTargets>,
+    /// Why a name of its was not resolved the last time.
+    pub not_found: Option<Box<str>>,
     /// Whose name a TLS server at an address has to prove.
     pub tls_names: TlsNames,
     /// Where requests of ours go first, where that is not the PBX, as last found.
@@ -82,6 +84,7 @@ impl Trunk {
             untold: (0, None),
             registrations: Registrations::default(),
             found: vec![SipTargets::new(); config.pbx().count()],
+            not_found: None,
             tls_names: TlsNames::default(),
             hop: SipTargets::new(),
             presence: Presence::default(),
@@ -138,6 +141,15 @@ impl Trunk {
             self.allow_sources();
             self.unsettle();
         }
+    }
+
+    /// The addresses of the PBX in the configuration that nothing was found for.
+    pub fn unresolved(&self) -> impl Iterator<Item = config::HostPort> {
+        let places = self.config.pbx().zip(&self.found);
+        let lacking = places.filter(|(_, found)| found.is_empty());
+        lacking
+            .map(|(pbx, _)| pbx)
+            .filter(|pbx| matches!(pbx.host, Host::Name(_)))
     }
 
     /// Takes what was found for what requests of ours go through first.

@@ -16,12 +16,14 @@
 pub mod assets;
 mod door;
 mod hangup;
-mod history;
+pub mod history;
 mod live;
-mod now;
+pub mod now;
+pub mod problem;
 mod reply;
 mod session;
 mod settings;
+pub mod trend;
 
 use embedded_svc::http::{Method, Query};
 
