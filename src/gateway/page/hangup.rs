@@ -11,11 +11,16 @@
     )
 )]
 
+use core::net::IpAddr;
+
 use serde::Deserialize;
 
+use crate::base::time::Instant;
+use crate::gateway::Gateway;
+use crate::gateway::call::Call;
 use crate::gateway::ending::Ending;
 use crate::gateway::http::exchange::Exchange;
-use crate::gateway::outlet::Level;
+use crate::gateway::outlet::{Level, Outlet};
 use crate::gateway::page::reply::JSON;
 use crate::gateway::page::{Outcome, Reply};
 
@@ -34,18 +39,32 @@ pub(super) fn handle(exchange: &mut Exchange<'_>) -> Outcome {
     let number: Option<u64> = wish.call.parse().ok();
     let (now, from) = (exchange.now, exchange.remote);
     let gateway = &mut *exchange.gateway;
-    let found = number.and_then(|number| {
-        let calls = &gateway.calls;
-        calls.find(|call| call.is_live() && call.label.number == number)
-    });
-    let Some(index) = found else {
-        return Reply::problem(404, "noSuchCall").into();
-    };
-    if let Some(call) = gateway.calls.get(index) {
-        let line = format_args!("page {from}: ends {}", call.label);
-        exchange.outlet.note(Level::Info, line);
+    match number.is_some_and(|it| gateway.hang_up_on_page(now, it, from, exchange.outlet)) {
+        true => Reply::new(200, JSON, b"{}".to_vec()).into(),
+        false => Reply::problem(404, "noSuchCall").into(),
     }
-    gateway.end_at(now, index, Ending::HungUpOnPage, exchange.outlet);
-    gateway.now_page.forget();
-    Reply::new(200, JSON, b"{}".to_vec()).into()
+}
+
+impl Gateway {
+    /// Ends the call of this number, for somebody who looks at the page from an address; false when
+    /// no live call has it.
+    pub fn hang_up_on_page(
+        &mut self,
+        now: Instant,
+        number: u64,
+        from: IpAddr,
+        outlet: &mut dyn Outlet,
+    ) -> bool {
+        let is_it = |call: &Call| call.is_live() && call.label.number == number;
+        let Some(index) = self.calls.find(is_it) else {
+            return false;
+        };
+        if let Some(call) = self.calls.get(index) {
+            let line = format_args!("page {from}: ends {}", call.label);
+            outlet.note(Level::Info, line);
+        }
+        self.end_at(now, index, Ending::HungUpOnPage, outlet);
+        self.now_page.forget();
+        true
+    }
 }

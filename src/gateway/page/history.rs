@@ -476,6 +476,26 @@ mod tests {
     }
 
     #[test]
+    fn calls_of_the_first_version_stay_readable() {
+        let written = [
+            b"\x02\x00\x00\x80\xa4\xa7\xda\x06\x3c\x01\x00\x00\xb8\x17\x02".as_slice(),
+            b"\x03pbx\x041001\x044711\x044711\x16200 the caller hung up",
+        ]
+        .concat();
+        let ended = call("1001", Ending::CallerHungUp, false);
+        let stored = Stored::CallV1(ended.stored());
+        assert_eq!(stored.to_bytes().unwrap().as_slice(), written);
+        assert_eq!(Stored::from_bytes(&written), Some(stored));
+        for (ending, number) in [(Ending::NoMedia, 8), (Ending::BackendSilent, 26)] {
+            assert_eq!(postcard::to_slice(&ending, &mut [0; 4]).unwrap(), [number]);
+        }
+        // An ending of a later version.
+        let mut later = written.clone();
+        later[11] = 27;
+        assert_eq!(Stored::from_bytes(&later), None);
+    }
+
+    #[test]
     fn a_place_is_recalled_once_and_only_where_there_is_one() {
         let mut history = History::default();
         let mut stored = call("first", Ending::NoMedia, false).stored();
