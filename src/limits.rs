@@ -560,15 +560,30 @@ pub const JOURNAL_SLOT_BYTES: usize = 256;
 /// Bytes of one record of the journal.
 pub const JOURNAL_RECORD_BYTES: usize = 224;
 
-/// Slots of the journal: it keeps that many records, and its file is 16 KiB.
-pub const JOURNAL_SLOTS: usize = 64;
+/// Slots of the journal: it keeps that many records, and its file is 32 KiB.
+pub const JOURNAL_SLOTS: usize = 128;
 
 /// Records that wait to be written to the journal; one more is dropped and counted.
 pub const JOURNAL_QUEUE: usize = 64;
 
-/// RTMP servers whose abilities are remembered; the one used longest ago gives way. Fewer than
-/// half of [`JOURNAL_SLOTS`], which leaves room for records of other kinds.
+/// RTMP servers whose abilities are remembered; the one used longest ago gives way. Together with
+/// [`HISTORY_CALLS`] about half of [`JOURNAL_SLOTS`], which leaves room for records of other kinds.
 pub const SINKS: usize = 24;
+
+/// Calls that are over and remembered with the reason; each has a place in the journal.
+pub const HISTORY_CALLS: usize = 32;
+
+/// Bytes of one name in the history of calls; a longer one is cut.
+pub const HISTORY_TEXT_BYTES: usize = 96;
+
+/// Bytes of the words in which the history tells why a call ended; longer ones are cut.
+pub const HISTORY_DETAIL_BYTES: usize = 160;
+
+// What counts is never written over while room for as much is left.
+const _: () = assert!(2 * (SINKS + HISTORY_CALLS) <= JOURNAL_SLOTS);
+
+/// Samples of rate, losses and calls that are kept: half an hour of one every ten seconds.
+pub const TREND_SAMPLES: usize = 180;
 
 // What an installation may set, and what it costs
 

@@ -54,6 +54,8 @@ pub struct Trunk {
     pub dirty: bool,
     /// What was last found for each of the PBX's addresses, in the order of the configuration.
     found: Vec<SipTargets>,
+    /// Why a name of its was not resolved the last time.
+    pub not_found: Option<Box<str>>,
     /// Whose name a TLS server at an address has to prove.
     pub tls_names: TlsNames,
     /// Counts the PBXs that look-ups were begun for: an answer for an earlier one is none for this.
@@ -99,6 +101,7 @@ impl Trunk {
             untold: (0, None),
             registrations: Registrations::default(),
             found: vec![SipTargets::new(); config.pbx().count()],
+            not_found: None,
             tls_names: TlsNames::default(),
             hop: SipTargets::new(),
             presence: Presence::default(),
@@ -155,6 +158,15 @@ impl Trunk {
             self.allow_sources();
             self.unsettle();
         }
+    }
+
+    /// The addresses of the PBX in the configuration that nothing was found for.
+    pub fn unresolved(&self) -> impl Iterator<Item = config::HostPort> {
+        let places = self.config.pbx().zip(&self.found);
+        let lacking = places.filter(|(_, found)| found.is_empty());
+        lacking
+            .map(|(pbx, _)| pbx)
+            .filter(|pbx| matches!(pbx.host, Host::Name(_)))
     }
 
     /// Takes what was found for what requests of ours go through first.

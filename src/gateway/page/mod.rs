@@ -17,14 +17,16 @@ pub mod assets;
 mod diagnostics;
 mod door;
 mod hangup;
-mod history;
+pub mod history;
 mod live;
 mod login;
-mod now;
+pub mod now;
+pub mod problem;
 mod reply;
 mod restart;
 mod session;
 mod settings;
+pub mod trend;
 
 use embedded_svc::http::{Headers, Method, Query};
 
