@@ -31,6 +31,11 @@ impl<'a> TrunkView<'a> {
         self.calls
     }
 
+    /// The trunk itself.
+    pub(super) fn trunk(&self) -> &'a Trunk {
+        self.trunk
+    }
+
     /// How many it may have at once; `None` where only the box as a whole is limited.
     pub fn limit(&self) -> Option<usize> {
         self.trunk.config.calls
@@ -58,9 +63,13 @@ impl<'a> TrunkView<'a> {
 impl Gateway {
     /// Every trunk, in the order of the configuration.
     pub fn trunks(&self) -> impl Iterator<Item = TrunkView<'_>> {
-        self.trunks.iter().enumerate().map(|(at, trunk)| TrunkView {
-            trunk,
-            calls: self.calls_of(at),
+        self.config.trunks.iter().filter_map(|config| {
+            let is_it = |trunk: &Trunk| trunk.is_working() && trunk.config.name == config.name;
+            let at = self.trunks.iter().position(is_it)?;
+            Some(TrunkView {
+                trunk: self.trunks.get(at)?,
+                calls: self.calls_of(at),
+            })
         })
     }
 }
