@@ -222,6 +222,7 @@ impl Trunk {
         if !config.pbx().eq(self.config.pbx()) {
             self.found = vec![SipTargets::new(); config.pbx().count()];
             self.look_ups = self.look_ups.wrapping_add(1);
+            self.not_found = None;
         }
         if config.register != self.config.register
             || config.outbound_proxy != self.config.outbound_proxy

@@ -50,17 +50,18 @@ const RTMP: &[(&str, &str)] = &[
 const CONNECTION: &[(&str, &str)] = &[
     ("signed by an authority", "tlsUntrusted"),
     ("signed by another authority", "tlsUntrusted"),
-    ("names no host", "tlsUntrusted"),
-    ("is for another name", "tlsUntrusted"),
+    ("names no host", "tlsWrongName"),
+    ("is for another name", "tlsWrongName"),
+    ("is a name that the server there does not know", "tlsWrongName"),
     ("that of an authority", "tlsUntrusted"),
     ("was revoked", "tlsUntrusted"),
     ("has expired", "tlsExpired"),
     ("is not valid yet", "tlsTimeNotSet"),
-    ("does not speak TLS", "tlsFailed"),
+    ("does not speak TLS", "notTls"),
     ("TLS", "tlsFailed"),
+    ("the name servers do not answer", "nameServerSilent"),
     ("cannot resolve", "nameNotFound"),
     ("says that it offers no SIP", "nameNotFound"),
-    ("the name servers do not answer", "nameNotFound"),
     ("too many names are being resolved", "busy"),
     ("the table of connections is full", "busy"),
     ("Connection refused", "refused"),
@@ -97,7 +98,7 @@ pub const fn of_status(status: u16) -> &'static str {
         408 => "noAnswer",
         480 | 486 | 600 => "busy",
         500..600 => "serverError",
-        _ => "refused",
+        _ => "rejected",
     }
 }
 
@@ -150,7 +151,7 @@ mod tests {
             ),
             (
                 "a.example does not speak TLS on this port: is it rtmp://?",
-                "tlsFailed",
+                "notTls",
             ),
             ("something new", "other"),
         ] {

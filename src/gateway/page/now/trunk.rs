@@ -61,11 +61,12 @@ struct PeerNow {
 impl<'a> TrunkNow<'a> {
     /// Every trunk, in the order of the configuration.
     pub(super) fn all(gateway: &'a Gateway) -> Vec<Self> {
-        let trunks = gateway.trunks.iter().enumerate();
-        trunks
-            .map(|(at, trunk)| Self {
+        gateway
+            .trunks()
+            .map(|view| (view.calls(), view.trunk()))
+            .map(|(calls, trunk)| Self {
                 name: &trunk.config.name,
-                calls: gateway.calls_of(at),
+                calls,
                 limit: trunk.config.calls,
                 port: trunk.config.local_port,
                 transport: trunk.config.transport.via(),
