@@ -18,6 +18,8 @@ mod door;
 mod hangup;
 mod history;
 mod live;
+mod live_cut;
+mod live_watch;
 mod now;
 mod reply;
 mod session;
@@ -34,6 +36,7 @@ use crate::wire::http::HttpFault;
 use crate::wire::http_answer::Answer;
 
 pub use door::Door;
+pub use live_watch::LiveWatch;
 pub use reply::{Late, Outcome, Reply};
 
 /// What answers a request.
