@@ -97,9 +97,8 @@ impl<'a> Cut<'a> {
             };
             let print = Print::of(&view.frame().config);
             // Parameters that change within a group of pictures are in the pictures too.
-            let goes_on = track == Track::Video
-                && !view.frame().keyframe
-                && print.has_codec_of(cursor.print);
+            let goes_on =
+                track == Track::Video && !view.frame().keyframe && print.has_codec_of(cursor.print);
             if print == cursor.print || goes_on {
                 return Self::from_frame(log, track, at, cursor.print, most);
             }
