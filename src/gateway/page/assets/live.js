@@ -1,20 +1,16 @@
-// Live picture and sound of a call. Asks /page/live for what has come since, feeds H.264, VP8, AAC
-// and Opus to Media Source, and decodes G.711 here. Picture and sound have an element each: one that
-// pauses, or cannot be played, does not stop the other. Times are those of the call's media clock.
+// Live picture and sound of a call: asks /page/live for what has come, feeds Media Source, and decodes
+// G.711 here. Picture and sound have an element each: one that pauses does not stop the other.
 
-const EVERY = 400; // milliseconds from question to question
-const SOON = 150; // the same while there is nothing to begin with
-const LATER = 2000; // the same after trouble
-const TICK = 100; // milliseconds from look to look at the playheads
-const ENOUGH = 0.7; // seconds of media to begin with
-const BEHIND = 0.9; // seconds of media ahead of a playhead that was moved
-const FAR = 2; // more seconds than these ahead: move the playhead
-const KEEP = 8; // seconds kept behind the playhead
+// Milliseconds between questions: usually, while there is nothing to begin with, after trouble.
+const EVERY = 400, SOON = 150, LATER = 2000;
+// Seconds of media ahead of the playhead: to begin with, once it was moved, too many.
+const ENOUGH = 0.7, BEHIND = 0.9, FAR = 2;
+const KEEP = 8; // seconds kept behind it
 const RATE = 8000; // samples of G.711 a second
 
 const Source = self.ManagedMediaSource || self.MediaSource;
 
-// A media element and what it is fed by.
+// Feeds a media element.
 class Feed {
   constructor(element) {
     this.element = element;
@@ -23,11 +19,11 @@ class Feed {
     this.failures = 0;
   }
 
-  // Takes pieces of a type from now on; false where the browser does not play it.
+  // Takes a type of pieces; false where it is not played.
   begin(type) {
     if (!Source || !Source.isTypeSupported(type) || this.failures > 3) return false;
     if (this.type && this.type !== type) {
-      if (this.buffer && this.buffer.changeType) this.queue.push(type);
+      if (this.buffer) this.queue.push(type);
       else this.close();
     }
     this.type = type;
@@ -45,7 +41,7 @@ class Feed {
       this.buffer.mode = 'segments';
       this.buffer.addEventListener('updateend', () => this.pump());
       this.pump();
-    }, { once: true });
+    });
     this.hungry = true;
     this.element.disableRemotePlayback = true;
     this.element.src = url;
@@ -73,12 +69,12 @@ class Feed {
         this.queue.shift();
       }
     } catch (error) {
-      // A buffer that is full has room after the next look.
+      // A full buffer has room later.
       if (error.name !== 'QuotaExceededError') this.broken = true;
     }
   }
 
-  // Whether it has to begin anew.
+  // Whether it must begin anew.
   get failed() {
     if (!this.broken && !this.element.error) return false;
     this.broken = false;
@@ -87,12 +83,11 @@ class Feed {
     return true;
   }
 
-  // Whether its playhead moves.
   get plays() {
     return !!this.source && !this.hungry && !this.element.paused;
   }
 
-  // Keeps the playhead a moment behind what comes, or beside that of `lead`.
+  // Keeps the playhead a moment behind what comes, or beside `lead`'s.
   look(lead) {
     const { element, buffer } = this;
     const ranges = element.buffered;
@@ -104,9 +99,8 @@ class Feed {
     const follows = lead && lead.plays;
     const wish = follows ? lead.element.currentTime : end - BEHIND;
     const far = follows ? Math.abs(at - wish) > 0.25 : end - at > FAR;
-    if (at < start || at > end || far) {
-      at = Math.min(Math.max(start, wish), end);
-      if (at !== element.currentTime) element.currentTime = at;
+    if (at < start || at > end + 1 || far) {
+      element.currentTime = at = Math.min(Math.max(start, wish), end);
     }
     const ahead = end - at;
     if (this.hungry ? ahead >= (follows ? 0.1 : ENOUGH) : element.paused) {
@@ -124,14 +118,13 @@ class Feed {
   }
 }
 
-// What the bytes of both laws of G.711 mean (ITU-T G.711).
+// Samples of both laws of G.711.
 const LAWS = {
   'audio/pcma': byte => {
-    const bits = byte ^ 0x55;
-    const exponent = bits >> 4 & 7;
-    let value = (bits & 15) << 4 | 8;
-    if (exponent) value = value + 256 << exponent - 1;
-    return bits & 128 ? value : -value;
+    const bits = byte ^ 0x55, exponent = bits >> 4 & 7;
+    const value = (bits & 15) << 4 | 8;
+    const size = exponent ? value + 256 << exponent - 1 : value;
+    return bits & 128 ? size : -size;
   },
   'audio/pcmu': byte => {
     const bits = ~byte & 255;
@@ -143,36 +136,27 @@ const LAWS = {
 // Plays G.711.
 class Telephone {
   constructor() {
-    // At the rate of the samples, pieces join without a seam.
+    // At this rate pieces join without a seam.
     this.context = new AudioContext({ sampleRate: RATE });
     this.node = this.context.createGain();
     this.node.connect(this.context.destination);
     this.sounds = new Set();
     this.shift = NaN; // from the call's clock to that of the context
     this.end = 0;
-    this.plays = false;
   }
 
   begin(type) {
     this.table = Float32Array.from({ length: 256 }, (_, byte) => LAWS[type](byte) / 32768);
+    return true;
   }
 
-  // Frames that follow each other become one sound.
   push(bytes, lead) {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    let run = [], begin = 0;
-    for (let at = 0; at + 10 <= bytes.length;) {
-      const time = view.getFloat64(at);
-      const count = view.getUint16(at + 8);
-      if (run.length && Math.abs(begin + run.length / RATE - time) > 0.01) {
-        this.play(run, begin, lead);
-        run = [];
-      }
-      if (!run.length) begin = time;
-      for (const byte of bytes.subarray(at + 10, at + 10 + count)) run.push(this.table[byte]);
-      at += 10 + count;
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    for (let at = 0, end; at < bytes.length; at = end) {
+      end = at + 10 + view.getUint16(at + 8);
+      const samples = Float32Array.from(bytes.subarray(at + 10, end), byte => this.table[byte]);
+      this.play(samples, view.getFloat64(at), lead);
     }
-    if (run.length) this.play(run, begin, lead);
   }
 
   play(samples, time, lead) {
@@ -192,12 +176,12 @@ class Telephone {
     const late = Math.max(0, Math.ceil((now - at) * RATE));
     if (late >= samples.length) return;
     const buffer = context.createBuffer(1, samples.length - late, RATE);
-    buffer.copyToChannel(Float32Array.from(samples.slice(late)), 0);
+    buffer.copyToChannel(samples.subarray(late), 0);
     const sound = context.createBufferSource();
     sound.buffer = buffer;
     sound.connect(this.node);
-    sound.onended = () => this.sounds.delete(sound);
     this.sounds.add(sound);
+    sound.onended = () => this.sounds.delete(sound);
     at = Math.round(at * RATE + late) / RATE;
     sound.start(at);
     this.end = at + buffer.duration;
@@ -209,25 +193,20 @@ class Telephone {
   }
 }
 
-// Shows a call in a video element. `live` is what /page/now says of it, where that is known.
-// `onState(code, detail)` is told: starting, waitingForKeyframe, playing, soundOnly, onHold, noCodec,
-// noSound, ended, offline, signedOut, tooManyWatched. The sound is off at first: it is switched from
-// a click.
+// Shows a call, silent until sound(true) in a click; `live` as in /page/now. Codes of onState(code,
+// detail): starting waitingForKeyframe playing soundOnly onHold noCodec noSound ended offline signedOut
+// tooManyWatched.
 export function play(video, { call, live, onState = () => {} }) {
   const picture = new Feed(video);
   const abort = new AbortController();
-  let speaker = null; // an element's feed, or a telephone
-  let wanted = false; // sound
-  let over = false;
-  let told = ''; // the state told last
-  let hold = false, waits = false;
-  let muteFor = ''; // a codec of sound that cannot be played
-  let blindFor = ''; // the same of pictures
-  let next = {}; // where each track goes on
-  let codecs = { video: live && live.video, audio: live && live.audio };
-  let timer = 0, wake = null;
+  const next = {}; // where each track goes on
+  let codecs = live || {};
+  let speaker = null;
+  let wanted = false, over = false, hold = false, waits = false;
+  let told = '', timer = 0, epoch = 0, trouble = false;
+  let wake = () => {};
+  let muteFor = '', blindFor = ''; // codecs that are not played
   video.muted = true;
-  video.playsInline = true;
 
   const tell = (code, detail = '') => {
     if (told === code + detail) return;
@@ -240,8 +219,6 @@ export function play(video, { call, live, onState = () => {} }) {
     over = true;
     abort.abort();
     clearInterval(timer);
-    document.removeEventListener('visibilitychange', appear);
-    if (wake) wake();
     picture.close();
     silence();
     if (code) tell(code);
@@ -253,37 +230,31 @@ export function play(video, { call, live, onState = () => {} }) {
     delete next.audio;
   };
 
-  const appear = () => {
-    if (!document.hidden && wake) wake();
-  };
-
   const pause = time => new Promise(done => {
     const id = setTimeout(done, time);
     wake = () => { clearTimeout(id); done(); };
   });
 
-  // The player for a type of sound; null where there is none.
-  const speakerFor = type => {
+  // Makes the sound of a type heard; false where it is not played.
+  const speak = type => {
     const phone = type in LAWS;
-    if (speaker && speaker instanceof Telephone !== phone) {
+    if (speaker instanceof Telephone !== phone) {
       speaker.close();
-      speaker = null;
+      speaker = phone ? new Telephone() : new Feed(new Audio());
     }
-    if (!speaker) speaker = phone ? new Telephone() : new Feed(new Audio());
-    return speaker.begin(type) === false ? null : speaker;
+    return speaker.begin(type);
   };
 
   const address = () => {
-    const place = track => next[track] ? `&${track}=${encodeURIComponent(next[track])}` : '';
-    const sound = wanted && !(muteFor && muteFor === codecs.audio) ? place('audio') : '&audio=-';
-    const sight = blindFor && blindFor === codecs.video ? '&video=-' : place('video');
+    const place = (track, off) => off ? `&${track}=-` : next[track] ? `&${track}=${next[track]}` : '';
+    const sight = place('video', blindFor && blindFor === codecs.video);
+    const sound = place('audio', !wanted || muteFor && muteFor === codecs.audio);
     return `/page/live?call=${encodeURIComponent(call)}${sight}${sound}`;
   };
 
-  // Takes one answer; the milliseconds to the next question.
+  // Takes an answer; milliseconds to the next question.
   const take = (about, bytes) => {
     const { video: sight, audio: sound } = about;
-    const heard = wanted;
     hold = about.hold;
     waits = !!sight && sight.waits;
     codecs = { video: sight && sight.codec, audio: sound && sound.codec };
@@ -293,44 +264,51 @@ export function play(video, { call, live, onState = () => {} }) {
       if (sight.anew) blindFor = sight.type && picture.begin(sight.type) ? '' : sight.codec;
       if (piece.length && picture.type && !blindFor) picture.push(piece);
     }
-    if (sound && heard) {
+    if (sound && wanted) {
       next.audio = sound.next;
       const piece = bytes.subarray(sight ? sight.bytes : 0);
-      if (sound.anew) muteFor = sound.type && speakerFor(sound.type) ? '' : sound.codec;
-      if (piece.length && speaker && !muteFor) speaker.push(piece, picture);
+      if (sound.anew) muteFor = sound.type && speak(sound.type) ? '' : sound.codec;
+      if (piece.length && !muteFor) speaker.push(piece, picture);
     }
     return about.more ? 0 : waits ? SOON : EVERY;
   };
 
   const ask = async () => {
+    const asked = epoch;
     const answer = await fetch(address(), { cache: 'no-store', signal: abort.signal });
     if (answer.status === 401) return end('signedOut');
     if (answer.status === 404) return end('ended');
     if (answer.status === 503) {
       const { problem } = await answer.json().catch(() => ({}));
-      if (problem === 'tooManyWatched') tell(problem);
+      trouble = problem === 'tooManyWatched';
+      if (trouble) tell(problem);
       return LATER;
     }
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     const about = JSON.parse(answer.headers.get('X-Live'));
-    return take(about, new Uint8Array(await answer.arrayBuffer()));
+    const bytes = new Uint8Array(await answer.arrayBuffer());
+    trouble = false;
+    // What belongs to a beginning that is given up is asked for again.
+    return asked === epoch ? take(about, bytes) : 0;
   };
 
   const look = () => {
     if (over) return;
     if (picture.failed) {
+      epoch++;
       delete next.video;
       if (picture.failures > 3) blindFor = codecs.video;
     }
     picture.look(null);
     if (speaker instanceof Feed) {
       if (speaker.failed) {
+        epoch++;
         delete next.audio;
         if (speaker.failures > 3) muteFor = codecs.audio;
       }
       speaker.look(picture);
     }
-    if (told === 'offline' || told === 'tooManyWatched') return;
+    if (trouble) return;
     const seen = codecs.video && !blindFor, heard = speaker && speaker.plays;
     const deaf = muteFor || (codecs.audio === 'Speex' ? codecs.audio : '');
     if (hold) tell('onHold');
@@ -350,15 +328,14 @@ export function play(video, { call, live, onState = () => {} }) {
       let wait;
       try {
         wait = await ask();
-        if (told === 'offline' && wait < LATER) told = '';
       } catch {
         wait = LATER;
+        trouble = true;
         if (!over) tell('offline');
       }
-      if (over) return;
-      await pause(Math.max(0, wait - (Date.now() - began)));
-      // Nobody looks and nobody listens.
-      while (!over && document.hidden && !wanted) await pause(60000);
+      if (!over) await pause(Math.max(0, wait - (Date.now() - began)));
+      // Nobody looks, nobody listens.
+      while (!over && document.hidden && !wanted) await pause(6e4);
     }
   };
 
@@ -366,26 +343,25 @@ export function play(video, { call, live, onState = () => {} }) {
     if (over || wanted === !!on) return;
     wanted = !!on;
     muteFor = '';
+    epoch++;
     if (!wanted) return silence();
-    delete next.audio;
-    // A browser lets sound begin only within the click.
+    // Sound may begin only within the click.
     if (/^(G\.711|pcm)/.test(codecs.audio || '')) speaker = new Telephone();
     else {
       speaker = new Feed(new Audio());
       speaker.element.play().catch(() => {});
     }
-    if (wake) wake();
+    wake();
   };
 
   tell('starting');
-  document.addEventListener('visibilitychange', appear);
-  timer = setInterval(look, TICK);
+  document.addEventListener('visibilitychange', () => wake(), { signal: abort.signal });
+  timer = setInterval(look, 100);
   run();
   return {
     stop: () => end(''),
     sound,
-    mute: on => sound(!on),
-    // Where the sound comes from: an audio element, or a node of an AudioContext.
+    // An element, or a node of an AudioContext.
     get speaker() {
       return speaker && (speaker.node || speaker.element);
     },
