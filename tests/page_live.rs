@@ -3,39 +3,24 @@
 
 mod gateway_support;
 mod mp4_support;
+mod page_support;
 mod rest_support;
 mod rtp_support;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use gateway_support::*;
 use mp4_support::{AUDIO, Mp4, VIDEO, fragments};
-use rest_support::{Reply, post, request, send};
+use page_support::{Visitor, with_password};
+use rest_support::{Reply, post};
 use serde_json::{Value, json};
 use trunkcast::base::codec::Codec;
 use trunkcast::base::rng::Rng;
-use trunkcast::gateway::ConnectionKind;
 use trunkcast::gateway::config::{Config, Recording};
 use trunkcast::limits::LIVE_CALLS;
 
 const POLL: Duration = Duration::from_millis(400);
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Asks the page over a connection of its own.
-fn page(world: &mut World, path: &str) -> Reply {
-    let conn = world.outlet.accept();
-    let remote: SocketAddr = "127.0.0.1:50000".parse().unwrap();
-    let kind = ConnectionKind::Page { secure: false };
-    let taken = world
-        .gateway
-        .handle_accepted(world.now, conn, kind, remote, &mut world.outlet);
-    assert!(taken);
-    let mut replies = send(world, conn, request("GET", path, "", ""));
-    assert_eq!(replies.len(), 1, "one answer to one request");
-    world.disconnect(conn, "closed by the peer");
-    replies.remove(0)
-}
 
 /// A frame as a watcher has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +77,7 @@ impl Track {
 
 /// Somebody who watches.
 struct Watcher {
+    owner: Visitor,
     call: u64,
     video: Track,
     audio: Track,
@@ -99,9 +85,11 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn of(call: u64) -> Self {
+    /// Of the first call.
+    fn new(owner: &Visitor) -> Self {
         Self {
-            call,
+            owner: owner.clone(),
+            call: 1,
             video: Track::default(),
             audio: Track::default(),
             last: Value::Null,
@@ -119,7 +107,7 @@ impl Watcher {
     }
 
     fn poll(&mut self, world: &mut World) {
-        let reply = page(world, &self.path());
+        let reply = self.owner.get(world, &self.path());
         assert_eq!(
             reply.status,
             200,
@@ -261,7 +249,7 @@ fn webm(piece: &[u8], anew: bool) -> Vec<Seen> {
 fn studio(sound: Option<Sound>, picture: Option<Picture>) -> Studio {
     let config = Config {
         recording: Some(Recording::new("/var/lib/trunkcast/records")),
-        ..config(4, None)
+        ..with_password(config(4, None))
     };
     Studio::call_with(config, sound, picture)
 }
@@ -316,9 +304,10 @@ fn assert_complete(studio: &mut Studio, watcher: &Watcher, number: u32) {
 fn assert_whole(sound: Sound, picture: Picture, types: [&str; 2]) {
     for number in [VIDEO, AUDIO] {
         let mut studio = studio(Some(sound), Some(picture.clone()));
+        let owner = Visitor::sign_in(&mut studio.world);
         studio.film(SECOND);
         record(&mut studio);
-        let mut watcher = Watcher::of(1);
+        let mut watcher = Watcher::new(&owner);
         watcher.watch(&mut studio, 10 * SECOND);
         assert_complete(&mut studio, &watcher, number);
         assert_eq!(watcher.video.types, [Some(types[0].to_owned())]);
@@ -353,7 +342,8 @@ fn vp8_comes_as_webm_and_opus_as_mp4() {
 #[test]
 fn picture_and_sound_are_of_one_clock() {
     let mut studio = studio(Some(Sound::OPUS), Some(Picture::h264(640, 480)));
-    let mut watcher = Watcher::of(1);
+    let owner = Visitor::sign_in(&mut studio.world);
+    let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, 5 * SECOND);
     let last = |track: &Track, clock: f64| track.frames().last().unwrap().time as f64 / clock;
     let (video, audio) = (
@@ -366,9 +356,10 @@ fn picture_and_sound_are_of_one_clock() {
 #[test]
 fn a_watcher_who_joins_has_the_caller_asked_for_a_keyframe() {
     let mut studio = both();
+    let owner = Visitor::sign_in(&mut studio.world);
     studio.film(5 * SECOND);
     let asked = studio.keyframes_asked();
-    let mut watcher = Watcher::of(1);
+    let mut watcher = Watcher::new(&owner);
     watcher.poll(&mut studio.world);
     assert_eq!(watcher.video.told["waits"], true);
     assert_eq!(watcher.video.told["codec"], "H.264");
@@ -379,7 +370,7 @@ fn a_watcher_who_joins_has_the_caller_asked_for_a_keyframe() {
     assert!(watcher.video.frames()[0].sync);
     // Another one finds that keyframe still there.
     let asked = studio.keyframes_asked();
-    let mut other = Watcher::of(1);
+    let mut other = Watcher::new(&owner);
     other.poll(&mut studio.world);
     assert!(other.video.frames()[0].sync);
     studio.film(SECOND);
@@ -389,11 +380,12 @@ fn a_watcher_who_joins_has_the_caller_asked_for_a_keyframe() {
 #[test]
 fn a_keyframe_is_not_asked_for_with_every_question() {
     let mut studio = both();
+    let owner = Visitor::sign_in(&mut studio.world);
     studio.film(5 * SECOND);
     // The camera hears nothing of being asked.
     let asked = studio.keyframes_asked();
     for _ in 0..100 {
-        Watcher::of(1).poll(&mut studio.world);
+        Watcher::new(&owner).poll(&mut studio.world);
     }
     studio.world.advance(Duration::from_millis(100));
     let asked = studio.keyframes_asked() - asked;
@@ -403,7 +395,8 @@ fn a_keyframe_is_not_asked_for_with_every_question() {
 #[test]
 fn another_codec_begins_anew() {
     let mut studio = both();
-    let mut watcher = Watcher::of(1);
+    let owner = Visitor::sign_in(&mut studio.world);
+    let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, 2 * SECOND);
     studio.agree(Some(Sound::OPUS), Some(Picture::vp8(320, 240)), "sendrecv");
     watcher.watch(&mut studio, 3 * SECOND);
@@ -423,7 +416,8 @@ fn another_codec_begins_anew() {
 #[test]
 fn another_size_begins_anew_at_its_keyframe_and_tells_it() {
     let mut studio = both();
-    let mut watcher = Watcher::of(1);
+    let owner = Visitor::sign_in(&mut studio.world);
+    let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, 2 * SECOND);
     studio.picture = Picture::h264(1_280, 720);
     let mut sizes = Vec::new();
@@ -444,7 +438,8 @@ fn another_size_begins_anew_at_its_keyframe_and_tells_it() {
 #[test]
 fn a_watcher_who_was_away_begins_anew() {
     let mut studio = both();
-    let mut watcher = Watcher::of(1);
+    let owner = Visitor::sign_in(&mut studio.world);
+    let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, 2 * SECOND);
     studio.film(10 * SECOND);
     watcher.poll(&mut studio.world);
@@ -460,7 +455,8 @@ fn a_watcher_who_was_away_begins_anew() {
 #[test]
 fn a_place_that_is_not_there_yet_begins_anew() {
     let mut studio = both();
-    let mut watcher = Watcher::of(1);
+    let owner = Visitor::sign_in(&mut studio.world);
+    let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, SECOND);
     watcher.video.next = Some("ffffffffffffffff.0".to_owned());
     watcher.audio.next = Some("ffffffffffffffff.ffffffff".to_owned());
@@ -471,7 +467,8 @@ fn a_place_that_is_not_there_yet_begins_anew() {
 #[test]
 fn a_track_that_is_not_wanted_is_told_of_and_left_out() {
     let mut studio = both();
-    let mut watcher = Watcher::of(1);
+    let owner = Visitor::sign_in(&mut studio.world);
+    let mut watcher = Watcher::new(&owner);
     watcher.audio.next = Some("-".to_owned());
     watcher.poll(&mut studio.world);
     studio.film(SECOND);
@@ -485,7 +482,8 @@ fn a_track_that_is_not_wanted_is_told_of_and_left_out() {
 #[test]
 fn a_call_of_sound_alone_has_no_picture() {
     let mut studio = studio(Some(Sound::PCMU), None);
-    let mut watcher = Watcher::of(1);
+    let owner = Visitor::sign_in(&mut studio.world);
+    let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, 2 * SECOND);
     assert_eq!(watcher.last["video"], Value::Null);
     assert_eq!(watcher.audio.types, [Some("audio/pcmu".to_owned())]);
@@ -495,6 +493,7 @@ fn a_call_of_sound_alone_has_no_picture() {
 #[test]
 fn what_is_no_question_is_refused() {
     let mut studio = both();
+    let owner = Visitor::sign_in(&mut studio.world);
     for query in [
         "",
         "?",
@@ -516,7 +515,7 @@ fn what_is_no_question_is_refused() {
         "?call=1&audio=%31.1",
         "?video=1.1",
     ] {
-        let reply = page(&mut studio.world, &format!("/page/live{query}"));
+        let reply = owner.get(&mut studio.world, &format!("/page/live{query}"));
         assert_eq!(reply.status, 400, "{query}");
         assert_eq!(reply.json()["problem"], "badQuery", "{query}");
     }
@@ -528,7 +527,7 @@ fn what_is_no_question_is_refused() {
             "call=1&video={:x}.{:x}&audio={:x}.{:x}",
             places[0], prints[0], places[1], prints[1]
         );
-        let reply = page(&mut studio.world, &format!("/page/live?{query}"));
+        let reply = owner.get(&mut studio.world, &format!("/page/live?{query}"));
         assert_eq!(reply.status, 200, "{query}");
         studio.film(Duration::from_millis(20));
     }
@@ -537,22 +536,24 @@ fn what_is_no_question_is_refused() {
 #[test]
 fn a_call_that_is_not_there_is_not_found() {
     let mut studio = both();
-    let reply = page(&mut studio.world, "/page/live?call=2");
+    let owner = Visitor::sign_in(&mut studio.world);
+    let reply = owner.get(&mut studio.world, "/page/live?call=2");
     assert_eq!(
         (reply.status, &reply.json()["problem"]),
         (404, &json!("noSuchCall"))
     );
-    let mut watcher = Watcher::of(1);
+    let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, 2 * SECOND);
     let Studio { world, phone, .. } = &mut studio;
     world.bye(phone);
-    assert_eq!(page(world, &watcher.path()).status, 404);
+    assert_eq!(owner.get(world, &watcher.path()).status, 404);
 }
 
 #[test]
 fn a_caller_on_hold_is_told() {
     let mut studio = both();
-    let mut watcher = Watcher::of(1);
+    let owner = Visitor::sign_in(&mut studio.world);
+    let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, 2 * SECOND);
     assert_eq!(watcher.last["hold"], false);
     let (sound, picture) = (studio.sound, studio.picture.clone());
@@ -570,9 +571,10 @@ fn a_caller_on_hold_is_told() {
 #[test]
 fn a_call_that_nobody_watches_any_more_keeps_no_frames() {
     let mut studio = both();
+    let owner = Visitor::sign_in(&mut studio.world);
     studio.film(SECOND);
     let free = studio.world.pool.available();
-    let mut watcher = Watcher::of(1);
+    let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, 3 * SECOND);
     let held = free - studio.world.pool.available();
     assert!((100..400).contains(&held), "{held}");
@@ -585,7 +587,8 @@ fn a_call_that_nobody_watches_any_more_keeps_no_frames() {
 #[test]
 fn a_call_that_stands_still_lets_go_of_its_frames_too() {
     let mut studio = both();
-    let mut watcher = Watcher::of(1);
+    let owner = Visitor::sign_in(&mut studio.world);
+    let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, 2 * SECOND);
     let before = studio.world.pool.available();
     studio.world.advance(5 * SECOND);
@@ -595,33 +598,37 @@ fn a_call_that_stands_still_lets_go_of_its_frames_too() {
 #[test]
 fn so_many_calls_are_watched_and_no_more() {
     let calls = LIVE_CALLS + 2;
-    let mut world = World::local(calls);
+    let mut world = World::new(with_password(config(calls, None)));
+    let owner = Visitor::sign_in(&mut world);
     for number in 0..calls {
         let mut phone = Phone::new(&format!("47{number}"));
         world.call(&mut phone);
     }
     for call in 1..=LIVE_CALLS {
         assert_eq!(
-            page(&mut world, &format!("/page/live?call={call}")).status,
+            owner
+                .get(&mut world, &format!("/page/live?call={call}"))
+                .status,
             200
         );
     }
     let path = format!("/page/live?call={}", LIVE_CALLS + 1);
-    let reply = page(&mut world, &path);
+    let reply = owner.get(&mut world, &path);
     assert_eq!(
         (reply.status, &reply.json()["problem"]),
         (503, &json!("tooManyWatched"))
     );
     // Those that are watched go on; once one is not any more there is room.
-    assert_eq!(page(&mut world, "/page/live?call=1").status, 200);
+    assert_eq!(owner.get(&mut world, "/page/live?call=1").status, 200);
     world.advance(5 * SECOND);
-    assert_eq!(page(&mut world, &path).status, 200);
+    assert_eq!(owner.get(&mut world, &path).status, 200);
 }
 
 #[test]
 fn frames_held_for_watchers_go_first_when_slots_are_scarce() {
     let mut studio = both();
-    let mut watcher = Watcher::of(1);
+    let owner = Visitor::sign_in(&mut studio.world);
+    let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, 3 * SECOND);
     let pool = studio.world.pool.clone();
     // Others take two thirds of all slots.
@@ -641,10 +648,11 @@ fn frames_held_for_watchers_go_first_when_slots_are_scarce() {
 #[test]
 fn an_answer_is_bounded_and_says_that_there_is_more() {
     let (sound, picture) = (Sound::PCMA, Picture::h264(640, 480));
-    let mut studio = Studio::call_with(config(32, None), Some(sound), Some(picture));
+    let mut studio = Studio::call_with(with_password(config(32, None)), Some(sound), Some(picture));
+    let owner = Visitor::sign_in(&mut studio.world);
     // Pictures of up to 100 KB.
     studio.video.room = 100_000;
-    let mut watcher = Watcher::of(1);
+    let mut watcher = Watcher::new(&owner);
     let mut more = 0;
     for _ in 0..10 {
         watcher.poll(&mut studio.world);
@@ -657,4 +665,47 @@ fn an_answer_is_bounded_and_says_that_there_is_more() {
     }
     assert!(more > 0);
     assert!(watcher.video.frames().len() > 30);
+}
+
+#[test]
+fn who_has_not_signed_in_sees_nothing() {
+    let mut studio = both();
+    let reply = Visitor::stranger().get(&mut studio.world, "/page/live?call=1");
+    assert_eq!(
+        (reply.status, &reply.json()["problem"]),
+        (401, &json!("signedOut"))
+    );
+    assert_eq!(reply.header("x-live"), None);
+    let call = studio.world.gateway.calls().next().unwrap();
+    assert!(call.outputs.is_none(), "nothing is kept for strangers");
+}
+
+#[test]
+fn twenty_watchers_of_one_call_each_have_every_frame() {
+    let mut studio = both();
+    let owner = Visitor::sign_in(&mut studio.world);
+    let mut watchers: Vec<_> = (0..20).map(|_| Watcher::new(&owner)).collect();
+    for _ in 0..12 {
+        for watcher in &mut watchers {
+            watcher.poll(&mut studio.world);
+        }
+        studio.film(POLL - Duration::from_millis(20));
+    }
+    let first = &watchers[0];
+    assert!(first.video.frames().len() > 80);
+    for watcher in &watchers {
+        assert_eq!(watcher.video.runs.len(), 1);
+        // Whoever began earlier has all that the other has.
+        let (one, other) = (first.video.frames(), watcher.video.frames());
+        let (long, short) = match one[0].time <= other[0].time {
+            true => (&one, &other),
+            false => (&other, &one),
+        };
+        let begin = long.iter().position(|frame| *frame == short[0]);
+        let same = long[begin.expect("a common frame")..].iter().zip(short);
+        assert!(same.clone().count() > 60);
+        assert!(same.into_iter().all(|(one, other)| one == other));
+        assert_gapless(&other);
+    }
+    assert_eq!(studio.world.pool_empty, 0);
 }
