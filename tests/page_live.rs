@@ -12,7 +12,7 @@ use std::time::Duration;
 use gateway_support::*;
 use mp4_support::{AUDIO, Mp4, VIDEO, fragments};
 use page_support::{Visitor, with_password};
-use rest_support::{Reply, post};
+use rest_support::post;
 use serde_json::{Value, json};
 use trunkcast::base::codec::Codec;
 use trunkcast::base::rng::Rng;
