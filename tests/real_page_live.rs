@@ -2,22 +2,45 @@
 
 mod support;
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use argon2::{Algorithm, Argon2, Params, Version};
 use serde_json::Value;
 use support::baresip::{Baresip, Plan};
 use support::daemon::Settings;
+use support::flv::Flv;
 use support::program::run;
 use support::sipp::Scenario;
-use support::{Daemon, Ports, Program, Scratch};
+use support::{Clip, Daemon, Phone, Ports, Program, Rest, Scratch, Usage, probe};
+use trunkcast::wire::http_auth::to_base64;
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// The password of every page here.
+const PASSWORD: &str = "a password of tests";
+
+/// The hash of the password that takes least to compute.
+fn password_hash() -> String {
+    let params = Params::new(64, 1, 1, Some(32)).expect("parameters");
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let (salt, mut hash) = ([7; 16], [0; 32]);
+    argon2
+        .hash_password_into(PASSWORD.as_bytes(), &salt, &mut hash)
+        .expect("a hash");
+    let [salt, hash] = [&salt[..], &hash[..]].map(to_base64);
+    let [salt, hash] = [&salt, &hash].map(|text| text.trim_end_matches('='));
+    format!("$argon2id$v=19$m=64,t=1,p=1${salt}${hash}")
+}
+
 fn daemon(ports: &mut Ports) -> Daemon {
     let settings = Settings {
-        page: Some(String::new()),
+        page: Some(format!(", passwordHash: \"{}\"", password_hash())),
         ..Settings::default()
     };
     Daemon::start(ports, settings)
@@ -40,6 +63,7 @@ impl Watcher {
                 .arg(format!("http://{}", daemon.page()))
                 .args(["1", &seconds.to_string()])
                 .arg(folder.path())
+                .arg(PASSWORD)
                 .env("NODE_PATH", root.join("target/peers/page/node_modules")),
         );
         Self(program)
@@ -153,4 +177,114 @@ fn the_calls_of_sipp_are_seen_and_heard() {
     check(&seen, began, [640, 360]);
     assert_eq!(end["last"][0], "ended");
     caller.succeed();
+}
+
+/// The value of a header field.
+fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = head.lines();
+    lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+/// Signs in; the header field by which the owner is known.
+fn sign_in(page: SocketAddr) -> String {
+    let body = format!("{{\"password\":\"{PASSWORD}\"}}");
+    let fields = "X-Trunkcast: 1\r\n";
+    let (head, _) = Rest::connect(page).ask_whole("POST", "/page/login", fields, &body);
+    let cookie = field(&head, "Set-Cookie").unwrap_or_else(|| panic!("no cookie: {head}"));
+    let cookie = cookie.split(';').next().unwrap_or_default();
+    format!("Cookie: {cookie}\r\n")
+}
+
+/// What a page without a browser was given.
+#[derive(Debug, Default)]
+struct Shown {
+    bytes: usize,
+    polls: usize,
+    /// How often the picture began.
+    begun: usize,
+    /// The slowest answer.
+    slowest: Duration,
+}
+
+/// Asks as a page does, from an address of its own, until it is told to stop.
+fn show(page: SocketAddr, number: u8, cookie: &str, stop: &AtomicBool) -> Shown {
+    let mut rest = Rest::connect_from(IpAddr::from([127, 0, 1, number]), page);
+    let mut shown = Shown::default();
+    let mut places = String::new();
+    while !stop.load(Ordering::Relaxed) {
+        let began = Instant::now();
+        let path = format!("/page/live?call=1{places}");
+        let (head, body) = rest.ask_whole("GET", &path, cookie, "");
+        shown.slowest = shown.slowest.max(began.elapsed());
+        let told = field(&head, "X-Live").unwrap_or_else(|| panic!("{head}"));
+        let told: Value = serde_json::from_str(told).expect("JSON");
+        shown.bytes += body.len();
+        shown.polls += 1;
+        shown.begun += usize::from(told["video"]["anew"] == true);
+        places.clear();
+        for track in ["video", "audio"] {
+            if let Some(next) = told[track]["next"].as_str() {
+                places += &format!("&{track}={next}");
+            }
+        }
+        sleep(Duration::from_millis(400).saturating_sub(began.elapsed()));
+    }
+    shown
+}
+
+#[test]
+fn a_call_loses_nothing_while_twenty_pages_show_it() {
+    let mut ports = Ports::claim();
+    let folder = Scratch::new("pages");
+    let file = folder.join("player.flv");
+    let clip = Arc::new(Clip::load());
+    let daemon = daemon(&mut ports);
+    let cookie = sign_in(daemon.page());
+    let url = daemon.play_url("1001");
+    let playing = Phone::dial(&mut ports, daemon.sip(), "1001").play_in_background(&clip);
+    daemon.wait_after(0, "ESTABLISHED", 3);
+    let mut player = probe::view(&url, &file, Some(12));
+    let process = daemon.log().id();
+    sleep(Duration::from_secs(2));
+    let before = Usage::ticks(process);
+    sleep(Duration::from_secs(3));
+    let alone = Usage::ticks(process) - before;
+    let stop = AtomicBool::new(false);
+    let shown: Vec<Shown> = std::thread::scope(|scope| {
+        let pages = (1..=20).map(|number| {
+            let (page, cookie, stop) = (daemon.page(), &cookie, &stop);
+            scope.spawn(move || show(page, number, cookie, stop))
+        });
+        let pages: Vec<_> = pages.collect();
+        sleep(Duration::from_secs(2));
+        let before = Usage::ticks(process);
+        sleep(Duration::from_secs(3));
+        let together = Usage::ticks(process) - before;
+        eprintln!("ticks in three seconds: {alone} alone, {together} with twenty pages");
+        stop.store(true, Ordering::Relaxed);
+        let pages = pages.into_iter();
+        pages.map(|page| page.join().expect("a page")).collect()
+    });
+    player.succeed(Duration::from_secs(20));
+    let (phone, report) = playing.stop();
+    assert!(!report.ended_by_gateway);
+    phone.hang_up();
+    let ended = daemon.log().wait_for("ended after", Duration::from_secs(5));
+    let line = ended.lines().find(|line| line.contains("ended after"));
+    let line = line.expect("the line");
+    eprintln!("{line}");
+    assert_eq!(line.matches(" 0 packets lost").count(), 2, "{line}");
+    probe::decode_strictly(&file);
+    let flv = Flv::read(&file);
+    flv.check_order();
+    assert!(probe::check_contiguous(&clip, &flv.slices()) > 200);
+    for page in &shown {
+        assert_eq!(page.begun, 1, "{page:?}");
+        assert!(page.polls >= 10 && page.bytes > 100_000, "{page:?}");
+    }
+    let slowest = shown.iter().map(|page| page.slowest).max();
+    let bytes: usize = shown.iter().map(|page| page.bytes).sum();
+    eprintln!("{bytes} bytes were shown, the slowest answer took {slowest:?}");
+    assert!(slowest < Some(Duration::from_secs(1)));
+    daemon.check_calm();
 }
