@@ -16,7 +16,7 @@ use std::time::Duration;
 use gateway_support::callee::Callee;
 use gateway_support::handset::{Handset, Picture, Sound, phone_of};
 use gateway_support::*;
-use page_support::{Visitor, with_password};
+use page_support::with_password;
 use serde_json::Value;
 use trunkcast::base::codec::Track;
 use trunkcast::base::frame_log::Segment;
@@ -136,7 +136,7 @@ fn no_packet_touches_the_heap_though_pages_show_the_call() {
     let mut world = World::new(with_password(config(4, Some("rtmp://198.51.100.5/live"))));
     let mut phone = Phone::new("4711");
     world.call(&mut phone);
-    let owner = Visitor::sign_in(&mut world);
+    let mut owner = page_support::owner(&mut world);
     let (mut bytes, mut asked, mut place) = (0, 0, "-".to_owned());
     assert_untouched_while(world, &phone, |world| {
         let path = format!("/page/live?call=1&video={place}");

@@ -17,6 +17,7 @@
 mod hooks;
 mod page;
 mod recording;
+mod restart;
 mod signalling;
 mod stream_name;
 mod trunk_conflicts;
@@ -227,15 +228,6 @@ impl Trunk {
             Transport::Tls => 5_061,
             Transport::Udp | Transport::Tcp => 5_060,
         }
-    }
-
-    /// Whether some of what is new takes effect with the next start only.
-    pub fn needs_start(&self, new: &Self) -> bool {
-        let kept = |trunk: &Self| (trunk.local_port, trunk.transport, trunk.calls);
-        kept(self) != kept(new)
-            || self.ca_file != new.ca_file
-            || self.certificate != new.certificate
-            || self.key != new.key
     }
 
     /// Addresses of the PBX in the order to try them.

@@ -312,14 +312,18 @@ impl Daemon {
                     }
                     Order::Stop => return Ok(Ended::Stopped),
                     Order::Reload => {
-                        if let Some(config) = reload() {
+                        if let Some(mut config) = reload() {
                             for words in self.sockets.sip_tls.reload(&config) {
                                 log::error!("certificate unchanged: {words}");
+                            }
+                            let old = self.gateway.config();
+                            for words in self.sockets.relisten(old, &mut config) {
+                                log::error!("{words}");
                             }
                             match self.gateway.reload(config) {
                                 Ok(false) => log::info!("configuration read again"),
                                 Ok(true) => log::warn!(
-                                    "configuration read again; changed ports, trunks or limits \
+                                    "configuration read again; changed limits, folders or caFile \
                                      take effect with the next start"
                                 ),
                                 Err(error) => log::error!("configuration unchanged: {error}"),
@@ -516,7 +520,7 @@ impl Daemon {
 
     fn read_sip(&mut self, now: Instant, place: usize) {
         for _ in 0..SIP_DATAGRAMS_A_WAKE {
-            let Some(sip) = self.sockets.sip.get(place) else {
+            let Some(Some(sip)) = self.sockets.sip.get(place) else {
                 return;
             };
             let trunk = sip.trunk;
@@ -531,7 +535,7 @@ impl Daemon {
     }
 
     fn accept(&mut self, now: Instant, place: usize) {
-        let Some(listener) = self.sockets.listeners.get(place) else {
+        let Some(Some(listener)) = self.sockets.listeners.get(place) else {
             return;
         };
         let service = listener.service;

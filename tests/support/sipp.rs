@@ -206,7 +206,11 @@ fn write_capture(clip: &Clip, seconds: u32, picture: Option<u8>, path: &Path) {
     let mut audio = RtpStream::new(8, 0x0a0d_0001, 65_500, 4_294_960_000);
     let mut video = RtpStream::new(picture.unwrap_or(0), 0x0a0d_0002, 65_500, 4_294_900_000);
     let mut packets = Vec::new();
-    let sounds = clip.audio.chunks(AUDIO_PACKET).cycle().take(seconds as usize * 50);
+    let sounds = clip
+        .audio
+        .chunks(AUDIO_PACKET)
+        .cycle()
+        .take(seconds as usize * 50);
     for (number, samples) in sounds.enumerate() {
         let elapsed = (number * AUDIO_PACKET) as u32;
         packets.push((
