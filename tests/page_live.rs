@@ -304,7 +304,7 @@ fn assert_complete(studio: &mut Studio, watcher: &Watcher, number: u32) {
 fn assert_whole(sound: Sound, picture: Picture, types: [&str; 2]) {
     for number in [VIDEO, AUDIO] {
         let mut studio = studio(Some(sound), Some(picture.clone()));
-        let mut owner = page_support::owner(&mut studio.world);
+        let owner = page_support::owner(&mut studio.world);
         studio.film(SECOND);
         record(&mut studio);
         let mut watcher = Watcher::new(&owner);
@@ -342,7 +342,7 @@ fn vp8_comes_as_webm_and_opus_as_mp4() {
 #[test]
 fn picture_and_sound_are_of_one_clock() {
     let mut studio = studio(Some(Sound::OPUS), Some(Picture::h264(640, 480)));
-    let mut owner = page_support::owner(&mut studio.world);
+    let owner = page_support::owner(&mut studio.world);
     let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, 5 * SECOND);
     let last = |track: &Track, clock: f64| track.frames().last().unwrap().time as f64 / clock;
@@ -356,7 +356,7 @@ fn picture_and_sound_are_of_one_clock() {
 #[test]
 fn a_watcher_who_joins_has_the_caller_asked_for_a_keyframe() {
     let mut studio = both();
-    let mut owner = page_support::owner(&mut studio.world);
+    let owner = page_support::owner(&mut studio.world);
     studio.film(5 * SECOND);
     let asked = studio.keyframes_asked();
     let mut watcher = Watcher::new(&owner);
@@ -380,7 +380,7 @@ fn a_watcher_who_joins_has_the_caller_asked_for_a_keyframe() {
 #[test]
 fn a_keyframe_is_not_asked_for_with_every_question() {
     let mut studio = both();
-    let mut owner = page_support::owner(&mut studio.world);
+    let owner = page_support::owner(&mut studio.world);
     studio.film(5 * SECOND);
     // The camera hears nothing of being asked.
     let asked = studio.keyframes_asked();
@@ -395,7 +395,7 @@ fn a_keyframe_is_not_asked_for_with_every_question() {
 #[test]
 fn another_codec_begins_anew() {
     let mut studio = both();
-    let mut owner = page_support::owner(&mut studio.world);
+    let owner = page_support::owner(&mut studio.world);
     let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, 2 * SECOND);
     studio.agree(Some(Sound::OPUS), Some(Picture::vp8(320, 240)), "sendrecv");
@@ -416,7 +416,7 @@ fn another_codec_begins_anew() {
 #[test]
 fn another_size_begins_anew_at_its_keyframe_and_tells_it() {
     let mut studio = both();
-    let mut owner = page_support::owner(&mut studio.world);
+    let owner = page_support::owner(&mut studio.world);
     let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, 2 * SECOND);
     studio.picture = Picture::h264(1_280, 720);
@@ -438,7 +438,7 @@ fn another_size_begins_anew_at_its_keyframe_and_tells_it() {
 #[test]
 fn a_watcher_who_was_away_begins_anew() {
     let mut studio = both();
-    let mut owner = page_support::owner(&mut studio.world);
+    let owner = page_support::owner(&mut studio.world);
     let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, 2 * SECOND);
     studio.film(10 * SECOND);
@@ -455,7 +455,7 @@ fn a_watcher_who_was_away_begins_anew() {
 #[test]
 fn a_place_that_is_not_there_yet_begins_anew() {
     let mut studio = both();
-    let mut owner = page_support::owner(&mut studio.world);
+    let owner = page_support::owner(&mut studio.world);
     let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, SECOND);
     watcher.video.next = Some("ffffffffffffffff.0".to_owned());
@@ -467,7 +467,7 @@ fn a_place_that_is_not_there_yet_begins_anew() {
 #[test]
 fn a_track_that_is_not_wanted_is_told_of_and_left_out() {
     let mut studio = both();
-    let mut owner = page_support::owner(&mut studio.world);
+    let owner = page_support::owner(&mut studio.world);
     let mut watcher = Watcher::new(&owner);
     watcher.audio.next = Some("-".to_owned());
     watcher.poll(&mut studio.world);
@@ -482,7 +482,7 @@ fn a_track_that_is_not_wanted_is_told_of_and_left_out() {
 #[test]
 fn a_call_of_sound_alone_has_no_picture() {
     let mut studio = studio(Some(Sound::PCMU), None);
-    let mut owner = page_support::owner(&mut studio.world);
+    let owner = page_support::owner(&mut studio.world);
     let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, 2 * SECOND);
     assert_eq!(watcher.last["video"], Value::Null);
@@ -552,7 +552,7 @@ fn a_call_that_is_not_there_is_not_found() {
 #[test]
 fn a_caller_on_hold_is_told() {
     let mut studio = both();
-    let mut owner = page_support::owner(&mut studio.world);
+    let owner = page_support::owner(&mut studio.world);
     let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, 2 * SECOND);
     assert_eq!(watcher.last["hold"], false);
@@ -571,7 +571,7 @@ fn a_caller_on_hold_is_told() {
 #[test]
 fn a_call_that_nobody_watches_any_more_keeps_no_frames() {
     let mut studio = both();
-    let mut owner = page_support::owner(&mut studio.world);
+    let owner = page_support::owner(&mut studio.world);
     studio.film(SECOND);
     let free = studio.world.pool.available();
     let mut watcher = Watcher::new(&owner);
@@ -587,7 +587,7 @@ fn a_call_that_nobody_watches_any_more_keeps_no_frames() {
 #[test]
 fn a_call_that_stands_still_lets_go_of_its_frames_too() {
     let mut studio = both();
-    let mut owner = page_support::owner(&mut studio.world);
+    let owner = page_support::owner(&mut studio.world);
     let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, 2 * SECOND);
     let before = studio.world.pool.available();
@@ -627,7 +627,7 @@ fn so_many_calls_are_watched_and_no_more() {
 #[test]
 fn frames_held_for_watchers_go_first_when_slots_are_scarce() {
     let mut studio = both();
-    let mut owner = page_support::owner(&mut studio.world);
+    let owner = page_support::owner(&mut studio.world);
     let mut watcher = Watcher::new(&owner);
     watcher.watch(&mut studio, 3 * SECOND);
     let pool = studio.world.pool.clone();
@@ -649,7 +649,7 @@ fn frames_held_for_watchers_go_first_when_slots_are_scarce() {
 fn an_answer_is_bounded_and_says_that_there_is_more() {
     let (sound, picture) = (Sound::PCMA, Picture::h264(640, 480));
     let mut studio = Studio::call_with(with_password(config(32, None)), Some(sound), Some(picture));
-    let mut owner = page_support::owner(&mut studio.world);
+    let owner = page_support::owner(&mut studio.world);
     // Pictures of up to 100 KB.
     studio.video.room = 100_000;
     let mut watcher = Watcher::new(&owner);
@@ -683,7 +683,7 @@ fn who_has_not_signed_in_sees_nothing() {
 #[test]
 fn twenty_watchers_of_one_call_each_have_every_frame() {
     let mut studio = both();
-    let mut owner = page_support::owner(&mut studio.world);
+    let owner = page_support::owner(&mut studio.world);
     let mut watchers: Vec<_> = (0..20).map(|_| Watcher::new(&owner)).collect();
     for _ in 0..12 {
         for watcher in &mut watchers {
