@@ -488,6 +488,24 @@ pub const PLAYERS_A_CALL: usize = 16;
 /// Pushes of streams to further RTMP servers, over all calls.
 pub const PUSHES: usize = 64;
 
+/// Calls whose picture and sound are shown on the page at the same time; any number of pages may show
+/// one of them.
+pub const LIVE_CALLS: usize = 8;
+
+/// Bytes of pictures in one answer to a page; one that is larger comes alone.
+pub const LIVE_VIDEO_BYTES: usize = 524_288;
+
+/// Bytes of sound in one answer to a page.
+pub const LIVE_AUDIO_BYTES: usize = 131_072;
+
+/// Bytes of what stands around the frames of an answer to a page, or more.
+pub const LIVE_HEAD_BYTES: usize = 65_536;
+
+const _: () = assert!(
+    FRAME_SEGMENTS * (PACKET_BYTES + SEGMENT_PREFIX_BYTES) + LIVE_AUDIO_BYTES + LIVE_HEAD_BYTES
+        <= HTTP_ANSWER_BYTES
+);
+
 /// Calls into which one stream is sent at the same time.
 pub const STREAM_LISTENERS: usize = 16;
 

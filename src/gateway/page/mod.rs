@@ -19,6 +19,8 @@ mod door;
 mod hangup;
 pub mod history;
 mod live;
+mod live_cut;
+mod live_watch;
 mod login;
 pub mod now;
 pub mod problem;
@@ -39,6 +41,7 @@ use crate::wire::http::HttpFault;
 use crate::wire::http_answer::Answer;
 
 pub use door::{Door, PageCounters};
+pub use live_watch::LiveWatch;
 pub use restart::Restart;
 
 pub use reply::{Late, Outcome, Reply};
