@@ -18,6 +18,7 @@ mod config_value;
 pub mod demo;
 pub mod nearest;
 pub mod test_caller;
+pub mod trial;
 pub mod viewer;
 pub mod yaml;
 

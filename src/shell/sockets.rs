@@ -28,6 +28,7 @@ use super::waker::{Alarm, Waker};
 use crate::base::codec::Track;
 use crate::base::ids::ConnId;
 use crate::base::network::Transport;
+use crate::base::redact::{HIDDEN, Secret};
 use crate::gateway::outlet::{
     CallIndex, FileId, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, OutletFigures,
     RecordEnd, RecordId, Security,
@@ -115,6 +116,8 @@ pub struct Sockets {
     pub journal: Option<JournalFile>,
     /// The thread that writes recordings, where there is a folder for them.
     pub recorder: Option<Recorder>,
+    /// Whether all of it is a trial, which lines of the log say; with what they must not show.
+    pub trial: Option<Secret<String>>,
     /// Losses.
     pub counters: SocketCounters,
     /// A descriptor to be given up where there is no other.
@@ -150,6 +153,7 @@ impl Sockets {
             files: None,
             journal: None,
             recorder: None,
+            trial: None,
             counters: SocketCounters::default(),
             spare: spare(),
             failures: Box::default(),
@@ -454,14 +458,24 @@ impl Outlet for Sockets {
             Level::Warn => log::Level::Warn,
             Level::Error => log::Level::Error,
         };
-        let record = log::Record::builder()
-            .level(level)
-            .target(module_path!())
-            .file_static(Some(origin.file()))
-            .line(Some(origin.line()))
-            .args(line)
-            .build();
-        log::logger().log(&record);
+        let write = |line: fmt::Arguments<'_>| {
+            let record = log::Record::builder()
+                .level(level)
+                .target(module_path!())
+                .file_static(Some(origin.file()))
+                .line(Some(origin.line()))
+                .args(line)
+                .build();
+            log::logger().log(&record);
+        };
+        match &self.trial {
+            None => write(line),
+            Some(key) if key.expose().is_empty() => write(format_args!("test: {line}")),
+            Some(key) => {
+                let line = line.to_string().replace(key.expose(), HIDDEN);
+                write(format_args!("test: {line}"));
+            }
+        }
     }
 }
 

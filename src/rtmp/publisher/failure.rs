@@ -10,7 +10,7 @@
     )
 )]
 
-use crate::base::codec::Codec;
+use crate::base::codec::{Codec, CodecSet};
 use crate::rtmp::commands::CONNECT;
 use crate::rtmp::publisher::Publisher;
 use crate::rtmp::publisher::state::State;
@@ -98,6 +98,17 @@ impl PublishFault {
 }
 
 impl Publisher {
+    /// Codecs that may be sent to the server, as far as it is known: of its last answer to `connect`,
+    /// and of what it was found to refuse.
+    pub fn accepts(&self) -> CodecSet {
+        self.takes().codecs()
+    }
+
+    /// The step at which it is; [`PublishStep::Media`] too where it waits or has ended.
+    pub fn step(&self) -> PublishStep {
+        PublishStep::of(self.state)
+    }
+
     /// How the last attempt that failed did so; `None` while none has.
     pub fn failure(&self) -> Option<PublishFailure> {
         self.failure
