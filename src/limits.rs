@@ -330,6 +330,12 @@ pub const HTTP_LOGIN_ADDRESSES: usize = 64;
 /// Failed logins of one address, after which it has to wait.
 pub const HTTP_LOGIN_TRIES: u32 = 5;
 
+/// Pieces of work of the page that wait for each of the threads that do it; one more is a 503.
+pub const DESK_QUEUE: usize = 8;
+
+/// Bytes of one document that such work is answered with.
+pub const DESK_ANSWER_BYTES: usize = 524_288;
+
 /// Bytes of the head of a response that we read as a client, and of the trailers of one.
 pub const HTTP_RESPONSE_HEAD_BYTES: usize = 8_192;
 

@@ -179,6 +179,7 @@ mod tests {
     use crate::base::rng::Rng;
     use crate::base::time::NtpTime;
     use crate::gateway::config::Config;
+    use crate::gateway::desk::{DeskId, DeskWork};
     use crate::gateway::outlet::{
         FileId, LookUp, LookUpId, MediaPort, Origin, RecordEnd, RecordId, Security,
     };
@@ -237,6 +238,9 @@ mod tests {
         }
         fn record_close(&mut self, _: RecordId, _: RecordEnd) -> bool {
             true
+        }
+        fn desk(&mut self, _: DeskId, _: DeskWork) -> bool {
+            false
         }
         fn note_from(&mut self, _: Origin, _: Level, _: fmt::Arguments<'_>) {}
     }

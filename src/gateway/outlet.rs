@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::base::codec::Track;
 use crate::base::ids::ConnId;
 use crate::base::network::Transport;
+use crate::gateway::desk::{DeskId, DeskWork};
 
 /// A call's place in the call table; also the name of its media sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -224,6 +225,10 @@ pub trait Outlet {
 
     /// Ends a file; false when too much waits for the disk, and the file is ended with the next start.
     fn record_close(&mut self, id: RecordId, end: RecordEnd) -> bool;
+
+    /// Gives work of the page to the thread that does it; false when too much waits for that. What
+    /// becomes of it is reported by `handle_desk`.
+    fn desk(&mut self, id: DeskId, work: DeskWork) -> bool;
 
     /// What is counted and used here; nothing where nothing is.
     fn figures(&mut self) -> OutletFigures {

@@ -7,7 +7,7 @@ use rustls::ServerConfig;
 
 use super::tls::{Identity, Servers, Trust};
 use crate::base::network::Transport;
-use crate::gateway::config::{Config, Trunk};
+use crate::gateway::config::{Config, RestTls, Trunk};
 
 struct TrunkTls {
     name: String,
@@ -21,6 +21,7 @@ struct TrunkTls {
 pub struct SipTls {
     trunks: Vec<TrunkTls>,
     rest: Option<Arc<Identity>>,
+    page: Option<Arc<Identity>>,
     /// The certificate that we made, for ports to which none was given.
     own: Option<Arc<Identity>>,
 }
@@ -37,7 +38,8 @@ impl SipTls {
             let identity = tls.identity(config, trunk)?;
             tls.trunks.push(TrunkTls::new(trunk, identity)?);
         }
-        tls.rest = tls.rest_identity(config)?;
+        tls.rest = tls.http_identity(config, "rest.tls", config.rest.tls.as_ref())?;
+        tls.page = tls.http_identity(config, "page.tls", config.page.tls.as_ref())?;
         Ok(tls)
     }
 
@@ -60,10 +62,18 @@ impl SipTls {
                 Err(words) => problems.push(words),
             }
         }
-        match self.rest_identity(config) {
-            // Whether there is such a port is settled at the start.
+        // Whether there are such ports is settled at the start.
+        match self.http_identity(config, "rest.tls", config.rest.tls.as_ref()) {
             Ok(identity) => {
                 if let (Some(place), Some(identity)) = (&mut self.rest, identity) {
+                    *place = identity;
+                }
+            }
+            Err(words) => problems.push(words),
+        }
+        match self.http_identity(config, "page.tls", config.page.tls.as_ref()) {
+            Ok(identity) => {
+                if let (Some(place), Some(identity)) = (&mut self.page, identity) {
                     *place = identity;
                 }
             }
@@ -75,6 +85,11 @@ impl SipTls {
     /// The server side of REST, where it takes TLS.
     pub fn rest(&self) -> Option<Arc<ServerConfig>> {
         self.rest.as_ref().map(|identity| identity.server())
+    }
+
+    /// The server side of the page, where it takes TLS.
+    pub fn page(&self) -> Option<Arc<ServerConfig>> {
+        self.page.as_ref().map(|identity| identity.server())
     }
 
     /// Whom the trunk at that place trusts.
@@ -104,12 +119,17 @@ impl SipTls {
         self.own(config).map(Some)
     }
 
-    fn rest_identity(&mut self, config: &Config) -> Result<Option<Arc<Identity>>, String> {
-        let Some(tls) = &config.rest.tls else {
+    fn http_identity(
+        &mut self,
+        config: &Config,
+        owner: &str,
+        tls: Option<&RestTls>,
+    ) -> Result<Option<Arc<Identity>>, String> {
+        let Some(tls) = tls else {
             return Ok(None);
         };
         if let (Some(certificate), Some(key)) = (&tls.certificate, &tls.key) {
-            let read = Identity::read("rest.tls", Path::new(certificate), Path::new(key))?;
+            let read = Identity::read(owner, Path::new(certificate), Path::new(key))?;
             return Ok(Some(Arc::new(read)));
         }
         self.own(config).map(Some)
@@ -124,7 +144,7 @@ impl SipTls {
         let own = Arc::new(Identity::self_made(directory)?);
         log::warn!(
             "TLS: without certificate and key this box has a certificate of its own making, which \
-             a PBX or a client of REST has to be told to trust: SHA-256 {}",
+             a PBX, a client of REST or a browser has to be told to trust: SHA-256 {}",
             own.fingerprint()
         );
         self.own = Some(Arc::clone(&own));

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use heapless::Deque;
 
+use super::desk::Desk;
 use super::dns::SipHost;
 use super::files::Files;
 use super::half_open::HalfOpens;
@@ -29,6 +30,7 @@ use crate::base::codec::Track;
 use crate::base::ids::ConnId;
 use crate::base::network::Transport;
 use crate::base::redact::{HIDDEN, Secret};
+use crate::gateway::desk::{DeskId, DeskWork};
 use crate::gateway::outlet::{
     CallIndex, FileId, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, OutletFigures,
     RecordEnd, RecordId, Security,
@@ -48,6 +50,10 @@ pub enum Service {
     Http,
     /// The same over TLS.
     HttpTls,
+    /// Browsers that show the page.
+    Page,
+    /// The same over TLS.
+    PageTls,
 }
 
 /// A trunk's datagram socket.
@@ -114,6 +120,8 @@ pub struct Sockets {
     pub files: Option<Files>,
     /// What outlives a restart, where there is a place for it.
     pub journal: Option<JournalFile>,
+    /// The threads that work for the page, where there are clerks for it.
+    pub desk: Option<Desk>,
     /// The thread that writes recordings, where there is a folder for them.
     pub recorder: Option<Recorder>,
     /// Whether all of it is a trial, which lines of the log say; with what they must not show.
@@ -152,6 +160,7 @@ impl Sockets {
             half_open: HalfOpens::default(),
             files: None,
             journal: None,
+            desk: None,
             recorder: None,
             trial: None,
             counters: SocketCounters::default(),
@@ -199,6 +208,16 @@ impl Sockets {
     /// Binds the REST listener with TLS.
     pub fn listen_rest_tls(&mut self, address: SocketAddr) -> io::Result<()> {
         self.listen(address, Service::HttpTls)
+    }
+
+    /// Binds the listener of the page.
+    pub fn listen_page(&mut self, address: SocketAddr) -> io::Result<()> {
+        self.listen(address, Service::Page)
+    }
+
+    /// Binds the listener of the page with TLS.
+    pub fn listen_page_tls(&mut self, address: SocketAddr) -> io::Result<()> {
+        self.listen(address, Service::PageTls)
     }
 
     /// Closes the next connection of a listener for want of descriptors: it would stay readable, and
@@ -429,6 +448,11 @@ impl Outlet for Sockets {
     fn record_close(&mut self, id: RecordId, end: RecordEnd) -> bool {
         let recorder = self.recorder.as_ref();
         recorder.is_some_and(|recorder| recorder.close(id, end))
+    }
+
+    fn desk(&mut self, id: DeskId, work: DeskWork) -> bool {
+        let desk = self.desk.as_ref();
+        desk.is_some_and(|desk| desk.give(id, work))
     }
 
     fn figures(&mut self) -> OutletFigures {

@@ -24,7 +24,7 @@ use trunkcast::base::packet_pool::PacketPool;
 use trunkcast::base::rng::Rng;
 use trunkcast::base::time::{Instant, NtpTime};
 use trunkcast::gateway::call::Call;
-use trunkcast::gateway::config::{Config, Trunk, rtmp_url};
+use trunkcast::gateway::config::{Config, Page, Trunk, rtmp_url};
 use trunkcast::gateway::outlet::{Level, MediaPort};
 use trunkcast::gateway::{ConnectionKind, Gateway};
 use trunkcast::limits::Limits;
@@ -101,6 +101,10 @@ pub fn config(calls: usize, url: Option<&str>) -> Config {
     (trunk.abuse.per_source, trunk.abuse.total) = (100_000, 100_000);
     Config {
         trunks: vec![trunk],
+        page: Page {
+            listen: None,
+            ..Page::default()
+        },
         limits: Limits {
             calls,
             ..Limits::default()

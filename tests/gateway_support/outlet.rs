@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use trunkcast::base::codec::Track;
 use trunkcast::base::ids::ConnId;
+use trunkcast::gateway::desk::{DeskId, DeskWork};
 use trunkcast::gateway::outlet::{
     CallIndex, FileId, FileTrouble, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, RecordEnd,
     RecordId, Security,
@@ -81,6 +82,10 @@ pub struct FakeOutlet {
     pub files: Vec<FakeFile>,
     /// The disk takes no piece more.
     pub slow_disk: bool,
+    /// Work of the page that waits to be done.
+    pub desk: VecDeque<(DeskId, DeskWork)>,
+    /// Too much work of the page waits already.
+    pub busy_desk: bool,
     /// Look-ups asked for: number, host, port.
     pub look_ups: Vec<(LookUpId, String, Option<u16>)>,
     /// No look-up may begin: too many are under way.
@@ -413,6 +418,15 @@ impl Outlet for FakeOutlet {
         let file = file.expect("the end of a file that was begun");
         assert!(file.end.is_none(), "ended twice");
         file.end = Some(end);
+        true
+    }
+
+    fn desk(&mut self, id: DeskId, work: DeskWork) -> bool {
+        let _outside = Uncounted::new();
+        if self.busy_desk {
+            return false;
+        }
+        self.desk.push_back((id, work));
         true
     }
 

@@ -107,6 +107,7 @@ fn config(mut trunk: Trunk, settings: &Config) -> io::Result<Config> {
     };
     config.limits.calls = 1;
     config.media.ports = media_ports(taken)?;
+    config.page.listen = None;
     // Nobody is told where that is, nor how to get in.
     config.rest.listen = loopback(0);
     config.rest.password = Some(Secret::new(format!(
