@@ -77,6 +77,9 @@ pub enum Note {
     Live,
     /// The PBX does not answer OPTIONS, and yet takes the registration.
     OptionsSilent,
+    /// This kind of server takes nothing of what the test could send of the track: `codec` says what
+    /// it takes of calls.
+    OtherCodec,
 }
 
 /// A step that failed.

@@ -17,7 +17,9 @@ use crate::base::redact::Secret;
 use crate::cli::test_caller::{CallOptions, CallState, Caller};
 use crate::gateway::Gateway;
 use crate::gateway::config::{Config, MediaAddress, StreamName, Trunk};
-use crate::rtmp::{LeftOut, PublishFailure, PublishFault, PublishStep, Publisher, RtmpStatus};
+use crate::rtmp::{
+    LeftOut, PublishFailure, PublishFault, PublishStep, Publisher, RtmpStatus, WhyLeftOut,
+};
 use crate::shell::dns::SipHost;
 use crate::shell::tls::{Servers, Trust};
 use crate::sip::SipTarget;
@@ -78,6 +80,8 @@ struct Played {
 struct Flow {
     frames: u64,
     left_out: Option<LeftOut>,
+    /// It was not agreed on: a server of this kind is known not to take it.
+    refused: bool,
 }
 
 /// Which tracks are published.
@@ -316,10 +320,36 @@ fn tracks(report: &mut Report, trunk: &Trunk, played: &Played, began: Instant) {
     for (track, flow) in [(Track::Video, &played.video), (Track::Audio, &played.audio)] {
         let result = match none_in_common(trunk, track, played.takes) {
             Some(failed) => Err(failed),
+            None if flow.is_other() => Ok(other_codec(trunk, track, played.takes)),
             None => seen(track, flow),
         };
         report.add(step_of(track), began, result);
     }
+}
+
+impl Flow {
+    /// Whether a server of this kind is known to take no such codec, so that nothing was tried.
+    fn is_other(&self) -> bool {
+        let by_profile = |out: LeftOut| out.why == WhyLeftOut::Profile;
+        self.refused || self.left_out.is_some_and(by_profile)
+    }
+}
+
+/// That a track goes to this kind of server in other codecs only than the clip's.
+fn other_codec(trunk: &Trunk, track: Track, takes: CodecSet) -> (String, Facts) {
+    let wanted = |codec: &Codec| {
+        let codecs = trunk.codecs.as_ref();
+        codec.track() == track && codecs.is_none_or(|codecs| codecs.contains(codec))
+    };
+    let names: Vec<_> = takes.iter().filter(wanted).map(Codec::name).collect();
+    let names = names.join(", ");
+    let words = format!("this kind of server takes {track} in {names} alone");
+    let facts = Facts {
+        codec: Some(names),
+        note: Some(Note::OtherCodec),
+        ..Facts::default()
+    };
+    (words, facts)
 }
 
 const fn step_of(track: Track) -> &'static str {
@@ -512,9 +542,14 @@ fn watch(stage: &mut Stage, caller: &Caller, tracks: Tracks) -> Outcome {
     stage.drive(Duration::ZERO, |gateway| {
         let publisher = publisher(gateway)?;
         let counters = publisher.media_counters();
+        let call = gateway.calls().next()?;
         let flow = |track, frames| Flow {
             frames,
             left_out: publisher.left_out(track),
+            refused: match track {
+                Track::Audio => call.audio.refused.is_some(),
+                Track::Video => call.video.refused.is_some(),
+            },
         };
         played = Some(Played {
             accepted: since.saturating_duration_since(began),
