@@ -51,7 +51,7 @@ pub fn try_pbx(settings: &Config, trunk: &Trunk, is_live: bool, clock: &Clock) -
         return report.finish();
     }
     let began = Instant::now();
-    let found = find(&places);
+    let found = find(&places, clock);
     let (found, result) = match found {
         Ok(found) => {
             let words = words_of(&found);
@@ -135,7 +135,7 @@ fn places(trunk: &Trunk) -> Vec<Place> {
 }
 
 /// Where the places are: one of the PBX's is enough, and that of REGISTER is needed.
-fn find(places: &[Place]) -> Result<Vec<(&Place, SipTargets)>, Failed> {
+fn find<'a>(places: &'a [Place], clock: &Clock) -> Result<Vec<(&'a Place, SipTargets)>, Failed> {
     let mut found = Vec::new();
     let mut failure = None;
     for place in places {
@@ -144,7 +144,7 @@ fn find(places: &[Place]) -> Result<Vec<(&Place, SipTargets)>, Failed> {
             port: place.host.port,
             transport: Some(place.transport),
         };
-        match look_up(&host) {
+        match look_up(&host, clock) {
             Ok(targets) => found.push((place, targets)),
             Err(failed) if place.is_pbx => failure = failure.or(Some(failed)),
             Err(failed) => return Err(failed),

@@ -8,7 +8,7 @@ use super::clock::Clock;
 use super::report::{Facts, Failed, Problem};
 use crate::base::network::Transport;
 use crate::base::rng::Rng;
-use crate::shell::dns::{SipHost, SipNames};
+use crate::shell::dns::{LOOK_UP_TIME, SipHost, SipNames};
 use crate::shell::sys;
 use crate::shell::tls::{TlsError, TlsFault, TlsStream, Trust};
 use crate::sip::{SipTarget, SipTargets};
@@ -23,10 +23,12 @@ const UNREACHABLE: Duration = Duration::from_millis(150);
 const HANDSHAKE_WAIT: Duration = Duration::from_millis(100);
 
 /// The places of a host, in the order to try them.
-pub fn look_up(host: &SipHost) -> Result<SipTargets, Failed> {
+pub fn look_up(host: &SipHost, clock: &Clock) -> Result<SipTargets, Failed> {
     let mut seed = [0; 32];
     let found = match sys::random(&mut seed) {
-        Ok(()) => SipNames::of_system(Rng::from_seed(seed)).look_up(host),
+        Ok(()) => SipNames::of_system(Rng::from_seed(seed))
+            .within(clock.left(LOOK_UP_TIME))
+            .look_up(host),
         Err(error) => Err(error.to_string()),
     };
     found.map_err(|words| {

@@ -116,7 +116,7 @@ pub fn try_rtmp(settings: &Config, trunk: &Trunk, is_live: bool, clock: &Clock) 
         port: Some(url.port()),
         transport: Some(transport(url)),
     };
-    let (targets, result) = match look_up(&host) {
+    let (targets, result) = match look_up(&host, clock) {
         Ok(targets) => {
             let all: Vec<_> = targets.iter().map(|t| t.address.to_string()).collect();
             (targets, Ok((all.join(", "), Facts::default())))

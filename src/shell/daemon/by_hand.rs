@@ -8,7 +8,6 @@ use super::{Daemon, StartError, Wait};
 use crate::base::redact::Secret;
 use crate::base::time::Instant;
 use crate::gateway::config::Config;
-use crate::sdp::PlanError;
 
 impl Daemon {
     /// Binds as [`Daemon::bind`] does; every line of the log says that it is a test, and `hidden` is
@@ -45,17 +44,6 @@ impl Daemon {
         let count = self.sockets.epoll.wait(wait)?;
         let now = self.clock.now();
         self.turn(now, count);
-        Ok(())
-    }
-
-    /// Takes other settings over, as an order to reload does.
-    ///
-    /// # Errors
-    ///
-    /// A template of SDP cannot be used.
-    pub fn reconfigure(&mut self, config: Config) -> Result<(), PlanError> {
-        self.gateway.reload(config)?;
-        self.next_look_up = self.clock.now();
         Ok(())
     }
 
