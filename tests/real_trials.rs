@@ -1,17 +1,23 @@
 //! Trials of PBXs and RTMP servers against real ones: what is told of each way to fail, and what is
 //! left behind.
 
+#[path = "gateway_support/server.rs"]
+#[allow(dead_code)]
+mod server;
 mod support;
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use server::{Policy, RtmpServer};
 use support::daemon::Settings;
 use support::kamailio::{Exchange, Registrar};
 use support::{Authority, Daemon, Kamailio, Nginx, Ports, Script, TlsFront, Validity, probe};
+use trunkcast::base::ids::ConnId;
 use trunkcast::cli::config_file;
 use trunkcast::cli::trial::clock::Clock;
 use trunkcast::cli::trial::pbx::try_pbx;
@@ -402,6 +408,59 @@ fn a_trunk_without_a_codec_that_the_server_takes_is_told_so() {
     assert!(report.ok && step.step == "audio", "{report:?}");
     assert_eq!(step.facts.note, Some(Note::OtherCodec));
     assert_eq!(step.facts.codec.as_deref(), Some("AAC"));
+}
+
+/// A server that does as its policy says; the messages of media that it got, by connection.
+fn scripted(policy: Policy) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let url = format!("rtmp://{}/live", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection can be accepted");
+            let now = trunkcast::base::time::Instant::ZERO;
+            let mut server = RtmpServer::new(ConnId(1), now, policy);
+            let mut bytes = [0; 65_536];
+            while let Ok(length @ 1..) = stream.read(&mut bytes) {
+                let answer = server.handle_bytes(now, &bytes[..length]);
+                if server.closes || stream.write_all(&answer).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    url
+}
+
+#[test]
+fn the_track_that_a_server_ends_streams_for_is_found() {
+    for (policy, expected, codec) in [
+        (Policy::Accept, ["video ok", "audio ok"], None),
+        (
+            Policy::RefusesG711,
+            ["video ok", "audio AudioRefused"],
+            Some("G.711 A-law"),
+        ),
+        (
+            Policy::RefusesVideo,
+            ["video VideoRefused", "audio ok"],
+            Some("H.264"),
+        ),
+    ] {
+        let report = rtmp(&to(&scripted(policy), &[]));
+        let found = steps(&report);
+        assert_eq!(
+            found[..3],
+            ["lookup ok", "connect ok", "publish ok"],
+            "{report:?}"
+        );
+        assert_eq!(found[3..], expected, "{report:?}");
+        let refused = report.steps.iter().find(|step| !step.ok);
+        assert_eq!(refused.and_then(|step| step.facts.codec.as_deref()), codec);
+    }
+    let report = rtmp(&to(&scripted(Policy::BadName), &[]));
+    assert_eq!(last(&report).problem, Some(Problem::StreamBusy));
+    let report = rtmp(&to(&scripted(Policy::Mute), &[]));
+    assert_eq!(last(&report).problem, Some(Problem::NotRtmp));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Threads for work of the page: computations, the settings file, trials.
 //!
-//! There are two lanes, each a thread with a bounded queue: passwords and settings, which change one
-//! another and are done in order, and trials, which take seconds. A panic in a piece of work ends that
-//! piece alone.
+//! There are two lanes, each a thread: passwords and settings, which change one another and are done in
+//! order out of a bounded queue, and trials, which take seconds: one at a time, and none waits. A panic
+//! in a piece of work ends that piece alone.
 
 #![cfg_attr(
     not(test),
@@ -49,8 +49,8 @@ impl Desk {
     ) -> io::Result<Self> {
         let (answer, done) = channel();
         Ok(Self {
-            settings: lane("desk", settings, answer.clone(), waker.clone())?,
-            trials: lane("trials", trials, answer, waker.clone())?,
+            settings: lane("desk", DESK_QUEUE, settings, answer.clone(), waker.clone())?,
+            trials: lane("trials", 0, trials, answer, waker.clone())?,
             done,
         })
     }
@@ -72,11 +72,12 @@ impl Desk {
 
 fn lane(
     name: &str,
+    most: usize,
     mut clerk: Box<dyn Clerk>,
     done: Sender<Done>,
     waker: Waker,
 ) -> io::Result<SyncSender<Work>> {
-    let (give, work) = sync_channel::<Work>(DESK_QUEUE);
+    let (give, work) = sync_channel::<Work>(most);
     let thread = std::thread::Builder::new().name(name.to_owned());
     thread.spawn(move || {
         while let Ok((id, work)) = work.recv() {

@@ -104,6 +104,18 @@ pub fn try_pbx(settings: &Config, trunk: &Trunk, is_live: bool, clock: &Clock) -
     report.finish()
 }
 
+/// Whether one trunk is registered exactly as another would be.
+pub fn is_same_registration(live: &Trunk, trunk: &Trunk) -> bool {
+    let how = |trunk: &Trunk| {
+        let pbx: Vec<HostPort> = trunk.pbx().collect();
+        (pbx, trunk.transport, trunk.domain.clone())
+    };
+    trunk.register.is_some()
+        && live.register == trunk.register
+        && live.outbound_proxy == trunk.outbound_proxy
+        && how(live) == how(trunk)
+}
+
 /// Where requests of a trunk go: to its PBX, and its REGISTER perhaps elsewhere.
 fn places(trunk: &Trunk) -> Vec<Place> {
     let mut places: Vec<Place> = trunk

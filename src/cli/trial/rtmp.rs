@@ -196,6 +196,15 @@ pub fn try_rtmp(settings: &Config, trunk: &Trunk, is_live: bool, clock: &Clock) 
     report.finish()
 }
 
+/// Whether a trial would publish where that stream goes now, under its name.
+pub fn is_same_stream(trunk: &Trunk, url: &RtmpUrl, stream: &str) -> bool {
+    let name = trunk.stream_name.fixed();
+    let there = |other: &RtmpUrl| {
+        (other.host(), other.port(), other.app()) == (url.host(), url.port(), url.app())
+    };
+    name.as_deref() == Some(stream) && trunk.url.as_ref().is_some_and(there)
+}
+
 /// A stream that the server ended after it had accepted it.
 struct Ended {
     failure: PublishFailure,
@@ -568,4 +577,118 @@ fn watch(stage: &mut Stage, caller: &Caller, tracks: Tracks) -> Outcome {
 fn publisher(gateway: &Gateway) -> Option<&Publisher> {
     let call = gateway.calls().next()?;
     Some(&call.publishing.as_ref()?.publisher)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_to_fail_has_its_code() {
+        use PublishFault as Fault;
+        use PublishStep as Step;
+        for (step, fault, problem) in [
+            (Step::Handshake, Fault::Closed, Problem::NotRtmp),
+            (Step::Handshake, Fault::Protocol, Problem::NotRtmp),
+            (Step::Connect, Fault::Closed, Problem::AppRefused),
+            (Step::Connect, Fault::Refused, Problem::AppRefused),
+            (Step::Connect, Fault::Credentials, Problem::WrongPassword),
+            (Step::Connect, Fault::NotAllowed, Problem::StreamRefused),
+            (Step::Connect, Fault::Silent, Problem::NoAnswer),
+            (Step::Publish, Fault::Closed, Problem::StreamRefused),
+            (Step::Publish, Fault::NameTaken, Problem::StreamBusy),
+            (Step::Publish, Fault::NoApplication, Problem::AppRefused),
+            (
+                Step::Publish,
+                Fault::Codec(Codec::Pcma),
+                Problem::AudioRefused,
+            ),
+            (
+                Step::Publish,
+                Fault::Codec(Codec::H264),
+                Problem::VideoRefused,
+            ),
+            (Step::Media, Fault::Closed, Problem::Closed),
+            (Step::Media, Fault::NotAllowed, Problem::StreamRefused),
+        ] {
+            assert_eq!(
+                problem_of(PublishFailure { step, fault }),
+                problem,
+                "{step:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_belongs_to_the_step_at_which_it_came() {
+        let steps = |step| {
+            let mut report = Report::default();
+            let failed = Failed::new(Problem::AppRefused, "words");
+            let times = (Duration::from_millis(5), Duration::from_millis(9));
+            refuse(&mut report, step, times.0, times.1, accepted(), failed);
+            let steps = report
+                .steps
+                .iter()
+                .map(|step| (step.step, step.ok, step.ms));
+            steps.collect::<Vec<_>>()
+        };
+        assert_eq!(steps(PublishStep::Connect), [("connect", false, 9)]);
+        let expected = [("connect", true, 5), ("publish", false, 4)];
+        assert_eq!(steps(PublishStep::Publish), expected);
+    }
+
+    #[test]
+    fn a_track_is_judged_by_the_codecs_that_calls_may_have() {
+        let mut trunk = Trunk::new("office", 40_000);
+        let takes = CodecSet::of(&[Codec::H264, Codec::Aac]);
+        assert!(none_in_common(&trunk, Track::Audio, takes).is_none());
+        trunk.codecs = Some(vec![Codec::H264, Codec::Opus, Codec::Pcma]);
+        assert!(none_in_common(&trunk, Track::Video, takes).is_none());
+        let failed = none_in_common(&trunk, Track::Audio, takes).unwrap();
+        assert_eq!(failed.problem, Problem::NoAudioCodec);
+        assert_eq!(failed.facts.codec.as_deref(), Some("Opus, G.711 A-law"));
+        trunk.codecs = Some(vec![Codec::H264]);
+        assert!(
+            none_in_common(&trunk, Track::Audio, takes).is_none(),
+            "no sound is wanted"
+        );
+    }
+
+    #[test]
+    fn tracks_that_did_not_flow_are_told() {
+        let mut flow = Flow {
+            frames: 50,
+            ..Flow::default()
+        };
+        assert!(seen(Track::Video, &flow).is_ok());
+        flow.left_out = Some(LeftOut {
+            codec: Codec::Pcma,
+            why: WhyLeftOut::Refused,
+        });
+        let failed = seen(Track::Audio, &flow).unwrap_err();
+        assert_eq!(failed.problem, Problem::AudioRefused);
+        assert!(!flow.is_other());
+        flow.left_out = Some(LeftOut {
+            codec: Codec::Pcma,
+            why: WhyLeftOut::Profile,
+        });
+        assert!(flow.is_other());
+        assert!(seen(Track::Video, &Flow::default()).is_err());
+    }
+
+    #[test]
+    fn a_stream_is_the_same_by_server_and_name() {
+        let mut trunk = Trunk::new("office", 40_000);
+        let url: RtmpUrl = "rtmp://host/app?token=1".parse().unwrap();
+        trunk.url = Some("rtmp://host:1935/app".parse().unwrap());
+        assert!(
+            !is_same_stream(&trunk, &url, "rtmp_100"),
+            "each call has its own"
+        );
+        trunk.stream_name = "key".parse().unwrap();
+        assert!(is_same_stream(&trunk, &url, "key"));
+        assert!(!is_same_stream(&trunk, &url, "other"));
+        trunk.url = Some("rtmp://host/other".parse().unwrap());
+        assert!(!is_same_stream(&trunk, &url, "key"));
+    }
 }
