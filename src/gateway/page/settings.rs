@@ -41,7 +41,7 @@ pub(super) fn restore(exchange: &mut Exchange<'_>) -> Outcome {
 pub(super) fn try_pbx(exchange: &mut Exchange<'_>) -> Outcome {
     let document = exchange.take_body();
     let standing = Standing::of(exchange.gateway);
-    Outcome::Later(DeskWork::TryPbx { document, standing }, Late::Document)
+    Outcome::Later(DeskWork::TryPbx { document, standing }, Late::Registered)
 }
 
 /// Answers `POST /page/try/rtmp`.
