@@ -43,6 +43,9 @@ const NAME_FREE: Duration = Duration::from_secs(2);
 /// How long the call inside this process may take.
 const CALL: Duration = Duration::from_secs(3);
 
+/// How long the end of it may take.
+const CALL_END: Duration = Duration::from_millis(200);
+
 /// Frames of a track that are enough to say that it flows.
 const FLOWING: u64 = 10;
 
@@ -153,7 +156,7 @@ pub fn try_rtmp(settings: &Config, trunk: &Trunk, is_live: bool, clock: &Clock) 
         Outcome::Played(played) => {
             report.add_timed("connect", connected, there());
             report.add_timed("publish", played.accepted, accepted());
-            tracks(&mut report, trunk, &played, began);
+            tracks(&mut report, trunk, &played);
         }
         Outcome::Refused {
             failure,
@@ -325,14 +328,14 @@ fn one_by_one(
 }
 
 /// Says how the tracks of a stream that lasted did.
-fn tracks(report: &mut Report, trunk: &Trunk, played: &Played, began: Instant) {
+fn tracks(report: &mut Report, trunk: &Trunk, played: &Played) {
     for (track, flow) in [(Track::Video, &played.video), (Track::Audio, &played.audio)] {
         let result = match none_in_common(trunk, track, played.takes) {
             Some(failed) => Err(failed),
             None if flow.is_other() => Ok(other_codec(trunk, track, played.takes)),
             None => seen(track, flow),
         };
-        report.add(step_of(track), began, result);
+        report.add_timed(step_of(track), CLIP, result);
     }
 }
 
@@ -491,6 +494,10 @@ fn publish(
     let outcome = watch(&mut stage, &caller, tracks);
     caller.hang_up();
     stage.end();
+    if !caller.wait_ended(CALL_END) {
+        // It goes on saying goodbye for half a minute, to nobody.
+        let _ = std::thread::Builder::new().spawn(move || drop(caller));
+    }
     outcome
 }
 
