@@ -10,24 +10,16 @@
     )
 )]
 
-use super::{Config, Trunk};
+use super::Config;
 
 impl Config {
     /// The fields of a new configuration that take effect with the next start only, as paths of the
     /// file: what [`Gateway::reload`](crate::gateway::Gateway::reload) leaves as it was.
     pub fn waits_for_start(&self, new: &Self) -> Vec<String> {
         let mut fields = Vec::new();
-        self.trunks_that_wait(new, &mut fields);
         let hooks_ca = (hooks_ca_file(self), hooks_ca_file(new));
-        let (rest, page) = (&self.rest, &self.page);
         for (field, changed) in [
-            ("rtmp.listen", self.rtmp_listen != new.rtmp_listen),
             ("rtmp.caFile", self.rtmp_ca_file != new.rtmp_ca_file),
-            ("rest.listen", rest.listen != new.rest.listen),
-            ("rest.tls", rest.tls != new.rest.tls),
-            ("page.listen", page.listen != new.page.listen),
-            ("page.tls", page.tls != new.page.tls),
-            ("media.ports", self.media.ports != new.media.ports),
             ("hooks.caFile", hooks_ca.0 != hooks_ca.1),
             ("limits.calls", self.limits.calls != new.limits.calls),
             (
@@ -56,31 +48,6 @@ impl Config {
         }
         fields
     }
-
-    fn trunks_that_wait(&self, new: &Self, fields: &mut Vec<String>) {
-        let place = |trunk: &Trunk| (trunk.name.clone(), trunk.local_port, trunk.transport);
-        for trunk in &new.trunks {
-            let name = &trunk.name;
-            let old = self.trunks.iter().find(|old| place(old) == place(trunk));
-            let Some(old) = old else {
-                fields.push(format!("trunks.{name}"));
-                continue;
-            };
-            for (key, changed) in [
-                ("calls", old.calls != trunk.calls),
-                ("caFile", old.ca_file != trunk.ca_file),
-                ("certificate", old.certificate != trunk.certificate),
-                ("key", old.key != trunk.key),
-            ] {
-                if changed {
-                    fields.push(format!("trunks.{name}.{key}"));
-                }
-            }
-        }
-        let stays = |old: &&Trunk| new.trunks.iter().any(|trunk| trunk.name == old.name);
-        let gone = self.trunks.iter().filter(|old| !stays(old));
-        fields.extend(gone.map(|old| format!("trunks.{}", old.name)));
-    }
 }
 
 fn hooks_ca_file(config: &Config) -> Option<&String> {
@@ -107,12 +74,12 @@ mod tests {
         );
         assert_eq!(waits(|config| config.limits.calls = 5), ["limits.calls"]);
         assert_eq!(
-            waits(|config| config.trunks[0].calls = Some(5)),
-            ["trunks.default.calls"]
+            waits(|config| config.trunks[0].local_port = 40_002),
+            [""; 0]
         );
         assert_eq!(
-            waits(|config| config.trunks[0].name = "new".to_owned()),
-            ["trunks.new", "trunks.default"]
+            waits(|config| config.files_directory = Some("/srv/files".to_owned())),
+            ["files.directory"]
         );
     }
 }
