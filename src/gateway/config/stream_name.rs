@@ -101,12 +101,6 @@ enum Part {
 pub struct StreamName(Vec<Part>);
 
 impl StreamName {
-    /// The name, where it is the same for every call: a key that a service gave out.
-    pub fn fixed(&self) -> Option<String> {
-        let fixed = self.0.iter().all(|part| matches!(part, Part::Text(_)));
-        fixed.then(|| self.to_string())
-    }
-
     /// The name of one call's stream.
     ///
     /// What comes from the call is cleaned: letters and digits of ASCII and `-._~+*@#:` stay, any
@@ -130,6 +124,12 @@ impl StreamName {
             name.push('_');
         }
         name
+    }
+
+    /// The name, where it is the same for every call: a key that a service gave out.
+    pub fn fixed(&self) -> Option<String> {
+        let fixed = self.0.iter().all(|part| matches!(part, Part::Text(_)));
+        fixed.then(|| self.to_string())
     }
 }
 
