@@ -3,6 +3,8 @@
 //! Each turn of the loop waits as [`Pace`] says, reads every ready socket into the gateway, lets
 //! the gateway write, and hands back what connections reported meanwhile.
 
+mod by_hand;
+
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;

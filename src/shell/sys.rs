@@ -263,6 +263,14 @@ fn socket_address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
     }
 }
 
+/// Has the calling thread, and those that it begins, run after others where there is not time for all.
+pub fn give_way() {
+    // SAFETY: takes numbers only; a kernel that refuses leaves the thread as it was.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS as _, 0, 10);
+    }
+}
+
 /// Fills `bytes` from the system's random source.
 pub fn random(bytes: &mut [u8]) -> io::Result<()> {
     // SAFETY: pointer and length are those of a live slice.

@@ -133,6 +133,9 @@ pub(super) fn late(
     done: DeskAnswer,
     outlet: &mut dyn Outlet,
 ) -> Outcome {
+    if matches!(late, Late::Registered) {
+        gateway.renew_registrations(now);
+    }
     match (late, done) {
         (Late::Step(step), done) => login::go_on(gateway, now, step, done, outlet),
         (Late::Diagnostics, done) => diagnostics::late(gateway, now, done, outlet).into(),
