@@ -5,7 +5,7 @@ export const table = `
 skip~Skip to content~К содержимому
 nav~Pages~Разделы
 signOut~Sign out~Выйти
-notLoaded~This could not be loaded. Try again in a moment.~Не удалось загрузить. Попробуйте ещё раз.
+notLoaded~This could not be loaded.~Не удалось загрузить.
 offline~Connection to the box lost. Trying again …~Нет связи с устройством. Пробуем снова…
 cancel~Cancel~Отмена
 save~Save~Сохранить
@@ -22,7 +22,7 @@ password~Password~Пароль
 kbps~kbit/s~кбит/с
 mbps~Mbit/s~Мбит/с
 fps~{n} fps~{n} к/с
-welcomeTells~Choose a password for this page. You will sign in with it from now on.~Придумайте пароль для входа на эту страницу.
+welcomeTells~Choose a password for this page.~Придумайте пароль для этой страницы.
 setPassword~Set password~Задать пароль
 signIn~Sign in~Войти
 saveAndGo~Save and go on~Сохранить и продолжить
@@ -50,7 +50,7 @@ bitrate~Bitrate~Битрейт
 perSecond~{n}/s~{n}/с
 hangUp~Hang up~Завершить
 hangUpAsk~Hang up on {who}?~Завершить звонок {who}?
-hangUpTells~The call and its stream end at once.~Звонок и его поток сразу прекратятся.
+hangUpTells~Call and stream end at once.~Звонок и поток сразу прекратятся.
 keepCall~Keep the call~Не завершать
 watch~Show picture~Показать
 listen~Listen~Слушать
@@ -73,7 +73,7 @@ memory~Memory~Память
 uptime~Switched on for~Включено
 runningFor~Running for~Работает
 trendOf~{what} in the last {n} minutes, now {last}~{what} за последние {n} мин, сейчас {last}
-lastMinutes~Last {n} minute, all calls|Last {n} minutes, all calls~Последняя {n} минута, все звонки|Последние {n} минуты, все звонки|Последние {n} минут, все звонки
+lastMinutes~Last {n} min, all calls~Последние {n} мин, все звонки
 packetsLost~{n} packet lost|{n} packets lost~потерян {n} пакет|потеряно {n} пакета|потеряно {n} пакетов
 history~Last calls~Последние звонки
 historyNone~No call has ended yet.~Завершённых звонков пока нет.
@@ -83,10 +83,10 @@ sections~Sections~Разделы настроек
 addTrunk~Add a trunk~Добавить транк
 trunkTitle~Trunk {trunk}~Транк {trunk}
 trunkName~Name~Имя
-trunkNameTaken~Choose a name that no other trunk has.~Выберите имя, которого ещё нет.
+trunkNameTaken~Choose a name that no other trunk has.~Выберите свободное имя.
 renameTitle~Rename {trunk}~Переименовать {trunk}
 removeTitle~Remove {trunk}?~Удалить {trunk}?
-removeTells~Its calls go on to their end. Nothing is removed before you save.~Текущие звонки договорят. До сохранения ничего не удаляется.
+removeTells~Calls go on. Nothing is removed before you save.~Звонки продолжатся. До сохранения ничего не удаляется.
 notSet~Not set~Не задано
 usual~Usual: {value}~Обычно: {value}
 secretKept~Set, not shown~Задан, не показан
@@ -98,13 +98,13 @@ atOnce~Takes effect at once; calls go on.~Действует сразу; зво�
 needsRestart~After a restart only: {what}~Только после перезапуска: {what}
 restartWaits~Saved. Waiting for a restart: {what}~Сохранено. Ждёт перезапуска: {what}
 saved~Saved.~Сохранено.
-problems~{n} value needs another look.|{n} values need another look.~Проверьте {n} значение.|Проверьте {n} значения.|Проверьте {n} значений.
+problems~Look again: {n}~Проверьте: {n}
 backup~Back-up~Резервная копия
-backupTells~All settings as one file, passwords included. Keep it safe.~Все настройки одним файлом, вместе с паролями. Храните надёжно.
+backupTells~All settings in one file, with passwords. Keep it safe.~Все настройки в одном файле, с паролями. Храните надёжно.
 backupGo~Download back-up~Скачать копию
 backupDone~Downloaded.~Скачано.
 restore~Restore~Восстановление
-restoreTells~Takes the settings of a back-up in place of those now.~Заменяет настройки теми, что в копии.
+restoreTells~Takes the settings of a back-up.~Берёт настройки из копии.
 restoreFile~Back-up file~Файл копии
 restoreGo~Restore~Восстановить
 restoreDone~Restored.~Восстановлено.
@@ -112,9 +112,9 @@ restoreBad~The file has problems; nothing was changed:~В файле ошибк�
 oldPassword~Password so far~Прежний пароль
 newPassword~New password~Новый пароль
 restart~Restart~Перезапуск
-restartTells~Takes a few seconds. Calls under way end, unless you wait for them.~Занимает несколько секунд. Идущие звонки прервутся, если их не дождаться.
+restartTells~Takes a few seconds.~Занимает несколько секунд.
 diagnostics~Diagnosis~Диагностика
-diagnosticsTells~A text file for whoever helps you: log and state, without passwords.~Текстовый файл для того, кто помогает: журнал и состояние, без паролей.
+diagnosticsTells~Log and state for whoever helps you, without passwords.~Журнал и состояние для того, кто помогает, без паролей.
 diagnosticsGo~Download diagnosis~Скачать диагностику
 began~When~Когда
 worked~Worked:~Да:
@@ -134,7 +134,7 @@ signInTitle~Sign in~Вход
 welcomeTitle~Welcome~Добро пожаловать
 codecs~Picture and sound~Картинка и звук
 change~Change password~Сменить пароль
-changeTells~Other signed-in browsers are signed out.~В других браузерах сеанс закончится.
+changeTells~Other browsers are signed out.~В других браузерах сеанс закончится.
 changed~The password is changed.~Пароль изменён.
 changeGo~Change password~Сменить пароль
 aboutGo~Open the guide~Открыть мастер
@@ -147,7 +147,7 @@ auto~Theme: auto~Тема: авто
 light~Theme: light~Тема: светлая
 dark~Theme: dark~Тема: тёмная
 #strength
-0~8 characters or more. A few words in a row are easy to keep in mind.~Не меньше 8 знаков. Несколько слов подряд легко запомнить.
+0~8 characters or more. A few words are easy to keep in mind.~Не меньше 8 знаков. Несколько слов легко запомнить.
 1~That will do. A longer one is better.~Подойдёт. Длиннее — лучше.
 2~Good.~Хороший пароль.
 3~Very good.~Отличный пароль.
@@ -158,16 +158,16 @@ short3~First call~Первый звонок
 title1~Connect your PBX~Подключите АТС
 title2~Choose where the stream goes~Куда отправлять поток
 title3~Call this number now~Позвоните прямо сейчас
-text1~Calls come from your PBX. Tell the box where it is.~Звонки приходят с вашей АТС. Укажите, где она.
-text2~Each call becomes a live stream, with picture and sound untouched.~Каждый звонок становится прямой трансляцией, картинка и звук не меняются.
-text3~Everything is saved. One thing is left: the first call.~Всё сохранено. Осталось одно: первый звонок.
+text1~Where do the calls come from?~Откуда приходят звонки?
+text2~Picture and sound go there untouched.~Картинка и звук идут туда без изменений.
+text3~Saved. One thing is left: the first call.~Сохранено. Остался первый звонок.
 how~How do calls reach the box?~Как звонки попадают на устройство?
 where~Where to?~Куда?
 key~Stream key~Ключ трансляции
-cloud~These services take H.264 and AAC only. From a phone with G.711 sound there will be a picture without sound.~Эти сервисы принимают только H.264 и AAC. С телефона со звуком G.711 пойдёт картинка без звука.
+cloud~They take H.264 and AAC only: a phone with G.711 gives a picture without sound.~Они берут только H.264 и AAC: телефон с G.711 даст картинку без звука.
 later~Later~Позже
 done~Done~Готово
-callRoute~In the PBX, route a number to this address, then call it:~На АТС направьте номер на этот адрес и позвоните по нему:
+callRoute~In the PBX, route a number here, then call it:~На АТС направьте номер сюда и позвоните:
 callNumber~From any phone of the PBX, call {number}.~С любого телефона АТС позвоните на {number}.
 waiting~Waiting for your first call …~Ждём первый звонок…
 arrived~It works: your call is here.~Работает: звонок пришёл.
@@ -176,12 +176,12 @@ port~Port~Порт
 #state
 ready~Ready: waiting for calls~Готово: ждём звонков
 live~{n} call live|{n} calls live~{n} звонок в эфире|{n} звонка в эфире|{n} звонков в эфире
-stuck~{n} call, but a stream does not get through|{n} calls, but a stream does not get through~{n} звонок, но поток не проходит|{n} звонка, но поток не проходит|{n} звонков, но поток не проходит
+stuck~A stream does not get through~Поток не проходит
 registration~{trunk} is not registered at the PBX~{trunk}: нет регистрации на АТС
 registering~Signing in at the PBX …~Регистрируемся на АТС…
 pbxDown~The PBX of {trunk} does not answer~{trunk}: АТС не отвечает
 full~Little space left on {place}~Мало места: {place}
-fullDo~Remove old recordings, or let the box do so in the settings.~Удалите старые записи или поручите это устройству в настройках.
+fullDo~Remove old recordings.~Удалите старые записи.
 noTrunk~No trunk yet: add one in the settings~Транков нет: добавьте в настройках
 #live
 starting~Starting …~Запускаем…
@@ -192,7 +192,7 @@ noSound~Picture only; this browser cannot play~Без звука; браузер
 ended~The call is over.~Звонок завершён.
 offline~Connection lost, trying again …~Нет связи, пробуем снова…
 signedOut~Please sign in again.~Войдите снова.
-tooManyWatched~Too many are watching. Try again later.~Слишком много просмотров. Попробуйте позже.
+tooManyWatched~Too many are watching.~Слишком много зрителей.
 failed~The picture could not be loaded.~Не удалось загрузить картинку.
 notAnswered~Not answered yet~Ещё не отвечен
 noPicture~Waiting for the first picture …~Ждём первый кадр…
@@ -227,8 +227,8 @@ hungUpOnPage~Hung up on this page~Завершён с этой страницы
 hungUpByRest~Hung up by REST~Завершён через REST
 transferred~Transferred~Переведён
 stopped~The box was stopped~Устройство остановлено
-defect~An error in the box; send us the diagnosis~Ошибка устройства; пришлите нам диагностику
-noMedia~Nothing came from the caller any more~От звонящего перестали приходить данные
+defect~An error in the box~Ошибка устройства
+noMedia~The caller sent nothing any more~Звонящий ничего не передавал
 peerGone~The other side was gone~Собеседник пропал
 sessionTimer~Not renewed in time~Не продлён вовремя
 cancelled~Given up before the answer~Отменён до ответа
@@ -242,8 +242,8 @@ nameNotFound~Name not found~Имя не найдено
 registrationFailed~Registration failed~Регистрация не удалась
 redirected~Redirected~Перенаправлен
 noCodecInCommon~No codec in common~Нет общих кодеков
-badOffer~The call's offer could not be used~Предложение звонка не подошло
-streamNameInUse~A stream of this name was live already~Поток с таким именем уже был в эфире
+badOffer~The offer could not be used~Предложение не подошло
+streamNameInUse~Its stream name was live already~Поток с этим именем уже шёл
 capacity~The box was full~Не было свободного места
 refusedByBackend~Refused by the backend~Отклонён бэкендом
 backendSilent~The backend did not answer~Бэкенд не ответил
@@ -257,33 +257,33 @@ publish~Begin the stream~Начало потока
 video~Send a picture~Отправка картинки
 audio~Send sound~Отправка звука
 #code
-offline~The box does not answer. Is it switched on, and are you on its network?~Устройство не отвечает. Включено ли оно и в той ли вы сети?
+offline~The box does not answer. Is it on, and are you on its network?~Устройство не отвечает. Включено ли оно, в той ли вы сети?
 passwordTooShort~Please use 8 to 128 characters.~Нужно от 8 до 128 знаков.
-passwordIsSet~A password is set already. Reload the page and sign in.~Пароль уже задан. Обновите страницу и войдите.
+passwordIsSet~A password is set already. Reload the page.~Пароль уже задан. Обновите страницу.
 notWritable~The settings file cannot be written.~Файл настроек нельзя записать.
 wrongPassword~Wrong login or password. Check both.~Неверный логин или пароль. Проверьте оба.
-tooManyTries~Too many tries. Wait {n} second.|Too many tries. Wait {n} seconds.~Слишком много попыток. Подождите {n} секунду.|Слишком много попыток. Подождите {n} секунды.|Слишком много попыток. Подождите {n} секунд.
+tooManyTries~Too many tries. Wait {n} s.~Слишком много попыток. Подождите {n} с.
 signedOut~You were signed out. Please sign in again.~Сеанс окончен. Войдите снова.
 noSuchCall~This call is over already.~Этот звонок уже завершён.
-changedMeanwhile~Somebody else changed the settings meanwhile. Reload the page.~Настройки тем временем изменил кто-то другой. Обновите страницу.
+changedMeanwhile~The settings were changed elsewhere. Reload the page.~Настройки изменили в другом месте. Обновите страницу.
 badSettings~The settings are not complete. See the fields.~Настройки неполны. Проверьте поля.
 busy~Another test is under way. Try again in a moment.~Идёт другая проверка. Попробуйте чуть позже.
-nameNotFound~This name is not known. Check the spelling, or use the IP address.~Имя не найдено. Проверьте написание или укажите IP-адрес.
+nameNotFound~This name is not known. Check it, or use the IP address.~Имя не найдено. Проверьте его или укажите IP-адрес.
 refused~Nobody listens there. Check address and port.~Там никто не слушает. Проверьте адрес и порт.
-noAnswer~No answer. Check the address, and whether a firewall is between.~Нет ответа. Проверьте адрес и межсетевой экран.
-unreachable~Not reachable from this network. Check address and cabling.~Недоступно из этой сети. Проверьте адрес и кабель.
-forbidden~The other side refuses this box. Allow its address there.~Отказано. Разрешите адрес устройства на той стороне.
+noAnswer~No answer. Check the address and any firewall between.~Нет ответа. Проверьте адрес и межсетевой экран.
+unreachable~Not reachable. Check address and cabling.~Недоступно. Проверьте адрес и кабель.
+forbidden~The other side refuses. Allow the address of the box there.~Отказано. Разрешите адрес устройства на той стороне.
 notFound~The PBX does not know this number. Create it there.~АТС не знает этого номера. Создайте его там.
-serverError~The other side reports an error of its own. Try again later.~Ошибка на той стороне. Попробуйте позже.
-tlsUntrusted~Its certificate is not trusted. Give the authority's file under caFile.~Сертификату нет доверия. Укажите файл центра в caFile.
+serverError~The other side reports an error. Try again later.~Ошибка на той стороне. Попробуйте позже.
+tlsUntrusted~Its certificate is not trusted. Set the authorities file.~Сертификату нет доверия. Укажите файл центров.
 tlsExpired~Its certificate has expired. Renew it there.~Сертификат истёк. Обновите его там.
-tlsTimeNotSet~The clock of the box is not set yet. Check its network time.~Часы устройства не установлены. Проверьте сетевое время.
-tlsFailed~No secure connection came about. Is this a TLS port?~Защищённое соединение не получилось. Это порт TLS?
-appRefused~The server does not know the application. Check the end of the address.~Сервер не знает приложения. Проверьте конец адреса.
+tlsTimeNotSet~The clock of the box is not set yet.~Часы устройства ещё не установлены.
+tlsFailed~No secure connection. Is this a TLS port?~Нет защищённого соединения. Это порт TLS?
+appRefused~The server does not know the application, the end of the address.~Сервер не знает приложения — конца адреса.
 streamRefused~The server refuses the stream. Check its name or key.~Сервер не принимает поток. Проверьте имя или ключ.
 streamBusy~A stream of this name is live there already.~Поток с таким именем там уже идёт.
 noVideoCodec~Server and box have no video codec in common.~Нет общего видеокодека с сервером.
-audioRefused~The server does not take the sound. Calls will have a picture only.~Сервер не принимает звук. Пойдёт только картинка.
+audioRefused~The server does not take the sound: calls will have a picture only.~Сервер не берёт звук: пойдёт только картинка.
 videoRefused~The server does not take the picture.~Сервер не принимает картинку.
 closed~The server closed the connection. Check name or key.~Сервер закрыл соединение. Проверьте имя или ключ.
 tooSlow~The server, or the line to it, is too slow.~Сервер или канал к нему слишком медленный.
@@ -313,68 +313,67 @@ ask~Ask first~Спрашивать
 LOG~Take the call~Принять звонок
 FAIL~Refuse the call~Отклонить
 #f
-proxyIp~Address of the PBX :: Name or IP address. It may call.~Адрес АТС :: Имя или IP-адрес. Ей можно звонить.
-localPort~SIP port of this box :: The PBX sends calls here.~SIP-порт устройства :: Сюда АТС шлёт звонки.
-allow~Who else may call :: One address or network a line: 192.0.2.0/24~Кому ещё можно звонить :: По одному в строке: 192.0.2.0/24
+proxyIp~Address of the PBX :: Name or IP address.~Адрес АТС :: Имя или IP-адрес.
+localPort~SIP port of this box~SIP-порт устройства
+allow~Who else may call :: One network a line: 192.0.2.0/24~Кому ещё можно звонить :: По сети в строке: 192.0.2.0/24
 transport~Transport~Транспорт
-remotePort~SIP port of the PBX :: Usually 5060.~SIP-порт АТС :: Обычно 5060.
-targets~Further addresses of the PBX :: One a line, tried in this order.~Другие адреса АТС :: По одному в строке, по порядку.
-outboundProxy~Outbound proxy :: host, or sip:host;transport=tcp~Исходящий прокси :: host или sip:host;transport=tcp
-domain~Domain of the box :: Host part of its own address.~Домен устройства :: Правая часть его адреса.
-ping~Ask the PBX every :: Seconds, or off.~Опрос АТС :: Секунды или off.
-caFile~Authorities file (PEM) :: Who may sign the certificate of the other side.~Файл центров (PEM) :: Кто подписывает сертификат той стороны.
+remotePort~SIP port of the PBX~SIP-порт АТС
+targets~Further addresses of the PBX :: One a line.~Другие адреса АТС :: По одному в строке.
+outboundProxy~Outbound proxy~Исходящий прокси
+domain~Domain of the box~Домен устройства
+ping~Ask the PBX every (s)~Опрос АТС (с)
+caFile~Authorities file (PEM)~Файл центров (PEM)
 certificate~Certificate file (PEM)~Файл сертификата (PEM)
 key~Key file (PEM)~Файл ключа (PEM)
 visibleName~Display name~Отображаемое имя
-register.login~Number or login :: Such as 2000, where the box is an extension.~Номер или логин :: Например 2000, если устройство — внутренний номер.
-register.authenticationName~Authentication name :: If it differs from the login.~Имя для авторизации :: Если отличается от логина.
-register.registrar~Registrar :: If it is not the PBX: host:port~Регистратор :: Если это не АТС: host:port
+register.login~Number or login :: Where the box is an extension.~Номер или логин :: Если устройство — внутренний номер.
+register.authenticationName~Authentication name~Имя для авторизации
+register.registrar~Registrar :: host:port~Регистратор :: host:port
 register.contact~Contact user~Имя в Contact
-url~Address of the server :: rtmp:// or rtmps://, with its application. Empty: the stream stays here.~Адрес сервера :: rtmp:// или rtmps://, с приложением. Пусто: поток остаётся здесь.
-sink~Kind of server :: Tells which codecs it takes.~Вид сервера :: Определяет кодеки.
+url~Address of the server :: As in rtmp://server/live. Empty: the stream stays here.~Адрес сервера :: Как rtmp://server/live. Пусто: поток остаётся здесь.
+sink~Kind of server~Вид сервера
 streamName~Stream name or key :: Empty: named after the dialled number.~Имя или ключ потока :: Пусто: по набранному номеру.
 record~Record its calls~Записывать звонки
 codecs~Codecs :: Best first: h264, vp8, opus, aac, speex, pcma, pcmu~Кодеки :: Лучшие первыми: h264, vp8, opus, aac, speex, pcma, pcmu
 srtp~Encrypted media (SRTP)~Шифрование (SRTP)
-sdpParams~Lines added to the SDP :: Such as b=AS:2000~Добавить строки в SDP :: Например b=AS:2000
-sdp~Template of the SDP answer~Шаблон ответа SDP
-calls~Calls at once :: One more is refused.~Звонков одновременно :: Следующий будет отклонён.
-mediaTimeout~Hang up silent callers after :: Seconds, or off.~Отбой при молчании :: Секунды или off.
+sdpParams~SDP lines :: b=AS:2000~Строки SDP :: b=AS:2000
+sdp~SDP template~Шаблон SDP
+calls~Calls at once~Звонков одновременно
+mediaTimeout~Hang up silent callers after (s)~Отбой при молчании (с)
 dtmf~How keys are sent~Передача тонов
 sessionTimer~Session timer~Таймер сессии
-abuse.perSource~SIP messages a second, each source~SIP-сообщений в секунду, от одного
-abuse.total~SIP messages a second, altogether~SIP-сообщений в секунду, всего
-rules~Rules :: One a line, as in {"match": {"method": "INVITE"}, "reject": "403"}~Правила :: По одному в строке: {"match": {"method": "INVITE"}, "reject": "403"}
+abuse.perSource~SIP messages a second, each~SIP-сообщений в секунду, от одного
+abuse.total~SIP messages a second, all~SIP-сообщений в секунду, всего
+rules~Rules :: One a line: {"match": {"method": "INVITE"}, "reject": "403"}~Правила :: По одному в строке: {"match": {"method": "INVITE"}, "reject": "403"}
 rtmp.listen~Players connect at :: address:port~Адрес для плееров :: адрес:порт
-media.address~Address named to callers :: auto finds it.~Адрес для звонящих :: auto — определить.
-media.ports~Ports :: FIRST-LAST, 4 for each call.~Порты :: ПЕРВЫЙ-ПОСЛЕДНИЙ, по 4 на звонок.
-limits.calls~Calls at once~Звонков одновременно
+media.address~Address named to callers~Адрес для звонящих
+media.ports~Ports :: 4 for each call.~Порты :: По 4 на звонок.
 limits.memoryMiB~Memory at most, MiB~Память не более, МиБ
 recording.directory~Folder~Папка
-recording.all~Record every call :: Unless its trunk says otherwise.~Записывать все звонки :: Если транк не говорит иного.
+recording.all~Record every call~Записывать все звонки
 recording.minFreeMiB~Keep free, MiB~Оставлять свободным, МиБ
 recording.maxMiB~All recordings at most, MiB~Все записи не более, МиБ
 recording.whenFull~When full~Когда нет места
-recording.rotation~Next file after :: Seconds, or a size such as 20M.~Новый файл через :: Секунды или размер: 20M.
-recording.template~File names :: With {login}, {startTime} and more.~Имена файлов :: Можно {login}, {startTime}.
+recording.rotation~Next file after :: Seconds, or 20M.~Новый файл через :: Секунды или 20M.
+recording.template~File names~Имена файлов
 files.directory~Media to be played into calls~Файлы для проигрывания в звонки
 state.directory~What outlives a restart~Что переживает перезапуск
 page.listen~This page listens at :: address:port, or off.~Адрес этой страницы :: адрес:порт или off.
-page.allow~Who may open it :: One address or network a line.~Кому открывать :: Адреса и сети, по одной в строке.
-rest.listen~Listens at :: Beyond this box only with a password.~Адрес :: Вне устройства только с паролем.
-hooks.url~Address of the backend :: http:// or https://~Адрес бэкенда :: http:// или https://
+page.allow~Who may open it :: One network a line.~Кому открывать :: По сети в строке.
+rest.listen~Listens at~Адрес
+hooks.url~Address of the backend~Адрес бэкенда
 hooks.username~User name~Имя пользователя
 hooks.onCall~Incoming calls~Входящие звонки
 hooks.onError~If it does not answer~Если не отвечает
-hooks.methods~Methods told :: Empty: all.~О чём сообщать :: Пусто: обо всём.
+hooks.methods~Methods :: Empty: all.~Методы :: Пусто: все.
 hooks.appKey~Application key~Ключ приложения
-hooks.timeoutSeconds~Wait for an answer, seconds~Ждать ответа, секунд
-hooks.retrySeconds~Repeat for, seconds~Повторять, секунд
+hooks.timeoutSeconds~Wait for an answer (s)~Ждать ответа (с)
+hooks.retrySeconds~Repeat for (s)~Повторять (с)
 hooks.connections~Connections at once~Соединений одновременно
 tls.listen~Over TLS at :: address:port~Через TLS :: адрес:порт
 password~Password~Пароль
-expires~Renew after, seconds~Обновлять через, секунд
-min~At least, seconds~Не чаще, секунд
+expires~Renew after (s)~Обновлять через (с)
+min~At least (s)~Не чаще (с)
 #restart
 idle~When no call is up~Когда нет звонков
 now~Restart now~Сейчас
@@ -382,7 +381,7 @@ now~Restart now~Сейчас
 trunk~The PBX sends them here~АТС направляет их сюда
 trunk.help~By address, as a trunk. Nothing to sign in to.~По адресу, как транк. Регистрация не нужна.
 register~The box is an extension~Устройство — внутренний номер
-register.help~It signs in at the PBX with a number and a password.~Регистрируется на АТС по номеру и паролю.
+register.help~It signs in with number and password.~Регистрируется по номеру и паролю.
 #try
 pbx~Test the PBX~Проверить АТС
 rtmp~Test the stream~Проверить поток
