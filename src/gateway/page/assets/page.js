@@ -134,6 +134,7 @@ async function poll() {
 			remember(now);
 			drawPill();
 			page.view?.update?.(now);
+			performance.mark("usable");
 		} else if (page.lost) {
 			await ask("/page/session", undefined, { patience: 5000 });
 			connected(true);
