@@ -174,7 +174,7 @@ export function drawNow(root, now) {
 	const section = (key, ...inside) => h("section", { "data-key": key }, h("h2", t(key)), inside);
 	morph(root, [
 		h(`section.status.${state.kind}`, { "data-key": "status" }, dot(state.kind), h("div", h("h1", { tabindex: -1 }, state.text), state.more && h("p.quiet", state.more))),
-		h("section", { "data-key": "calls", "aria-label": t("callsTitle") }, calls.length ? calls.map(call => callCard(call)) :
+		h("section", { "data-key": "calls" }, h("h2.unseen", t("callsTitle")), calls.length ? calls.map(call => callCard(call)) :
 			h("div.card.empty", h("p", t("callsNone")), h("p.quiet", t("callsNoneDo")))),
 		section("trunks", h("div.grid", trunks.map(trunkCard))),
 		section("history", historyTable(history || [])),

@@ -30,7 +30,7 @@ export function t(key, values = {}) {
 	});
 }
 /** The words of a code of the box; an unknown one stands for itself. */
-export const code = (of, name) => (has(`${of}.${name}`) ? t(`${of}.${name}`) : String(name ?? ""));
+export const code = (of, name, values) => (has(`${of}.${name}`) ? t(`${of}.${name}`, values) : String(name ?? ""));
 
 const format = (value, options) => new Intl.NumberFormat(lang.now, options).format(value);
 export const num = (value, digits = 0) => format(value, { maximumFractionDigits: digits });
@@ -117,7 +117,8 @@ export class Refused extends Error {
 }
 /** The words for whatever went wrong. */
 export const wordsOf = ({ status, body }) => (!body ? t("code.offline") :
-	[status === 401 && body.problem === "wrongPassword" ? t("wrongPassword") : t(`code.${body.problem || "other"}`, { n: body.seconds }), body.detail].filter(Boolean).join(" "));
+	[status === 401 && body.problem === "wrongPassword" ? t("wrongPassword") : code("code", body.problem || (body.problems ? "badSettings" : "other"), { n: body.seconds }),
+		body.detail, ...(body.problems || []).map(problem => `${problem.field}: ${expected(problem)}`)].filter(Boolean).join(" "));
 export const on = { signedOut() {} };
 /** Asks the box; a body makes it a POST. Throws `Refused`, or what fetch throws without an answer. */
 export async function ask(path, body, { raw, patience = 10000 } = {}) {
@@ -240,7 +241,7 @@ export function tryPanel(path, label, body) {
 		list.append(...(told.steps || []).map(step => h(`li.${step.ok ? "good" : "bad"}`,
 			h("span.mark", { role: "img", "aria-label": t(step.ok ? "worked" : "failed") }, step.ok ? "✓" : "✗"),
 			h("div", h("b", code("step", step.step)), step.ms && h("span.quiet", ` ${ms(step.ms)}`),
-				step.problem && h("p", code("code", step.problem)), step.detail && h("p.quiet", step.detail)))),
+				step.problem && h("p", code("code", step.problem, step)), step.note && h("p.quiet", code("note", step.note, step)), step.detail && h("p.quiet", step.detail)))),
 		told.ok ? h("li.good", t("allGood")) : "");
 	}) }, label);
 	return h("div.try", button, place, list);

@@ -282,12 +282,20 @@ tlsFailed~No secure connection. Is this a TLS port?~Нет защищённог�
 appRefused~The server does not know the application, the end of the address.~Сервер не знает приложения — конца адреса.
 streamRefused~The server refuses the stream. Check its name or key.~Сервер не принимает поток. Проверьте имя или ключ.
 streamBusy~A stream of this name is live there already.~Поток с таким именем там уже идёт.
-noVideoCodec~Server and box have no video codec in common.~Нет общего видеокодека с сервером.
+noVideoCodec~No video codec in common: the server takes none of {codec}.~Нет общего видеокодека: сервер не берёт {codec}.
 audioRefused~The server does not take the sound: calls will have a picture only.~Сервер не берёт звук: пойдёт только картинка.
 videoRefused~The server does not take the picture.~Сервер не принимает картинку.
 closed~The server closed the connection. Check name or key.~Сервер закрыл соединение. Проверьте имя или ключ.
 tooSlow~The server, or the line to it, is too slow.~Сервер или канал к нему слишком медленный.
 other~It did not work.~Не получилось.
+nameServerSilent~The box cannot look up names. Has it a network and a name server?~Устройство не может искать имена. Есть ли сеть и DNS?
+tlsWrongName~Its certificate is for another name. Use that name.~Сертификат на другое имя. Укажите его.
+notTls~There is no TLS at this port.~На этом порту нет TLS.
+rejected~The other side says no: {code}.~Та сторона отказала: {code}.
+notRtmp~No RTMP server answers there.~Там нет сервера RTMP.
+noAudioCodec~No audio codec in common: the server takes none of {codec}.~Нет общего аудиокодека: сервер не берёт {codec}.
+stopped~The test was stopped.~Проверка прервана.
+failed~The box could not try this.~Устройство не смогло проверить.
 #section
 rtmp~Players~Плееры
 media~Network media~Медиа в сети
@@ -399,4 +407,8 @@ cloud.help~With a stream key~По ключу
 #restarting
 now~Restarting …~Перезапускаемся…
 idle~It restarts after the last call.~Перезапустится после последнего звонка.
+#note
+live~Already at work with these settings.~Уже работает с этими настройками.
+optionsSilent~No answer to OPTIONS, but the PBX is there.~На OPTIONS ответа нет, но АТС на месте.
+otherCodec~Not tried: this server takes {codec} only.~Не проверялось: сервер берёт только {codec}.
 `;
