@@ -533,6 +533,9 @@ pub const MEMORY_MIB_MAX: usize = 16_384;
 /// Trunks of one configuration.
 pub const TRUNKS: usize = 16;
 
+/// Trunks at once, those included that another configuration has no more and whose calls are not over.
+pub const TRUNK_PLACES: usize = 2 * TRUNKS;
+
 /// Media ports of one call: RTP and RTCP of an audio and a video stream.
 pub const MEDIA_PORTS_PER_CALL: usize = 4;
 

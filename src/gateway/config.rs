@@ -229,15 +229,6 @@ impl Trunk {
         }
     }
 
-    /// Whether some of what is new takes effect with the next start only.
-    pub fn needs_start(&self, new: &Self) -> bool {
-        let kept = |trunk: &Self| (trunk.local_port, trunk.transport, trunk.calls);
-        kept(self) != kept(new)
-            || self.ca_file != new.ca_file
-            || self.certificate != new.certificate
-            || self.key != new.key
-    }
-
     /// Addresses of the PBX in the order to try them.
     pub fn pbx(&self) -> impl Iterator<Item = HostPort> + '_ {
         let proxy = self.proxy.clone();

@@ -198,6 +198,14 @@ mod tests {
     }
 
     impl Outlet for Counts {
+        fn listen_sip(
+            &mut self,
+            _: usize,
+            _: &crate::gateway::config::Trunk,
+        ) -> Result<(), String> {
+            Ok(())
+        }
+        fn close_sip(&mut self, _: usize) {}
         fn send_sip(&mut self, _: usize, _: SocketAddr, _: &[u8]) {}
         fn connect(&mut self, _: &str, _: u16, _: Security) -> Option<ConnId> {
             None

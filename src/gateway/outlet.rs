@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::base::codec::Track;
 use crate::base::ids::ConnId;
 use crate::base::network::Transport;
+use crate::gateway::config::Trunk;
 use crate::gateway::desk::{DeskId, DeskWork};
 
 /// A call's place in the call table; also the name of its media sockets.
@@ -146,6 +147,13 @@ pub struct ProcessFigures {
 pub trait Outlet {
     /// Sends a SIP datagram from a trunk's port. Failures are the network's: SIP sends again.
     fn send_sip(&mut self, trunk: usize, to: SocketAddr, bytes: &[u8]);
+
+    /// Binds the port of a trunk at this place and reads the certificates that it needs; or why that
+    /// cannot be, in words.
+    fn listen_sip(&mut self, at: usize, trunk: &Trunk) -> Result<(), String>;
+
+    /// Closes the port of the trunk at this place.
+    fn close_sip(&mut self, at: usize);
 
     /// Begins a connection; `None` when the table of connections is full. The answer comes as
     /// `handle_connected`, with TLS after its handshake, or `handle_disconnected`.

@@ -309,8 +309,8 @@ impl Daemon {
                             match self.gateway.reload(config) {
                                 Ok(false) => log::info!("configuration read again"),
                                 Ok(true) => log::warn!(
-                                    "configuration read again; changed ports, trunks or limits \
-                                     take effect with the next start"
+                                    "configuration read again; changed limits, folders, listeners \
+                                     or media ports take effect with the next start"
                                 ),
                                 Err(error) => log::error!("configuration unchanged: {error}"),
                             }
@@ -498,7 +498,7 @@ impl Daemon {
 
     fn read_sip(&mut self, now: Instant, place: usize) {
         for _ in 0..SIP_DATAGRAMS_A_WAKE {
-            let Some(sip) = self.sockets.sip.get(place) else {
+            let Some(Some(sip)) = self.sockets.sip.get(place) else {
                 return;
             };
             let trunk = sip.trunk;
@@ -513,7 +513,7 @@ impl Daemon {
     }
 
     fn accept(&mut self, now: Instant, place: usize) {
-        let Some(listener) = self.sockets.listeners.get(place) else {
+        let Some(Some(listener)) = self.sockets.listeners.get(place) else {
             return;
         };
         let service = listener.service;

@@ -66,6 +66,13 @@ impl HalfOpens {
         self.sip.take(conn).or_else(|| self.http.take(conn))
     }
 
+    /// Takes one out that came in at the port of a trunk.
+    pub fn take_of(&mut self, trunk: usize) -> Option<ConnId> {
+        let of_it = |half_open: &HalfOpen| half_open.kind == ConnectionKind::Sip(trunk);
+        let at = self.sip.0.iter().position(of_it)?;
+        Some(self.sip.0.remove(at).conn)
+    }
+
     /// Takes one out whose time is over.
     pub fn expired(&mut self, now: Instant) -> Option<HalfOpen> {
         self.sip.expired(now).or_else(|| self.http.expired(now))

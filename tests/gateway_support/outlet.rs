@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use trunkcast::base::codec::Track;
 use trunkcast::base::ids::ConnId;
+use trunkcast::gateway::config::Trunk;
 use trunkcast::gateway::desk::{DeskId, DeskWork};
 use trunkcast::gateway::outlet::{
     CallIndex, FileId, FileTrouble, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, RecordEnd,
@@ -94,6 +95,8 @@ pub struct FakeOutlet {
     pub origins: Vec<Origin>,
     /// Ports that another program has.
     pub taken_ports: Vec<u16>,
+    /// Ports of trunks that came after the start, by their place.
+    pub sip_ports: BTreeMap<usize, u16>,
     /// Streams that may not be connected: the table is full.
     pub no_connections: bool,
     pub defect: Defect,
@@ -239,6 +242,21 @@ impl Drop for Uncounted {
 }
 
 impl Outlet for FakeOutlet {
+    fn listen_sip(&mut self, at: usize, trunk: &Trunk) -> Result<(), String> {
+        let _outside = Uncounted::new();
+        if self.taken_ports.contains(&trunk.local_port) {
+            return Err("Address already in use".to_owned());
+        }
+        let before = self.sip_ports.insert(at, trunk.local_port);
+        assert_eq!(before, None, "the port of a trunk was open already");
+        Ok(())
+    }
+
+    fn close_sip(&mut self, at: usize) {
+        let _outside = Uncounted::new();
+        self.sip_ports.remove(&at);
+    }
+
     fn send_sip(&mut self, trunk: usize, to: SocketAddr, bytes: &[u8]) {
         let _outside = Uncounted::new();
         self.sip.push_back((trunk, to, bytes.to_vec()));
