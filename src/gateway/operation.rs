@@ -31,6 +31,7 @@ impl Gateway {
             || config.limits != self.config.limits
             || config.rtmp_listen != self.config.rtmp_listen
             || config.rest.listens() != self.config.rest.listens()
+            || config.page.listens() != self.config.page.listens()
             || config.rtmp_ca_file != self.config.rtmp_ca_file
             || config.media.ports != self.config.media.ports
             || config.files_directory != self.config.files_directory
@@ -47,6 +48,7 @@ impl Gateway {
         if config.rest.listens() == self.config.rest.listens() {
             self.config.rest = config.rest;
         }
+        self.reconfigure_page(config.page);
         self.trunks.iter_mut().for_each(Trunk::unsettle);
         Ok(needs_start)
     }

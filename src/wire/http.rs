@@ -33,7 +33,7 @@ pub enum HttpFault {
     TargetTooLong,
     /// The head does not fit [`HTTP_HEAD_BYTES`], or has more than [`HTTP_HEADERS`] lines.
     HeadTooLarge,
-    /// The body is longer than [`HTTP_BODY_BYTES`].
+    /// The body is longer than [`HTTP_BODY_BYTES`], or than whoever asks may send.
     BodyTooLarge,
     /// A version other than 1.0 and 1.1.
     Version,
@@ -153,6 +153,15 @@ impl Head {
     ///
     /// Why it is refused.
     pub fn parse(bytes: &[u8]) -> Result<Self, HttpFault> {
+        Self::parse_up_to(bytes, HTTP_BODY_BYTES)
+    }
+
+    /// The same where a body may have so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// Why it is refused.
+    pub fn parse_up_to(bytes: &[u8], most: usize) -> Result<Self, HttpFault> {
         let mut lines = [httparse::EMPTY_HEADER; HTTP_HEADERS];
         let mut request = httparse::Request::new(&mut lines);
         match request.parse(bytes) {
@@ -180,12 +189,12 @@ impl Head {
             let pushed = head.headers.push(field);
             pushed.map_err(|_| HttpFault::HeadTooLarge)?;
         }
-        head.check()?;
+        head.check(most)?;
         Ok(head)
     }
 
     /// Takes over what the header fields say of the message itself.
-    fn check(&mut self) -> Result<(), HttpFault> {
+    fn check(&mut self, most: usize) -> Result<(), HttpFault> {
         let (mut hosts, mut lengths, mut logins) = (0_u8, 0_u8, 0_u8);
         let (mut body, mut encoded) = (0, false);
         let (mut close, mut expects) = (false, false);
@@ -226,7 +235,7 @@ impl Head {
         if logins > 1 {
             return Err(HttpFault::Repeated);
         }
-        if body > HTTP_BODY_BYTES {
+        if body > most {
             return Err(HttpFault::BodyTooLarge);
         }
         self.body = body;

@@ -35,10 +35,11 @@ use embedded_svc::http::server::{Handler, Middleware, Request};
 use embedded_svc::http::{Headers, Method, Query};
 use embedded_svc::io::Write;
 
+use crate::gateway::Gateway;
 use crate::gateway::http::exchange::{Exchange, ExchangeError};
 use crate::gateway::http::guard::Verdict;
 use crate::gateway::injection::InjectionRefused;
-use crate::gateway::outlet::Level;
+use crate::gateway::outlet::{Level, Outlet};
 use crate::wire::http::HttpFault;
 use crate::wire::http_answer::Answer;
 
@@ -117,6 +118,11 @@ pub(super) fn handle(exchange: &mut Exchange<'_>) {
         exchange.discard_answer();
         let _ = failure.answer(exchange, &path);
     }
+}
+
+/// Everything that `/metrics` tells.
+pub(super) fn metrics_text(gateway: &Gateway, outlet: &mut dyn Outlet) -> String {
+    metrics::page(gateway, &outlet.figures())
 }
 
 /// The answer to what was no request.
