@@ -21,7 +21,7 @@ run(async open => {
   await page.waitForTimeout(1500);
   await picture(page, "now-attack");
   say("seen");
-  await page.locator("td", { hasText: "<img src=x onerror=" }).first().waitFor();
+  await page.locator("td", { hasText: "The caller hung up" }).first().waitFor();
   assert.equal(await page.locator("main img").count(), 0);
   assert.equal(await page.evaluate(() => window.owned), undefined);
   assert.ok(!(await page.title()).includes("owned"));

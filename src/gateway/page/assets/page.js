@@ -68,8 +68,8 @@ function open() {
 	page.view.begin?.().catch(() => main.replaceChildren(h("p.wrong", { role: "alert" }, t("notLoaded"))));
 	if (page.now) page.view.update?.(page.now);
 	tendPlayers(main, page.now?.calls || []);
-	const first = main.querySelector("input:not([type=radio]), h1");
-	if (page.opened || !signedIn()) (signedIn() ? main.querySelector("h1") || main : first || main).focus();
+	const first = main.querySelector(signedIn() ? "h1" : "input");
+	if (page.opened || !signedIn()) (first || main).focus();
 	page.opened = true;
 }
 const VIEWS = {

@@ -37,7 +37,7 @@ export async function send(what, body = draft()) {
 	try {
 		return await ask(`/page/${what}`, body, { patience: 30000 });
 	} catch (error) {
-		if (error.body?.problems) return error.body;
+		if (error.status === 422) return error.body;
 		throw error;
 	}
 }
@@ -143,7 +143,7 @@ export function settingsView() {
 	function review({ preview = [], restart = [], notices = [] }) {
 		const near = preview.filter((line, index) => preview.slice(Math.max(0, index - 2), index + 3).some(({ kind }) => kind !== "same"));
 		dialog(t("reviewTitle"), [
-			h("div.diff", { tabindex: 0, role: "region", "aria-label": t("reviewTitle") }, near.map(({ kind, text }) => h(`div.${kind}`, `${{ add: "+", remove: "−" }[kind] || " "} ${text}`))),
+			h("div.diff", { tabindex: 0, role: "region", "aria-label": t("reviewTitle") }, near.map(({ kind, text }) => h(`div.${kind}`, `${{ add: "+", remove: "−", same: " " }[kind] || "⋯"} ${text || ""}`))),
 			h("p.quiet", restart.length ? t("needsRestart", { what: restart.join(", ") }) : t("atOnce")), notices.map(text => h("p.hint", text))],
 		t("save"), async () => {
 			const { problems } = await save();
