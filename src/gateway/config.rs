@@ -17,6 +17,7 @@
 mod hooks;
 mod page;
 mod recording;
+mod restart;
 mod signalling;
 mod stream_name;
 mod trunk_conflicts;

@@ -177,12 +177,7 @@ impl Gateway {
         if old.password_hash != new.password_hash {
             self.http.door.sessions.end_all();
         }
-        if old.listens() == new.listens() {
-            *old = new;
-        } else {
-            old.allow = new.allow;
-            old.password_hash = new.password_hash;
-        }
+        *old = new;
     }
 }
 
