@@ -1,5 +1,5 @@
 // The frame of the page: who is signed in, which view is open, and the box's state every second.
-import { ask, h, keep, lang, on, say, t } from "./ui.js";
+import { ask, h, lang, on, say, t } from "./ui.js";
 import { dot, drawNow, remember, stateOf, tendPlayers } from "./now.js";
 import { guideView, loginView, passwordView } from "./setup.js";
 import { careView, settingsView, unsaved } from "./settings.js";
@@ -20,7 +20,7 @@ const signedIn = () => page.session?.state === "signedIn";
 
 function frame() {
 	document.documentElement.lang = lang.now;
-	const theme = keep.get("theme") || "auto";
+	const theme = localStorage.theme || "auto";
 	if (theme === "auto") delete document.documentElement.dataset.theme;
 	else document.documentElement.dataset.theme = theme;
 	skip.textContent = t("skip");
@@ -33,12 +33,12 @@ function frame() {
 		h("div.tools",
 			h("button.plain", { lang: other, onclick() {
 				lang.now = other;
-				keep.set("lang", other);
+				localStorage.lang = other;
 				redraw();
 				head.querySelector(".tools button").focus();
 			} }, other === "ru" ? "Русский" : "English"),
 			h("button.plain", { onclick() {
-				keep.set("theme", THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]);
+				localStorage.theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
 				frame();
 				head.querySelector(".tools button:last-child").focus();
 			} }, t(`theme.${theme}`))));

@@ -1,23 +1,23 @@
 // Every setting of the file in forms, made from one table; and the care of the box.
-import { alert, ask, at, busy, dialog, expected, field, h, has, newPassword, put, Refused, secretInput, showProblems, t, tryPanel } from "./ui.js";
+import { alert, ask, at, busy, dialog, expected, field, h, has, newPassword, put, secretInput, showProblems, t, tryPanel } from "./ui.js";
 
-// Groups of fields, key:kind; `*` is for those who know. A kind with bars is a choice.
+// Groups of fields, key or key:kind; `*` is for those who know. A kind with bars is a choice.
 const TRUNK = {
-	pbx: "proxyIp:text localPort:num allow:lines transport:udp|tcp|tls* remotePort:num* targets:lines* outboundProxy:text* domain:text* ping:num* visibleName:text* caFile:text* certificate:text* key:text*",
-	registration: "register.login:text register.password:secret register.expires:num* register.authenticationName:text* register.registrar:text* register.contact:text*",
-	stream: "url:text sink:youtube|twitch|facebook|wowza|srs|nginx-rtmp|mediamtx streamName:text record:true|false",
+	pbx: "proxyIp localPort:num allow:lines transport:udp|tcp|tls* remotePort:num* targets:lines* outboundProxy* domain* ping:num* visibleName* caFile* certificate* key*",
+	registration: "register.login register.password:secret register.expires:num* register.authenticationName* register.registrar* register.contact*",
+	stream: "url sink:youtube|twitch|facebook|wowza|srs|nginx-rtmp|mediamtx streamName record:true|false",
 	codecs: "codecs:words srtp:off|tls|optional|required* sdpParams:lines* sdp:area*",
 	callsTitle: "calls:num mediaTimeout:num dtmf:rfc2833|info* sessionTimer:off* sessionTimer.expires:num* sessionTimer.min:num* abuse.perSource:num* abuse.total:num* rules:rules*",
 };
 const SECTIONS = {
-	recording: "recording.directory:text recording.all:true|false recording.minFreeMiB:num recording.maxMiB:num recording.whenFull:oldest|stop recording.rotation:text* recording.template:text*",
-	rtmp: "rtmp.listen:text rtmp.caFile:text",
-	media: "media.address:text media.ports:text",
+	recording: "recording.directory recording.all:true|false recording.minFreeMiB:num recording.maxMiB:num recording.whenFull:oldest|stop recording.rotation* recording.template*",
+	rtmp: "rtmp.listen rtmp.caFile",
+	media: "media.address media.ports",
 	limits: "limits.calls:num limits.memoryMiB:num",
-	files: "files.directory:text state.directory:text",
-	page: "page.listen:text page.allow:lines page.tls.listen:text* page.tls.certificate:text* page.tls.key:text*",
-	rest: "rest.listen:text rest.password:secret rest.tls.listen:text* rest.tls.certificate:text* rest.tls.key:text*",
-	hooks: "hooks.url:text hooks.username:text hooks.password:secret hooks.onCall:notify|ask hooks.onError:LOG|FAIL hooks.methods:words* hooks.appKey:text* hooks.timeoutSeconds:num* hooks.retrySeconds:num* hooks.connections:num* hooks.caFile:text*",
+	files: "files.directory state.directory",
+	page: "page.listen page.allow:lines page.tls.listen* page.tls.certificate* page.tls.key*",
+	rest: "rest.listen rest.password:secret rest.tls.listen* rest.tls.certificate* rest.tls.key*",
+	hooks: "hooks.url hooks.username hooks.password:secret hooks.onCall:notify|ask hooks.onError:LOG|FAIL hooks.methods:words* hooks.appKey* hooks.timeoutSeconds:num* hooks.retrySeconds:num* hooks.connections:num* hooks.caFile*",
 };
 const TRUNKS = 16;
 
@@ -93,7 +93,7 @@ export function setting(keys, name, kind, again, label) {
 /** A group of fields; those for the knowing are folded away. */
 export function group(title, line, start, again) {
 	const of = more => line.split(" ").filter(entry => entry.endsWith("*") === more).map(entry => {
-		const [name, kind] = entry.replace("*", "").split(":");
+		const [name, kind = "text"] = entry.replace("*", "").split(":");
 		return setting([...start, ...name.split(".")], name, kind, again);
 	});
 	const [plain, more] = [of(false), of(true)];
@@ -286,7 +286,7 @@ export function careView(version) {
 			return restart.length ? t("needsRestart", { what: restart.join(", ") }) : t("restoreDone");
 		}, field(t("restoreFile"), file)),
 		form("change", async () => {
-			if (!fresh.good()) throw new Refused(0, { problem: "passwordTooShort" });
+			if (!fresh.good()) throw { body: { problem: "passwordTooShort" } };
 			await ask("/page/password/change", { old: old.value, new: fresh.input.value });
 			old.value = fresh.input.value = "";
 			return t("changed");

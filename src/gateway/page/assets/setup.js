@@ -70,7 +70,7 @@ export function guideView() {
 		return [
 			h("fieldset.choices", h("legend", t("guide.how")), ["trunk", "register"].map(value => choice("how", value, t(`how.${value}.help`), pick))),
 			one("proxyIp"), number && [one("register.login"), one("register.password", "secret")],
-			group("", `transport:udp|tcp|tls* remotePort:num* localPort:num*${number ? " register.authenticationName:text*" : ""}`, ["trunks", guide.name], () => draw(true)),
+			group("", `transport:udp|tcp|tls* remotePort:num* localPort:num*${number ? " register.authenticationName*" : ""}`, ["trunks", guide.name], () => draw(true)),
 			tryOf("pbx", guide.name)];
 	}
 	function streamStep() {

@@ -2,11 +2,7 @@
 // Text enters the page as text nodes only: the names of callers are hostile.
 import { table } from "./words.js";
 
-export const keep = {
-	get: name => { try { return localStorage.getItem(name); } catch { return null; } },
-	set: (name, value) => { try { localStorage.setItem(name, value); } catch { /* a private window */ } },
-};
-export const lang = { now: keep.get("lang") || (/^(ru|be|uk|kk)/.test(navigator.language) ? "ru" : "en") };
+export const lang = { now: localStorage.lang || (/^(ru|be|uk|kk)/.test(navigator.language) ? "ru" : "en") };
 
 const words = {};
 let family = "";
@@ -117,7 +113,7 @@ export class Refused extends Error {
 }
 /** The words for whatever went wrong. */
 export const wordsOf = ({ status, body }) => (!body ? t("code.offline") :
-	[status === 401 && body.problem === "wrongPassword" ? t("wrongPassword") : code("code", body.problem || (body.problems ? "badSettings" : "other"), { n: body.seconds }),
+	[status === 401 && body.problem === "wrongPassword" ? t("wrongPassword") : code("code", body.problem || "other", { n: body.seconds }),
 		body.detail, ...(body.problems || []).map(problem => `${problem.field}: ${expected(problem)}`)].filter(Boolean).join(" "));
 export const on = { signedOut() {} };
 /** Asks the box; a body makes it a POST. Throws `Refused`, or what fetch throws without an answer. */

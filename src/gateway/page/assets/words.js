@@ -42,8 +42,8 @@ skew~Lip-sync within~Рассинхрон
 stream~Stream~Поток
 also~Also~Ещё
 recorded~being recorded~идёт запись
-pushes~{n} further target|{n} further targets~ещё {n} адрес|ещё {n} адреса|ещё {n} адресов
-players~{n} viewer|{n} viewers~{n} зритель|{n} зрителя|{n} зрителей
+pushes~further targets: {n}~ещё адресов: {n}
+players~viewers: {n}~зрителей: {n}
 leftOut~Left out: {why}~Не передаётся: {why}
 retry~Trying again in {n} s.~Повтор через {n} с.
 bitrate~Bitrate~Битрейт
@@ -54,7 +54,7 @@ hangUpTells~Call and stream end at once.~Звонок и поток сразу �
 keepCall~Keep the call~Не завершать
 watch~Show picture~Показать
 listen~Listen~Слушать
-livePicture~Live picture of the call~Картинка звонка в прямом эфире
+livePicture~Live picture~Прямой эфир
 soundOn~Sound on~Включить звук
 soundOff~Sound off~Выключить звук
 stopWatching~Stop~Стоп
@@ -63,7 +63,6 @@ editTrunk~Settings of {trunk}~Настроить {trunk}
 registration~Registration~Регистрация
 pbx~PBX~АТС
 takesCallsAt~Takes calls at~Принимает звонки
-callsNow~Calls~Звонки
 ofMost~{n} of {most}~{n} из {most}
 box~The box~Устройство
 freeOf~{free} of {total} free~свободно {free} из {total}
@@ -72,7 +71,7 @@ load~Load~Нагрузка
 memory~Memory~Память
 uptime~Switched on for~Включено
 runningFor~Running for~Работает
-trendOf~{what} in the last {n} minutes, now {last}~{what} за последние {n} мин, сейчас {last}
+trendOf~{what}, last {n} min: {last}~{what}, последние {n} мин: {last}
 lastMinutes~Last {n} min, all calls~Последние {n} мин, все звонки
 packetsLost~{n} packet lost|{n} packets lost~потерян {n} пакет|потеряно {n} пакета|потеряно {n} пакетов
 history~Last calls~Последние звонки
@@ -83,10 +82,10 @@ sections~Sections~Разделы настроек
 addTrunk~Add a trunk~Добавить транк
 trunkTitle~Trunk {trunk}~Транк {trunk}
 trunkName~Name~Имя
-trunkNameTaken~Choose a name that no other trunk has.~Выберите свободное имя.
+trunkNameTaken~Choose another name.~Выберите другое имя.
 renameTitle~Rename {trunk}~Переименовать {trunk}
 removeTitle~Remove {trunk}?~Удалить {trunk}?
-removeTells~Calls go on. Nothing is removed before you save.~Звонки продолжатся. До сохранения ничего не удаляется.
+removeTells~Nothing is removed before you save.~До сохранения ничего не удаляется.
 notSet~Not set~Не задано
 usual~Usual: {value}~Обычно: {value}
 secretKept~Set, not shown~Задан, не показан
@@ -100,7 +99,7 @@ restartWaits~Saved. Waiting for a restart: {what}~Сохранено. Ждёт �
 saved~Saved.~Сохранено.
 problems~Look again: {n}~Проверьте: {n}
 backup~Back-up~Резервная копия
-backupTells~All settings in one file, with passwords. Keep it safe.~Все настройки в одном файле, с паролями. Храните надёжно.
+backupTells~All settings in one file, with passwords.~Все настройки в одном файле, с паролями.
 backupGo~Download back-up~Скачать копию
 backupDone~Downloaded.~Скачано.
 restore~Restore~Восстановление
@@ -108,13 +107,13 @@ restoreTells~Takes the settings of a back-up.~Берёт настройки из
 restoreFile~Back-up file~Файл копии
 restoreGo~Restore~Восстановить
 restoreDone~Restored.~Восстановлено.
-restoreBad~The file has problems; nothing was changed:~В файле ошибки; ничего не изменено:
+restoreBad~Nothing was changed:~Ничего не изменено:
 oldPassword~Password so far~Прежний пароль
 newPassword~New password~Новый пароль
 restart~Restart~Перезапуск
 restartTells~Takes a few seconds.~Занимает несколько секунд.
 diagnostics~Diagnosis~Диагностика
-diagnosticsTells~Log and state for whoever helps you, without passwords.~Журнал и состояние для того, кто помогает, без паролей.
+diagnosticsTells~Log and state, without passwords.~Журнал и состояние, без паролей.
 diagnosticsGo~Download diagnosis~Скачать диагностику
 began~When~Когда
 worked~Worked:~Да:
@@ -123,9 +122,9 @@ trying~Trying, a few seconds …~Проверяем, несколько секу
 loading~One moment …~Секунду…
 online~Connected again.~Связь восстановлена.
 port~port {port}, {transport}~порт {port}, {transport}
-times~{n} time|{n} times~{n} раз|{n} раза|{n} раз
+times~{n}×
 about~About~Об устройстве
-aboutTells~Trunkcast {version}: SIP calls as live streams.~Trunkcast {version}: SIP-звонки в прямой эфир.
+aboutTells~Trunkcast {version}
 signInTells~With the password of this box.~По паролю устройства.
 wrongPassword~That is not the password. Please try again.~Неверный пароль. Попробуйте ещё раз.
 noFile~Choose a file first.~Сначала выберите файл.
@@ -135,7 +134,7 @@ welcomeTitle~Welcome~Добро пожаловать
 codecs~Picture and sound~Картинка и звук
 change~Change password~Сменить пароль
 changeTells~Other browsers are signed out.~В других браузерах сеанс закончится.
-changed~The password is changed.~Пароль изменён.
+changed~Changed.~Изменён.
 changeGo~Change password~Сменить пароль
 aboutGo~Open the guide~Открыть мастер
 #nav
@@ -272,30 +271,33 @@ nameNotFound~This name is not known. Check it, or use the IP address.~Имя н�
 refused~Nobody listens there. Check address and port.~Там никто не слушает. Проверьте адрес и порт.
 noAnswer~No answer. Check the address and any firewall between.~Нет ответа. Проверьте адрес и межсетевой экран.
 unreachable~Not reachable. Check address and cabling.~Недоступно. Проверьте адрес и кабель.
-forbidden~The other side refuses. Allow the address of the box there.~Отказано. Разрешите адрес устройства на той стороне.
+forbidden~Refused. Allow the address of the box there.~Отказано. Разрешите там адрес устройства.
 notFound~The PBX does not know this number. Create it there.~АТС не знает этого номера. Создайте его там.
 serverError~The other side reports an error. Try again later.~Ошибка на той стороне. Попробуйте позже.
-tlsUntrusted~Its certificate is not trusted. Set the authorities file.~Сертификату нет доверия. Укажите файл центров.
-tlsExpired~Its certificate has expired. Renew it there.~Сертификат истёк. Обновите его там.
+tlsUntrusted~The certificate is not trusted. Set the authorities file.~Сертификату нет доверия. Укажите файл центров.
+tlsExpired~The certificate has expired.~Сертификат истёк.
 tlsTimeNotSet~The clock of the box is not set yet.~Часы устройства ещё не установлены.
 tlsFailed~No secure connection. Is this a TLS port?~Нет защищённого соединения. Это порт TLS?
 appRefused~The server does not know the application, the end of the address.~Сервер не знает приложения — конца адреса.
 streamRefused~The server refuses the stream. Check its name or key.~Сервер не принимает поток. Проверьте имя или ключ.
 streamBusy~A stream of this name is live there already.~Поток с таким именем там уже идёт.
-noVideoCodec~No video codec in common: the server takes none of {codec}.~Нет общего видеокодека: сервер не берёт {codec}.
+noVideoCodec~No video codec in common: {codec}.~Нет общего видеокодека: {codec}.
 audioRefused~The server does not take the sound: calls will have a picture only.~Сервер не берёт звук: пойдёт только картинка.
 videoRefused~The server does not take the picture.~Сервер не принимает картинку.
 closed~The server closed the connection. Check name or key.~Сервер закрыл соединение. Проверьте имя или ключ.
 tooSlow~The server, or the line to it, is too slow.~Сервер или канал к нему слишком медленный.
 other~It did not work.~Не получилось.
-nameServerSilent~The box cannot look up names. Has it a network and a name server?~Устройство не может искать имена. Есть ли сеть и DNS?
-tlsWrongName~Its certificate is for another name. Use that name.~Сертификат на другое имя. Укажите его.
+nameServerSilent~The box cannot look up names. Has it a name server?~Устройство не может искать имена. Есть ли DNS?
+tlsWrongName~The certificate is for another name.~Сертификат на другое имя.
 notTls~There is no TLS at this port.~На этом порту нет TLS.
 rejected~The other side says no: {code}.~Та сторона отказала: {code}.
 notRtmp~No RTMP server answers there.~Там нет сервера RTMP.
-noAudioCodec~No audio codec in common: the server takes none of {codec}.~Нет общего аудиокодека: сервер не берёт {codec}.
+noAudioCodec~No audio codec in common: {codec}.~Нет общего аудиокодека: {codec}.
 stopped~The test was stopped.~Проверка прервана.
 failed~The box could not try this.~Устройство не смогло проверить.
+hostNotLocal~Open this page by the IP address of the box.~Откройте страницу по IP-адресу устройства.
+passwordTooLong~Please use 8 to 128 characters.~Нужно от 8 до 128 знаков.
+noPassword~No password is set yet. Reload the page.~Пароль ещё не задан. Обновите страницу.
 #section
 rtmp~Players~Плееры
 media~Network media~Медиа в сети
