@@ -41,7 +41,7 @@ run(async open => {
   await page.getByRole("button", { name: "Test the stream" }).click();
   await sees(page, "All of it works.");
   await picture(page, "guide-stream");
-  await page.getByRole("button", { name: "Save and go on" }).click();
+  await page.getByRole("button", { name: "Save" }).click();
 
   // The first call, with its picture.
   await sees(page, "Call this number now");
@@ -74,7 +74,7 @@ run(async open => {
   await page.waitForTimeout(2500);
   await picture(page, "now-call");
   await page.getByRole("button", { name: "Hang up" }).click();
-  await page.getByRole("button", { name: "Keep the call" }).click();
+  await page.getByRole("button", { name: "Cancel" }).click();
   await sees(page, "1 call live");
   await page.getByRole("button", { name: "Hang up" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Hang up" }).click();

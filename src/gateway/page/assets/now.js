@@ -9,7 +9,6 @@ const party = ({ caller, display }) => (display && display !== caller ? `${displ
 const sum = (call, name) => (call.audio?.[name] || 0) + (call.video?.[name] || 0);
 const known = value => value !== null && value !== undefined;
 
-/** Remembers bitrate and loss of each call for its drawings. */
 export function remember({ calls }) {
 	for (const id of samples.keys()) if (!calls.some(call => call.id === id)) samples.delete(id);
 	for (const call of calls) {
@@ -21,7 +20,7 @@ export function remember({ calls }) {
 		samples.set(call.id, kept);
 	}
 }
-/** The state of the box: its kind, one line, and what to do. */
+// The state of the box: its kind, one line, and what to do.
 export function stateOf({ calls, trunks, box }) {
 	const told = (kind, name, values, ...more) => ({ kind, text: t(`state.${name}`, values), more: more.filter(Boolean).join(" ") });
 	const stuck = calls.find(({ rtmp }) => rtmp?.problem && rtmp.state !== "publishing");
@@ -52,18 +51,18 @@ function streamWords({ rtmp }) {
 	return [dot(rtmp.state === "publishing" ? "live" : rtmp.problem ? "bad" : "warn"), code("rtmp", rtmp.state), h("span.quiet.line", rtmp.target),
 		rtmp.problem && h("span.notice", code("code", rtmp.problem), " ", rtmp.detail, " ", rtmp.retrySeconds ? t("retry", { n: rtmp.retrySeconds }) : "")];
 }
-/** A call: who, how good, where to; with `auto` its picture begins by itself. */
+// A call: who, how good, where to; with `auto` its picture begins by itself.
 export function callCard(call, auto) {
 	const { kbps, lost } = samples.get(call.id) || { kbps: [0], lost: [0] };
 	const who = party(call);
 	const all = sum(call, "lost");
 	const figure = (name, values, last, bad) => h("figure", spark(values, t(name), bad), h("figcaption", `${t(name)} `, h("b", last)));
 	const hangUp = () => dialog(t("hangUpAsk", { who }), h("p", t("hangUpTells")), t("hangUp"), () => ask("/page/hangup", { call: call.id }),
-		{ kind: "danger.filled", cancel: t("keepCall") });
-	return h("article.card.call", { "data-key": `call-${call.id}`, "aria-label": t("callOf", { who }) },
+		{ kind: "danger.filled" });
+	return h("article.card.call", { "data-key": `call-${call.id}` },
 		h("div.picture", { "data-keep": 1, "data-live": call.id, "data-auto": auto && "1" }),
 		h("div.body",
-			h("header", h("div", h("h3", who), h("p.quiet", t(call.direction === "out" ? "calledBy" : "calls", call))), h("span.time", { title: t("duration") }, clock(call.seconds))),
+			h("header", h("div", h("h3", who), h("p.quiet", t(call.direction === "out" ? "calledBy" : "calls", call))), h("span.time", clock(call.seconds))),
 			h("dl.facts", fact("picture", trackWords(call.video)), fact("sound", trackWords(call.audio)),
 				fact("lost", all ? `${percent(all / (all + sum(call, "received")))} (${num(all)})` : t("lossNone")),
 				known(call.skewMs) && fact("skew", ms(call.skewMs)), fact("stream", streamWords(call)),
@@ -72,7 +71,6 @@ export function callCard(call, auto) {
 				h("button.danger", { onclick: hangUp }, t("hangUp")))));
 }
 
-/** The live picture of a call in its place. */
 function player(place, id) {
 	let call, session, shown;
 	const line = h("p.over", { role: "status" });
@@ -114,7 +112,7 @@ function player(place, id) {
 	}
 	return { place, stop, update(next) { call = next; idle(); } };
 }
-/** Gives the calls of a part of the page their players, and ends those that are gone. */
+// Gives the calls of a part of the page their players, and ends those that are gone.
 export function tendPlayers(root, calls) {
 	for (const [id, tended] of players) if (!tended.place.isConnected) {
 		tended.stop();
@@ -128,7 +126,6 @@ export function tendPlayers(root, calls) {
 	}
 }
 
-/** Where a trunk stands with its PBX. */
 export const registrationWords = ({ state, user, problem, detail }) => [dot({ registered: "ok", failed: "bad" }[state] || "warn"), code("registration", state),
 	user && h("span.quiet", ` ${user}`), problem && h("span.notice", code("code", problem), " ", detail)];
 
@@ -164,10 +161,9 @@ function boxCard({ box, uptime }) {
 }
 function trendCard({ every, kbps, lost }) {
 	const n = Math.max(1, Math.round(kbps.length * every / 60));
-	const one = (name, values, last, bad) => h("figure.trend", h("figcaption", `${t(name)} `, h("b", last)), spark(values, t("trendOf", { what: t(name), n, last }), bad));
+	const one = (name, values, last, bad) => h("figure.trend", h("figcaption", `${t(name)} `, h("b", last)), spark(values, t(name), bad));
 	return h("article.card", one("bitrate", kbps, bitrate(kbps.at(-1))), one("lost", lost, num(lost.at(-1)), true), h("p.quiet", t("lastMinutes", { n })));
 }
-/** Draws the overview anew. */
 export function drawNow(root, now) {
 	const { calls, trunks, history, trend } = now;
 	const state = stateOf(now);

@@ -55,7 +55,7 @@ function drawPill() {
 	page.said = state.text;
 }
 
-/** Opens the view of the address, or the one that has to come first. */
+// Opens the view of the address, or the one that has to come first.
 function open() {
 	const name = !page.session ? "" : page.session.state === "new" ? "new" : !signedIn() ? "login" : route() || "now";
 	const again = page.view?.name === name;
@@ -103,7 +103,6 @@ on.signedOut = () => {
 	page.session = { ...page.session, state: "signedOut" };
 	open();
 };
-/** Draws everything in the other language. */
 function redraw() {
 	page.view = page.said = null;
 	page.opened = false;

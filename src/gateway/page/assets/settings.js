@@ -21,7 +21,7 @@ const SECTIONS = {
 };
 const TRUNKS = 16;
 
-/** What is saved and what it is to become; outlives every view. */
+// What is saved and what it is to become; outlives every view.
 export const state = { restart: [] };
 const clone = value => JSON.parse(JSON.stringify(value, (key, inner) => (inner === null ? undefined : inner)));
 export const unsaved = () => !!state.draft && JSON.stringify(state.draft) !== JSON.stringify(state.base);
@@ -32,7 +32,7 @@ export async function load() {
 	Object.assign(state, told, { base: clone(told.settings), draft: clone(told.settings), renamed: {}, problems: told.problems || [] });
 }
 const draft = () => ({ settings: state.draft, revision: state.revision, renamed: state.renamed });
-/** Sends the draft; answers with problems come back as any other. */
+// Sends the draft; answers with problems come back as any other.
 export async function send(what, body = draft()) {
 	try {
 		return await ask(`/page/${what}`, body, { patience: 30000 });
@@ -51,12 +51,12 @@ export async function save() {
 }
 export const tryOf = (kind, trunk) => tryPanel(`/page/try/${kind}`, t(`try.${kind}`), () => ({ ...draft(), trunk }));
 
-/** Label and help of a setting: by its whole name, or the end of it. */
+// Label and help of a setting: by its whole name, or the end of it.
 function wordsFor(name) {
 	while (!has(`f.${name}`) && name.includes(".")) name = name.slice(name.indexOf(".") + 1);
 	return t(`f.${name}`).split(" :: ");
 }
-/** The form field of one setting; `again` draws the form anew. */
+// The form field of one setting; `again` draws the form anew.
 export function setting(keys, name, kind, again, label) {
 	const value = at(state.draft, keys) ?? undefined;
 	const [usualLabel, help] = wordsFor(name);
@@ -90,7 +90,7 @@ export function setting(keys, name, kind, again, label) {
 	}
 	return field(label || usualLabel, input, { help, path: keys.join("."), wide: input.rows });
 }
-/** A group of fields; those for the knowing are folded away. */
+// A group of fields; those for the knowing are folded away.
 export function group(title, line, start, again) {
 	const of = more => line.split(" ").filter(entry => entry.endsWith("*") === more).map(entry => {
 		const [name, kind = "text"] = entry.replace("*", "").split(":");
@@ -104,7 +104,7 @@ export function group(title, line, start, again) {
 export function settingsView() {
 	const root = h("div.settings");
 	const form = h("form.stack", { novalidate: true, oninput: () => changed(), onsubmit(event) { event.preventDefault(); check(true); } });
-	const menu = h("nav.side", { "aria-label": t("sections") });
+	const menu = h("nav.side", { "aria-label": t("nav.settings") });
 	const place = alert();
 	const bar = h("div.bar");
 	const first = () => `trunks.${Object.keys(trunks())[0] ?? ""}`;
@@ -112,7 +112,6 @@ export function settingsView() {
 	const show = target => { location.hash = `settings/${encodeURIComponent(target)}`; };
 	let timer;
 
-	/** The section that has a field. */
 	function sectionOf(path) {
 		const name = Object.keys(trunks()).filter(one => `${path}.`.startsWith(`trunks.${one}.`)).sort((a, b) => b.length - a.length)[0];
 		const [start] = path.split(".");
@@ -123,7 +122,7 @@ export function settingsView() {
 		clearTimeout(timer);
 		timer = setTimeout(check, 600);
 	}
-	/** Has the box look at the draft: quietly while it changes, or to go on to saving. */
+	// Has the box look at the draft: quietly while it changes, or to go on to saving.
 	async function check(go) {
 		clearTimeout(timer);
 		let told;
@@ -252,7 +251,6 @@ function restartButtons() {
 	};
 	return h("div.actions", one("idle"), one("now"), place);
 }
-/** Back-up, restoring, password, restart, diagnosis. */
 export function careView(version) {
 	const card = (name, ...rest) => h("section.card.stack", h("h2", t(name)), h("p.quiet", t(`${name}Tells`, { version })), rest);
 	const form = (name, work, ...inside) => {

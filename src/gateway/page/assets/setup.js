@@ -6,7 +6,6 @@ import { group, load, save, send, setting, state, trunks, tryOf } from "./settin
 const gate = (name, go, place, work, ...inside) => h("div.gate", h("form.card.stack", { onsubmit(event) { event.preventDefault(); work(); } },
 	h("img", { src: "/icon.svg", alt: "", width: 48, height: 48 }), h("h1", { tabindex: -1 }, t(`${name}Title`)), h("p.quiet", t(`${name}Tells`)), inside, place, go));
 
-/** The very first visit. */
 export function passwordView(done) {
 	const { input, part, good } = newPassword(t("password"));
 	const place = alert();
@@ -17,7 +16,6 @@ export function passwordView(done) {
 		input.focus();
 	}, part);
 }
-/** Signing in. */
 export function loginView(done) {
 	const input = secretInput({ autocomplete: "current-password", required: true });
 	const place = alert();
@@ -46,7 +44,7 @@ const PRESETS = [...Object.keys(CLOUDS), "nginx-rtmp", "server", "box"];
 // Where the guide is outlives a change of language and a new sign-in.
 const guide = { step: 1 };
 
-/** The guide: PBX, stream, first call. */
+// The guide: PBX, stream, first call.
 export function guideView() {
 	const root = h("div.guide");
 	const place = alert();
@@ -82,7 +80,7 @@ export function guideView() {
 			!cloud && guide.to !== "box" && [one("url"), one("streamName")],
 			guide.to !== "box" && tryOf("rtmp", guide.name)];
 	}
-	/** What the first call needs, and the call itself once it is there. */
+	// What the first call needs, and the call itself once it is there.
 	function callStep() {
 		const { calls = [], trunks: now = [] } = last || {};
 		const found = now.find(({ name }) => name === guide.name) || {};
@@ -113,7 +111,7 @@ export function guideView() {
 	function draw(stay) {
 		const focused = document.activeElement;
 		const { step } = guide;
-		const go = step < 3 ? submit(t(step === 1 ? "next" : "saveAndGo")) : h("a.button.filled", { href: "#now" }, t("guide.done"));
+		const go = step < 3 ? submit(t(step === 1 ? "next" : "save")) : h("a.button.filled", { href: "#now" }, t("guide.done"));
 		body = h("div.stack");
 		root.replaceChildren(
 			h("ol.progress", [1, 2, 3].map(n => h("li", { "aria-current": n === step && "step", "data-past": n < step }, t(`guide.short${n}`)))),

@@ -12,7 +12,7 @@ for (const line of table.trim().split("\n")) {
 	else words[family + key] = { en, ru };
 }
 export const has = key => key in words;
-/** The words of a key with `{name}` filled in. */
+// The words of a key with `{name}` filled in.
 export function t(key, values = {}) {
 	let text = words[key]?.[lang.now] ?? key;
 	if (text.includes("|")) {
@@ -25,7 +25,7 @@ export function t(key, values = {}) {
 		return typeof value === "number" ? num(value) : value;
 	});
 }
-/** The words of a code of the box; an unknown one stands for itself. */
+// The words of a code of the box; an unknown one stands for itself.
 export const code = (of, name, values) => (has(`${of}.${name}`) ? t(`${of}.${name}`, values) : String(name ?? ""));
 
 const format = (value, options) => new Intl.NumberFormat(lang.now, options).format(value);
@@ -35,13 +35,13 @@ export const bitrate = kbps => (kbps >= 1000 ? `${num(kbps / 1000, 1)} ${t("mbps
 export const bytes = value => (value >= 1e9 ? unit(value / 1e9, "gigabyte", 1) : unit(value / 1e6, "megabyte"));
 export const ms = value => unit(Math.abs(value), "millisecond");
 export const percent = value => format(value, { style: "percent", maximumFractionDigits: value < 0.1 ? 1 : 0 });
-/** 3:07 or 1:02:03. */
+// 3:07 or 1:02:03.
 export function clock(seconds = 0) {
 	const two = value => String(Math.floor(value)).padStart(2, "0");
 	const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
 	return (hours ? `${hours}:${two(minutes)}` : minutes) + `:${two(seconds % 60)}`;
 }
-/** A long time in its two largest units. */
+// A long time in its two largest units.
 export function span(seconds) {
 	const parts = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 	const first = parts.findIndex(([, size]) => seconds >= size || size === 1);
@@ -53,7 +53,7 @@ export const when = unix => {
 	return new Intl.DateTimeFormat(lang.now, { ...day, hour: "2-digit", minute: "2-digit" }).format(date);
 };
 
-/** An element: `tag.class`, perhaps attributes and handlers, then children; what is no node becomes text. */
+// An element: `tag.class`, perhaps attributes and handlers, then children; what is no node becomes text.
 export function h(what, ...children) {
 	const [tag, ...classes] = what.split(".");
 	const made = /^(svg|path)$/.test(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
@@ -68,7 +68,7 @@ export function h(what, ...children) {
 	made.append(...children.flat(9).filter(Boolean));
 	return made;
 }
-/** Makes the children of `parent` like those wanted; what is alike stays, with focus and players. */
+// Makes the children of `parent` like those wanted; what is alike stays, with focus and players.
 export function morph(parent, wanted) {
 	const keyOf = node => node.dataset?.key;
 	const keys = new Set(wanted.map(keyOf));
@@ -104,19 +104,18 @@ function alike(old, next) {
 	if (!old.dataset.keep) morph(old, [...next.childNodes]);
 }
 
-/** What the box answered with, where that was no success. */
+// What the box answered with, where that was no success.
 export class Refused extends Error {
 	constructor(status, body) {
 		super(body.problem);
 		Object.assign(this, { status, body });
 	}
 }
-/** The words for whatever went wrong. */
 export const wordsOf = ({ status, body }) => (!body ? t("code.offline") :
 	[status === 401 && body.problem === "wrongPassword" ? t("wrongPassword") : code("code", body.problem || "other", { n: body.seconds }),
 		body.detail, ...(body.problems || []).map(problem => `${problem.field}: ${expected(problem)}`)].filter(Boolean).join(" "));
 export const on = { signedOut() {} };
-/** Asks the box; a body makes it a POST. Throws `Refused`, or what fetch throws without an answer. */
+// Asks the box; a body makes it a POST. Throws `Refused`, or what fetch throws without an answer.
 export async function ask(path, body, { raw, patience = 10000 } = {}) {
 	const post = body !== undefined && { method: "POST", headers: { "Content-Type": "application/json", "X-Trunkcast": "1" }, body: JSON.stringify(body) };
 	const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(patience), ...post });
@@ -128,7 +127,6 @@ export async function ask(path, body, { raw, patience = 10000 } = {}) {
 }
 
 let speaker;
-/** Has a screen reader say it. */
 export function say(text) {
 	speaker ??= document.body.appendChild(h("div.unseen", { role: "status" }));
 	speaker.textContent = text;
@@ -137,7 +135,7 @@ export const alert = () => h("div.wrong", { role: "alert" });
 export const submit = text => h("button.filled", { type: "submit" }, text);
 
 let fields = 0;
-/** An input with its label, help and a place for what is wrong. */
+// An input with its label, help and a place for what is wrong.
 export function field(label, input, { help, path, wide } = {}) {
 	const id = `f${++fields}`;
 	input.id = id;
@@ -150,7 +148,7 @@ export function wrong(input, text = "") {
 	document.getElementById(`${input.id}p`).textContent = text;
 	input[text ? "setAttribute" : "removeAttribute"]("aria-invalid", "true");
 }
-/** Puts problems of the box beside their fields; returns those that have none here. */
+// Puts problems of the box beside their fields; returns those that have none here.
 export function showProblems(root, problems, focus) {
 	const inputs = [...root.querySelectorAll("[data-path]")];
 	const others = [];
@@ -169,9 +167,7 @@ export function showProblems(root, problems, focus) {
 	}
 	return others;
 }
-/** What the box expects of a value, in the reader's language. */
 export const expected = ({ expected: text, ru }) => (lang.now === "ru" && ru || text).replace(/^./, first => first.toUpperCase());
-/** A password input with a button that shows what is typed. */
 export function secretInput(props) {
 	const input = h("input", { type: "password", autocomplete: "off", spellcheck: "false", maxlength: 128, ...props });
 	const show = h("button.inside", { "aria-pressed": "false", onclick() {
@@ -182,7 +178,6 @@ export function secretInput(props) {
 	input.wrap = h("div.with", input, show);
 	return input;
 }
-/** An input for a new password, with kind words on how good it is. */
 export function newPassword(label) {
 	const bar = h("meter", { max: 3, "aria-hidden": "true" });
 	const help = h("p.quiet", { role: "status" }, t("strength.0"));
@@ -197,7 +192,7 @@ export function newPassword(label) {
 	part.append(bar, help);
 	return { input, part, good: () => bar.value > 0 };
 }
-/** Runs `work` with the button busy, and tells in `place` what went wrong. */
+// Runs `work` with the button busy, and tells in `place` what went wrong.
 export async function busy(button, place, work) {
 	if (button.ariaBusy === "true") return;
 	button.ariaBusy = "true";
@@ -210,16 +205,15 @@ export async function busy(button, place, work) {
 		button.ariaBusy = "false";
 	}
 }
-/** A dialog that does `work` when it is confirmed. */
-export function dialog(title, content, label, work, { kind = "filled", cancel = t("cancel") } = {}) {
+// A dialog that does `work` when it is confirmed.
+export function dialog(title, content, label, work, { kind = "filled" } = {}) {
 	const place = alert();
 	const go = h(`button.${kind}`, { onclick: () => busy(go, place, async () => { if (await work(place) !== false) box.close(); }) }, label);
 	const box = h("dialog", { "aria-labelledby": "dt", onclose: () => box.remove() }, h("h2", { id: "dt" }, title), content, place,
-		h("div.actions", h("button.plain", { onclick: () => box.close() }, cancel), go));
+		h("div.actions", h("button.plain", { onclick: () => box.close() }, t("cancel")), go));
 	document.body.append(box);
 	box.showModal();
 }
-/** A small drawing of numbers over time. */
 export function spark(values, label, bad) {
 	const top = Math.max(bad ? 10 : 1, ...values);
 	const step = 100 / Math.max(1, values.length - 1);
@@ -227,7 +221,6 @@ export function spark(values, label, bad) {
 	return h(`svg.spark${bad ? ".bad" : ""}`, { viewBox: "0 0 100 28", preserveAspectRatio: "none", role: "img", "aria-label": label },
 		h("path.area", { d: `${line}L100 28L0 28Z` }), h("path.line", { d: line }));
 }
-/** The button and the list of a try at the PBX or the server. */
 export function tryPanel(path, label, body) {
 	const list = h("ol.steps", { "aria-live": "polite" });
 	const place = alert();
@@ -242,9 +235,8 @@ export function tryPanel(path, label, body) {
 	}) }, label);
 	return h("div.try", button, place, list);
 }
-/** The value at a path of keys. */
 export const at = (object, keys) => keys.reduce((value, key) => value?.[key], object);
-/** Puts a value there; `undefined` takes it away, with the objects that it leaves empty. */
+// Puts a value there; `undefined` takes it away, with the objects that it leaves empty.
 export function put(object, [key, ...rest], value) {
 	if (rest.length) {
 		if (typeof object[key] !== "object" || !object[key]) {

@@ -25,12 +25,10 @@ fps~{n} fps~{n} к/с
 welcomeTells~Choose a password for this page.~Придумайте пароль для этой страницы.
 setPassword~Set password~Задать пароль
 signIn~Sign in~Войти
-saveAndGo~Save and go on~Сохранить и продолжить
 allGood~All of it works.~Всё работает.
 callsTitle~Calls~Звонки
 callsNone~No call at the moment.~Сейчас звонков нет.
 callsNoneDo~The next one shows up here by itself.~Следующий появится здесь сам.
-callOf~Call of {who}~Звонок: {who}
 calls~calls {callee} · {trunk}~звонит на {callee} · {trunk}
 calledBy~calls out to {callee} · {trunk}~исходящий на {callee} · {trunk}
 unknownCaller~Unknown~Неизвестный
@@ -51,7 +49,6 @@ perSecond~{n}/s~{n}/с
 hangUp~Hang up~Завершить
 hangUpAsk~Hang up on {who}?~Завершить звонок {who}?
 hangUpTells~Call and stream end at once.~Звонок и поток сразу прекратятся.
-keepCall~Keep the call~Не завершать
 watch~Show picture~Показать
 listen~Listen~Слушать
 livePicture~Live picture~Прямой эфир
@@ -71,14 +68,12 @@ load~Load~Нагрузка
 memory~Memory~Память
 uptime~Switched on for~Включено
 runningFor~Running for~Работает
-trendOf~{what}, last {n} min: {last}~{what}, последние {n} мин: {last}
 lastMinutes~Last {n} min, all calls~Последние {n} мин, все звонки
 packetsLost~{n} packet lost|{n} packets lost~потерян {n} пакет|потеряно {n} пакета|потеряно {n} пакетов
 history~Last calls~Последние звонки
 historyNone~No call has ended yet.~Завершённых звонков пока нет.
 who~Who~Кто
 ended~How it ended~Чем закончился
-sections~Sections~Разделы настроек
 addTrunk~Add a trunk~Добавить транк
 trunkTitle~Trunk {trunk}~Транк {trunk}
 trunkName~Name~Имя
@@ -190,7 +185,6 @@ noCodec~This browser cannot play:~Браузер не воспроизводит
 noSound~Picture only; this browser cannot play~Без звука; браузер не воспроизводит
 ended~The call is over.~Звонок завершён.
 offline~Connection lost, trying again …~Нет связи, пробуем снова…
-signedOut~Please sign in again.~Войдите снова.
 tooManyWatched~Too many are watching.~Слишком много зрителей.
 failed~The picture could not be loaded.~Не удалось загрузить картинку.
 notAnswered~Not answered yet~Ещё не отвечен
@@ -278,11 +272,11 @@ tlsUntrusted~The certificate is not trusted. Set the authorities file.~Серт�
 tlsExpired~The certificate has expired.~Сертификат истёк.
 tlsTimeNotSet~The clock of the box is not set yet.~Часы устройства ещё не установлены.
 tlsFailed~No secure connection. Is this a TLS port?~Нет защищённого соединения. Это порт TLS?
-appRefused~The server does not know the application, the end of the address.~Сервер не знает приложения — конца адреса.
+appRefused~The server does not know this application.~Сервер не знает такого приложения.
 streamRefused~The server refuses the stream. Check its name or key.~Сервер не принимает поток. Проверьте имя или ключ.
 streamBusy~A stream of this name is live there already.~Поток с таким именем там уже идёт.
 noVideoCodec~No video codec in common: {codec}.~Нет общего видеокодека: {codec}.
-audioRefused~The server does not take the sound: calls will have a picture only.~Сервер не берёт звук: пойдёт только картинка.
+audioRefused~The server does not take the sound: picture only.~Сервер не берёт звук: только картинка.
 videoRefused~The server does not take the picture.~Сервер не принимает картинку.
 closed~The server closed the connection. Check name or key.~Сервер закрыл соединение. Проверьте имя или ключ.
 tooSlow~The server, or the line to it, is too slow.~Сервер или канал к нему слишком медленный.
@@ -297,7 +291,6 @@ stopped~The test was stopped.~Проверка прервана.
 failed~The box could not try this.~Устройство не смогло проверить.
 hostNotLocal~Open this page by the IP address of the box.~Откройте страницу по IP-адресу устройства.
 passwordTooLong~Please use 8 to 128 characters.~Нужно от 8 до 128 знаков.
-noPassword~No password is set yet. Reload the page.~Пароль ещё не задан. Обновите страницу.
 #section
 rtmp~Players~Плееры
 media~Network media~Медиа в сети
@@ -336,15 +329,15 @@ caFile~Authorities file (PEM)~Файл центров (PEM)
 certificate~Certificate file (PEM)~Файл сертификата (PEM)
 key~Key file (PEM)~Файл ключа (PEM)
 visibleName~Display name~Отображаемое имя
-register.login~Number or login :: Where the box is an extension.~Номер или логин :: Если устройство — внутренний номер.
+register.login~Number or login~Номер или логин
 register.authenticationName~Authentication name~Имя для авторизации
 register.registrar~Registrar :: host:port~Регистратор :: host:port
 register.contact~Contact user~Имя в Contact
-url~Address of the server :: As in rtmp://server/live. Empty: the stream stays here.~Адрес сервера :: Как rtmp://server/live. Пусто: поток остаётся здесь.
+url~Address of the server :: rtmp://server/live. Empty: the stream stays here.~Адрес сервера :: rtmp://server/live. Пусто: поток остаётся здесь.
 sink~Kind of server~Вид сервера
 streamName~Stream name or key :: Empty: named after the dialled number.~Имя или ключ потока :: Пусто: по набранному номеру.
 record~Record its calls~Записывать звонки
-codecs~Codecs :: Best first: h264, vp8, opus, aac, speex, pcma, pcmu~Кодеки :: Лучшие первыми: h264, vp8, opus, aac, speex, pcma, pcmu
+codecs~Codecs :: Best first, as in h264, pcma~Кодеки :: Лучшие первыми: h264, pcma
 srtp~Encrypted media (SRTP)~Шифрование (SRTP)
 sdpParams~SDP lines :: b=AS:2000~Строки SDP :: b=AS:2000
 sdp~SDP template~Шаблон SDP
@@ -354,7 +347,7 @@ dtmf~How keys are sent~Передача тонов
 sessionTimer~Session timer~Таймер сессии
 abuse.perSource~SIP messages a second, each~SIP-сообщений в секунду, от одного
 abuse.total~SIP messages a second, all~SIP-сообщений в секунду, всего
-rules~Rules :: One a line: {"match": {"method": "INVITE"}, "reject": "403"}~Правила :: По одному в строке: {"match": {"method": "INVITE"}, "reject": "403"}
+rules~Rules :: One a line, as JSON.~Правила :: По одному в строке, JSON.
 rtmp.listen~Players connect at :: address:port~Адрес для плееров :: адрес:порт
 media.address~Address named to callers~Адрес для звонящих
 media.ports~Ports :: 4 for each call.~Порты :: По 4 на звонок.
