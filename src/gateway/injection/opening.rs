@@ -176,15 +176,18 @@ impl Gateway {
         }
     }
 
-    /// MP4 files that are being sent, or opened.
-    fn mp4_files(&mut self) -> usize {
+    /// MP4 files that are being sent, or opened, or read for pushes.
+    pub(in crate::gateway) fn mp4_files(&self) -> usize {
         let playing = self.calls().filter(|call| {
             let injection = call.injection.as_ref();
             injection.is_some_and(|it| matches!(&it.source, Source::File(film) if film.is_mp4()))
         });
         let playing = playing.count();
         let opened = self.openings.iter().filter(|it| it.film.is_mp4());
-        playing.saturating_add(opened.count())
+        let sounds = self.sounds.iter().filter(|it| it.is_mp4());
+        playing
+            .saturating_add(opened.count())
+            .saturating_add(sounds.count())
     }
 
     /// Sends a file whose codecs are known, if they are the call's.
