@@ -55,6 +55,10 @@ pub(super) fn refusal(name: &str, unfit: &Unfit, wanted: &CodecConfig) -> Inject
         (Unfit::Empty, _) => "no sound in it".to_owned(),
     };
     match command(name, wanted) {
+        // It may say itself what makes a file that can be read, if not one that fits.
+        Some(command) if words.contains("convert it: ") => {
+            bad(name, &format!("{words}; or {command}"))
+        }
         Some(command) => bad(name, &format!("{words}; convert it: {command}")),
         None => bad(name, &format!("{words}; a recording of this stream would do")),
     }
