@@ -168,7 +168,8 @@ fn speex(marks: &[u32]) -> Vec<u8> {
     }
     // Up to the next byte, as a terminator (RFC 5574, section 3.3).
     let padding = (8 - marks.len() * 115 % 8) % 8;
-    bits.number((1 << (padding - 1)) - 1, padding as u32).unwrap();
+    bits.number((1 << (padding - 1)) - 1, padding as u32)
+        .unwrap();
     bits.finish().to_vec()
 }
 
@@ -240,7 +241,10 @@ fn frames_of_other_lengths_than_the_callers_keep_their_own_times() {
         let all: Vec<_> = (1..=20).map(mark).collect();
         let mut stage = Stage::new(Picture::Vp8, Sound::Opus);
         stage.file("jingle.flv", opus_file(&all));
-        stage.done(SOUND_ON, &json!({"soundFile": "jingle.flv", "loop": "true"}));
+        stage.done(
+            SOUND_ON,
+            &json!({"soundFile": "jingle.flv", "loop": "true"}),
+        );
         stage.live(3 * SECOND);
         stage.done(SOUND_OFF, &json!({}));
         stage.live(SECOND);
@@ -312,7 +316,9 @@ fn a_recording_of_this_box_is_a_sound_for_the_like() {
             stage.done(SOUND_ON, &json!({"soundFile": name}));
             stage.live(4 * SECOND);
             let [played, heard] = stage.heard();
-            let of_sound = played.iter().filter(|it| said.iter().any(|say| say.1 == it.1));
+            let of_sound = played
+                .iter()
+                .filter(|it| said.iter().any(|say| say.1 == it.1));
             let of_sound: Vec<_> = of_sound.collect();
             assert!(of_sound.len() >= least, "{sound:?}: {}", of_sound.len());
             let first = said.iter().position(|say| say.1 == of_sound[0].1).unwrap();
@@ -320,7 +326,12 @@ fn a_recording_of_this_box_is_a_sound_for_the_like() {
                 assert_eq!(frame.1, said[first + at].1, "{sound:?} {name} {at}");
             }
             assert_eq!(played.len(), heard.len());
-            assert!(played.iter().zip(&heard).all(|(one, other)| one.0 == other.0));
+            assert!(
+                played
+                    .iter()
+                    .zip(&heard)
+                    .all(|(one, other)| one.0 == other.0)
+            );
         }
     }
 }
@@ -329,15 +340,24 @@ fn a_recording_of_this_box_is_a_sound_for_the_like() {
 fn aac_of_another_configuration_is_a_conflict_that_names_both() {
     let mut stage = Stage::new(Picture::H264, Sound::Generic);
     for (specific, named) in [
-        (&[0x12, 0x10][..], "AAC of 44100 Hz and 2 channels (config=1210)"),
-        (&[0x11, 0x90, 0x56, 0xe5, 0], "2 channels (config=119056e500)"),
+        (
+            &[0x12, 0x10][..],
+            "AAC of 44100 Hz and 2 channels (config=1210)",
+        ),
+        (
+            &[0x11, 0x90, 0x56, 0xe5, 0],
+            "2 channels (config=119056e500)",
+        ),
         // Bands are replicated.
         (&[0x11, 0x88, 0x56, 0xe5, 0x80], "(config=118856e580)"),
     ] {
         stage.file("x.flv", aac_file(specific, &frames(3, &[0x21])));
         let (status, words) = stage.refused("x.flv");
         assert_eq!(status, 409, "{words}");
-        assert!(words.contains("AAC of 48000 Hz and 1 channels (config=1188)"), "{words}");
+        assert!(
+            words.contains("AAC of 48000 Hz and 1 channels (config=1188)"),
+            "{words}"
+        );
         assert!(words.contains(&format!("{named} in x.flv")), "{words}");
         let command = "ffmpeg -i x.flv -vn -c:a aac -b:a 64k -ar 48000 -ac 1 x-aac.flv";
         assert!(words.contains(command), "{words}");

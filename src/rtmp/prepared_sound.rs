@@ -110,7 +110,10 @@ impl PreparedSound {
     /// Gives the bytes of a frame that was found here.
     pub(super) fn frame_bytes(&self, from: u32, length: u16, put: &mut impl FnMut(&[u8]) -> bool) {
         let end = from.saturating_add(length.into());
-        put(self.bytes.get(from as usize..end as usize).unwrap_or_default());
+        put(self
+            .bytes
+            .get(from as usize..end as usize)
+            .unwrap_or_default());
     }
 
     /// Gives `count` samples from one on; after the end zeros, or those from the beginning.

@@ -131,8 +131,7 @@ pub fn audio_specific_config(bytes: &[u8]) -> Result<AacConfig, AacError> {
 /// spectral band.
 pub fn decodes_alike(one: &AacConfig, other: &AacConfig) -> bool {
     let form = |config: &AacConfig| (config.sample_rate, config.channels, config.frame_samples);
-    one.specific == other.specific
-        || (form(one) == form(other) && is_plain(one) && is_plain(other))
+    one.specific == other.specific || (form(one) == form(other) && is_plain(one) && is_plain(other))
 }
 
 /// Whether a configuration is of AAC-LC without any word of SBR or PS in use.

@@ -46,10 +46,16 @@ pub(super) fn refusal(name: &str, unfit: &Unfit, wanted: &CodecConfig) -> Inject
             return bad(name, &format!("longer than {} s", PUSH_SOUND_BYTES / 8_000));
         }
         (Unfit::TooLong, _) => {
-            return bad(name, &format!("more than {PUSH_SOUND_BYTES} bytes of sound"));
+            return bad(
+                name,
+                &format!("more than {PUSH_SOUND_BYTES} bytes of sound"),
+            );
         }
         (Unfit::TooManyFrames, _) => {
-            return bad(name, &format!("more than {PUSH_SOUND_FRAMES} frames of sound"));
+            return bad(
+                name,
+                &format!("more than {PUSH_SOUND_FRAMES} frames of sound"),
+            );
         }
         (Unfit::BadFrame(codec), _) => format!("a frame of {codec} cannot be read"),
         (Unfit::Empty, _) => "no sound in it".to_owned(),
@@ -60,7 +66,10 @@ pub(super) fn refusal(name: &str, unfit: &Unfit, wanted: &CodecConfig) -> Inject
             bad(name, &format!("{words}; or {command}"))
         }
         Some(command) => bad(name, &format!("{words}; convert it: {command}")),
-        None => bad(name, &format!("{words}; a recording of this stream would do")),
+        None => bad(
+            name,
+            &format!("{words}; a recording of this stream would do"),
+        ),
     }
 }
 

@@ -319,7 +319,11 @@ fn times_rise_without_gap_or_overlap_whatever_lasts_how_long() {
         let length = pick(&mut rng);
         let frames: Vec<_> = (0..100)
             .map(|mark| {
-                let own = if round % 3 == 0 { pick(&mut rng) } else { length };
+                let own = if round % 3 == 0 {
+                    pick(&mut rng)
+                } else {
+                    length
+                };
                 opus(own, mark)
             })
             .collect();
@@ -329,8 +333,16 @@ fn times_rise_without_gap_or_overlap_whatever_lasts_how_long() {
         let mut out = Vec::new();
         let (mut heard, mut longest) = (0, 0);
         for at in 0..150 {
-            let voice = if at / 40 % 2 == 0 { &sound } else { &Voice::Caller };
-            let tenths = if round % 2 == 0 { pick(&mut rng) } else { callers };
+            let voice = if at / 40 % 2 == 0 {
+                &sound
+            } else {
+                &Voice::Caller
+            };
+            let tenths = if round % 2 == 0 {
+                pick(&mut rng)
+            } else {
+                callers
+            };
             // What rounding makes of times.
             let micros_at = micros + i64::from(rng.below(3));
             for (time, body) in stream.send(voice, micros_at, &opus(tenths, 200)) {
