@@ -53,7 +53,8 @@ fn conversion(call: &Call, name: &str) -> String {
     let (codec, form) = match audio.map(|plan| &plan.codec) {
         Some(PlannedCodec::Pcma) => ("pcm_alaw -ar 8000 -ac 1", "alaw.wav"),
         Some(PlannedCodec::Pcmu) => ("pcm_mulaw -ar 8000 -ac 1", "mulaw.wav"),
-        Some(PlannedCodec::Opus { .. }) => ("libopus", "opus.flv"),
+        // ffmpeg's muxer of FLV did not know Opus for long.
+        Some(PlannedCodec::Opus { .. }) => ("libopus -movflags +faststart", "opus.mp4"),
         Some(PlannedCodec::Speex) => ("libspeex -ar 16000 -ac 1", "speex.flv"),
         Some(PlannedCodec::Aac(_)) => ("aac", "aac.flv"),
         _ => return "the call has no sound".to_owned(),
