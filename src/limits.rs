@@ -330,6 +330,12 @@ pub const HTTP_LOGIN_ADDRESSES: usize = 64;
 /// Failed logins of one address, after which it has to wait.
 pub const HTTP_LOGIN_TRIES: u32 = 5;
 
+/// Pieces of work of the page that wait for each of the threads that do it; one more is a 503.
+pub const DESK_QUEUE: usize = 8;
+
+/// Bytes of one document that such work is answered with.
+pub const DESK_ANSWER_BYTES: usize = 524_288;
+
 /// Bytes of the head of a response that we read as a client, and of the trailers of one.
 pub const HTTP_RESPONSE_HEAD_BYTES: usize = 8_192;
 
@@ -529,6 +535,9 @@ pub const MEMORY_MIB_MAX: usize = 16_384;
 
 /// Trunks of one configuration.
 pub const TRUNKS: usize = 16;
+
+/// Trunks at once, those included that another configuration has no more and whose calls are not over.
+pub const TRUNK_PLACES: usize = 2 * TRUNKS;
 
 /// Media ports of one call: RTP and RTCP of an audio and a video stream.
 pub const MEDIA_PORTS_PER_CALL: usize = 4;

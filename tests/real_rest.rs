@@ -262,7 +262,7 @@ fn a_listener_that_is_taken_is_named_at_the_start() {
         format!(
             "trunks:\n  test:\n    localPort: {sip}\n    proxyIp: 127.0.0.1\n\
              rtmp: {{listen: \"{rtmp}\"}}\nrest: {{listen: \"{rest}\"}}\n\
-             state: {{directory: {}}}\n",
+             page: {{listen: off}}\nstate: {{directory: {}}}\n",
             folder.path().display()
         ),
     );

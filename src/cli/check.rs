@@ -14,7 +14,7 @@ use core::fmt;
 
 use crate::base::codec::Codec;
 use crate::base::network::Transport;
-use crate::gateway::config::{Config, Host, OnCall, Rest, Trunk, codec_name};
+use crate::gateway::config::{Config, Host, OnCall, Page, Rest, Trunk, codec_name};
 
 /// What a configuration would run, in a few lines and without secrets.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +39,7 @@ impl fmt::Display for Summary<'_> {
         }
         writeln!(f, "play-out: rtmp on {}", config.rtmp_listen)?;
         write_rest(f, &config.rest)?;
+        write_page(f, &config.page)?;
         if let Some(hooks) = &config.hooks {
             let waits = match hooks.on_call {
                 OnCall::Ask => ", incoming calls wait for its word",
@@ -84,6 +85,25 @@ fn write_rest(f: &mut fmt::Formatter<'_>, rest: &Rest) -> fmt::Result {
         writeln!(f, "rest: https on {}, {certificate}", tls.listen)?;
     }
     Ok(())
+}
+
+fn write_page(f: &mut fmt::Formatter<'_>, page: &Page) -> fmt::Result {
+    let guarded = match page.password_hash {
+        Some(_) => "with a password",
+        None => "the first visitor sets its password",
+    };
+    match page.listens() {
+        (None, None) => writeln!(f, "page: off"),
+        (plain, tls) => {
+            if let Some(plain) = plain {
+                writeln!(f, "page: http on {plain}, {guarded}")?;
+            }
+            if let Some(tls) = tls {
+                writeln!(f, "page: https on {tls}, {guarded}")?;
+            }
+            Ok(())
+        }
+    }
 }
 
 fn write_trunk(f: &mut fmt::Formatter<'_>, trunk: &Trunk, play_port: u16) -> fmt::Result {

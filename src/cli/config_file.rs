@@ -14,7 +14,7 @@
 )]
 
 use crate::cli::config_hooks::{HOOKS_KEYS, read_hooks};
-
+use crate::cli::config_page::{PAGE_KEYS, read_page};
 use crate::cli::config_recording::{RECORDING_KEYS, read_recording};
 use crate::cli::config_section::{Reader, Section};
 use crate::cli::config_trunk::{TRUNK_KEYS, read_trunks, trunk_hint};
@@ -33,6 +33,7 @@ const TOP_KEYS: &[&str] = &[
     "trunks",
     "rtmp",
     "rest",
+    "page",
     "media",
     "hooks",
     "limits",
@@ -147,6 +148,9 @@ fn read_root(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
     if let Some(rest) = reader.child(&top, "rest", &["listen", "password", "tls"]) {
         config.rest = read_rest(reader, &rest);
     }
+    if let Some(page) = reader.child(&top, "page", PAGE_KEYS) {
+        config.page = read_page(reader, &page);
+    }
     if let Some(media) = reader.child(&top, "media", &["address", "ports"]) {
         let default = Media::default();
         config.media = Media {
@@ -211,7 +215,8 @@ fn read_rest(reader: &mut Reader<'_>, section: &Section<'_>) -> Rest {
     }
 }
 
-fn read_rest_tls(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<RestTls> {
+/// A section `tls` of REST or of the page.
+pub(crate) fn read_rest_tls(reader: &mut Reader<'_>, section: &Section<'_>) -> Option<RestTls> {
     let listen = reader.required(section, "listen", listen);
     let certificate = reader.value(section, "certificate", |text| {
         file(text, "/etc/trunkcast/rest.pem")

@@ -25,7 +25,6 @@ type Found<'a> = (Vec<&'a str>, &'static str, String);
 /// What is wrong with the files that a configuration names, whose text is that of the file `name`.
 pub fn unusable_files(config: &Config, text: &str, name: &str) -> Vec<Problem> {
     let hooks = config.hooks.as_ref();
-    let rest = config.rest.tls.as_ref();
     let mut found: Vec<Found<'_>> = Vec::new();
     found.extend(authorities(
         vec!["rtmp"],
@@ -34,8 +33,14 @@ pub fn unusable_files(config: &Config, text: &str, name: &str) -> Vec<Problem> {
     ));
     let of_hooks = hooks.and_then(|hooks| hooks.ca_file.as_ref());
     found.extend(authorities(vec!["hooks"], Servers::Backend, of_hooks));
-    let files = rest.and_then(|tls| tls.certificate.as_ref().zip(tls.key.as_ref()));
-    found.extend(identity(vec!["rest", "tls"], "rest.tls", files));
+    for (section, owner, tls) in [
+        ("rest", "rest.tls", &config.rest.tls),
+        ("page", "page.tls", &config.page.tls),
+    ] {
+        let tls = tls.as_ref();
+        let files = tls.and_then(|tls| tls.certificate.as_ref().zip(tls.key.as_ref()));
+        found.extend(identity(vec![section, "tls"], owner, files));
+    }
     for trunk in &config.trunks {
         let path = || vec!["trunks", trunk.name.as_str()];
         let servers = Servers::Sip(trunk.name.clone());

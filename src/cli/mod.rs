@@ -4,9 +4,11 @@
 
 pub mod args;
 pub mod check;
+mod clerks;
 pub mod config_file;
 mod config_files;
 mod config_hooks;
+mod config_page;
 mod config_problem;
 mod config_recording;
 mod config_rules;
@@ -27,6 +29,7 @@ use std::process::ExitCode;
 use crate::cli::args::Command;
 use crate::cli::config_source::ConfigSource;
 use crate::gateway::config::Config;
+use crate::gateway::desk::Clerk;
 use crate::shell::daemon::Daemon;
 use crate::shell::{log_out, signals};
 
@@ -70,11 +73,12 @@ fn run(source: ConfigSource) -> ExitCode {
     for notice in &config.notices {
         log::warn!("{notice}");
     }
+    let settings = clerks::settings(source.clone());
     let reload = move || match source.load() {
         Ok((config, _)) => Ok(with_state(config)),
         Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
     };
-    let exit = start(config, Box::new(reload));
+    let exit = start(config, settings, Box::new(reload));
     log_out::flush();
     exit
 }
@@ -97,14 +101,18 @@ fn with_state(mut config: Config) -> Config {
 pub type Reload = Box<dyn FnMut() -> Result<Config, Vec<String>>>;
 
 /// The one place where the daemon is started.
-fn start(config: Config, mut reload: Reload) -> ExitCode {
-    let daemon = match Daemon::bind(config) {
+fn start(config: Config, settings: Box<dyn Clerk>, mut reload: Reload) -> ExitCode {
+    let mut daemon = match Daemon::bind(config) {
         Ok(daemon) => daemon,
         Err(error) => {
             log::error!("{error}");
             return ExitCode::from(EXIT_PROBLEM);
         }
     };
+    if let Err(error) = daemon.set_clerks(settings, clerks::trials()) {
+        log::error!("cannot start the threads of the page: {error}");
+        return ExitCode::from(EXIT_PROBLEM);
+    }
     if let Err(error) = signals::watch(daemon.remote()) {
         log::error!("cannot watch signals: {error}");
         return ExitCode::from(EXIT_PROBLEM);

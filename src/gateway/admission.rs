@@ -161,7 +161,8 @@ impl Gateway {
         if self.trunk_is_full(at) {
             return Err(Turned::Full("every call of the trunk is taken"));
         }
-        let trunk = self.trunks.get(at).ok_or(Turned::Full("no such trunk"))?;
+        let trunk = self.trunks.get(at).filter(|trunk| trunk.is_working());
+        let trunk = trunk.ok_or(Turned::Full("the trunk is no more"))?;
         let config = &trunk.config;
         let identity = incoming.identity.as_deref();
         let asserted = identity.and_then(|identity| identity.asserted.as_ref());

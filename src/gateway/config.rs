@@ -15,6 +15,7 @@
 )]
 
 mod hooks;
+mod page;
 mod recording;
 mod signalling;
 mod stream_name;
@@ -25,6 +26,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 pub use hooks::{Hooks, OnCall, OnError};
+pub use page::Page;
 pub use recording::{Recording, Rotation, WhenFull};
 pub use signalling::{
     AbuseLimits, Dtmf, HostPort, OutboundProxy, Register, SessionTimer, transport,
@@ -61,6 +63,8 @@ pub struct Config {
     pub rtmp_ca_file: Option<String>,
     /// The REST interface.
     pub rest: Rest,
+    /// The local page.
+    pub page: Page,
     /// Addresses and ports of RTP.
     pub media: Media,
     /// The backend that is told of calls, if any.
@@ -155,10 +159,10 @@ pub struct Rest {
     pub tls: Option<RestTls>,
 }
 
-/// The REST interface over TLS.
+/// The REST interface, or the local page, over TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestTls {
-    /// Where it listens; beyond loopback only with a password.
+    /// Where it listens; REST beyond loopback only with a password.
     pub listen: SocketAddr,
     /// PEM file of our certificate and those that vouch for it; without one we make our own.
     pub certificate: Option<String>,
@@ -223,15 +227,6 @@ impl Trunk {
             Transport::Tls => 5_061,
             Transport::Udp | Transport::Tcp => 5_060,
         }
-    }
-
-    /// Whether some of what is new takes effect with the next start only.
-    pub fn needs_start(&self, new: &Self) -> bool {
-        let kept = |trunk: &Self| (trunk.local_port, trunk.transport, trunk.calls);
-        kept(self) != kept(new)
-            || self.ca_file != new.ca_file
-            || self.certificate != new.certificate
-            || self.key != new.key
     }
 
     /// Addresses of the PBX in the order to try them.
@@ -324,6 +319,7 @@ impl Default for Config {
             rtmp_listen: Self::RTMP_LISTEN,
             rtmp_ca_file: None,
             rest: Rest::default(),
+            page: Page::default(),
             media: Media::default(),
             hooks: None,
             limits: Limits::default(),
@@ -418,7 +414,7 @@ impl Config {
     }
 
     fn listen_conflicts(&self, found: &mut Vec<Conflict>) {
-        let mut listeners = heapless::Vec::<(&str, SocketAddr), 3>::from_array([
+        let mut listeners = heapless::Vec::<(&str, SocketAddr), 5>::from_array([
             ("rtmp.listen", self.rtmp_listen),
             ("rest.listen", self.rest.listen),
         ]);
@@ -426,6 +422,10 @@ impl Config {
             // There is a place for it.
             let _ = listeners.push(("rest.tls.listen", tls.listen));
         }
+        let (page, page_tls) = self.page.listens();
+        // There are places for both.
+        listeners.extend(page.map(|listen| ("page.listen", listen)));
+        listeners.extend(page_tls.map(|listen| ("page.tls.listen", listen)));
         for (at, (key, listen)) in listeners.iter().enumerate() {
             let port = listen.port();
             if let Some(trunk) = self.trunks.iter().find(|t| t.local_port == port) {
@@ -450,7 +450,7 @@ impl Config {
                     expected: format!("expected another port, but {other} has {port} too"),
                 });
             }
-            let open = *key == "rtmp.listen" || listen.ip().is_loopback();
+            let open = !key.starts_with("rest.") || listen.ip().is_loopback();
             if !open && self.rest.password.is_none() {
                 found.push(Conflict {
                     field: (*key).to_owned(),
@@ -462,17 +462,17 @@ impl Config {
                 });
             }
         }
-        if let Some(tls) = &self.rest.tls
-            && tls.certificate.is_some() != tls.key.is_some()
-        {
-            let (has, wants) = match tls.key {
-                None => ("certificate", "key"),
-                Some(_) => ("key", "certificate"),
+        for (name, tls) in [("rest", &self.rest.tls), ("page", &self.page.tls)] {
+            let Some(tls) = tls else { continue };
+            let (has, wants) = match (&tls.certificate, &tls.key) {
+                (Some(_), None) => ("certificate", "key"),
+                (None, Some(_)) => ("key", "certificate"),
+                _ => continue,
             };
             found.push(Conflict {
-                field: format!("rest.tls.{has}"),
-                with: "rest.tls".to_owned(),
-                expected: format!("expected rest.tls.{wants} beside it"),
+                field: format!("{name}.tls.{has}"),
+                with: format!("{name}.tls"),
+                expected: format!("expected {name}.tls.{wants} beside it"),
             });
         }
     }

@@ -9,6 +9,7 @@ use crate::gateway::Gateway;
 use crate::gateway::call::Publishing;
 use crate::gateway::connections::User;
 use crate::gateway::contain::contained;
+use crate::gateway::http::connection::Face;
 use crate::gateway::outlet::{CallIndex, Outlet};
 use crate::rtmp::Player;
 
@@ -21,6 +22,11 @@ pub enum ConnectionKind {
     Player,
     /// A client of the REST interface.
     Http,
+    /// A browser that shows the page.
+    Page {
+        /// Whether it came over TLS.
+        secure: bool,
+    },
 }
 
 impl Gateway {
@@ -67,8 +73,13 @@ impl Gateway {
                 };
                 User::Player(at)
             }
-            ConnectionKind::Http => {
-                let Some(at) = self.accept_http(now, conn, remote, outlet) else {
+            ConnectionKind::Page { .. } if !self.may_visit(remote.ip()) => return false,
+            ConnectionKind::Http | ConnectionKind::Page { .. } => {
+                let face = match kind {
+                    ConnectionKind::Page { secure } => Face::Page { secure },
+                    _ => Face::Rest,
+                };
+                let Some(at) = self.accept_http(now, conn, remote, face, outlet) else {
                     return false;
                 };
                 User::Http(at)

@@ -179,6 +179,7 @@ mod tests {
     use crate::base::rng::Rng;
     use crate::base::time::NtpTime;
     use crate::gateway::config::Config;
+    use crate::gateway::desk::{DeskId, DeskWork};
     use crate::gateway::outlet::{
         FileId, LookUp, LookUpId, MediaPort, Origin, RecordEnd, RecordId, Security,
     };
@@ -197,6 +198,14 @@ mod tests {
     }
 
     impl Outlet for Counts {
+        fn listen_sip(
+            &mut self,
+            _: usize,
+            _: &crate::gateway::config::Trunk,
+        ) -> Result<(), String> {
+            Ok(())
+        }
+        fn close_sip(&mut self, _: usize) {}
         fn send_sip(&mut self, _: usize, _: SocketAddr, _: &[u8]) {}
         fn connect(&mut self, _: &str, _: u16, _: Security) -> Option<ConnId> {
             None
@@ -237,6 +246,9 @@ mod tests {
         }
         fn record_close(&mut self, _: RecordId, _: RecordEnd) -> bool {
             true
+        }
+        fn desk(&mut self, _: DeskId, _: DeskWork) -> bool {
+            false
         }
         fn note_from(&mut self, _: Origin, _: Level, _: fmt::Arguments<'_>) {}
     }

@@ -34,6 +34,7 @@ use pushes::Pushes;
 use sink::SinkMemory;
 use stream_meter::StreamMeters;
 use trunk::Trunk;
+use trunk_changes::TrunkChanges;
 
 mod abuse;
 mod admission;
@@ -44,6 +45,7 @@ pub mod config;
 mod connecting;
 pub mod connections;
 mod contain;
+pub mod desk;
 pub mod hold;
 pub mod hooks;
 pub mod http;
@@ -57,6 +59,7 @@ mod operation;
 pub mod outgoing;
 pub mod outlet;
 pub mod outputs;
+pub mod page;
 pub mod players;
 mod presence;
 mod publishing;
@@ -76,6 +79,7 @@ pub mod streaming;
 pub mod tls_names;
 pub mod transfer;
 pub mod trunk;
+mod trunk_changes;
 pub mod trunk_view;
 mod usage;
 pub mod watchdog;
@@ -130,6 +134,8 @@ const STREAM_PATIENCE: Duration = Duration::from_secs(2);
 pub struct Gateway {
     config: Config,
     trunks: Vec<Trunk>,
+    /// Trunks that come and go.
+    trunk_changes: TrunkChanges,
     calls: CallTable,
     players: Players,
     pushes: Pushes,
@@ -185,6 +191,7 @@ impl Gateway {
         let hooks = hooks.map(|hooks| Hooks::new(hooks, config.limits.calls, 1));
         Ok(Self {
             trunks,
+            trunk_changes: TrunkChanges::default(),
             calls: CallTable::new(config.limits.calls),
             players: Players::default(),
             pushes: Pushes::default(),
@@ -336,6 +343,7 @@ impl Gateway {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let mut deadline = Instant::earliest(self.calls.deadline(), self.http.poll_timeout());
         deadline = Instant::earliest(deadline, self.hook_timeout());
+        deadline = Instant::earliest(deadline, self.trunk_changes.poll_timeout());
         for trunk in &self.trunks {
             deadline = Instant::earliest(deadline, trunk.endpoint.poll_timeout());
             // It has to register, or to ask, before anything comes.
@@ -353,6 +361,7 @@ impl Gateway {
 
     /// Gives out everything that has to go out.
     pub fn drain(&mut self, now: Instant, outlet: &mut dyn Outlet) {
+        self.settle_trunks(now, outlet);
         self.time_openings(now, outlet);
         self.time_push_sounds(now, outlet);
         // The end of a call gives players and its trunk something to say, and the other way round.
@@ -405,6 +414,7 @@ impl Gateway {
     pub fn sip_counters(&self) -> impl Iterator<Item = (&str, &SipCounters)> {
         self.trunks
             .iter()
+            .filter(|trunk| trunk.is_working())
             .map(|trunk| (trunk.config.name.as_str(), trunk.endpoint.counters()))
     }
 

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
-use crate::gateway::config::{self, Config};
+use crate::gateway::config::Config;
 use crate::gateway::outgoing;
 use crate::gateway::outlet::CallIndex;
 use crate::gateway::trunk::Trunk;
@@ -17,34 +17,17 @@ const ACK_PATIENCE: Duration = Duration::from_secs(1);
 impl Gateway {
     /// Takes a new configuration over for coming calls.
     ///
-    /// Trunks keep their ports: one that is new, gone or on another port is left as it was until
-    /// the next start, and so are capacities and listeners. Returns whether any such part changed.
+    /// Ports of trunks are opened and closed with the next drain, those with calls when the calls are
+    /// over. Capacities and listeners are left as they were until the next start; returns whether any
+    /// such part changed.
     pub fn reload(&mut self, config: Config) -> Result<bool, PlanError> {
-        let plans = config
-            .trunks
-            .iter()
-            .map(config::Trunk::codec_plan)
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut taken = 0;
-        for (new, plan) in config.trunks.iter().zip(plans) {
-            let same = |trunk: &&mut Trunk| {
-                let old = &trunk.config;
-                (&old.name, old.local_port, old.transport)
-                    == (&new.name, new.local_port, new.transport)
-            };
-            if let Some(trunk) = self.trunks.iter_mut().find(same) {
-                taken += usize::from(!trunk.config.needs_start(new));
-                trunk.reconfigure(new.clone(), plan);
-            }
-        }
+        self.change_trunks(&config.trunks)?;
         self.forget_sinks();
         let folder = match (&self.config.recording, &config.recording) {
             (Some(old), Some(new)) => old.needs_start(new),
             (old, new) => old.is_some() != new.is_some(),
         };
         let needs_start = folder
-            || taken != self.trunks.len()
-            || taken != config.trunks.len()
             || config.limits != self.config.limits
             || config.rtmp_listen != self.config.rtmp_listen
             || config.rest.listens() != self.config.rest.listens()
@@ -58,6 +41,7 @@ impl Gateway {
         if !folder {
             self.config.recording = config.recording;
         }
+        self.config.trunks = config.trunks;
         self.config.media.address = config.media.address;
         // The password guards the listeners that there are: one for others says nothing of them.
         if config.rest.listens() == self.config.rest.listens() {

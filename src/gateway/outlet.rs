@@ -11,6 +11,8 @@ use std::net::{IpAddr, SocketAddr};
 use crate::base::codec::Track;
 use crate::base::ids::ConnId;
 use crate::base::network::Transport;
+use crate::gateway::config::Trunk;
+use crate::gateway::desk::{DeskId, DeskWork};
 
 /// A call's place in the call table; also the name of its media sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,6 +148,13 @@ pub trait Outlet {
     /// Sends a SIP datagram from a trunk's port. Failures are the network's: SIP sends again.
     fn send_sip(&mut self, trunk: usize, to: SocketAddr, bytes: &[u8]);
 
+    /// Binds the port of a trunk at this place and reads the certificates that it needs; or why that
+    /// cannot be, in words.
+    fn listen_sip(&mut self, at: usize, trunk: &Trunk) -> Result<(), String>;
+
+    /// Closes the port of the trunk at this place.
+    fn close_sip(&mut self, at: usize);
+
     /// Begins a connection; `None` when the table of connections is full. The answer comes as
     /// `handle_connected`, with TLS after its handshake, or `handle_disconnected`.
     fn connect(&mut self, host: &str, port: u16, security: Security) -> Option<ConnId>;
@@ -224,6 +233,10 @@ pub trait Outlet {
 
     /// Ends a file; false when too much waits for the disk, and the file is ended with the next start.
     fn record_close(&mut self, id: RecordId, end: RecordEnd) -> bool;
+
+    /// Gives work of the page to the thread that does it; false when too much waits for that. What
+    /// becomes of it is reported by `handle_desk`.
+    fn desk(&mut self, id: DeskId, work: DeskWork) -> bool;
 
     /// What is counted and used here; nothing where nothing is.
     fn figures(&mut self) -> OutletFigures {

@@ -38,6 +38,13 @@ impl Presence {
 }
 
 impl Trunk {
+    /// Takes every registration back, and asks nobody any more.
+    fn withdraw(&mut self, now: Instant) {
+        let _ = self.endpoint.set_pings(now, None);
+        self.presence = Presence::default();
+        self.registrations.release_all(now, &mut self.endpoint);
+    }
+
     /// Has its presence made anew with the next drain.
     pub fn unsettle(&mut self) {
         self.unsettled = true;
@@ -140,6 +147,9 @@ impl Gateway {
         if !core::mem::take(&mut trunk.unsettled) || self.stopping {
             return;
         }
+        if !trunk.is_working() {
+            return trunk.withdraw(now);
+        }
         let wanted = trunk.registration();
         let account = wanted.as_ref().and_then(|it| it.credentials.clone());
         trunk.endpoint.set_account(account);
@@ -218,9 +228,7 @@ impl Gateway {
     /// Takes back every registration, and asks nobody any more.
     pub(super) fn unregister_all(&mut self, now: Instant) {
         for trunk in &mut self.trunks {
-            let _ = trunk.endpoint.set_pings(now, None);
-            trunk.presence = Presence::default();
-            trunk.registrations.release_all(now, &mut trunk.endpoint);
+            trunk.withdraw(now);
             trunk.dirty = true;
         }
     }

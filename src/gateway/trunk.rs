@@ -22,8 +22,24 @@ use crate::sip::{SessionTimers, SipConfig, SipEndpoint, SipTarget, SipTargets};
 /// What we call ourselves in SIP.
 const USER_AGENT: &str = concat!("Trunkcast/", env!("CARGO_PKG_VERSION"));
 
+/// Whether a trunk is one of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It is.
+    Working,
+    /// Not any more: it takes no calls, and is gone when those that it has are over.
+    Leaving {
+        /// Since when it has none.
+        empty_since: Option<Instant>,
+    },
+    /// There is none at this place.
+    Vacant,
+}
+
 /// A trunk and its SIP endpoint.
 pub struct Trunk {
+    /// Whether it is to take calls.
+    pub stage: Stage,
     /// Its settings.
     pub config: config::Trunk,
     /// What its calls may use.
@@ -40,6 +56,8 @@ pub struct Trunk {
     found: Vec<SipTargets>,
     /// Whose name a TLS server at an address has to prove.
     pub tls_names: TlsNames,
+    /// Counts the PBXs that look-ups were begun for: an answer for an earlier one is none for this.
+    pub look_ups: u8,
     /// Where requests of ours go first, where that is not the PBX, as last found.
     pub hop: SipTargets,
     /// What it does to be known at the PBX.
@@ -64,15 +82,14 @@ impl Trunk {
             allow: config.sources().collect(),
             calls,
             secure_only: config.transport == Transport::Tls,
-            session_timer: config.session_timer.map(|timer| SessionTimers {
-                expires: timer.expires,
-                min: timer.min,
-            }),
+            session_timer: session_timers(&config),
         };
         let mut endpoint = SipEndpoint::new(sip, rng);
         endpoint.set_rules(config.rules.clone());
         endpoint.set_rates(config.abuse.into());
         let mut trunk = Self {
+            stage: Stage::Working,
+            look_ups: 0,
             plan: Rc::new(config.codec_plan()?),
             sink: Sink::of(&config),
             endpoint,
@@ -186,16 +203,19 @@ impl Trunk {
         self.plan = Rc::new(plan);
         self.sink = Sink::of(&config);
         self.endpoint.set_display_name(config.visible_name.clone());
+        self.endpoint.set_session_timer(session_timers(&config));
         self.endpoint.set_rules(config.rules.clone());
         self.endpoint.set_rates(config.abuse.into());
         // The PBX is not locked out until its name is resolved again.
         if !config.pbx().eq(self.config.pbx()) {
             self.found = vec![SipTargets::new(); config.pbx().count()];
+            self.look_ups = self.look_ups.wrapping_add(1);
         }
         if config.register != self.config.register
             || config.outbound_proxy != self.config.outbound_proxy
         {
             self.hop.clear();
+            self.look_ups = self.look_ups.wrapping_add(1);
         }
         self.config = config;
         self.allow_sources();
@@ -210,8 +230,26 @@ impl Trunk {
         Some((remote, secure))
     }
 
+    /// Whether it is one of the configuration.
+    pub fn is_working(&self) -> bool {
+        self.stage == Stage::Working
+    }
+
+    /// Whether it is gone but for its last calls.
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.stage, Stage::Leaving { .. })
+    }
+
     /// Whether connections to its port are protected by TLS.
     pub fn is_secure(&self) -> bool {
         self.config.transport == Transport::Tls
     }
+}
+
+fn session_timers(config: &config::Trunk) -> Option<SessionTimers> {
+    let timer = config.session_timer?;
+    Some(SessionTimers {
+        expires: timer.expires,
+        min: timer.min,
+    })
 }

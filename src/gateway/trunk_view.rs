@@ -58,9 +58,13 @@ impl<'a> TrunkView<'a> {
 impl Gateway {
     /// Every trunk, in the order of the configuration.
     pub fn trunks(&self) -> impl Iterator<Item = TrunkView<'_>> {
-        self.trunks.iter().enumerate().map(|(at, trunk)| TrunkView {
-            trunk,
-            calls: self.calls_of(at),
+        self.config.trunks.iter().filter_map(|config| {
+            let is_it = |trunk: &Trunk| trunk.is_working() && trunk.config.name == config.name;
+            let at = self.trunks.iter().position(is_it)?;
+            Some(TrunkView {
+                trunk: self.trunks.get(at)?,
+                calls: self.calls_of(at),
+            })
         })
     }
 }

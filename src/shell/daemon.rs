@@ -15,6 +15,7 @@ use smol::channel::{Receiver, Sender, bounded};
 use smol::future::FutureExt;
 
 use super::clock::Clock;
+use super::desk::Desk;
 use super::files::Files;
 use super::half_open::HalfOpen;
 use super::journal::{FILE_NAME, JournalFile};
@@ -34,6 +35,7 @@ use crate::base::packet_pool::PacketPool;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::gateway::config::Config;
+use crate::gateway::desk::{Clerk, DeskAnswer};
 use crate::gateway::outlet::{CallIndex, MediaPort};
 use crate::gateway::{ConnectionKind, Gateway};
 use crate::limits::{
@@ -197,6 +199,17 @@ impl Daemon {
                 StartError::Bind(what, address.to_string(), error)
             })?;
         }
+        if let (Some(address), _) = config.page.listens() {
+            sockets.listen_page(address).map_err(|error| {
+                StartError::Bind("the page".to_owned(), address.to_string(), error)
+            })?;
+        }
+        if let (_, Some(address)) = config.page.listens() {
+            sockets.listen_page_tls(address).map_err(|error| {
+                let what = "the page with TLS".to_owned();
+                StartError::Bind(what, address.to_string(), error)
+            })?;
+        }
         let pool = PacketPool::new(config.limits.pool_packets());
         let rng = Rng::from_seed(seed);
         if let Some(directory) = &config.files_directory {
@@ -225,6 +238,22 @@ impl Daemon {
                 waker,
             },
         })
+    }
+
+    /// Begins the threads that work for the page: one for passwords and settings, one for trials.
+    /// Without them the page can be looked at and asked for nothing that takes time.
+    ///
+    /// # Errors
+    ///
+    /// No thread can be started.
+    pub fn set_clerks(
+        &mut self,
+        settings: Box<dyn Clerk>,
+        trials: Box<dyn Clerk>,
+    ) -> io::Result<()> {
+        let desk = Desk::start(settings, trials, &self.remote.waker)?;
+        self.sockets.desk = Some(desk);
+        Ok(())
     }
 
     /// A handle that gives orders to this daemon.
@@ -280,8 +309,8 @@ impl Daemon {
                             match self.gateway.reload(config) {
                                 Ok(false) => log::info!("configuration read again"),
                                 Ok(true) => log::warn!(
-                                    "configuration read again; changed ports, trunks or limits \
-                                     take effect with the next start"
+                                    "configuration read again; changed limits, folders, listeners \
+                                     or media ports take effect with the next start"
                                 ),
                                 Err(error) => log::error!("configuration unchanged: {error}"),
                             }
@@ -417,6 +446,12 @@ impl Daemon {
             let bytes = piece.as_deref().map_err(|trouble| *trouble);
             self.gateway.handle_file(now, id, bytes, &mut self.sockets);
         }
+        while let Some((id, answer)) = self.sockets.desk.as_ref().and_then(Desk::done) {
+            if matches!(&answer, DeskAnswer::Document { changed: true, .. }) {
+                self.remote.order(Order::Reload);
+            }
+            self.gateway.handle_desk(now, id, answer, &mut self.sockets);
+        }
         while let Some((id, outcome)) = self.sockets.recorder.as_ref().and_then(Recorder::answered)
         {
             self.gateway
@@ -463,7 +498,7 @@ impl Daemon {
 
     fn read_sip(&mut self, now: Instant, place: usize) {
         for _ in 0..SIP_DATAGRAMS_A_WAKE {
-            let Some(sip) = self.sockets.sip.get(place) else {
+            let Some(Some(sip)) = self.sockets.sip.get(place) else {
                 return;
             };
             let trunk = sip.trunk;
@@ -478,7 +513,7 @@ impl Daemon {
     }
 
     fn accept(&mut self, now: Instant, place: usize) {
-        let Some(listener) = self.sockets.listeners.get(place) else {
+        let Some(Some(listener)) = self.sockets.listeners.get(place) else {
             return;
         };
         let service = listener.service;
@@ -495,12 +530,33 @@ impl Daemon {
                     Service::Rtmp => {
                         self.accept_plain(now, socket, remote, ConnectionKind::Player);
                     }
-                    Service::SipTls(trunk) => self.accept_tls(now, socket, remote, Some(trunk)),
-                    Service::HttpTls => self.accept_tls(now, socket, remote, None),
+                    Service::Page => {
+                        let kind = ConnectionKind::Page { secure: false };
+                        self.accept_plain(now, socket, remote, kind);
+                    }
+                    Service::SipTls(trunk) => {
+                        self.accept_tls(now, socket, remote, ConnectionKind::Sip(trunk));
+                    }
+                    Service::HttpTls => {
+                        self.accept_tls(now, socket, remote, ConnectionKind::Http);
+                    }
+                    Service::PageTls => {
+                        let kind = ConnectionKind::Page { secure: true };
+                        self.accept_tls(now, socket, remote, kind);
+                    }
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => self.sockets.turn_away(place),
+        }
+    }
+
+    /// Whether somebody at that address may begin a connection with TLS; a refusal is counted.
+    fn may_begin(&mut self, now: Instant, remote: SocketAddr, kind: ConnectionKind) -> bool {
+        match kind {
+            ConnectionKind::Sip(trunk) => self.gateway.may_connect(now, trunk, remote.ip()),
+            ConnectionKind::Page { .. } => self.gateway.may_visit(remote.ip()),
+            ConnectionKind::Http | ConnectionKind::Player => true,
         }
     }
 
@@ -517,21 +573,23 @@ impl Daemon {
         }
     }
 
-    /// Begins the handshake of a client that may call the trunk, or of any client of REST.
+    /// Begins the handshake of a client that may call the trunk or see the page, or of any client of
+    /// REST.
     fn accept_tls(
         &mut self,
         now: Instant,
         socket: TcpStream,
         remote: SocketAddr,
-        trunk: Option<usize>,
+        kind: ConnectionKind,
     ) {
-        if trunk.is_some_and(|trunk| !self.gateway.may_connect(now, trunk, remote.ip())) {
+        if !self.may_begin(now, remote, kind) {
             return;
         }
         let tls = &self.sockets.sip_tls;
-        let config = match trunk {
-            Some(trunk) => tls.server(trunk),
-            None => tls.rest(),
+        let config = match kind {
+            ConnectionKind::Sip(trunk) => tls.server(trunk),
+            ConnectionKind::Page { .. } => tls.page(),
+            ConnectionKind::Http | ConnectionKind::Player => tls.rest(),
         };
         let Some(config) = config else {
             return;
@@ -541,7 +599,7 @@ impl Daemon {
             self.sockets.counters.streams_full += 1;
             return;
         };
-        let crowded_out = self.sockets.half_open.insert(now, conn, trunk, remote);
+        let crowded_out = self.sockets.half_open.insert(now, conn, kind, remote);
         if let Some(crowded_out) = crowded_out {
             self.give_up(crowded_out, "gave way to another TLS handshake");
         }
@@ -561,13 +619,18 @@ impl Daemon {
     fn give_up(&mut self, half_open: HalfOpen, reason: &str) {
         self.sockets.counters.handshakes_given_up += 1;
         let HalfOpen { conn, remote, .. } = half_open;
-        log::warn!("{}: {remote} {reason}", self.port_name(half_open.trunk));
+        log::warn!("{}: {remote} {reason}", self.port_name(half_open.kind));
         self.sockets.streams.remove(conn);
     }
 
     /// Whose port a connection with TLS came in at.
-    fn port_name(&self, trunk: Option<usize>) -> &str {
-        trunk.map_or("REST", |trunk| self.gateway.trunk_name(trunk))
+    fn port_name(&self, kind: ConnectionKind) -> &str {
+        match kind {
+            ConnectionKind::Sip(trunk) => self.gateway.trunk_name(trunk),
+            ConnectionKind::Page { .. } => "page",
+            ConnectionKind::Http => "REST",
+            ConnectionKind::Player => "RTMP",
+        }
     }
 
     fn stream_ready(&mut self, now: Instant, conn: ConnId, ready: sys::Ready) {
@@ -575,16 +638,15 @@ impl Daemon {
             match self.sockets.streams.progress(&self.sockets.epoll, conn) {
                 Progress::Pending => return,
                 Progress::Connected => match self.sockets.half_open.take(conn) {
-                    Some(HalfOpen { remote, trunk, .. }) => {
-                        let kind = trunk.map_or(ConnectionKind::Http, ConnectionKind::Sip);
+                    Some(HalfOpen { remote, kind, .. }) => {
                         self.hand_over(now, conn, remote, kind);
                     }
                     None => self.gateway.handle_connected(now, conn),
                 },
                 Progress::Failed(reason) => match self.sockets.half_open.take(conn) {
-                    Some(HalfOpen { remote, trunk, .. }) => {
+                    Some(HalfOpen { remote, kind, .. }) => {
                         self.sockets.counters.handshakes_failed += 1;
-                        log::warn!("{}: {remote} {reason}", self.port_name(trunk));
+                        log::warn!("{}: {remote} {reason}", self.port_name(kind));
                         return self.sockets.streams.remove(conn);
                     }
                     None => return self.sockets.fail(conn, reason),

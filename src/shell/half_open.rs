@@ -10,6 +10,7 @@ use heapless::Vec;
 
 use crate::base::ids::ConnId;
 use crate::base::time::Instant;
+use crate::gateway::ConnectionKind;
 use crate::limits::TLS_HANDSHAKES;
 
 /// How long a handshake may take.
@@ -20,8 +21,8 @@ pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 pub struct HalfOpen {
     /// The connection.
     pub conn: ConnId,
-    /// The trunk at whose port it came in, by its place; `None` for a client of REST.
-    pub trunk: Option<usize>,
+    /// What it is for.
+    pub kind: ConnectionKind,
     /// The far end.
     pub remote: SocketAddr,
     until: Instant,
@@ -31,7 +32,8 @@ pub struct HalfOpen {
 #[derive(Debug, Default)]
 pub struct HalfOpens {
     sip: Queue,
-    rest: Queue,
+    /// Those of REST and of the page.
+    http: Queue,
 }
 
 /// Those of one kind, the oldest first.
@@ -44,16 +46,16 @@ impl HalfOpens {
         &mut self,
         now: Instant,
         conn: ConnId,
-        trunk: Option<usize>,
+        kind: ConnectionKind,
         remote: SocketAddr,
     ) -> Option<HalfOpen> {
-        let queue = match trunk {
-            Some(_) => &mut self.sip,
-            None => &mut self.rest,
+        let queue = match kind {
+            ConnectionKind::Sip(_) => &mut self.sip,
+            _ => &mut self.http,
         };
         queue.insert(HalfOpen {
             conn,
-            trunk,
+            kind,
             remote,
             until: now + HANDSHAKE_TIME,
         })
@@ -61,17 +63,24 @@ impl HalfOpens {
 
     /// Takes one out, if it is there.
     pub fn take(&mut self, conn: ConnId) -> Option<HalfOpen> {
-        self.sip.take(conn).or_else(|| self.rest.take(conn))
+        self.sip.take(conn).or_else(|| self.http.take(conn))
+    }
+
+    /// Takes one out that came in at the port of a trunk.
+    pub fn take_of(&mut self, trunk: usize) -> Option<ConnId> {
+        let of_it = |half_open: &HalfOpen| half_open.kind == ConnectionKind::Sip(trunk);
+        let at = self.sip.0.iter().position(of_it)?;
+        Some(self.sip.0.remove(at).conn)
     }
 
     /// Takes one out whose time is over.
     pub fn expired(&mut self, now: Instant) -> Option<HalfOpen> {
-        self.sip.expired(now).or_else(|| self.rest.expired(now))
+        self.sip.expired(now).or_else(|| self.http.expired(now))
     }
 
     /// When the time of the next one is over.
     pub fn deadline(&self) -> Option<Instant> {
-        Instant::earliest(self.sip.deadline(), self.rest.deadline())
+        Instant::earliest(self.sip.deadline(), self.http.deadline())
     }
 }
 
@@ -121,9 +130,12 @@ mod tests {
     fn the_source_that_has_the_most_gives_way() {
         let mut all = HalfOpens::default();
         let quiet = ConnId(9_999);
-        assert_eq!(all.insert(Instant::ZERO, quiet, Some(0), remote(1)), None);
+        assert_eq!(
+            all.insert(Instant::ZERO, quiet, ConnectionKind::Sip(0), remote(1)),
+            None
+        );
         for at in 0..TLS_HANDSHAKES as u32 * 3 {
-            let out = all.insert(Instant::ZERO, ConnId(at), Some(0), remote(2));
+            let out = all.insert(Instant::ZERO, ConnId(at), ConnectionKind::Sip(0), remote(2));
             let expected = (at + 1).checked_sub(TLS_HANDSHAKES as u32);
             assert_eq!(out.map(|out| out.conn), expected.map(ConnId));
         }
@@ -134,10 +146,20 @@ mod tests {
     #[test]
     fn clients_of_rest_take_no_place_of_a_pbx() {
         let mut all = HalfOpens::default();
-        all.insert(Instant::ZERO, ConnId(9_999), Some(0), remote(1));
+        all.insert(
+            Instant::ZERO,
+            ConnId(9_999),
+            ConnectionKind::Sip(0),
+            remote(1),
+        );
         for at in 0..TLS_HANDSHAKES as u32 * 3 {
-            let out = all.insert(Instant::ZERO, ConnId(at), None, remote(at as u8));
-            assert!(out.is_none_or(|out| out.trunk.is_none()));
+            let out = all.insert(
+                Instant::ZERO,
+                ConnId(at),
+                ConnectionKind::Http,
+                remote(at as u8),
+            );
+            assert!(out.is_none_or(|out| out.kind == ConnectionKind::Http));
         }
         assert!(all.take(ConnId(9_999)).is_some());
     }
@@ -146,8 +168,8 @@ mod tests {
     fn time_runs_out_in_order() {
         let mut all = HalfOpens::default();
         let later = Instant::ZERO + Duration::from_secs(1);
-        all.insert(Instant::ZERO, ConnId(1), Some(0), remote(1));
-        all.insert(later, ConnId(2), None, remote(1));
+        all.insert(Instant::ZERO, ConnId(1), ConnectionKind::Sip(0), remote(1));
+        all.insert(later, ConnId(2), ConnectionKind::Http, remote(1));
         assert_eq!(all.deadline(), Some(Instant::ZERO + HANDSHAKE_TIME));
         assert_eq!(all.expired(later), None);
         let end = later + HANDSHAKE_TIME;

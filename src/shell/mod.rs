@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod daemon;
+pub mod desk;
 pub mod dns;
 pub mod files;
 pub mod half_open;
@@ -14,6 +15,7 @@ pub mod listen;
 pub mod log_out;
 pub mod media;
 pub mod pace;
+pub mod password;
 pub mod process;
 pub mod read_queue;
 pub mod recorder;

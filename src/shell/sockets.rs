@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use heapless::Deque;
 
+use super::desk::Desk;
 use super::dns::SipHost;
 use super::files::Files;
 use super::half_open::HalfOpens;
@@ -28,6 +29,8 @@ use super::waker::{Alarm, Waker};
 use crate::base::codec::Track;
 use crate::base::ids::ConnId;
 use crate::base::network::Transport;
+use crate::gateway::config::Trunk;
+use crate::gateway::desk::{DeskId, DeskWork};
 use crate::gateway::outlet::{
     CallIndex, FileId, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, OutletFigures,
     RecordEnd, RecordId, Security,
@@ -47,6 +50,10 @@ pub enum Service {
     Http,
     /// The same over TLS.
     HttpTls,
+    /// Browsers that show the page.
+    Page,
+    /// The same over TLS.
+    PageTls,
 }
 
 /// A trunk's datagram socket.
@@ -90,9 +97,9 @@ pub struct Sockets {
     /// The descriptor over all of them.
     pub epoll: Epoll,
     /// Trunk sockets.
-    pub sip: Vec<SipSocket>,
+    pub sip: Vec<Option<SipSocket>>,
     /// Listeners.
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<Option<Listener>>,
     /// Connections.
     pub streams: Streams,
     /// Media sockets.
@@ -113,6 +120,8 @@ pub struct Sockets {
     pub files: Option<Files>,
     /// What outlives a restart, where there is a place for it.
     pub journal: Option<JournalFile>,
+    /// The threads that work for the page, where there are clerks for it.
+    pub desk: Option<Desk>,
     /// The thread that writes recordings, where there is a folder for them.
     pub recorder: Option<Recorder>,
     /// Losses.
@@ -149,6 +158,7 @@ impl Sockets {
             half_open: HalfOpens::default(),
             files: None,
             journal: None,
+            desk: None,
             recorder: None,
             counters: SocketCounters::default(),
             spare: spare(),
@@ -176,9 +186,12 @@ impl Sockets {
 
     fn listen_plain(&mut self, trunk: usize, address: SocketAddr) -> io::Result<()> {
         let socket = listen::udp(address, Some(SIP_SOCKET_BYTES))?;
-        let token = Token::SipUdp(self.sip.len() as u32).pack();
+        let at = vacant(&mut self.sip);
+        let token = Token::SipUdp(at as u32).pack();
         self.epoll.add(socket.as_fd(), token, Interest::Readable)?;
-        self.sip.push(SipSocket { trunk, socket });
+        if let Some(place) = self.sip.get_mut(at) {
+            *place = Some(SipSocket { trunk, socket });
+        }
         self.listen(address, Service::Sip(trunk))
     }
 
@@ -197,12 +210,22 @@ impl Sockets {
         self.listen(address, Service::HttpTls)
     }
 
+    /// Binds the listener of the page.
+    pub fn listen_page(&mut self, address: SocketAddr) -> io::Result<()> {
+        self.listen(address, Service::Page)
+    }
+
+    /// Binds the listener of the page with TLS.
+    pub fn listen_page_tls(&mut self, address: SocketAddr) -> io::Result<()> {
+        self.listen(address, Service::PageTls)
+    }
+
     /// Closes the next connection of a listener for want of descriptors: it would stay readable, and
     /// who waits there would learn nothing. One descriptor is kept for this.
     pub fn turn_away(&mut self, listener: usize) {
         self.counters.streams_full += 1;
         self.spare = None;
-        if let Some(listener) = self.listeners.get(listener) {
+        if let Some(Some(listener)) = self.listeners.get(listener) {
             // Whatever becomes of it, it is gone.
             drop(listener.socket.accept());
         }
@@ -260,16 +283,43 @@ impl Sockets {
 
     fn listen(&mut self, address: SocketAddr, service: Service) -> io::Result<()> {
         let socket = listen::tcp(address)?;
-        let token = Token::Listener(self.listeners.len() as u32).pack();
+        let at = vacant(&mut self.listeners);
+        let token = Token::Listener(at as u32).pack();
         self.epoll.add(socket.as_fd(), token, Interest::Readable)?;
-        self.listeners.push(Listener { service, socket });
+        if let Some(place) = self.listeners.get_mut(at) {
+            *place = Some(Listener { service, socket });
+        }
         Ok(())
     }
 }
 
 impl Outlet for Sockets {
+    fn listen_sip(&mut self, at: usize, trunk: &Trunk) -> Result<(), String> {
+        self.sip_tls.set(at, trunk)?;
+        let bound = Self::listen_sip(self, at, trunk.local_port, trunk.transport);
+        bound.map_err(|error| {
+            // One family may have been bound.
+            self.close_sip(at);
+            error.to_string()
+        })
+    }
+
+    fn close_sip(&mut self, at: usize) {
+        for place in &mut self.sip {
+            place.take_if(|sip| sip.trunk == at);
+        }
+        for place in &mut self.listeners {
+            let of_it = [Service::Sip(at), Service::SipTls(at)];
+            place.take_if(|listener| of_it.contains(&listener.service));
+        }
+        while let Some(conn) = self.half_open.take_of(at) {
+            self.streams.remove(conn);
+        }
+        self.sip_tls.forget(at);
+    }
+
     fn send_sip(&mut self, trunk: usize, to: SocketAddr, bytes: &[u8]) {
-        let socket = self.sip.iter().find(|sip| {
+        let socket = self.sip.iter().flatten().find(|sip| {
             sip.trunk == trunk
                 && sip
                     .socket
@@ -427,6 +477,11 @@ impl Outlet for Sockets {
         recorder.is_some_and(|recorder| recorder.close(id, end))
     }
 
+    fn desk(&mut self, id: DeskId, work: DeskWork) -> bool {
+        let desk = self.desk.as_ref();
+        desk.is_some_and(|desk| desk.give(id, work))
+    }
+
     fn figures(&mut self) -> OutletFigures {
         let SocketCounters {
             send_failed,
@@ -479,4 +534,13 @@ fn route(remote: IpAddr) -> io::Result<IpAddr> {
     let socket = UdpSocket::bind(any)?;
     socket.connect((remote, 9))?;
     Ok(socket.local_addr()?.ip())
+}
+
+/// The first free place of a list, which it is made longer for.
+fn vacant<T>(places: &mut Vec<Option<T>>) -> usize {
+    let at = places.iter().position(Option::is_none);
+    at.unwrap_or_else(|| {
+        places.push(None);
+        places.len() - 1
+    })
 }

@@ -201,6 +201,11 @@ impl SipEndpoint {
         self.config.allow = allow;
     }
 
+    /// Changes the session timers of calls to come; none without them.
+    pub fn set_session_timer(&mut self, session_timer: Option<SessionTimers>) {
+        self.config.session_timer = session_timer;
+    }
+
     /// Sets the display name in Contact.
     pub fn set_display_name(&mut self, name: Option<String>) {
         self.config.display_name = name;

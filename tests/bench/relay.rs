@@ -347,7 +347,7 @@ fn start_gateway(calls: u32, sink: SocketAddr) -> Taker {
     let config = format!(
         "trunks:\n  bench:\n    localPort: {}\n    proxyIp: 127.0.0.1\n    remotePort: 5060\n    \
          url: rtmp://{sink}/live\nrtmp: {{listen: \"127.0.0.1:21062\"}}\n\
-         rest: {{listen: \"127.0.0.1:21064\"}}\n\
+         rest: {{listen: \"127.0.0.1:21064\"}}\npage: {{listen: off}}\n\
          media: {{address: 127.0.0.1, ports: 28000-31999}}\n\
          limits: {{calls: {}, memoryMiB: 2048}}\n",
         sip.port(),

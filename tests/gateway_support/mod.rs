@@ -24,7 +24,7 @@ use trunkcast::base::packet_pool::PacketPool;
 use trunkcast::base::rng::Rng;
 use trunkcast::base::time::{Instant, NtpTime};
 use trunkcast::gateway::call::Call;
-use trunkcast::gateway::config::{Config, Trunk, rtmp_url};
+use trunkcast::gateway::config::{Config, Page, Trunk, rtmp_url};
 use trunkcast::gateway::outlet::{Level, MediaPort};
 use trunkcast::gateway::{ConnectionKind, Gateway};
 use trunkcast::limits::Limits;
@@ -71,6 +71,8 @@ pub struct World {
     pub players: Vec<PlayerPeer>,
     /// SIP messages for phones that nobody has taken yet.
     pub inbox: Vec<(SocketAddr, String)>,
+    /// The place of the trunk that phones send datagrams to.
+    pub trunk: usize,
     /// Whether requests of the gateway are answered with 200 at once.
     pub answers: bool,
     /// Whether tables are checked after every step; slow with many calls.
@@ -101,6 +103,10 @@ pub fn config(calls: usize, url: Option<&str>) -> Config {
     (trunk.abuse.per_source, trunk.abuse.total) = (100_000, 100_000);
     Config {
         trunks: vec![trunk],
+        page: Page {
+            listen: None,
+            ..Page::default()
+        },
         limits: Limits {
             calls,
             ..Limits::default()
@@ -123,6 +129,7 @@ impl World {
             servers: Vec::new(),
             players: Vec::new(),
             inbox: Vec::new(),
+            trunk: 0,
             answers: true,
             checks: true,
             attempts: Vec::new(),
@@ -150,8 +157,13 @@ impl World {
     pub fn sip(&mut self, from: SocketAddr, bytes: impl AsRef<[u8]>) {
         within!(
             self,
-            self.gateway
-                .handle_sip_datagram(self.now, 0, from, bytes.as_ref(), &mut self.outlet)
+            self.gateway.handle_sip_datagram(
+                self.now,
+                self.trunk,
+                from,
+                bytes.as_ref(),
+                &mut self.outlet
+            )
         );
         self.settle();
     }

@@ -8,6 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use trunkcast::base::codec::Track;
 use trunkcast::base::ids::ConnId;
+use trunkcast::gateway::config::Trunk;
+use trunkcast::gateway::desk::{DeskId, DeskWork};
 use trunkcast::gateway::outlet::{
     CallIndex, FileId, FileTrouble, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, RecordEnd,
     RecordId, Security,
@@ -81,6 +83,10 @@ pub struct FakeOutlet {
     pub files: Vec<FakeFile>,
     /// The disk takes no piece more.
     pub slow_disk: bool,
+    /// Work of the page that waits to be done.
+    pub desk: VecDeque<(DeskId, DeskWork)>,
+    /// Too much work of the page waits already.
+    pub busy_desk: bool,
     /// Look-ups asked for: number, host, port.
     pub look_ups: Vec<(LookUpId, String, Option<u16>)>,
     /// No look-up may begin: too many are under way.
@@ -89,6 +95,8 @@ pub struct FakeOutlet {
     pub origins: Vec<Origin>,
     /// Ports that another program has.
     pub taken_ports: Vec<u16>,
+    /// Ports of trunks that came after the start, by their place.
+    pub sip_ports: BTreeMap<usize, u16>,
     /// Streams that may not be connected: the table is full.
     pub no_connections: bool,
     pub defect: Defect,
@@ -234,6 +242,21 @@ impl Drop for Uncounted {
 }
 
 impl Outlet for FakeOutlet {
+    fn listen_sip(&mut self, at: usize, trunk: &Trunk) -> Result<(), String> {
+        let _outside = Uncounted::new();
+        if self.taken_ports.contains(&trunk.local_port) {
+            return Err("Address already in use".to_owned());
+        }
+        let before = self.sip_ports.insert(at, trunk.local_port);
+        assert_eq!(before, None, "the port of a trunk was open already");
+        Ok(())
+    }
+
+    fn close_sip(&mut self, at: usize) {
+        let _outside = Uncounted::new();
+        self.sip_ports.remove(&at);
+    }
+
     fn send_sip(&mut self, trunk: usize, to: SocketAddr, bytes: &[u8]) {
         let _outside = Uncounted::new();
         self.sip.push_back((trunk, to, bytes.to_vec()));
@@ -413,6 +436,15 @@ impl Outlet for FakeOutlet {
         let file = file.expect("the end of a file that was begun");
         assert!(file.end.is_none(), "ended twice");
         file.end = Some(end);
+        true
+    }
+
+    fn desk(&mut self, id: DeskId, work: DeskWork) -> bool {
+        let _outside = Uncounted::new();
+        if self.busy_desk {
+            return false;
+        }
+        self.desk.push_back((id, work));
         true
     }
 

@@ -26,6 +26,8 @@ pub struct Settings {
     pub rtmp: String,
     /// The same for the section `rest`.
     pub rest: String,
+    /// The same for the section `page`; no page without it.
+    pub page: Option<String>,
     /// A second trunk: its SIP port and its `url`.
     pub second: Option<(u16, String)>,
     /// File of certificate authorities that the daemon is to take for the system's.
@@ -38,6 +40,7 @@ pub struct Daemon {
     sip: SocketAddr,
     rtmp: SocketAddr,
     rest: SocketAddr,
+    page: Option<SocketAddr>,
     folder: Scratch,
     system_roots: Option<PathBuf>,
 }
@@ -93,6 +96,17 @@ impl Daemon {
         }
         let _ = writeln!(yaml, "rtmp: {{listen: \"{rtmp}\"{}}}", settings.rtmp);
         let _ = writeln!(yaml, "rest: {{listen: \"{rest}\"{}}}", settings.rest);
+        let page = match &settings.page {
+            Some(more) => {
+                let page = ports.address();
+                let _ = writeln!(yaml, "page: {{listen: \"{page}\"{more}}}");
+                Some(page)
+            }
+            None => {
+                yaml.push_str("page: {listen: off}\n");
+                None
+            }
+        };
         let media = match &settings.media[..] {
             "" => "127.0.0.1",
             media => media,
@@ -109,6 +123,7 @@ impl Daemon {
             sip,
             rtmp,
             rest,
+            page,
             folder,
             system_roots: settings.system_roots,
         }
@@ -129,6 +144,11 @@ impl Daemon {
     /// Where REST clients connect.
     pub fn rest(&self) -> SocketAddr {
         self.rest
+    }
+
+    /// Where the page is; only where the settings have one.
+    pub fn page(&self) -> SocketAddr {
+        self.page.expect("a page was asked for")
     }
 
     /// Where players connect.

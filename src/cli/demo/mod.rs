@@ -51,6 +51,14 @@ pub fn demonstrate(
         .set_port(port("RTMP", rtmp_port, is_tcp_free, &mut out)?);
     // Nobody asks a demonstration anything.
     config.rest.listen.set_port(0);
+    if let Some(page) = &mut config.page.listen {
+        page.set_port(port("page", page.port(), is_tcp_free, &mut out)?);
+        writeln!(
+            out,
+            "the page of the box is at http://127.0.0.1:{}/",
+            page.port()
+        )?;
+    }
     let sip_port = config.trunks.first().map_or(0, |trunk| trunk.local_port);
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let stage = Stage {

@@ -298,6 +298,13 @@ impl Hooks {
 }
 
 impl Gateway {
+    /// Forgets what the registrations of a trunk that is gone were like.
+    pub(in crate::gateway) fn forget_registration_states(&mut self, at: usize) {
+        if let Some(hooks) = &mut self.hooks {
+            hooks.registrations.retain(|(trunk, ..)| *trunk != at);
+        }
+    }
+
     /// Tells the backend what is new of a call.
     pub(in crate::gateway) fn tell_hooks(
         &mut self,

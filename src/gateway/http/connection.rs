@@ -43,6 +43,25 @@ pub const IDLE_PATIENCE: Duration = Duration::from_secs(15);
 /// Bytes that are kept of what a client sent.
 const INPUT_BYTES: usize = HTTP_HEAD_BYTES + HTTP_BODY_BYTES;
 
+/// What a connection is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Face {
+    /// The REST interface.
+    Rest,
+    /// The local page.
+    Page {
+        /// Whether the connection is protected by TLS.
+        secure: bool,
+    },
+}
+
+impl Face {
+    /// Whether it is the local page.
+    pub const fn is_page(self) -> bool {
+        matches!(self, Self::Page { .. })
+    }
+}
+
 /// What a connection waits for.
 enum Phase {
     /// The first byte of a further request.
@@ -81,6 +100,7 @@ impl fmt::Debug for Request {
 pub struct HttpConnection {
     conn: ConnId,
     remote: IpAddr,
+    face: Face,
     phase: Phase,
     /// Since when it has not had a whole request: the oldest gives way where there is no room.
     since: Instant,
@@ -102,10 +122,11 @@ pub struct HttpConnection {
 
 impl HttpConnection {
     /// A connection that was accepted just now.
-    pub fn new(now: Instant, conn: ConnId, remote: IpAddr) -> Self {
+    pub fn new(now: Instant, conn: ConnId, remote: IpAddr, face: Face) -> Self {
         Self {
             conn,
             remote,
+            face,
             phase: Phase::Head,
             since: now,
             answered: now,
@@ -128,6 +149,11 @@ impl HttpConnection {
     /// Address of the client.
     pub const fn remote(&self) -> IpAddr {
         self.remote
+    }
+
+    /// What it is shown.
+    pub const fn face(&self) -> Face {
+        self.face
     }
 
     /// Bytes from the client, as many as there are; work in proportion to them.

@@ -22,7 +22,7 @@ use embedded_svc::io::{Error, ErrorKind, ErrorType, Read, Write};
 
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
-use crate::gateway::http::connection::Request;
+use crate::gateway::http::connection::{Face, Request};
 use crate::gateway::outlet::{FileId, Outlet};
 use crate::wire::http::Head;
 use crate::wire::http_answer::{Answer, AnswerFault};
@@ -94,6 +94,8 @@ pub struct Exchange<'a> {
     pub now: Instant,
     /// Address of the client.
     pub remote: IpAddr,
+    /// What the client is shown.
+    pub face: Face,
     head: Head,
     body: Body,
     answer: Option<Answer>,
@@ -107,6 +109,7 @@ impl<'a> Exchange<'a> {
         outlet: &'a mut dyn Outlet,
         now: Instant,
         remote: IpAddr,
+        face: Face,
         request: Request,
     ) -> Self {
         let body = Body {
@@ -118,6 +121,7 @@ impl<'a> Exchange<'a> {
             outlet,
             now,
             remote,
+            face,
             head: request.head,
             body,
             answer: None,

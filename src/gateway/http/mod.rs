@@ -27,9 +27,11 @@ use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::gateway::connections::User;
 use crate::gateway::contain::contained;
+use crate::gateway::desk::{DeskAnswer, DeskId};
 use crate::gateway::injection::InjectionRefused;
 use crate::gateway::outlet::{FileId, Level, Outlet};
-use crate::gateway::{Gateway, rest};
+use crate::gateway::page::{Late, Outcome};
+use crate::gateway::{Gateway, page, rest};
 use crate::limits::{
     HTTP_BYTES_A_TURN, HTTP_CONNECTIONS, HTTP_CONNECTIONS_AN_ADDRESS, HTTP_REQUESTS_A_TURN,
     HTTP_UNSENT_BYTES,
@@ -37,7 +39,7 @@ use crate::limits::{
 use crate::wire::http::{HttpFault, Method};
 use crate::wire::http_answer::{Answer, Printing};
 
-use connection::{HttpConnection, Request};
+use connection::{Face, HttpConnection, Request};
 use embedded_svc::http::Query;
 use exchange::Exchange;
 use guard::Guard;
@@ -55,6 +57,8 @@ pub struct HttpCounters {
     pub evicted: u64,
     /// Connections closed at once because there was no room.
     pub turned_away: u64,
+    /// Connections to the page from networks that may not reach it.
+    pub not_allowed: u64,
     /// Requests with a password that does not fit.
     pub logins_failed: u64,
     /// Requests of addresses that had to wait for their next login.
@@ -73,9 +77,17 @@ struct Turn {
     bytes: usize,
 }
 
-/// An answer that waits for what becomes of a file.
+/// What an answer waits for, and how it is made then.
+enum Wait {
+    /// What becomes of a file.
+    File(FileId),
+    /// Work at the desk.
+    Desk(DeskId, Late),
+}
+
+/// An answer that waits.
 struct Deferred {
-    id: FileId,
+    wait: Wait,
     at: usize,
     conn: ConnId,
     path: String,
@@ -90,7 +102,8 @@ pub struct Http {
     /// Connections with a whole request, longest first, each once.
     waiting: Deque<usize, HTTP_CONNECTIONS>,
     turn: Turn,
-    /// Answers that wait for what becomes of a file.
+    next_desk: u32,
+    /// Answers that wait, one a connection at most.
     deferred: Vec<Deferred>,
     pub(super) guard: Guard,
     pub(super) counters: HttpCounters,
@@ -104,6 +117,7 @@ impl Http {
             dirty: heapless::Vec::new(),
             waiting: Deque::new(),
             turn: Turn::default(),
+            next_desk: 0,
             deferred: Vec::new(),
             guard: Guard::new(rng),
             counters: HttpCounters::default(),
@@ -233,6 +247,7 @@ impl Gateway {
         now: Instant,
         conn: ConnId,
         remote: SocketAddr,
+        face: Face,
         outlet: &mut dyn Outlet,
     ) -> Option<usize> {
         let remote = remote.ip();
@@ -249,7 +264,7 @@ impl Gateway {
             self.close_http(at, outlet);
         }
         let at = self.http.clients.iter().position(Option::is_none)?;
-        let client = HttpConnection::new(now, conn, remote);
+        let client = HttpConnection::new(now, conn, remote, face);
         *self.http.clients.get_mut(at)? = Some(Box::new(client));
         Some(at)
     }
@@ -314,7 +329,7 @@ impl Gateway {
         let Some(client) = self.http.get_mut(at) else {
             return;
         };
-        let remote = client.remote();
+        let (remote, face) = (client.remote(), client.face());
         let (conn, full) = (client.conn(), client.must_close());
         let Some(taken) = client.poll_request() else {
             return;
@@ -332,12 +347,11 @@ impl Gateway {
                 printing.close = full || self.stopping || !request.head.keep_alive();
                 printing.bodyless = request.head.method() == Method::Head;
                 let path = request.head.path().to_owned();
-                match self.answer(now, remote, request, outlet) {
+                match self.answer(now, remote, face, request, outlet) {
                     Ok(answer) => answer,
-                    Err(id) => {
-                        // There are no more of them than files may be open.
+                    Err(wait) => {
                         return self.http.deferred.push(Deferred {
-                            id,
+                            wait,
                             at,
                             conn,
                             path,
@@ -351,7 +365,10 @@ impl Gateway {
                 if fault != HttpFault::Timeout {
                     self.http.counters.malformed += 1;
                 }
-                rest::refusal(fault, unix_millis)
+                match face {
+                    Face::Rest => rest::refusal(fault, unix_millis),
+                    Face::Page { .. } => page::refusal(fault),
+                }
             }
         };
         self.send_answer(now, at, answer, printing);
@@ -383,52 +400,117 @@ impl Gateway {
         done: Result<(), InjectionRefused>,
         outlet: &mut dyn Outlet,
     ) {
-        let mut waiting = self.http.deferred.iter();
-        let Some(place) = waiting.position(|deferred| deferred.id == id) else {
+        let is_it = |wait: &Wait| matches!(wait, Wait::File(waits) if *waits == id);
+        let Some(deferred) = self.take_deferred(is_it) else {
             return;
         };
-        let Deferred {
-            at,
-            conn,
-            path,
-            printing,
-            ..
-        } = self.http.deferred.remove(place);
-        if self
-            .http
-            .get(at)
-            .is_some_and(|client| client.conn() == conn)
-        {
-            let answer = rest::late(done, &path, self.unix_millis(now));
-            self.send_answer(now, at, answer, printing);
+        let answer = rest::late(done, &deferred.path, self.unix_millis(now));
+        self.finish(now, &deferred, answer, outlet);
+    }
+
+    /// Work of the page is done: the client that asked for it is told, if it is still there.
+    pub fn handle_desk(
+        &mut self,
+        now: Instant,
+        id: DeskId,
+        answer: DeskAnswer,
+        outlet: &mut dyn Outlet,
+    ) {
+        let is_it = |wait: &Wait| matches!(wait, Wait::Desk(waits, _) if *waits == id);
+        let Some(mut deferred) = self.take_deferred(is_it) else {
+            return;
+        };
+        let wait = core::mem::replace(&mut deferred.wait, Wait::Desk(id, Late::Document));
+        let Wait::Desk(_, late) = wait else {
+            return;
+        };
+        let outcome = contained(|| page::late(self, now, late, answer, outlet));
+        match self.settle_outcome(outcome, outlet) {
+            Ok(answer) => self.finish(now, &deferred, answer, outlet),
+            Err(wait) => self.http.deferred.push(Deferred { wait, ..deferred }),
+        }
+    }
+
+    fn take_deferred(&mut self, is_it: impl Fn(&Wait) -> bool) -> Option<Deferred> {
+        let mut waiting = self.http.deferred.iter();
+        let place = waiting.position(|deferred| is_it(&deferred.wait))?;
+        Some(self.http.deferred.remove(place))
+    }
+
+    /// Gives an answer that waited to its connection, if that is still there.
+    fn finish(
+        &mut self,
+        now: Instant,
+        deferred: &Deferred,
+        answer: Answer,
+        outlet: &mut dyn Outlet,
+    ) {
+        let at = deferred.at;
+        let client = self.http.get(at);
+        if client.is_some_and(|client| client.conn() == deferred.conn) {
+            self.send_answer(now, at, answer, deferred.printing);
             self.settle_http(now, at, outlet);
         }
     }
 
-    /// What a request is answered with, or the file that its answer waits for; a defect in that is
-    /// contained.
+    /// What a request is answered with, or what its answer waits for; a defect in that is contained.
     fn answer(
         &mut self,
         now: Instant,
         remote: IpAddr,
+        face: Face,
         request: Request,
         outlet: &mut dyn Outlet,
-    ) -> Result<Answer, FileId> {
+    ) -> Result<Answer, Wait> {
+        if face.is_page() {
+            let outcome = contained(|| {
+                let mut exchange = Exchange::new(self, outlet, now, remote, face, request);
+                page::handle(&mut exchange)
+            });
+            return self.settle_outcome(outcome, outlet);
+        }
         let unix_millis = self.unix_millis(now);
         let answer = contained(|| {
-            let mut exchange = Exchange::new(self, outlet, now, remote, request);
+            let mut exchange = Exchange::new(self, outlet, now, remote, face, request);
             rest::handle(&mut exchange);
             match exchange.deferred() {
-                Some(id) => Some(Err(id)),
+                Some(id) => Some(Err(Wait::File(id))),
                 None => exchange.into_answer().map(Ok),
             }
         });
         answer.flatten().unwrap_or_else(|| {
-            self.http.counters.crashed += 1;
-            let line = format_args!("HTTP {remote}: a request met a defect of this program");
-            outlet.note(Level::Error, line);
+            self.note_defect(outlet);
             Ok(rest::defect(unix_millis))
         })
+    }
+
+    /// Makes an answer of what the page says, or orders the work that it waits for.
+    fn settle_outcome(
+        &mut self,
+        outcome: Option<Outcome>,
+        outlet: &mut dyn Outlet,
+    ) -> Result<Answer, Wait> {
+        match outcome {
+            Some(Outcome::Now(reply)) => Ok(reply.into_answer()),
+            Some(Outcome::Later(work, late)) => {
+                let id = DeskId(self.http.next_desk);
+                self.http.next_desk = self.http.next_desk.wrapping_add(1);
+                match outlet.desk(id, work) {
+                    true => Err(Wait::Desk(id, late)),
+                    false => Ok(page::busy()),
+                }
+            }
+            None => {
+                self.note_defect(outlet);
+                Ok(page::defect())
+            }
+        }
+    }
+
+    fn note_defect(&mut self, outlet: &mut dyn Outlet) {
+        self.http.counters.crashed += 1;
+        let line = format_args!("HTTP: a request met a defect of this program");
+        outlet.note(Level::Error, line);
     }
 
     fn close_http(&mut self, at: usize, outlet: &mut dyn Outlet) {

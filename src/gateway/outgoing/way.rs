@@ -169,8 +169,9 @@ impl Trunk {
 impl Gateway {
     /// The trunk whose PBX a call is for, else the first.
     pub(super) fn trunk_of(&self, request: &CallRequest) -> Option<usize> {
-        let known = self.trunks.iter().position(|trunk| trunk.serves(request));
-        known.or((!self.trunks.is_empty()).then_some(0))
+        let mut trunks = self.trunks.iter();
+        let known = trunks.position(|trunk| trunk.is_working() && trunk.serves(request));
+        known.or_else(|| self.trunks.iter().position(Trunk::is_working))
     }
 
     /// A look-up of a call is done: where the host is reached, or why that is not known.

@@ -126,6 +126,7 @@ fn of_http(counters: &HttpCounters) -> Vec<Sample> {
         timed_out: "HTTP connections closed because a request did not come, or an answer was not read, in time.",
         evicted: "HTTP connections closed to make room for others.",
         turned_away: "HTTP connections closed at once because there was no room.",
+        not_allowed: "Connections to the page from networks that may not reach it.",
         logins_failed: "HTTP requests with a password that does not fit.",
         logins_locked: "HTTP requests of addresses that had to wait for their next login.",
         overloaded: "HTTP answers replaced by a 503 because too much waited to be sent.",

@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use trunkcast::base::ids::ConnId;
 use trunkcast::base::time::Instant;
-use trunkcast::gateway::http::connection::HttpConnection;
+use trunkcast::gateway::http::connection::{Face, HttpConnection};
 use trunkcast::limits::{HTTP_BODY_BYTES, HTTP_HEAD_BYTES};
 use trunkcast::wire::http::Head;
 use trunkcast::wire::http_answer::{Answer, Printing};
@@ -38,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
 /// answers at a time.
 fn served(bytes: &[u8], size: usize, room: usize) -> Vec<Asked> {
     let mut now = Instant::from_millis(1_000);
-    let mut http = HttpConnection::new(now, ConnId(1), [192, 0, 2, 7].into());
+    let mut http = HttpConnection::new(now, ConnId(1), [192, 0, 2, 7].into(), Face::Rest);
     let mut asked = Vec::new();
     for piece in bytes.chunks(size) {
         http.handle_bytes(now, piece);

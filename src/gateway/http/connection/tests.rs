@@ -9,7 +9,7 @@ fn at(millis: u64) -> Instant {
 }
 
 fn connection() -> HttpConnection {
-    HttpConnection::new(at(0), ConnId(1), IpAddr::from([192, 0, 2, 1]))
+    HttpConnection::new(at(0), ConnId(1), IpAddr::from([192, 0, 2, 1]), Face::Rest)
 }
 
 /// The body of the request that is ready.
