@@ -400,6 +400,11 @@ impl Gateway {
             || self.trunks.iter().any(|trunk| trunk.dirty)
     }
 
+    /// The configuration as it holds now.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Every call.
     pub fn calls(&self) -> impl Iterator<Item = &call::Call> {
         self.calls.iter().map(|(_, call)| call)

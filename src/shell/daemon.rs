@@ -302,15 +302,19 @@ impl Daemon {
                     }
                     Order::Stop => return Ok(()),
                     Order::Reload => {
-                        if let Some(config) = reload() {
+                        if let Some(mut config) = reload() {
                             for words in self.sockets.sip_tls.reload(&config) {
                                 log::error!("certificate unchanged: {words}");
+                            }
+                            let old = self.gateway.config();
+                            for words in self.sockets.relisten(old, &mut config) {
+                                log::error!("{words}");
                             }
                             match self.gateway.reload(config) {
                                 Ok(false) => log::info!("configuration read again"),
                                 Ok(true) => log::warn!(
-                                    "configuration read again; changed limits, folders, listeners \
-                                     or media ports take effect with the next start"
+                                    "configuration read again; changed limits, folders or caFile \
+                                     take effect with the next start"
                                 ),
                                 Err(error) => log::error!("configuration unchanged: {error}"),
                             }

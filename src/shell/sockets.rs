@@ -281,7 +281,15 @@ impl Sockets {
         }
     }
 
-    fn listen(&mut self, address: SocketAddr, service: Service) -> io::Result<()> {
+    /// Closes the listeners of a service.
+    pub(super) fn stop_listening(&mut self, service: Service) {
+        for place in &mut self.listeners {
+            place.take_if(|listener| listener.service == service);
+        }
+    }
+
+    /// Binds a listener of a service.
+    pub(super) fn listen(&mut self, address: SocketAddr, service: Service) -> io::Result<()> {
         let socket = listen::tcp(address)?;
         let at = vacant(&mut self.listeners);
         let token = Token::Listener(at as u32).pack();

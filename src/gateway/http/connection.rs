@@ -249,6 +249,11 @@ impl HttpConnection {
         }
     }
 
+    /// Is to be closed, whatever it waits for.
+    pub fn end(&mut self) {
+        self.phase = Phase::Over;
+    }
+
     /// What is to be written now; nothing while the socket is full.
     pub fn poll_transmit(&self) -> &[u8] {
         match self.writable {

@@ -159,6 +159,16 @@ impl Http {
         }
     }
 
+    /// Ends every connection of these faces: they came in when other rules held.
+    pub fn end_all(&mut self, of: impl Fn(Face) -> bool) {
+        for at in 0..self.clients.len() {
+            if let Some(client) = self.get_mut(at).filter(|client| of(client.face())) {
+                client.end();
+                self.touch(at);
+            }
+        }
+    }
+
     /// When [`Self::handle_timeout`] is next to be called, or requests are next to be served.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let timers = self.clients.iter().flatten();
