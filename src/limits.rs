@@ -330,12 +330,6 @@ pub const HTTP_LOGIN_ADDRESSES: usize = 64;
 /// Failed logins of one address, after which it has to wait.
 pub const HTTP_LOGIN_TRIES: u32 = 5;
 
-/// Pieces of work of the page that wait for each of the threads that do it; one more is a 503.
-pub const DESK_QUEUE: usize = 8;
-
-/// Bytes of one document that such work is answered with.
-pub const DESK_ANSWER_BYTES: usize = 524_288;
-
 /// Bytes of the head of a response that we read as a client, and of the trailers of one.
 pub const HTTP_RESPONSE_HEAD_BYTES: usize = 8_192;
 
@@ -350,6 +344,60 @@ pub const HTTP_RESPONSE_INTERIMS: u8 = 8;
 
 /// Bytes of the line that begins a chunk, extensions included.
 pub const HTTP_CHUNK_LINE_BYTES: usize = 256;
+
+// The page
+
+/// Connections of browsers at once, beside those of REST; another one takes the place of the one that
+/// has been longest without a whole request, or is closed.
+pub const PAGE_CONNECTIONS: usize = 48;
+
+/// Such connections of one address.
+pub const PAGE_CONNECTIONS_AN_ADDRESS: usize = 36;
+
+/// Bytes of one such connection at its worst, its share of what is not sent included.
+pub const PAGE_STATE_BYTES: usize =
+    1_024 + 2 * (HTTP_HEAD_BYTES + HTTP_BODY_BYTES) + HTTP_UNSENT_BYTES / PAGE_CONNECTIONS;
+
+/// Bytes of the body of a request of somebody who has signed in: the settings as a whole.
+pub const PAGE_DOCUMENT_BYTES: usize = 49_152;
+
+/// Bodies longer than [`HTTP_BODY_BYTES`] that come at the same time; one more is answered with 413.
+pub const PAGE_DOCUMENTS: usize = 4;
+
+/// Browsers that have signed in; one more takes the place of the one that was used longest ago.
+pub const PAGE_SESSIONS: usize = 32;
+
+/// Tries of a password of all addresses together in one minute, after which everybody has to wait.
+pub const PAGE_LOGIN_TRIES: u32 = 60;
+
+/// Passwords that wait to be compared; one more is a 503.
+pub const PAGE_LOGINS: u32 = 4;
+
+/// Kibibytes that the hash of a password takes while it is computed, one at a time.
+pub const PASSWORD_HASH_KIB: u32 = 7_168;
+
+/// Pieces of work of the page that wait for each of the threads that do it; one more is a 503.
+pub const DESK_QUEUE: usize = 8;
+
+/// Pieces of work that are done and not yet told.
+pub const DESK_DONE: usize = 2;
+
+/// Bytes of one document that such work is answered with.
+pub const DESK_ANSWER_BYTES: usize = 262_144;
+
+/// Bytes of all such work: what waits or is done on each of two threads, what came of it, the hash of
+/// one password, and the last lines of the log.
+pub const DESK_BYTES: usize = 2 * (DESK_QUEUE + 1) * PAGE_DOCUMENT_BYTES
+    + PAGE_DOCUMENTS * 2 * PAGE_DOCUMENT_BYTES
+    + (DESK_DONE + 2) * DESK_ANSWER_BYTES
+    + PASSWORD_HASH_KIB as usize * 1_024
+    + LOG_KEPT_BYTES;
+
+/// Lines of the log that are kept for whoever looks for what happened.
+pub const LOG_KEPT_LINES: usize = 500;
+
+/// Bytes of them.
+pub const LOG_KEPT_BYTES: usize = 131_072;
 
 // Hooks
 

@@ -168,6 +168,8 @@ pub struct Gateway {
     /// Bytes that recordings hold.
     record_held: usize,
     stopping: bool,
+    /// Whether the program is to begin anew, and when.
+    restart: Option<page::Restart>,
     counters: GatewayCounters,
     /// What became of the media of calls that are gone.
     ended: MediaTotals,
@@ -215,6 +217,7 @@ impl Gateway {
             next_record: 0,
             record_held: 0,
             stopping: false,
+            restart: None,
             counters: GatewayCounters::default(),
             rng,
             ended: MediaTotals::default(),

@@ -24,19 +24,14 @@ impl Gateway {
     pub fn reload(&mut self, config: Config) -> Result<bool, PlanError> {
         self.change_trunks(&config.trunks)?;
         self.forget_sinks();
-        let folder = match (&self.config.recording, &config.recording) {
-            (Some(old), Some(new)) => old.needs_start(new),
-            (old, new) => old.is_some() != new.is_some(),
-        };
-        let needs_start = folder
-            || config.limits != self.config.limits
-            || config.rtmp_ca_file != self.config.rtmp_ca_file
-            || config.files_directory != self.config.files_directory
-            || config.state_directory != self.config.state_directory
-            || hooks_ca_file(&config) != hooks_ca_file(&self.config);
+        let waits = self.config.waits_for_start(&config);
         self.hooks_wanted = Some(Box::new(config.hooks.clone()));
         self.config.hooks = config.hooks;
-        if !folder {
+        let same_folder = match (&self.config.recording, &config.recording) {
+            (Some(old), Some(new)) => !old.needs_start(new),
+            (old, new) => old.is_some() == new.is_some(),
+        };
+        if same_folder {
             self.config.recording = config.recording;
         }
         self.config.trunks = config.trunks;
@@ -51,9 +46,9 @@ impl Gateway {
             self.http.end_all(|face| face.is_page());
         }
         self.config.rest = config.rest;
-        self.config.page = config.page;
+        self.reconfigure_page(config.page);
         self.trunks.iter_mut().for_each(Trunk::unsettle);
-        Ok(needs_start)
+        Ok(!waits.is_empty())
     }
 
     /// Ends every call with BYE and every stream with a clean unpublish; new calls get 503.
@@ -97,8 +92,4 @@ impl Gateway {
                 trunk.endpoint.closing_calls() == 0 && trunk.endpoint.registrations() == 0
             })
     }
-}
-
-fn hooks_ca_file(config: &Config) -> Option<&String> {
-    config.hooks.as_ref()?.ca_file.as_ref()
 }

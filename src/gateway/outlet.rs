@@ -243,6 +243,11 @@ pub trait Outlet {
         OutletFigures::default()
     }
 
+    /// The last lines of the log, the oldest first; none where none are kept.
+    fn last_lines(&mut self) -> String {
+        String::new()
+    }
+
     /// One line for the journal, see [`note`](#method.note).
     fn note_from(&mut self, origin: Origin, level: Level, line: fmt::Arguments<'_>);
 }

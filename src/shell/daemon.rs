@@ -114,6 +114,15 @@ pub enum Order {
     Reload,
 }
 
+/// How a daemon ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// The program is to begin anew.
+    Restart,
+}
+
 /// How many orders may wait.
 const ORDERS: usize = 8;
 
@@ -266,7 +275,7 @@ impl Daemon {
         &self.gateway
     }
 
-    /// Runs until it is told to stop and calls have ended.
+    /// Runs until it is told to stop and calls have ended; how it ended.
     ///
     /// `reload` gives the new configuration when the order is to reload, or `None` to keep the old
     /// one; `each_turn` looks on after every turn of the loop.
@@ -274,10 +283,11 @@ impl Daemon {
         mut self,
         mut reload: impl FnMut() -> Option<Config>,
         mut each_turn: impl FnMut(Instant, &Gateway),
-    ) -> io::Result<()> {
+    ) -> io::Result<Ended> {
         sys::sleep_exactly();
         let readiness = Async::new_nonblocking(self.sockets.epoll.as_fd().try_clone_to_owned()?)?;
         let mut stop_by: Option<Instant> = None;
+        let mut ended = Ended::Stopped;
         loop {
             let now = self.clock.now();
             let mut deadline = self.gateway.poll_timeout();
@@ -287,7 +297,7 @@ impl Daemon {
             }
             if let Some(stop_by) = stop_by {
                 if now >= stop_by || self.gateway.is_idle() {
-                    return Ok(());
+                    return Ok(ended);
                 }
                 deadline = Instant::earliest(deadline, Some(stop_by));
             }
@@ -300,7 +310,7 @@ impl Daemon {
                         self.gateway.stop(now);
                         stop_by = Some(now + STOP_PATIENCE);
                     }
-                    Order::Stop => return Ok(()),
+                    Order::Stop => return Ok(Ended::Stopped),
                     Order::Reload => {
                         if let Some(mut config) = reload() {
                             for words in self.sockets.sip_tls.reload(&config) {
@@ -324,6 +334,13 @@ impl Daemon {
                 }
             }
             self.turn(now, count);
+            if stop_by.is_none() && self.gateway.wants_restart() {
+                log::info!("restart");
+                self.report();
+                self.gateway.stop(now);
+                stop_by = Some(now + STOP_PATIENCE);
+                ended = Ended::Restart;
+            }
             each_turn(now, &self.gateway);
         }
     }
@@ -335,6 +352,7 @@ impl Daemon {
             log::info!("counted: {trunk}: {counters:?}");
         }
         log::info!("counted: {:?}", self.gateway.http_counters());
+        log::info!("counted: {:?}", self.gateway.page_counters());
         if let Some((hooks, queue)) = self.gateway.hook_counters() {
             log::info!("counted: {hooks:?}; {queue:?}");
         }

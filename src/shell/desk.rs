@@ -16,12 +16,12 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::password;
 use super::waker::Waker;
 use crate::gateway::desk::{Clerk, DeskAnswer, DeskId, DeskWork};
-use crate::limits::{DESK_ANSWER_BYTES, DESK_QUEUE};
+use crate::limits::{DESK_ANSWER_BYTES, DESK_DONE, DESK_QUEUE};
 
 type Work = (DeskId, DeskWork);
 
@@ -32,7 +32,6 @@ pub type Done = (DeskId, DeskAnswer);
 pub struct Desk {
     settings: SyncSender<Work>,
     trials: SyncSender<Work>,
-    /// Never more than was asked for.
     done: Receiver<Done>,
 }
 
@@ -47,7 +46,7 @@ impl Desk {
         trials: Box<dyn Clerk>,
         waker: &Waker,
     ) -> io::Result<Self> {
-        let (answer, done) = channel();
+        let (answer, done) = sync_channel(DESK_DONE);
         Ok(Self {
             settings: lane("desk", settings, answer.clone(), waker.clone())?,
             trials: lane("trials", trials, answer, waker.clone())?,
@@ -73,7 +72,7 @@ impl Desk {
 fn lane(
     name: &str,
     mut clerk: Box<dyn Clerk>,
-    done: Sender<Done>,
+    done: SyncSender<Done>,
     waker: Waker,
 ) -> io::Result<SyncSender<Work>> {
     let (give, work) = sync_channel::<Work>(DESK_QUEUE);

@@ -16,6 +16,7 @@ use super::files::Files;
 use super::half_open::HalfOpens;
 use super::journal::JournalFile;
 use super::listen;
+use super::log_out;
 use super::media::MediaSockets;
 use super::process;
 use super::recorder::Recorder;
@@ -509,6 +510,10 @@ impl Outlet for Sockets {
             journal_lost: self.journal.as_ref().map_or(0, JournalFile::lost),
             process: process::figures(),
         }
+    }
+
+    fn last_lines(&mut self) -> String {
+        log_out::last_lines()
     }
 
     fn note_from(&mut self, origin: Origin, level: Level, line: fmt::Arguments<'_>) {

@@ -12,7 +12,7 @@
 
 use crate::gateway::desk::DeskWork;
 use crate::gateway::http::exchange::Exchange;
-use crate::gateway::page::{Late, Outcome, Reply};
+use crate::gateway::page::{Late, Outcome};
 
 /// Answers `GET /page/settings`.
 pub(super) fn read(_: &mut Exchange<'_>) -> Outcome {
@@ -29,11 +29,6 @@ pub(super) fn check(exchange: &mut Exchange<'_>) -> Outcome {
 pub(super) fn save(exchange: &mut Exchange<'_>) -> Outcome {
     let document = exchange.take_body();
     Outcome::Later(DeskWork::SaveSettings { document }, Late::Document)
-}
-
-/// Answers `POST /page/backup`.
-pub(super) fn backup(_: &mut Exchange<'_>) -> Outcome {
-    Reply::problem(501, "notYet").into()
 }
 
 /// Answers `POST /page/restore`.
