@@ -330,12 +330,6 @@ pub const HTTP_LOGIN_ADDRESSES: usize = 64;
 /// Failed logins of one address, after which it has to wait.
 pub const HTTP_LOGIN_TRIES: u32 = 5;
 
-/// Pieces of work of the page that wait for each of the threads that do it; one more is a 503.
-pub const DESK_QUEUE: usize = 8;
-
-/// Bytes of one document that such work is answered with.
-pub const DESK_ANSWER_BYTES: usize = 524_288;
-
 /// Bytes of the head of a response that we read as a client, and of the trailers of one.
 pub const HTTP_RESPONSE_HEAD_BYTES: usize = 8_192;
 
@@ -350,6 +344,64 @@ pub const HTTP_RESPONSE_INTERIMS: u8 = 8;
 
 /// Bytes of the line that begins a chunk, extensions included.
 pub const HTTP_CHUNK_LINE_BYTES: usize = 256;
+
+// The page
+
+/// Connections of browsers at once, beside those of REST; another one takes the place of the one that
+/// has been longest without a whole request, or is closed.
+pub const PAGE_CONNECTIONS: usize = 48;
+
+/// Such connections of one address.
+pub const PAGE_CONNECTIONS_AN_ADDRESS: usize = 36;
+
+/// Bytes of one such connection at its worst, its share of what is not sent included.
+pub const PAGE_STATE_BYTES: usize =
+    1_024 + 2 * (HTTP_HEAD_BYTES + HTTP_BODY_BYTES) + HTTP_UNSENT_BYTES / PAGE_CONNECTIONS;
+
+/// Bytes of the body of a request of somebody who has signed in: the settings as a whole.
+pub const PAGE_DOCUMENT_BYTES: usize = 49_152;
+
+/// Bodies longer than [`HTTP_BODY_BYTES`] that come at the same time; one more is answered with 413.
+pub const PAGE_DOCUMENTS: usize = 4;
+
+/// Browsers that have signed in; one more takes the place of the one that was used longest ago.
+pub const PAGE_SESSIONS: usize = 32;
+
+/// Tries of a password of all addresses together in one minute, after which everybody has to wait.
+pub const PAGE_LOGIN_TRIES: u32 = 60;
+
+/// Passwords that wait to be compared; one more is a 503.
+pub const PAGE_LOGINS: u32 = 4;
+
+/// Kibibytes that the hash of a password takes while it is computed, one at a time.
+pub const PASSWORD_HASH_KIB: u32 = 7_168;
+
+/// Pieces of work of the page that wait for each of the threads that do it; one more is a 503.
+pub const DESK_QUEUE: usize = 8;
+
+/// Pieces of work that are done and not yet told.
+pub const DESK_DONE: usize = 2;
+
+/// Bytes of one document that such work is answered with.
+pub const DESK_ANSWER_BYTES: usize = 262_144;
+
+/// Bytes of a trial of a server: a gateway for one call, and who makes that call. An upper estimate.
+pub const TRIAL_BYTES: usize = 4 << 20;
+
+/// Bytes of all such work: what waits or is done on each of two threads, what came of it, the hash of
+/// one password, and the last lines of the log.
+pub const DESK_BYTES: usize = TRIAL_BYTES
+    + 2 * (DESK_QUEUE + 1) * PAGE_DOCUMENT_BYTES
+    + PAGE_DOCUMENTS * 2 * PAGE_DOCUMENT_BYTES
+    + (DESK_DONE + 2) * DESK_ANSWER_BYTES
+    + PASSWORD_HASH_KIB as usize * 1_024
+    + LOG_KEPT_BYTES;
+
+/// Lines of the log that are kept for whoever looks for what happened.
+pub const LOG_KEPT_LINES: usize = 500;
+
+/// Bytes of them.
+pub const LOG_KEPT_BYTES: usize = 131_072;
 
 // Hooks
 
@@ -439,6 +491,24 @@ pub const PLAYERS_A_CALL: usize = 16;
 
 /// Pushes of streams to further RTMP servers, over all calls.
 pub const PUSHES: usize = 64;
+
+/// Calls whose picture and sound are shown on the page at the same time; any number of pages may show
+/// one of them.
+pub const LIVE_CALLS: usize = 8;
+
+/// Bytes of pictures in one answer to a page; one that is larger comes alone.
+pub const LIVE_VIDEO_BYTES: usize = 524_288;
+
+/// Bytes of sound in one answer to a page.
+pub const LIVE_AUDIO_BYTES: usize = 131_072;
+
+/// Bytes of what stands around the frames of an answer to a page, or more.
+pub const LIVE_HEAD_BYTES: usize = 65_536;
+
+const _: () = assert!(
+    FRAME_SEGMENTS * (PACKET_BYTES + SEGMENT_PREFIX_BYTES) + LIVE_AUDIO_BYTES + LIVE_HEAD_BYTES
+        <= HTTP_ANSWER_BYTES
+);
 
 /// Calls into which one stream is sent at the same time.
 pub const STREAM_LISTENERS: usize = 16;

@@ -187,7 +187,7 @@ fn read_root(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
 }
 
 /// A trunk whose indentation was lost: beside `trunks:` instead of below it.
-fn is_flat_trunk(entry: &Entry) -> bool {
+pub(super) fn is_flat_trunk(entry: &Entry) -> bool {
     let Value::Map(settings) = &entry.value.value else {
         return false;
     };

@@ -37,6 +37,25 @@ impl ConfigSource {
         }
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The configuration that the file would be with this text, the files that it names included.
+    ///
+    /// # Errors
+    ///
+    /// Every problem.
+    pub fn check(&self, text: &str) -> Result<Config, Vec<Problem>> {
+        let name = self.path.display().to_string();
+        let config = config_file::load(text, &name)?;
+        match unusable_files(&config, text, &name) {
+            problems if problems.is_empty() => Ok(config),
+            problems => Err(problems),
+        }
+    }
+
     /// The configuration and where it came from, in words. A file that was not named and does not
     /// exist gives the embedded defaults.
     ///
@@ -47,12 +66,8 @@ impl ConfigSource {
         let name = self.path.display().to_string();
         match read(&self.path) {
             Ok(bytes) => {
-                let text = text(bytes, &name)?;
-                let config = config_file::load(&text, &name)?;
-                match unusable_files(&config, &text, &name) {
-                    problems if problems.is_empty() => Ok((config, name)),
-                    problems => Err(problems),
-                }
+                let config = self.check(&text(bytes, &name)?)?;
+                Ok((config, name))
             }
             Err(error) if error.kind() == ErrorKind::NotFound && !self.named => {
                 Ok((Config::default(), format!("embedded defaults (no {name})")))

@@ -9,7 +9,7 @@ pub mod config_file;
 mod config_files;
 mod config_hooks;
 mod config_page;
-mod config_problem;
+pub mod config_problem;
 mod config_recording;
 mod config_rules;
 pub mod config_section;
@@ -19,7 +19,9 @@ mod config_trunk;
 mod config_value;
 pub mod demo;
 pub mod nearest;
+pub mod settings;
 pub mod test_caller;
+pub mod trial;
 pub mod viewer;
 pub mod yaml;
 
@@ -30,8 +32,8 @@ use crate::cli::args::Command;
 use crate::cli::config_source::ConfigSource;
 use crate::gateway::config::Config;
 use crate::gateway::desk::Clerk;
-use crate::shell::daemon::Daemon;
-use crate::shell::{log_out, signals};
+use crate::shell::daemon::{Daemon, Ended};
+use crate::shell::{log_out, process, signals};
 
 /// Something is wrong with what was asked for: configuration, addresses, ports.
 const EXIT_PROBLEM: u8 = 1;
@@ -74,13 +76,29 @@ fn run(source: ConfigSource) -> ExitCode {
         log::warn!("{notice}");
     }
     let settings = clerks::settings(source.clone());
+    let (trials, trials_end) = clerks::trials(source.clone());
     let reload = move || match source.load() {
         Ok((config, _)) => Ok(with_state(config)),
         Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
     };
-    let exit = start(config, settings, Box::new(reload));
+    // Looked up now: the file may be another by then, under the same name.
+    let program = std::env::current_exe();
+    let exit = start(config, [settings, trials], Box::new(reload));
+    trials_end.end();
     log_out::flush();
-    exit
+    match exit {
+        Ok(Ended::Stopped) => ExitCode::SUCCESS,
+        Ok(Ended::Restart) => {
+            let error = match program {
+                Ok(program) => process::replace(&program),
+                Err(error) => error,
+            };
+            log::error!("cannot begin anew: {error}");
+            log_out::flush();
+            ExitCode::from(EXIT_PROBLEM)
+        }
+        Err(exit) => exit,
+    }
 }
 
 /// The configuration with the folder of what outlives a restart, where the file names none: the one
@@ -101,21 +119,25 @@ fn with_state(mut config: Config) -> Config {
 pub type Reload = Box<dyn FnMut() -> Result<Config, Vec<String>>>;
 
 /// The one place where the daemon is started.
-fn start(config: Config, settings: Box<dyn Clerk>, mut reload: Reload) -> ExitCode {
+fn start(
+    config: Config,
+    [settings, trials]: [Box<dyn Clerk>; 2],
+    mut reload: Reload,
+) -> Result<Ended, ExitCode> {
     let mut daemon = match Daemon::bind(config) {
         Ok(daemon) => daemon,
         Err(error) => {
             log::error!("{error}");
-            return ExitCode::from(EXIT_PROBLEM);
+            return Err(ExitCode::from(EXIT_PROBLEM));
         }
     };
-    if let Err(error) = daemon.set_clerks(settings, clerks::trials()) {
+    if let Err(error) = daemon.set_clerks(settings, trials) {
         log::error!("cannot start the threads of the page: {error}");
-        return ExitCode::from(EXIT_PROBLEM);
+        return Err(ExitCode::from(EXIT_PROBLEM));
     }
     if let Err(error) = signals::watch(daemon.remote()) {
         log::error!("cannot watch signals: {error}");
-        return ExitCode::from(EXIT_PROBLEM);
+        return Err(ExitCode::from(EXIT_PROBLEM));
     }
     log::info!("ready");
     // Without a service manager there is nobody to tell.
@@ -128,13 +150,10 @@ fn start(config: Config, settings: Box<dyn Clerk>, mut reload: Reload) -> ExitCo
             None
         }
     };
-    match smol::block_on(daemon.run(reload, |_, _| {})) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::error!("the daemon stopped: {error}");
-            ExitCode::from(EXIT_PROBLEM)
-        }
-    }
+    smol::block_on(daemon.run(reload, |_, _| {})).map_err(|error| {
+        log::error!("the daemon stopped: {error}");
+        ExitCode::from(EXIT_PROBLEM)
+    })
 }
 
 fn check(source: &ConfigSource) -> ExitCode {

@@ -14,6 +14,7 @@
     )
 )]
 
+use core::ops::Range;
 use std::collections::BTreeMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, StrInput};
@@ -23,6 +24,11 @@ use granit_parser::{Event, Parser, ScalarStyle, StrInput};
 pub struct Node {
     /// Line, counted from 1.
     pub line: usize,
+    /// Bytes of the text that it was written in: of a block scalar perhaps more than its own, of a
+    /// block collection only where it begins.
+    pub span: Range<usize>,
+    /// Whether it was written elsewhere: what an alias stands for, or a merged mapping.
+    pub is_shared: bool,
     /// The value.
     pub value: Value,
 }
@@ -47,6 +53,10 @@ pub struct Entry {
     pub key: String,
     /// Line of the key, counted from 1.
     pub line: usize,
+    /// Bytes of the key in the text.
+    pub span: Range<usize>,
+    /// Whether the key was written elsewhere.
+    pub is_shared: bool,
     /// Its value.
     pub value: Node,
 }
@@ -70,6 +80,7 @@ const NODES: usize = 20_000;
 
 /// Reads one document. A byte order mark, CRLF and any indentation by spaces are taken.
 pub fn parse(text: &str) -> Result<Node, YamlError> {
+    let marked = text.len();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let options = granit_parser::options! {
         block_nesting_limit: DEPTH,
@@ -77,12 +88,14 @@ pub fn parse(text: &str) -> Result<Node, YamlError> {
     };
     let mut tree = Tree {
         events: Parser::new_from_str_with_options(text, options),
+        before: marked.saturating_sub(text.len()),
         anchors: BTreeMap::new(),
         nodes: 0,
     };
     let mut root = None;
     loop {
-        let (event, line) = tree.next()?;
+        let (event, place) = tree.next()?;
+        let line = place.line;
         match event {
             Event::StreamEnd => break,
             Event::StreamStart | Event::DocumentEnd => {}
@@ -90,14 +103,16 @@ pub fn parse(text: &str) -> Result<Node, YamlError> {
                 return Err(YamlError::at(line, "one document, not several"));
             }
             Event::DocumentStart(..) => {
-                let (event, line) = tree.next()?;
-                root = Some(tree.node(event, line, 0)?);
+                let (event, place) = tree.next()?;
+                root = Some(tree.node(event, place, 0)?);
             }
             _ => return Err(YamlError::at(line, "a document")),
         }
     }
     Ok(root.unwrap_or(Node {
         line: 1,
+        span: 0..0,
+        is_shared: false,
         value: Value::Nothing,
     }))
 }
@@ -112,25 +127,49 @@ impl YamlError {
     }
 }
 
+/// Where an event stands.
+#[derive(Clone)]
+struct Place {
+    line: usize,
+    span: Range<usize>,
+}
+
 /// Builds nodes of events.
 struct Tree<'a> {
     events: Parser<'a, StrInput<'a>>,
+    /// Bytes of the text before the first that is parsed.
+    before: usize,
     /// What each anchor stands for.
     anchors: BTreeMap<usize, Node>,
     nodes: usize,
 }
 
 impl<'a> Tree<'a> {
-    fn next(&mut self) -> Result<(Event<'a>, usize), YamlError> {
+    fn next(&mut self) -> Result<(Event<'a>, Place), YamlError> {
         match self.events.next_event() {
-            Some(Ok((event, span))) => Ok((event, span.start.line())),
+            Some(Ok((event, span))) => {
+                let bytes = span.byte_range().unwrap_or_default();
+                let moved = |at: usize| at.saturating_add(self.before);
+                let place = Place {
+                    line: span.start.line(),
+                    span: moved(bytes.start)..moved(bytes.end),
+                };
+                Ok((event, place))
+            }
             Some(Err(error)) => Err(YamlError::at(error.marker().line(), error.info())),
-            None => Ok((Event::StreamEnd, 0)),
+            None => Ok((
+                Event::StreamEnd,
+                Place {
+                    line: 0,
+                    span: 0..0,
+                },
+            )),
         }
     }
 
     /// The node that begins with an event.
-    fn node(&mut self, event: Event<'a>, line: usize, depth: usize) -> Result<Node, YamlError> {
+    fn node(&mut self, event: Event<'a>, place: Place, depth: usize) -> Result<Node, YamlError> {
+        let Place { line, mut span } = place;
         self.count(line, 1)?;
         if depth > DEPTH {
             return Err(YamlError::at(line, "fewer levels"));
@@ -138,8 +177,10 @@ impl<'a> Tree<'a> {
         let depth = depth.saturating_add(1);
         let (anchor, value) = match event {
             Event::Scalar(text, style, anchor, _) => (anchor, scalar(&text, style)),
-            Event::SequenceStart(_, anchor, _) => (anchor, Value::List(self.list(depth)?)),
-            Event::MappingStart(_, anchor, _) => (anchor, Value::Map(self.map(depth)?)),
+            Event::SequenceStart(_, anchor, _) => {
+                (anchor, Value::List(self.list(depth, &mut span)?))
+            }
+            Event::MappingStart(_, anchor, _) => (anchor, Value::Map(self.map(depth, &mut span)?)),
             Event::Alias(anchor) => {
                 let mut node = match self.anchors.get(&anchor) {
                     Some(node) => node.clone(),
@@ -151,42 +192,52 @@ impl<'a> Tree<'a> {
             }
             _ => return Err(YamlError::at(line, "a value")),
         };
-        let node = Node { line, value };
+        let node = Node {
+            line,
+            span,
+            is_shared: false,
+            value,
+        };
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
     }
 
-    fn list(&mut self, depth: usize) -> Result<Vec<Node>, YamlError> {
+    fn list(&mut self, depth: usize, span: &mut Range<usize>) -> Result<Vec<Node>, YamlError> {
         let mut items = Vec::new();
         loop {
             match self.next()? {
-                (Event::SequenceEnd, _) => return Ok(items),
-                (event, line) => items.push(self.node(event, line, depth)?),
+                (Event::SequenceEnd, place) => {
+                    span.end = place.span.end;
+                    return Ok(items);
+                }
+                (event, place) => items.push(self.node(event, place, depth)?),
             }
         }
     }
 
-    fn map(&mut self, depth: usize) -> Result<Vec<Entry>, YamlError> {
+    fn map(&mut self, depth: usize, whole: &mut Range<usize>) -> Result<Vec<Entry>, YamlError> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut merged = Vec::new();
         loop {
-            let (event, line) = self.next()?;
+            let (event, place) = self.next()?;
             if event == Event::MappingEnd {
+                whole.end = place.span.end;
                 break;
             }
+            let (line, span) = (place.line, place.span.clone());
             let is_merge =
                 matches!(&event, Event::Scalar(text, ScalarStyle::Plain, ..) if text == "<<");
-            let key = match self.node(event, line, depth)?.value {
+            let key = match self.node(event, place, depth)?.value {
                 Value::Text(key) => key,
                 Value::Nothing => String::new(),
                 Value::List(_) | Value::Map(_) => {
                     return Err(YamlError::at(line, "a single value as key"));
                 }
             };
-            let (event, value_line) = self.next()?;
-            let value = self.node(event, value_line, depth)?;
+            let (event, place) = self.next()?;
+            let value = self.node(event, place, depth)?;
             if is_merge {
                 merged.push(value);
                 continue;
@@ -198,7 +249,13 @@ impl<'a> Tree<'a> {
                     duplicate: Some(key),
                 });
             }
-            entries.push(Entry { key, line, value });
+            entries.push(Entry {
+                key,
+                line,
+                span,
+                is_shared: false,
+                value,
+            });
         }
         for node in merged {
             merge(&mut entries, node)?;
@@ -219,12 +276,14 @@ impl Node {
     /// Says of a node and all within it that they stand on a line; how many they are.
     fn move_to(&mut self, line: usize) -> usize {
         self.line = line;
+        self.is_shared = true;
         let within: usize = match &mut self.value {
             Value::Nothing | Value::Text(_) => 0,
             Value::List(items) => items.iter_mut().map(|item| item.move_to(line)).sum(),
             Value::Map(entries) => {
                 let entries = entries.iter_mut().map(|entry| {
                     entry.line = line;
+                    entry.is_shared = true;
                     entry.value.move_to(line)
                 });
                 entries.sum()
@@ -248,7 +307,8 @@ fn scalar(text: &str, style: ScalarStyle) -> Value {
 fn merge(entries: &mut Vec<Entry>, node: Node) -> Result<(), YamlError> {
     match node.value {
         Value::Map(more) => {
-            for entry in more {
+            for mut entry in more {
+                entry.is_shared = true;
                 if !entries.iter().any(|known| known.key == entry.key) {
                     entries.push(entry);
                 }

@@ -17,6 +17,7 @@
 mod hooks;
 mod page;
 mod recording;
+mod restart;
 mod signalling;
 mod stream_name;
 mod trunk_conflicts;
@@ -43,9 +44,9 @@ use crate::base::redact::Secret;
 use crate::base::srtp::SrtpPolicy;
 use crate::gateway::sink::profile::Profile;
 use crate::limits::{
-    FILE_STATE_BYTES, HTTP_CONNECTIONS, Limits, MEDIA_PORTS_PER_CALL, MP4_FILES, PUSHES,
-    RECORDING_BYTES, RECORDING_FRAGMENT_BYTES, RECORDING_QUEUE_BYTES, SIP_SPARE_CONNECTIONS,
-    TLS_HANDSHAKES, TLS_STATE_BYTES,
+    DESK_BYTES, FILE_STATE_BYTES, HTTP_CONNECTIONS, Limits, MEDIA_PORTS_PER_CALL, MP4_FILES,
+    PAGE_CONNECTIONS, PAGE_STATE_BYTES, PUSHES, RECORDING_BYTES, RECORDING_FRAGMENT_BYTES,
+    RECORDING_QUEUE_BYTES, SIP_SPARE_CONNECTIONS, TLS_HANDSHAKES, TLS_STATE_BYTES,
 };
 use crate::sdp::{CodecPlan, PlanError};
 use crate::sip::rules::Rules;
@@ -377,6 +378,14 @@ impl Config {
         if self.rest.tls.is_some() {
             let open = HTTP_CONNECTIONS.saturating_add(TLS_HANDSHAKES);
             budget.add("TLS of HTTP", open, TLS_STATE_BYTES);
+        }
+        if self.page.listens() != (None, None) {
+            budget.add("page", PAGE_CONNECTIONS, PAGE_STATE_BYTES);
+            budget.add("work of page", 1, DESK_BYTES);
+        }
+        if self.page.tls.is_some() {
+            let open = PAGE_CONNECTIONS.saturating_add(TLS_HANDSHAKES);
+            budget.add("TLS of page", open, TLS_STATE_BYTES);
         }
         budget
     }

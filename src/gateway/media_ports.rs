@@ -11,6 +11,8 @@ pub struct MediaPorts {
     first: u16,
     used: Vec<bool>,
     next: usize,
+    /// Leased ports of an earlier range that are not in this one.
+    outside: Vec<u16>,
 }
 
 impl MediaPorts {
@@ -20,6 +22,21 @@ impl MediaPorts {
             first: range.first(),
             used: vec![false; range.pairs()],
             next: 0,
+            outside: Vec::new(),
+        }
+    }
+
+    /// Leases from another range from now on; ports that are leased stay so.
+    pub fn change(&mut self, range: PortRange) {
+        let mut leased = core::mem::take(&mut self.outside);
+        let before = (self.first..).step_by(2).zip(&self.used);
+        leased.extend(before.filter(|(_, used)| **used).map(|(port, _)| port));
+        *self = Self::new(range);
+        for port in leased {
+            match self.place(port) {
+                Some(used) => *used = true,
+                None => self.outside.push(port),
+            }
         }
     }
 
@@ -37,8 +54,8 @@ impl MediaPorts {
 
     /// Gives a leased port back.
     pub fn release(&mut self, port: u16) {
-        let at = usize::from(port.saturating_sub(self.first)) / 2;
-        if let Some(used) = self.used.get_mut(at) {
+        self.outside.retain(|outside| *outside != port);
+        if let Some(used) = self.place(port) {
             *used = false;
         }
     }
@@ -48,16 +65,24 @@ impl MediaPorts {
         for (port, used) in (self.first..).step_by(2).zip(&mut self.used) {
             *used = *used && keep(port);
         }
+        self.outside.retain(|port| keep(*port));
     }
 
     /// Ports that can still be leased.
     pub fn available(&self) -> usize {
-        self.used.len().saturating_sub(self.leased())
+        self.used.iter().filter(|used| !**used).count()
     }
 
     /// Ports that are leased.
     pub fn leased(&self) -> usize {
-        self.used.iter().filter(|used| **used).count()
+        let inside = self.used.iter().filter(|used| **used).count();
+        inside.saturating_add(self.outside.len())
+    }
+
+    /// Whether a port of the range is leased.
+    fn place(&mut self, port: u16) -> Option<&mut bool> {
+        let at = usize::from(port.checked_sub(self.first)?) / 2;
+        self.used.get_mut(at)
     }
 }
 
@@ -91,6 +116,25 @@ mod tests {
         ports.retain(|port| port == 31_002);
         assert_eq!(ports.leased(), 1);
         assert_eq!(ports.lease(), Some(31_000));
+    }
+
+    #[test]
+    fn leases_outlast_another_range() {
+        let mut ports = MediaPorts::new("31000-31005".parse().unwrap());
+        while ports.lease().is_some() {}
+        ports.change("31004-31007".parse().unwrap());
+        assert_eq!((ports.leased(), ports.available()), (3, 1));
+        assert_eq!(ports.lease(), Some(31_006), "31004 is still leased");
+        ports.release(31_000);
+        ports.release(31_004);
+        assert_eq!(ports.leased(), 2);
+        assert_eq!(ports.lease(), Some(31_004), "31000 is not of the range");
+        assert_eq!(ports.lease(), None);
+        ports.change("31000-31005".parse().unwrap());
+        assert_eq!(ports.leased(), 3);
+        assert_eq!(ports.lease(), Some(31_000));
+        ports.retain(|port| port == 31_006);
+        assert_eq!(ports.leased(), 1);
     }
 
     #[test]

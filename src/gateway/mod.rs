@@ -172,6 +172,8 @@ pub struct Gateway {
     /// Bytes that recordings hold.
     record_held: usize,
     stopping: bool,
+    /// Whether the program is to begin anew, and when.
+    restart: Option<page::Restart>,
     counters: GatewayCounters,
     /// What became of the media of calls that are gone.
     ended: MediaTotals,
@@ -225,6 +227,7 @@ impl Gateway {
             next_record: 0,
             record_held: 0,
             stopping: false,
+            restart: None,
             counters: GatewayCounters::default(),
             rng,
             ended: MediaTotals::default(),
@@ -412,6 +415,11 @@ impl Gateway {
             || told
             || !self.dirty_players.is_empty()
             || self.trunks.iter().any(|trunk| trunk.dirty)
+    }
+
+    /// The configuration as it holds now.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Every call.

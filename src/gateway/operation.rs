@@ -19,37 +19,33 @@ impl Gateway {
     /// Takes a new configuration over for coming calls.
     ///
     /// Ports of trunks are opened and closed with the next drain, those with calls when the calls are
-    /// over. Capacities and listeners are left as they were until the next start; returns whether any
-    /// such part changed.
+    /// over. The other listeners are those that the configuration names: who cannot bind one hands its
+    /// section over as it was. Capacities and folders are left as they were until the next start; returns
+    /// whether any such part changed.
     pub fn reload(&mut self, config: Config) -> Result<bool, PlanError> {
         self.change_trunks(&config.trunks)?;
         self.forget_sinks();
-        let folder = match (&self.config.recording, &config.recording) {
-            (Some(old), Some(new)) => old.needs_start(new),
-            (old, new) => old.is_some() != new.is_some(),
-        };
-        let needs_start = folder
-            || config.limits != self.config.limits
-            || config.rtmp_listen != self.config.rtmp_listen
-            || config.rest.listens() != self.config.rest.listens()
-            || config.rtmp_ca_file != self.config.rtmp_ca_file
-            || config.media.ports != self.config.media.ports
-            || config.files_directory != self.config.files_directory
-            || config.state_directory != self.config.state_directory
-            || hooks_ca_file(&config) != hooks_ca_file(&self.config);
+        let waits = self.config.waits_for_start(&config);
         self.hooks_wanted = Some(Box::new(config.hooks.clone()));
         self.config.hooks = config.hooks;
-        if !folder {
+        let same_folder = match (&self.config.recording, &config.recording) {
+            (Some(old), Some(new)) => !old.needs_start(new),
+            (old, new) => old.is_some() == new.is_some(),
+        };
+        if same_folder {
             self.config.recording = config.recording;
         }
         self.config.trunks = config.trunks;
-        self.config.media.address = config.media.address;
-        // The password guards the listeners that there are: one for others says nothing of them.
-        if config.rest.listens() == self.config.rest.listens() {
-            self.config.rest = config.rest;
+        self.config.media = config.media;
+        self.ports.change(config.media.ports);
+        self.config.rtmp_listen = config.rtmp_listen;
+        if config.rest != self.config.rest {
+            self.http.end_all(|face| !face.is_page());
         }
+        self.config.rest = config.rest;
+        self.reconfigure_page(config.page);
         self.trunks.iter_mut().for_each(Trunk::unsettle);
-        Ok(needs_start)
+        Ok(!waits.is_empty())
     }
 
     /// Ends every call with BYE and every stream with a clean unpublish; new calls get 503.
@@ -98,8 +94,4 @@ impl Gateway {
                 trunk.endpoint.closing_calls() == 0 && trunk.endpoint.registrations() == 0
             })
     }
-}
-
-fn hooks_ca_file(config: &Config) -> Option<&String> {
-    config.hooks.as_ref()?.ca_file.as_ref()
 }

@@ -284,6 +284,11 @@ pub trait Outlet {
         OutletFigures::default()
     }
 
+    /// The last lines of the log, the oldest first; none where none are kept.
+    fn last_lines(&mut self) -> String {
+        String::new()
+    }
+
     /// How the board is, as it was found lately; nothing of it waits.
     fn board(&mut self) -> BoardFigures {
         BoardFigures::default()

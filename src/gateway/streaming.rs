@@ -47,15 +47,11 @@ impl Gateway {
         }
         self.pump_injection(now, index, outlet);
         self.drain_outputs(now, index, outlet);
-        let outputs = self.outputs_need(index);
-        let Some(call) = self.calls.get_mut(index) else {
+        let needed = self.needed_by_readers(index);
+        let (Some(call), Some(needed)) = (self.calls.get_mut(index), needed) else {
             return;
         };
-        let players = call
-            .players
-            .iter()
-            .filter_map(|at| Some(self.players.get(*at)?.player.position()));
-        let needed = call.needed_from(players.chain(outputs));
+        let needed = call.watched_from(now, needed);
         call.log.release_before(needed);
         self.tell_hooks(now, index, false, outlet);
         let Some(call) = self.calls.get_mut(index) else {
@@ -111,6 +107,17 @@ impl Gateway {
                 .and_then(|publishing| publishing.publisher.poll_timeout()),
         );
         self.calls.set_deadline(index, deadline);
+    }
+
+    /// The oldest position of a call's log that one of its readers needs.
+    pub(super) fn needed_by_readers(&self, index: CallIndex) -> Option<u64> {
+        let outputs = self.outputs_need(index);
+        let call = self.calls.get(index)?;
+        let players = call
+            .players
+            .iter()
+            .filter_map(|at| Some(self.players.get(*at)?.player.position()));
+        Some(call.needed_from(players.chain(outputs)))
     }
 
     fn drain_session(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {

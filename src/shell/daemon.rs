@@ -3,6 +3,8 @@
 //! Each turn of the loop waits as [`Pace`] says, reads every ready socket into the gateway, lets
 //! the gateway write, and hands back what connections reported meanwhile.
 
+mod by_hand;
+
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
@@ -113,6 +115,15 @@ pub enum Order {
     Stop,
     /// Read the configuration again.
     Reload,
+}
+
+/// How a daemon ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// The program is to begin anew.
+    Restart,
 }
 
 /// How many orders may wait.
@@ -270,7 +281,7 @@ impl Daemon {
         &self.gateway
     }
 
-    /// Runs until it is told to stop and calls have ended.
+    /// Runs until it is told to stop and calls have ended; how it ended.
     ///
     /// `reload` gives the new configuration when the order is to reload, or `None` to keep the old
     /// one; `each_turn` looks on after every turn of the loop.
@@ -278,10 +289,11 @@ impl Daemon {
         mut self,
         mut reload: impl FnMut() -> Option<Config>,
         mut each_turn: impl FnMut(Instant, &Gateway),
-    ) -> io::Result<()> {
+    ) -> io::Result<Ended> {
         sys::sleep_exactly();
         let readiness = Async::new_nonblocking(self.sockets.epoll.as_fd().try_clone_to_owned()?)?;
         let mut stop_by: Option<Instant> = None;
+        let mut ended = Ended::Stopped;
         loop {
             let now = self.clock.now();
             let mut deadline = self.gateway.poll_timeout();
@@ -291,7 +303,7 @@ impl Daemon {
             }
             if let Some(stop_by) = stop_by {
                 if now >= stop_by || self.gateway.is_idle() {
-                    return Ok(());
+                    return Ok(ended);
                 }
                 deadline = Instant::earliest(deadline, Some(stop_by));
             }
@@ -304,17 +316,21 @@ impl Daemon {
                         self.gateway.stop(now);
                         stop_by = Some(now + STOP_PATIENCE);
                     }
-                    Order::Stop => return Ok(()),
+                    Order::Stop => return Ok(Ended::Stopped),
                     Order::Reload => {
-                        if let Some(config) = reload() {
+                        if let Some(mut config) = reload() {
                             for words in self.sockets.sip_tls.reload(&config) {
                                 log::error!("certificate unchanged: {words}");
+                            }
+                            let old = self.gateway.config();
+                            for words in self.sockets.relisten(old, &mut config) {
+                                log::error!("{words}");
                             }
                             match self.gateway.reload(config) {
                                 Ok(false) => log::info!("configuration read again"),
                                 Ok(true) => log::warn!(
-                                    "configuration read again; changed limits, folders, listeners \
-                                     or media ports take effect with the next start"
+                                    "configuration read again; changed limits, folders or caFile \
+                                     take effect with the next start"
                                 ),
                                 Err(error) => log::error!("configuration unchanged: {error}"),
                             }
@@ -324,6 +340,13 @@ impl Daemon {
                 }
             }
             self.turn(now, count);
+            if stop_by.is_none() && self.gateway.wants_restart() {
+                log::info!("restart");
+                self.report();
+                self.gateway.stop(now);
+                stop_by = Some(now + STOP_PATIENCE);
+                ended = Ended::Restart;
+            }
             each_turn(now, &self.gateway);
         }
     }
@@ -335,6 +358,7 @@ impl Daemon {
             log::info!("counted: {trunk}: {counters:?}");
         }
         log::info!("counted: {:?}", self.gateway.http_counters());
+        log::info!("counted: {:?}", self.gateway.page_counters());
         if let Some((hooks, queue)) = self.gateway.hook_counters() {
             log::info!("counted: {hooks:?}; {queue:?}");
         }

@@ -15,6 +15,7 @@
     )
 )]
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::base::redact::OneLine;
+use crate::limits::{LOG_KEPT_BYTES, LOG_KEPT_LINES};
 
 /// Lines that wait for the writer.
 const QUEUE_LINES: usize = 256;
@@ -56,6 +58,7 @@ pub fn install(level: LevelFilter) {
         start: Instant::now(),
         journal: stderr_is_journal(),
         limiter: Mutex::new(Limiter::default()),
+        kept: Mutex::new(Kept::default()),
         lost: AtomicU64::new(0),
     };
     if LOG_OUT.set(out).is_err() {
@@ -75,11 +78,50 @@ pub fn flush() {
     }
 }
 
+/// The last lines that were written, the oldest first, each with the seconds since start.
+pub fn last_lines() -> String {
+    LOG_OUT
+        .get()
+        .map(|out| out.kept().text())
+        .unwrap_or_default()
+}
+
 enum Message {
-    Line(String),
+    Line(Line),
     /// Something was suppressed: tell it when its window ends.
     Watch,
     Flush(SyncSender<()>),
+}
+
+/// One line, not yet printed.
+struct Line {
+    at: Duration,
+    level: Level,
+    text: String,
+}
+
+/// The last lines, as many as there is room for.
+#[derive(Default)]
+struct Kept {
+    lines: VecDeque<String>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn push(&mut self, line: String) {
+        self.bytes += line.len();
+        self.lines.push_back(line);
+        while self.lines.len() > LOG_KEPT_LINES || self.bytes > LOG_KEPT_BYTES {
+            let Some(oldest) = self.lines.pop_front() else {
+                return;
+            };
+            self.bytes -= oldest.len();
+        }
+    }
+
+    fn text(&self) -> String {
+        self.lines.iter().map(String::as_str).collect()
+    }
 }
 
 struct LogOut {
@@ -87,6 +129,7 @@ struct LogOut {
     start: Instant,
     journal: bool,
     limiter: Mutex<Limiter>,
+    kept: Mutex<Kept>,
     /// Lines that found the queue full.
     lost: AtomicU64,
 }
@@ -107,10 +150,11 @@ impl Log for LogOut {
             level: record.level(),
         };
         let message = match self.limiter().admit(now, site) {
-            Verdict::Write => {
-                let text = record.args().to_string();
-                Message::Line(format_line(self.journal, now, record.level(), &text))
-            }
+            Verdict::Write => Message::Line(Line {
+                at: now,
+                level: record.level(),
+                text: record.args().to_string(),
+            }),
             Verdict::FirstSuppressed => Message::Watch,
             Verdict::Suppressed => return,
         };
@@ -140,6 +184,22 @@ impl LogOut {
         self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Prints a line and keeps it.
+    fn write_line(&self, line: &Line) {
+        let Line { at, level, text } = line;
+        let plain = format_line(false, *at, *level, text);
+        if self.journal {
+            print(&format_line(true, *at, *level, text));
+        } else {
+            print(&plain);
+        }
+        self.kept().push(plain);
+    }
+
     fn write_lines(&self, lines: &Receiver<Message>) {
         loop {
             let now = self.start.elapsed();
@@ -149,7 +209,7 @@ impl LogOut {
                 None => lines.recv().map_err(RecvTimeoutError::from),
             };
             match received {
-                Ok(Message::Line(line)) => write_line(&line),
+                Ok(Message::Line(line)) => self.write_line(&line),
                 Ok(Message::Watch) | Err(RecvTimeoutError::Timeout) => {}
                 Ok(Message::Flush(done)) => {
                     self.write_counts(Duration::MAX);
@@ -168,17 +228,25 @@ impl LogOut {
             let ended = self.limiter().take_ended(until);
             let Some((site, count)) = ended else { break };
             let text = format!("{count} more suppressed like {}:{}", site.file, site.line);
-            write_line(&format_line(self.journal, now, site.level, &text));
+            self.write_line(&Line {
+                at: now,
+                level: site.level,
+                text,
+            });
         }
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             let text = format!("{lost} log lines lost: the queue was full");
-            write_line(&format_line(self.journal, now, Level::Warn, &text));
+            self.write_line(&Line {
+                at: now,
+                level: Level::Warn,
+                text,
+            });
         }
     }
 }
 
-fn write_line(line: &str) {
+fn print(line: &str) {
     // There is nowhere to tell that telling failed.
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
@@ -335,6 +403,22 @@ mod tests {
         assert_eq!(limiter.counts.len(), SITES);
         assert_eq!(limiter.admit(at(60), site(2_000)), Verdict::Write);
         assert_eq!(limiter.counts.len(), 1);
+    }
+
+    #[test]
+    fn the_last_lines_are_kept_and_no_more() {
+        let mut kept = Kept::default();
+        for number in 0..2 * LOG_KEPT_LINES {
+            kept.push(format!("{number}\n"));
+        }
+        let text = kept.text();
+        assert!(text.starts_with(&format!("{LOG_KEPT_LINES}\n")), "{text}");
+        assert_eq!(text.lines().count(), LOG_KEPT_LINES);
+        for _ in 0..LOG_KEPT_LINES {
+            kept.push("x".repeat(LOG_KEPT_BYTES / 10));
+        }
+        assert!(kept.text().len() <= LOG_KEPT_BYTES);
+        assert_eq!(kept.bytes, kept.text().len());
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod password;
 pub mod process;
 pub mod read_queue;
 pub mod recorder;
+mod relisten;
 pub mod resolver;
 pub mod signals;
 pub mod sip_tls;

@@ -1,8 +1,21 @@
-//! What this process uses, as `/proc` tells it (proc(5)).
+//! What this process uses, as `/proc` tells it (proc(5)), and another program in its place.
 
 use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
 
 use crate::gateway::outlet::ProcessFigures;
+
+/// Begins a program in place of this one, with the arguments that this one was given. The process stays
+/// the same to whoever started it; no descriptor but the standard ones is left open. Returns only why
+/// it cannot be done.
+pub fn replace(program: &Path) -> io::Error {
+    Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .exec()
+}
 
 /// What the process uses now; `None` where the system does not tell.
 pub fn figures() -> Option<ProcessFigures> {

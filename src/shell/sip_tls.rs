@@ -85,21 +85,12 @@ impl SipTls {
                 problems.push(words);
             }
         }
-        // Whether there are such ports is settled at the start.
         match self.http_identity("rest.tls", config.rest.tls.as_ref()) {
-            Ok(identity) => {
-                if let (Some(place), Some(identity)) = (&mut self.rest, identity) {
-                    *place = identity;
-                }
-            }
+            Ok(identity) => self.rest = identity,
             Err(words) => problems.push(words),
         }
         match self.http_identity("page.tls", config.page.tls.as_ref()) {
-            Ok(identity) => {
-                if let (Some(place), Some(identity)) = (&mut self.page, identity) {
-                    *place = identity;
-                }
-            }
+            Ok(identity) => self.page = identity,
             Err(words) => problems.push(words),
         }
         problems

@@ -17,6 +17,7 @@ use super::files::Files;
 use super::half_open::HalfOpens;
 use super::journal::JournalFile;
 use super::listen;
+use super::log_out;
 use super::media::MediaSockets;
 use super::process;
 use super::recorder::Recorder;
@@ -30,6 +31,7 @@ use super::waker::{Alarm, Waker};
 use crate::base::codec::Track;
 use crate::base::ids::ConnId;
 use crate::base::network::Transport;
+use crate::base::redact::{HIDDEN, Secret};
 use crate::gateway::config::Trunk;
 use crate::gateway::desk::{DeskId, DeskWork};
 use crate::gateway::outlet::{
@@ -127,6 +129,8 @@ pub struct Sockets {
     pub desk: Option<Desk>,
     /// The thread that writes recordings, where there is a folder for them.
     pub recorder: Option<Recorder>,
+    /// Whether all of it is a trial, which lines of the log say; with what they must not show.
+    pub trial: Option<Secret<String>>,
     /// Losses.
     pub counters: SocketCounters,
     /// A descriptor to be given up where there is no other.
@@ -164,6 +168,7 @@ impl Sockets {
             board: None,
             desk: None,
             recorder: None,
+            trial: None,
             counters: SocketCounters::default(),
             spare: spare(),
             failures: Box::default(),
@@ -285,7 +290,15 @@ impl Sockets {
         }
     }
 
-    fn listen(&mut self, address: SocketAddr, service: Service) -> io::Result<()> {
+    /// Closes the listeners of a service.
+    pub(super) fn stop_listening(&mut self, service: Service) {
+        for place in &mut self.listeners {
+            place.take_if(|listener| listener.service == service);
+        }
+    }
+
+    /// Binds a listener of a service.
+    pub(super) fn listen(&mut self, address: SocketAddr, service: Service) -> io::Result<()> {
         let socket = listen::tcp(address)?;
         let at = vacant(&mut self.listeners);
         let token = Token::Listener(at as u32).pack();
@@ -507,6 +520,10 @@ impl Outlet for Sockets {
         }
     }
 
+    fn last_lines(&mut self) -> String {
+        log_out::last_lines()
+    }
+
     fn board(&mut self) -> BoardFigures {
         self.board.as_mut().map(Board::figures).unwrap_or_default()
     }
@@ -517,14 +534,24 @@ impl Outlet for Sockets {
             Level::Warn => log::Level::Warn,
             Level::Error => log::Level::Error,
         };
-        let record = log::Record::builder()
-            .level(level)
-            .target(module_path!())
-            .file_static(Some(origin.file()))
-            .line(Some(origin.line()))
-            .args(line)
-            .build();
-        log::logger().log(&record);
+        let write = |line: fmt::Arguments<'_>| {
+            let record = log::Record::builder()
+                .level(level)
+                .target(module_path!())
+                .file_static(Some(origin.file()))
+                .line(Some(origin.line()))
+                .args(line)
+                .build();
+            log::logger().log(&record);
+        };
+        match &self.trial {
+            None => write(line),
+            Some(key) if key.expose().is_empty() => write(format_args!("test: {line}")),
+            Some(key) => {
+                let line = line.to_string().replace(key.expose(), HIDDEN);
+                write(format_args!("test: {line}"));
+            }
+        }
     }
 }
 

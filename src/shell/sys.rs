@@ -3,10 +3,13 @@
 
 #![allow(unsafe_code)]
 
+use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::base::packet_pool::{Packet, PacketPool};
@@ -260,6 +263,14 @@ fn socket_address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
     }
 }
 
+/// Has the calling thread, and those that it begins, run after others where there is not time for all.
+pub fn give_way() {
+    // SAFETY: takes numbers only; a kernel that refuses leaves the thread as it was.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS as _, 0, 10);
+    }
+}
+
 /// Fills `bytes` from the system's random source.
 pub fn random(bytes: &mut [u8]) -> io::Result<()> {
     // SAFETY: pointer and length are those of a live slice.
@@ -318,6 +329,22 @@ pub fn file_system_bytes(folder: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
         found.f_frsize as u64,
     );
     Ok((all.saturating_mul(bytes), free.saturating_mul(bytes)))
+}
+
+/// Whether this process may make files in a folder.
+///
+/// # Errors
+///
+/// Why not.
+pub fn may_write(folder: &Path) -> io::Result<()> {
+    let folder = CString::new(folder.as_os_str().as_bytes())?;
+    let mode = libc::W_OK | libc::X_OK;
+    // SAFETY: the path ends in a zero and is alive for the call.
+    let found = unsafe { libc::faccessat(libc::AT_FDCWD, folder.as_ptr(), mode, libc::AT_EACCESS) };
+    match found {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Locks a file for as long as it is open here; false when another process has it locked.

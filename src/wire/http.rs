@@ -33,12 +33,10 @@ pub enum HttpFault {
     TargetTooLong,
     /// The head does not fit [`HTTP_HEAD_BYTES`], or has more than [`HTTP_HEADERS`] lines.
     HeadTooLarge,
-    /// The body is longer than [`HTTP_BODY_BYTES`].
+    /// The body is longer than [`HTTP_BODY_BYTES`], or than whoever asks may send.
     BodyTooLarge,
     /// A version other than 1.0 and 1.1.
     Version,
-    /// A method that nobody knows.
-    Method,
     /// A `Transfer-Encoding`, alone.
     TransferEncoding,
     /// A `Transfer-Encoding` beside a `Content-Length`, or in a request of version 1.0.
@@ -70,7 +68,7 @@ impl HttpFault {
             Self::TargetTooLong => 414,
             Self::Expectation => 417,
             Self::HeadTooLarge => 431,
-            Self::Method | Self::TransferEncoding => 501,
+            Self::TransferEncoding => 501,
             Self::Version => 505,
         }
     }
@@ -85,7 +83,6 @@ impl fmt::Display for HttpFault {
             Self::HeadTooLarge => "the header fields are too long or too many",
             Self::BodyTooLarge => "the body is too long",
             Self::Version => "expected HTTP/1.1",
-            Self::Method => "unknown method",
             Self::TransferEncoding => "no Transfer-Encoding is taken: send a Content-Length",
             Self::TwoLengths => "Transfer-Encoding and Content-Length exclude one another",
             Self::Length => "expected one Content-Length of digits",
@@ -137,7 +134,8 @@ struct Span {
 #[derive(Clone)]
 pub struct Head {
     bytes: Box<[u8]>,
-    method: Method,
+    /// `None` where nobody knows it.
+    method: Option<Method>,
     target: Span,
     headers: heapless::Vec<(Span, Span), HTTP_HEADERS>,
     minor: u8,
@@ -153,6 +151,15 @@ impl Head {
     ///
     /// Why it is refused.
     pub fn parse(bytes: &[u8]) -> Result<Self, HttpFault> {
+        Self::parse_up_to(bytes, HTTP_BODY_BYTES)
+    }
+
+    /// The same where a body may have so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// Why it is refused.
+    pub fn parse_up_to(bytes: &[u8], most: usize) -> Result<Self, HttpFault> {
         let mut lines = [httparse::EMPTY_HEADER; HTTP_HEADERS];
         let mut request = httparse::Request::new(&mut lines);
         match request.parse(bytes) {
@@ -162,7 +169,7 @@ impl Head {
             Err(httparse::Error::Version) => return Err(HttpFault::Version),
             Err(_) => return Err(HttpFault::Syntax),
         }
-        let method = method(request.method.unwrap_or_default()).ok_or(HttpFault::Method)?;
+        let method = method(request.method.unwrap_or_default());
         let minor = request.version.unwrap_or_default();
         let target = target(request.path.unwrap_or_default(), method)?;
         let mut head = Self {
@@ -180,12 +187,12 @@ impl Head {
             let pushed = head.headers.push(field);
             pushed.map_err(|_| HttpFault::HeadTooLarge)?;
         }
-        head.check()?;
+        head.check(most)?;
         Ok(head)
     }
 
     /// Takes over what the header fields say of the message itself.
-    fn check(&mut self) -> Result<(), HttpFault> {
+    fn check(&mut self, most: usize) -> Result<(), HttpFault> {
         let (mut hosts, mut lengths, mut logins) = (0_u8, 0_u8, 0_u8);
         let (mut body, mut encoded) = (0, false);
         let (mut close, mut expects) = (false, false);
@@ -226,13 +233,18 @@ impl Head {
         if logins > 1 {
             return Err(HttpFault::Repeated);
         }
-        if body > HTTP_BODY_BYTES {
+        if body > most {
             return Err(HttpFault::BodyTooLarge);
         }
         self.body = body;
         self.keep_alive &= !close;
         self.expects_continue = expects && self.minor == 1;
         Ok(())
+    }
+
+    /// Whether the method is one of RFC 9110, section 9.3, or PATCH.
+    pub const fn knows_method(&self) -> bool {
+        self.method.is_some()
     }
 
     /// Minor version: 0 or 1.
@@ -278,7 +290,7 @@ impl Head {
 
 impl fmt::Debug for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Head({:?} {})", self.method, self.path())
+        write!(f, "Head({:?} {})", self.method(), self.path())
     }
 }
 
@@ -296,8 +308,10 @@ impl Query for Head {
         core::str::from_utf8(self.part(self.target)).unwrap_or_default()
     }
 
+    /// TRACE in place of a method that nobody knows: nothing takes either, and
+    /// [`Head::knows_method`] tells them apart.
     fn method(&self) -> Method {
-        self.method
+        self.method.unwrap_or(Method::Trace)
     }
 }
 
@@ -311,7 +325,8 @@ fn span(whole: &[u8], part: &[u8]) -> Span {
     }
 }
 
-/// Methods of RFC 9110, section 9.3, and PATCH; others are answered as unknown.
+/// Methods of RFC 9110, section 9.3, and PATCH. Whether a path takes them is not known here, nor what to
+/// say of others.
 fn method(name: &str) -> Option<Method> {
     Some(match name {
         "GET" => Method::Get,
@@ -329,11 +344,11 @@ fn method(name: &str) -> Option<Method> {
 
 /// Path and query of a request target in origin-form, absolute-form or asterisk-form (RFC 9112,
 /// section 3.2).
-fn target(text: &str, method: Method) -> Result<&str, HttpFault> {
+fn target(text: &str, method: Option<Method>) -> Result<&str, HttpFault> {
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(HttpFault::Syntax);
     }
-    if text.starts_with('/') || (text == "*" && method == Method::Options) {
+    if text.starts_with('/') || (text == "*" && method == Some(Method::Options)) {
         return Ok(text);
     }
     let (scheme, rest) = text.split_once("://").ok_or(HttpFault::Syntax)?;

@@ -23,7 +23,7 @@ pub fn password(field: &str) -> Option<Secret<Vec<u8>>> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let mut pair = base64(rest)?;
+    let mut pair = from_base64(rest)?;
     let colon = pair.iter().position(|byte| *byte == b':')?;
     Some(Secret::new(pair.split_off(colon.checked_add(1)?)))
 }
@@ -35,7 +35,7 @@ pub fn basic(user: &str, password: &str) -> Secret<String> {
 }
 
 /// Base64 with its padding.
-fn to_base64(bytes: &[u8]) -> String {
+pub fn to_base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3).saturating_mul(4));
     for group in bytes.chunks(3) {
@@ -55,7 +55,7 @@ fn to_base64(bytes: &[u8]) -> String {
 }
 
 /// Decodes base64 with or without its padding (RFC 4648, section 4).
-fn base64(text: &str) -> Option<Vec<u8>> {
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');
     if digits.len() % 4 == 1 || text.len().saturating_sub(digits.len()) > 2 {
         return None;

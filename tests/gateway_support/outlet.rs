@@ -459,6 +459,11 @@ impl Outlet for FakeOutlet {
         true
     }
 
+    fn last_lines(&mut self) -> String {
+        let lines = self.notes.iter().map(|(_, line)| format!("{line}\n"));
+        lines.collect()
+    }
+
     fn note_from(&mut self, origin: Origin, level: Level, line: fmt::Arguments<'_>) {
         let _outside = Uncounted::new();
         let line = line.to_string();

@@ -131,6 +131,12 @@ impl StreamName {
         }
         name
     }
+
+    /// The name, where it is the same for every call: a key that a service gave out.
+    pub fn fixed(&self) -> Option<String> {
+        let fixed = self.0.iter().all(|part| matches!(part, Part::Text(_)));
+        fixed.then(|| self.to_string())
+    }
 }
 
 fn push_clean(name: &mut String, value: &str) {

@@ -21,7 +21,7 @@ use core::time::Duration;
 
 use crate::base::ids::ConnId;
 use crate::base::time::Instant;
-use crate::limits::{HTTP_BODY_BYTES, HTTP_HEAD_BYTES};
+use crate::limits::{HTTP_BODY_BYTES, HTTP_HEAD_BYTES, PAGE_DOCUMENT_BYTES};
 use crate::wire::http::{Head, HttpFault, head_end};
 use crate::wire::http_answer::CONTINUE;
 
@@ -59,6 +59,11 @@ impl Face {
     /// Whether it is the local page.
     pub const fn is_page(self) -> bool {
         matches!(self, Self::Page { .. })
+    }
+
+    /// Whether it is the page over TLS.
+    pub const fn is_secure(self) -> bool {
+        matches!(self, Self::Page { secure: true })
     }
 }
 
@@ -157,12 +162,17 @@ impl HttpConnection {
     }
 
     /// Bytes from the client, as many as there are; work in proportion to them.
-    pub fn handle_bytes(&mut self, now: Instant, mut bytes: &[u8]) {
+    pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
+        self.handle_bytes_if(now, bytes, &|_| false);
+    }
+
+    /// The same; a body longer than [`HTTP_BODY_BYTES`] is taken where `may` says so of its head.
+    pub fn handle_bytes_if(&mut self, now: Instant, mut bytes: &[u8], may: &dyn Fn(&Head) -> bool) {
         while !bytes.is_empty() {
             if self.last || matches!(self.phase, Phase::Faulty(_) | Phase::Over) {
                 return;
             }
-            let room = INPUT_BYTES.saturating_sub(self.input.len());
+            let room = self.input_most().saturating_sub(self.input.len());
             let (taken, rest) = bytes.split_at(room.min(bytes.len()));
             if taken.is_empty() {
                 self.overflowed = true;
@@ -170,7 +180,7 @@ impl HttpConnection {
             }
             self.input.extend_from_slice(taken);
             bytes = rest;
-            self.advance(now);
+            self.advance(now, may);
         }
     }
 
@@ -249,6 +259,11 @@ impl HttpConnection {
         }
     }
 
+    /// Is to be closed, whatever it waits for.
+    pub fn end(&mut self) {
+        self.phase = Phase::Over;
+    }
+
     /// What is to be written now; nothing while the socket is full.
     pub fn poll_transmit(&self) -> &[u8] {
         match self.writable {
@@ -275,7 +290,7 @@ impl HttpConnection {
             self.phase = Phase::Idle;
             self.since = now;
             self.until = now + IDLE_PATIENCE;
-            self.advance(now);
+            self.advance(now, &|_| false);
         }
     }
 
@@ -300,9 +315,9 @@ impl HttpConnection {
     }
 
     /// Makes of the input what can be made of it.
-    fn advance(&mut self, now: Instant) {
+    fn advance(&mut self, now: Instant, may: &dyn Fn(&Head) -> bool) {
         if matches!(self.phase, Phase::Idle | Phase::Head)
-            && let Err(fault) = self.advance_head(now)
+            && let Err(fault) = self.advance_head(now, may)
         {
             self.phase = Phase::Faulty(fault);
         }
@@ -318,7 +333,24 @@ impl HttpConnection {
         }
     }
 
-    fn advance_head(&mut self, now: Instant) -> Result<(), HttpFault> {
+    /// Bytes that are kept of what the client sends: as many as its present body has, or a usual one.
+    fn input_most(&self) -> usize {
+        match &self.phase {
+            Phase::Body(head) => INPUT_BYTES.max(head.body_length()),
+            _ => INPUT_BYTES,
+        }
+    }
+
+    /// Whether a body is on its way, or waits, that is longer than usual.
+    pub fn holds_document(&self) -> bool {
+        match &self.phase {
+            Phase::Body(head) => head.body_length() > HTTP_BODY_BYTES,
+            Phase::Ready(request) => request.body.len() > HTTP_BODY_BYTES,
+            _ => false,
+        }
+    }
+
+    fn advance_head(&mut self, now: Instant, may: &dyn Fn(&Head) -> bool) -> Result<(), HttpFault> {
         // Clients of old end a body with a line too many (RFC 9112, section 2.2).
         while self.seen == 0 && self.input.starts_with(b"\r\n") {
             self.input.drain(..2);
@@ -336,7 +368,11 @@ impl HttpConnection {
         };
         self.seen = 0;
         let rest = self.input.split_off(end);
-        let head = Head::parse(&core::mem::replace(&mut self.input, rest))?;
+        let head = core::mem::replace(&mut self.input, rest);
+        let head = Head::parse_up_to(&head, PAGE_DOCUMENT_BYTES)?;
+        if head.body_length() > HTTP_BODY_BYTES && !may(&head) {
+            return Err(HttpFault::BodyTooLarge);
+        }
         if head.expects_continue() && self.input.len() < head.body_length() {
             self.output.extend_from_slice(CONTINUE);
         }

@@ -82,15 +82,8 @@ impl Guard {
         let Some(password) = password else {
             return Verdict::Open;
         };
-        let from = neighbourhood(from);
-        self.failures
-            .retain(|failures| now.since(failures.last) < LOGIN_WINDOW);
-        let known = self.failures.iter_mut().find(|it| it.address == from);
-        if let Some(failures) = &known
-            && failures.count >= HTTP_LOGIN_TRIES
-        {
-            let waited = now.since(failures.last);
-            return Verdict::Locked(LOGIN_WINDOW.saturating_sub(waited).as_secs().max(1));
+        if let Some(seconds) = self.locked(now, from) {
+            return Verdict::Locked(seconds);
         }
         let Some(given) = field.and_then(http_auth::password) else {
             return Verdict::Missing;
@@ -99,6 +92,27 @@ impl Guard {
         if hmac::verify(&self.key, password.expose().as_bytes(), given.as_ref()).is_ok() {
             return Verdict::Open;
         }
+        Verdict::Wrong {
+            last: self.failed(now, from),
+        }
+    }
+
+    /// For how many seconds an address has to wait before its next try, if it has.
+    pub fn locked(&mut self, now: Instant, from: IpAddr) -> Option<u64> {
+        self.failures
+            .retain(|failures| now.since(failures.last) < LOGIN_WINDOW);
+        let from = neighbourhood(from);
+        let known = self.failures.iter().find(|it| it.address == from);
+        let failures = known.filter(|failures| failures.count >= HTTP_LOGIN_TRIES)?;
+        let waited = now.since(failures.last);
+        Some(LOGIN_WINDOW.saturating_sub(waited).as_secs().max(1))
+    }
+
+    /// Notes a try that failed, or that is not known to have succeeded yet; whether it was the last
+    /// one of its address.
+    pub fn failed(&mut self, now: Instant, from: IpAddr) -> bool {
+        let from = neighbourhood(from);
+        let known = self.failures.iter_mut().find(|it| it.address == from);
         let count = match known {
             Some(failures) => {
                 failures.count = failures.count.saturating_add(1);
@@ -110,8 +124,14 @@ impl Guard {
                 1
             }
         };
-        Verdict::Wrong {
-            last: count >= HTTP_LOGIN_TRIES,
+        count >= HTTP_LOGIN_TRIES
+    }
+
+    /// Takes back one try that was noted as failed and was not.
+    pub fn succeeded(&mut self, from: IpAddr) {
+        let from = neighbourhood(from);
+        if let Some(failures) = self.failures.iter_mut().find(|it| it.address == from) {
+            failures.count = failures.count.saturating_sub(1);
         }
     }
 
@@ -219,6 +239,24 @@ mod tests {
         assert!(matches!(verdict, Verdict::Locked(_)), "{verdict:?}");
         let from: IpAddr = "2001:db8:0:1::1".parse().unwrap();
         assert_eq!(judge(&mut guard, 1, from, "Bearer hunter2"), Verdict::Open);
+    }
+
+    #[test]
+    fn a_try_that_succeeded_is_taken_back() {
+        let mut guard = guard();
+        let from = IpAddr::from(HOME);
+        let now = Instant::from_millis(1_000);
+        for _ in 0..100 {
+            assert_eq!(guard.locked(now, from), None);
+            assert!(!guard.failed(now, from));
+            guard.succeeded(from);
+        }
+        for attempt in 1..=HTTP_LOGIN_TRIES {
+            assert_eq!(guard.failed(now, from), attempt == HTTP_LOGIN_TRIES);
+        }
+        assert_eq!(guard.locked(now, from), Some(60));
+        guard.succeeded(from);
+        assert_eq!(guard.locked(now, from), None);
     }
 
     #[test]

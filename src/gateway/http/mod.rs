@@ -15,10 +15,12 @@
 )]
 
 pub mod connection;
+mod deferred;
 pub mod exchange;
 pub mod guard;
 
 use core::net::{IpAddr, SocketAddr};
+use core::ops::Range;
 
 use heapless::Deque;
 
@@ -27,22 +29,24 @@ use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::gateway::connections::User;
 use crate::gateway::contain::contained;
-use crate::gateway::desk::{DeskAnswer, DeskId};
-use crate::gateway::injection::InjectionRefused;
-use crate::gateway::outlet::{FileId, Level, Outlet};
-use crate::gateway::page::{Late, Outcome};
+use crate::gateway::outlet::{Level, Outlet};
+use crate::gateway::page::Door;
 use crate::gateway::{Gateway, page, rest};
 use crate::limits::{
     HTTP_BYTES_A_TURN, HTTP_CONNECTIONS, HTTP_CONNECTIONS_AN_ADDRESS, HTTP_REQUESTS_A_TURN,
-    HTTP_UNSENT_BYTES,
+    HTTP_UNSENT_BYTES, PAGE_CONNECTIONS, PAGE_CONNECTIONS_AN_ADDRESS, PAGE_DOCUMENTS,
 };
 use crate::wire::http::{HttpFault, Method};
 use crate::wire::http_answer::{Answer, Printing};
 
 use connection::{Face, HttpConnection, Request};
+use deferred::{Deferred, Wait};
 use embedded_svc::http::Query;
 use exchange::Exchange;
 use guard::Guard;
+
+/// Places for connections: those of REST, then those of the page.
+const PLACES: usize = HTTP_CONNECTIONS + PAGE_CONNECTIONS;
 
 /// What HTTP did and refused.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,8 +61,6 @@ pub struct HttpCounters {
     pub evicted: u64,
     /// Connections closed at once because there was no room.
     pub turned_away: u64,
-    /// Connections to the page from networks that may not reach it.
-    pub not_allowed: u64,
     /// Requests with a password that does not fit.
     pub logins_failed: u64,
     /// Requests of addresses that had to wait for their next login.
@@ -77,35 +79,20 @@ struct Turn {
     bytes: usize,
 }
 
-/// What an answer waits for, and how it is made then.
-enum Wait {
-    /// What becomes of a file.
-    File(FileId),
-    /// Work at the desk.
-    Desk(DeskId, Late),
-}
-
-/// An answer that waits.
-struct Deferred {
-    wait: Wait,
-    at: usize,
-    conn: ConnId,
-    path: String,
-    printing: Printing,
-}
-
 /// Every HTTP connection, and who may come.
 pub struct Http {
     clients: Vec<Option<Box<HttpConnection>>>,
     /// Connections touched since they were last settled, each once.
-    dirty: heapless::Vec<usize, HTTP_CONNECTIONS>,
+    dirty: heapless::Vec<usize, PLACES>,
     /// Connections with a whole request, longest first, each once.
-    waiting: Deque<usize, HTTP_CONNECTIONS>,
+    waiting: Deque<usize, PLACES>,
     turn: Turn,
     next_desk: u32,
     /// Answers that wait, one a connection at most.
     deferred: Vec<Deferred>,
     pub(super) guard: Guard,
+    /// The way in to the page.
+    pub(super) door: Door,
     pub(super) counters: HttpCounters,
 }
 
@@ -113,23 +100,32 @@ impl Http {
     /// No connection yet.
     pub fn new(rng: &mut Rng) -> Self {
         Self {
-            clients: (0..HTTP_CONNECTIONS).map(|_| None).collect(),
+            clients: (0..PLACES).map(|_| None).collect(),
             dirty: heapless::Vec::new(),
             waiting: Deque::new(),
             turn: Turn::default(),
             next_desk: 0,
             deferred: Vec::new(),
             guard: Guard::new(rng),
+            door: Door::new(rng),
             counters: HttpCounters::default(),
         }
     }
 
     /// Bytes from a connection's client.
     pub fn handle_bytes(&mut self, now: Instant, at: usize, bytes: &[u8]) {
-        if let Some(client) = self.get_mut(at) {
-            client.handle_bytes(now, bytes);
-            self.touch(at);
-        }
+        let mut holders = self.clients.iter().flatten();
+        let room = holders.by_ref().filter(|client| client.holds_document());
+        let room = room.count() < PAGE_DOCUMENTS;
+        let door = &self.door;
+        let Some(client) = self.clients.get_mut(at).and_then(Option::as_deref_mut) else {
+            return;
+        };
+        let face = client.face();
+        client.handle_bytes_if(now, bytes, &|head| {
+            room && face.is_page() && door.may_send_document(now, head, face)
+        });
+        self.touch(at);
     }
 
     /// A connection's client sends nothing more; false when the connection is of no further use.
@@ -159,13 +155,25 @@ impl Http {
         }
     }
 
+    /// Ends every connection of these faces: they came in when other rules held.
+    pub fn end_all(&mut self, of: impl Fn(Face) -> bool) {
+        for at in 0..self.clients.len() {
+            if let Some(client) = self.get_mut(at).filter(|client| of(client.face())) {
+                client.end();
+                self.touch(at);
+            }
+        }
+    }
+
     /// When [`Self::handle_timeout`] is next to be called, or requests are next to be served.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let timers = self.clients.iter().flatten();
         let first = timers.filter_map(|client| client.poll_timeout()).min();
         let more = (!self.waiting.is_empty())
             .then(|| Instant::from_micros(self.turn.at.as_micros().saturating_add(1)));
-        Instant::earliest(first, more)
+        let deferred = self.deferred.iter();
+        let late = deferred.filter_map(Deferred::until).min();
+        Instant::earliest(Instant::earliest(first, late), more)
     }
 
     /// The connection at a place.
@@ -204,8 +212,9 @@ impl Http {
     }
 
     /// The connection that has been of no use for longest, of one address or of all.
-    fn oldest(&self, now: Instant, of: Option<IpAddr>) -> Option<usize> {
-        let places = self.clients.iter().enumerate();
+    fn oldest(&self, now: Instant, places: Range<usize>, of: Option<IpAddr>) -> Option<usize> {
+        let clients = self.clients.iter().enumerate();
+        let places = clients.take(places.end).skip(places.start);
         let waiting = places.filter_map(|(at, client)| {
             let client = client.as_deref()?;
             let counts = of.is_none_or(|remote| client.remote() == remote);
@@ -234,9 +243,20 @@ impl Http {
         self.waiting.pop_front()
     }
 
-    fn unsent(&self) -> usize {
-        let clients = self.clients.iter().flatten();
+    /// Bytes of all answers of one face that wait for their sockets.
+    fn unsent(&self, face: Face) -> usize {
+        let places = places(face);
+        let clients = self.clients.get(places).unwrap_or_default();
+        let clients = clients.iter().flatten();
         clients.map(|client| client.unsent()).sum()
+    }
+}
+
+/// The places of one face.
+fn places(face: Face) -> Range<usize> {
+    match face {
+        Face::Rest => 0..HTTP_CONNECTIONS,
+        Face::Page { .. } => HTTP_CONNECTIONS..PLACES,
     }
 }
 
@@ -251,19 +271,27 @@ impl Gateway {
         outlet: &mut dyn Outlet,
     ) -> Option<usize> {
         let remote = remote.ip();
-        let clients = self.http.clients.iter().flatten();
-        let same = clients.filter(|client| client.remote() == remote).count();
-        let full = self.http.clients.iter().all(Option::is_some);
-        if same >= HTTP_CONNECTIONS_AN_ADDRESS || full {
-            let of = (same >= HTTP_CONNECTIONS_AN_ADDRESS).then_some(remote);
-            let Some(at) = self.http.oldest(now, of) else {
+        let places = places(face);
+        let of_address = match face {
+            Face::Rest => HTTP_CONNECTIONS_AN_ADDRESS,
+            Face::Page { .. } => PAGE_CONNECTIONS_AN_ADDRESS,
+        };
+        let clients = self.http.clients.get(places.clone()).unwrap_or_default();
+        let there = clients.iter().flatten();
+        let same = there.filter(|client| client.remote() == remote).count();
+        let full = clients.iter().all(Option::is_some);
+        if same >= of_address || full {
+            let of = (same >= of_address).then_some(remote);
+            let Some(at) = self.http.oldest(now, places.clone(), of) else {
                 self.http.counters.turned_away += 1;
                 return None;
             };
             self.http.counters.evicted += 1;
             self.close_http(at, outlet);
         }
-        let at = self.http.clients.iter().position(Option::is_none)?;
+        let mut free = self.http.clients.iter().enumerate();
+        let mut free = free.by_ref().take(places.end).skip(places.start);
+        let (at, _) = free.find(|(_, place)| place.is_none())?;
         let client = HttpConnection::new(now, conn, remote, face);
         *self.http.clients.get_mut(at)? = Some(Box::new(client));
         Some(at)
@@ -288,6 +316,7 @@ impl Gateway {
 
     /// Writes what is to be written and answers as many requests as a turn may; whether any was.
     pub(super) fn drain_http(&mut self, now: Instant, outlet: &mut dyn Outlet) -> bool {
+        self.time_deferred(now, outlet);
         while let Some(at) = self.http.dirty.pop() {
             self.settle_http(now, at, outlet);
         }
@@ -352,6 +381,7 @@ impl Gateway {
                     Err(wait) => {
                         return self.http.deferred.push(Deferred {
                             wait,
+                            face,
                             at,
                             conn,
                             path,
@@ -367,7 +397,7 @@ impl Gateway {
                 }
                 match face {
                     Face::Rest => rest::refusal(fault, unix_millis),
-                    Face::Page { .. } => page::refusal(fault),
+                    Face::Page { secure } => page::refusal(fault, secure),
                 }
             }
         };
@@ -378,10 +408,15 @@ impl Gateway {
     fn send_answer(&mut self, now: Instant, at: usize, answer: Answer, mut printing: Printing) {
         let unix_millis = self.unix_millis(now);
         let mut bytes = answer.print(printing);
-        if self.http.unsent().saturating_add(bytes.len()) > HTTP_UNSENT_BYTES {
+        let face = self.http.get(at).map_or(Face::Rest, HttpConnection::face);
+        if self.http.unsent(face).saturating_add(bytes.len()) > HTTP_UNSENT_BYTES {
             self.http.counters.overloaded += 1;
             printing.close = true;
-            bytes = rest::overload(unix_millis).print(printing);
+            let answer = match face {
+                Face::Rest => rest::overload(unix_millis),
+                Face::Page { secure } => page::busy(secure),
+            };
+            bytes = answer.print(printing);
         }
         let http = &mut self.http;
         http.counters.requests += 1;
@@ -389,67 +424,6 @@ impl Gateway {
         http.turn.bytes = http.turn.bytes.saturating_add(bytes.len());
         if let Some(client) = http.get_mut(at) {
             client.answer(now, &bytes, printing.close);
-        }
-    }
-
-    /// It is known what becomes of a file: the client that asked for it is told, if it is still there.
-    pub(super) fn finish_file(
-        &mut self,
-        now: Instant,
-        id: FileId,
-        done: Result<(), InjectionRefused>,
-        outlet: &mut dyn Outlet,
-    ) {
-        let is_it = |wait: &Wait| matches!(wait, Wait::File(waits) if *waits == id);
-        let Some(deferred) = self.take_deferred(is_it) else {
-            return;
-        };
-        let answer = rest::late(done, &deferred.path, self.unix_millis(now));
-        self.finish(now, &deferred, answer, outlet);
-    }
-
-    /// Work of the page is done: the client that asked for it is told, if it is still there.
-    pub fn handle_desk(
-        &mut self,
-        now: Instant,
-        id: DeskId,
-        answer: DeskAnswer,
-        outlet: &mut dyn Outlet,
-    ) {
-        let is_it = |wait: &Wait| matches!(wait, Wait::Desk(waits, _) if *waits == id);
-        let Some(mut deferred) = self.take_deferred(is_it) else {
-            return;
-        };
-        let wait = core::mem::replace(&mut deferred.wait, Wait::Desk(id, Late::Document));
-        let Wait::Desk(_, late) = wait else {
-            return;
-        };
-        let outcome = contained(|| page::late(self, now, late, answer, outlet));
-        match self.settle_outcome(outcome, outlet) {
-            Ok(answer) => self.finish(now, &deferred, answer, outlet),
-            Err(wait) => self.http.deferred.push(Deferred { wait, ..deferred }),
-        }
-    }
-
-    fn take_deferred(&mut self, is_it: impl Fn(&Wait) -> bool) -> Option<Deferred> {
-        let mut waiting = self.http.deferred.iter();
-        let place = waiting.position(|deferred| is_it(&deferred.wait))?;
-        Some(self.http.deferred.remove(place))
-    }
-
-    /// Gives an answer that waited to its connection, if that is still there.
-    fn finish(
-        &mut self,
-        now: Instant,
-        deferred: &Deferred,
-        answer: Answer,
-        outlet: &mut dyn Outlet,
-    ) {
-        let at = deferred.at;
-        let client = self.http.get(at);
-        if client.is_some_and(|client| client.conn() == deferred.conn) {
-            self.send_answer(now, at, answer, deferred.printing);
-            self.settle_http(now, at, outlet);
         }
     }
 
@@ -467,7 +441,7 @@ impl Gateway {
                 let mut exchange = Exchange::new(self, outlet, now, remote, face, request);
                 page::handle(&mut exchange)
             });
-            return self.settle_outcome(outcome, outlet);
+            return self.settle_outcome(now, face.is_secure(), outcome, outlet);
         }
         let unix_millis = self.unix_millis(now);
         let answer = contained(|| {
@@ -482,29 +456,6 @@ impl Gateway {
             self.note_defect(outlet);
             Ok(rest::defect(unix_millis))
         })
-    }
-
-    /// Makes an answer of what the page says, or orders the work that it waits for.
-    fn settle_outcome(
-        &mut self,
-        outcome: Option<Outcome>,
-        outlet: &mut dyn Outlet,
-    ) -> Result<Answer, Wait> {
-        match outcome {
-            Some(Outcome::Now(reply)) => Ok(reply.into_answer()),
-            Some(Outcome::Later(work, late)) => {
-                let id = DeskId(self.http.next_desk);
-                self.http.next_desk = self.http.next_desk.wrapping_add(1);
-                match outlet.desk(id, work) {
-                    true => Err(Wait::Desk(id, late)),
-                    false => Ok(page::busy()),
-                }
-            }
-            None => {
-                self.note_defect(outlet);
-                Ok(page::defect())
-            }
-        }
     }
 
     fn note_defect(&mut self, outlet: &mut dyn Outlet) {

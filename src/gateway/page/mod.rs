@@ -14,18 +14,23 @@
 )]
 
 pub mod assets;
+mod diagnostics;
 mod door;
 mod hangup;
 pub mod history;
 mod live;
+mod live_cut;
+mod live_watch;
+mod login;
 pub mod now;
 pub mod problem;
 mod reply;
+mod restart;
 mod session;
 mod settings;
 pub mod trend;
 
-use embedded_svc::http::{Method, Query};
+use embedded_svc::http::{Headers, Method, Query};
 
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
@@ -35,7 +40,10 @@ use crate::gateway::outlet::Outlet;
 use crate::wire::http::HttpFault;
 use crate::wire::http_answer::Answer;
 
-pub use door::Door;
+pub use door::{Door, PageCounters};
+pub use live_watch::LiveWatch;
+pub use restart::Restart;
+
 pub use reply::{Late, Outcome, Reply};
 
 /// What answers a request.
@@ -53,21 +61,21 @@ enum For {
 /// Everything that is answered beside the files of [`assets`].
 #[rustfmt::skip]
 const ROUTES: &[(&str, Method, For, Work)] = &[
-    ("/healthz", Method::Get, For::Anybody, door::health),
-    ("/page/session", Method::Get, For::Anybody, door::session),
-    ("/page/password", Method::Post, For::Anybody, door::first_password),
-    ("/page/login", Method::Post, For::Anybody, door::login),
-    ("/page/logout", Method::Post, For::Anybody, door::logout),
-    ("/page/password/change", Method::Post, For::Owner, door::change_password),
-    ("/page/restart", Method::Post, For::Owner, door::restart),
-    ("/page/diagnostics", Method::Get, For::Owner, door::diagnostics),
+    ("/healthz", Method::Get, For::Anybody, health),
+    ("/page/session", Method::Get, For::Anybody, login::session),
+    ("/page/password", Method::Post, For::Anybody, login::first_password),
+    ("/page/login", Method::Post, For::Anybody, login::login),
+    ("/page/logout", Method::Post, For::Anybody, login::logout),
+    ("/page/password/change", Method::Post, For::Owner, login::change_password),
+    ("/page/restart", Method::Post, For::Owner, restart::handle),
+    ("/page/diagnostics", Method::Get, For::Owner, diagnostics::handle),
     ("/page/now", Method::Get, For::Owner, now::handle),
     ("/page/hangup", Method::Post, For::Owner, hangup::handle),
     ("/page/live", Method::Get, For::Owner, live::handle),
     ("/page/settings", Method::Get, For::Owner, settings::read),
     ("/page/settings/check", Method::Post, For::Owner, settings::check),
     ("/page/settings/save", Method::Post, For::Owner, settings::save),
-    ("/page/backup", Method::Post, For::Owner, settings::backup),
+    ("/page/backup", Method::Post, For::Owner, login::backup),
     ("/page/restore", Method::Post, For::Owner, settings::restore),
     ("/page/try/pbx", Method::Post, For::Owner, settings::try_pbx),
     ("/page/try/rtmp", Method::Post, For::Owner, settings::try_rtmp),
@@ -75,18 +83,46 @@ const ROUTES: &[(&str, Method, For, Work)] = &[
 
 /// Answers one request, whatever it is.
 pub(super) fn handle(exchange: &mut Exchange<'_>) -> Outcome {
-    let method = exchange.method();
-    let path = exchange.path();
-    if let Some(asset) = assets::find(path) {
-        return Reply::new(200, asset.kind, asset.bytes.to_vec()).into();
+    let path = exchange.path().to_owned();
+    let method = match exchange.method() {
+        // Whoever prints the answer leaves the body out.
+        Method::Head => Method::Get,
+        method => method,
+    };
+    if let Some(asset) = assets::find(&path) {
+        return match method {
+            Method::Get => assets::answer(asset, exchange.header("If-None-Match")).into(),
+            _ => wrong_method(Method::Get).into(),
+        };
     }
-    let Some((_, wanted, _, work)) = ROUTES.iter().find(|(known, ..)| *known == path) else {
+    let route = ROUTES.iter().find(|(known, ..)| *known == path);
+    let Some((_, wanted, whom, work)) = route else {
         return Reply::problem(404, "notFound").into();
     };
     if method != *wanted {
-        return Reply::problem(405, "method").into();
+        return wrong_method(*wanted).into();
+    }
+    if door::is_cross_site(exchange, method == Method::Post) {
+        exchange.gateway.http.door.counters.cross_site += 1;
+        return Reply::problem(403, "crossSite").into();
+    }
+    if *whom == For::Owner && !door::is_owner(exchange) {
+        return Reply::problem(401, "signedOut").into();
     }
     work(exchange)
+}
+
+fn wrong_method(wanted: Method) -> Reply {
+    let allowed = match wanted {
+        Method::Get => "GET, HEAD",
+        _ => "POST",
+    };
+    Reply::problem(405, "method").header("Allow", allowed)
+}
+
+/// Answers `GET /healthz`.
+fn health(_: &mut Exchange<'_>) -> Outcome {
+    Reply::new(200, "text/plain;charset=UTF-8", b"ok".to_vec()).into()
 }
 
 /// The work that an answer waited for is done: the answer, or what it waits for next.
@@ -97,32 +133,65 @@ pub(super) fn late(
     done: DeskAnswer,
     outlet: &mut dyn Outlet,
 ) -> Outcome {
-    let _ = (gateway, now, outlet);
+    if matches!(late, Late::Registered) {
+        gateway.renew_registrations(now);
+    }
     match (late, done) {
+        (Late::Step(step), done) => login::go_on(gateway, now, step, done, outlet),
+        (Late::Diagnostics, done) => diagnostics::late(gateway, now, done, outlet).into(),
         (
-            Late::Document,
+            Late::File(name),
+            DeskAnswer::Document {
+                status: 200,
+                kind,
+                body,
+                ..
+            },
+        ) => {
+            let place = format!("attachment; filename=\"{name}\"");
+            let reply = Reply::new(200, kind, body);
+            reply.header("Content-Disposition", place).into()
+        }
+        (
+            _,
             DeskAnswer::Document {
                 status, kind, body, ..
             },
         ) => Reply::new(status, kind, body).into(),
         (_, DeskAnswer::Failed(words)) => Reply::problem(500, "failed").detail(&words).into(),
-        _ => Reply::problem(500, "failed").into(),
+        _ => Reply::problem(500, "defect").into(),
+    }
+}
+
+/// The work that an answer waited for will not be done, or too late.
+pub(super) fn give_up(gateway: &mut Gateway, late: Late) {
+    if let Late::Step(step) = late {
+        login::give_up(gateway, &step);
     }
 }
 
 /// The answer to what was no request.
-pub(super) fn refusal(fault: HttpFault) -> Answer {
-    Reply::problem(fault.status(), "request")
-        .detail(&fault.to_string())
-        .into_answer()
+pub(super) fn refusal(fault: HttpFault, secure: bool) -> Answer {
+    let code = match fault {
+        HttpFault::BodyTooLarge => "tooLarge",
+        _ => "badRequest",
+    };
+    let reply = Reply::problem(fault.status(), code).detail(&fault.to_string());
+    reply.into_answer(secure)
 }
 
-/// The answer while too much work waits already.
-pub(super) fn busy() -> Answer {
-    Reply::problem(503, "busy").into_answer()
+/// The answer while too much waits already.
+pub(super) fn busy(secure: bool) -> Answer {
+    let reply = Reply::problem(503, "busy").header("Retry-After", "1");
+    reply.into_answer(secure)
+}
+
+/// The answer in place of one that did not come in time.
+pub(super) fn too_slow(secure: bool) -> Answer {
+    Reply::problem(504, "tooSlow").into_answer(secure)
 }
 
 /// The answer where a defect left none.
-pub(super) fn defect() -> Answer {
-    Reply::problem(500, "defect").into_answer()
+pub(super) fn defect(secure: bool) -> Answer {
+    Reply::problem(500, "defect").into_answer(secure)
 }

@@ -82,9 +82,7 @@ struct Now<'a> {
 /// Answers `GET /page/now`.
 pub(super) fn handle(exchange: &mut Exchange<'_>) -> Outcome {
     match exchange.gateway.now_as_json(exchange.now, exchange.outlet) {
-        Some(body) => Reply::new(200, JSON, body.to_vec())
-            .header("Cache-Control", "no-store")
-            .into(),
+        Some(body) => Reply::new(200, JSON, body.to_vec()).into(),
         None => Reply::problem(500, "defect").into(),
     }
 }

@@ -10,9 +10,9 @@
     )
 )]
 
-use crate::gateway::desk::DeskWork;
+use crate::gateway::desk::{DeskWork, Standing};
 use crate::gateway::http::exchange::Exchange;
-use crate::gateway::page::{Late, Outcome, Reply};
+use crate::gateway::page::{Late, Outcome};
 
 /// Answers `GET /page/settings`.
 pub(super) fn read(_: &mut Exchange<'_>) -> Outcome {
@@ -31,11 +31,6 @@ pub(super) fn save(exchange: &mut Exchange<'_>) -> Outcome {
     Outcome::Later(DeskWork::SaveSettings { document }, Late::Document)
 }
 
-/// Answers `POST /page/backup`.
-pub(super) fn backup(_: &mut Exchange<'_>) -> Outcome {
-    Reply::problem(501, "notYet").into()
-}
-
 /// Answers `POST /page/restore`.
 pub(super) fn restore(exchange: &mut Exchange<'_>) -> Outcome {
     let file = exchange.take_body();
@@ -45,11 +40,13 @@ pub(super) fn restore(exchange: &mut Exchange<'_>) -> Outcome {
 /// Answers `POST /page/try/pbx`.
 pub(super) fn try_pbx(exchange: &mut Exchange<'_>) -> Outcome {
     let document = exchange.take_body();
-    Outcome::Later(DeskWork::TryPbx { document }, Late::Document)
+    let standing = Standing::of(exchange.gateway);
+    Outcome::Later(DeskWork::TryPbx { document, standing }, Late::Registered)
 }
 
 /// Answers `POST /page/try/rtmp`.
 pub(super) fn try_rtmp(exchange: &mut Exchange<'_>) -> Outcome {
     let document = exchange.take_body();
-    Outcome::Later(DeskWork::TryRtmp { document }, Late::Document)
+    let standing = Standing::of(exchange.gateway);
+    Outcome::Later(DeskWork::TryRtmp { document, standing }, Late::Document)
 }

@@ -23,6 +23,7 @@ use crate::gateway::hooks::queue::QueueCounters;
 use crate::gateway::http::HttpCounters;
 use crate::gateway::http::exchange::Exchange;
 use crate::gateway::outlet::{OutletFigures, ProcessFigures};
+use crate::gateway::page::PageCounters;
 use crate::gateway::rest::ANY_ORIGIN;
 use crate::gateway::rest::failure::Failure;
 use crate::gateway::status::CallStatus;
@@ -56,7 +57,7 @@ pub fn handle(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
 }
 
 /// Everything, as text.
-fn page(gateway: &Gateway, figures: &OutletFigures) -> String {
+pub(super) fn page(gateway: &Gateway, figures: &OutletFigures) -> String {
     let mut page = Page::default();
     page.family(
         "trunkcast_build_info",
@@ -67,6 +68,7 @@ fn page(gateway: &Gateway, figures: &OutletFigures) -> String {
     page.sample("trunkcast_build_info", &version, 1);
     page.all(Kind::Counter, &of_gateway(&gateway.counters));
     page.all(Kind::Counter, &of_http(&gateway.http.counters));
+    page.all(Kind::Counter, &of_page(gateway.page_counters()));
     if let Some((hooks, queue)) = gateway.hook_counters() {
         page.all(Kind::Counter, &of_hooks(&hooks));
         page.all(Kind::Counter, &of_queue(&queue));
@@ -81,6 +83,12 @@ fn page(gateway: &Gateway, figures: &OutletFigures) -> String {
         );
     }
     page.all(Kind::Gauge, &of_usage(&gateway.usage()));
+    let sessions = Sample {
+        name: "trunkcast_page_sessions",
+        help: "Browsers that have signed in to the page.",
+        value: gateway.http.door.sessions.count() as u64,
+    };
+    page.all(Kind::Gauge, &[sessions]);
     capacities(&mut page, gateway);
     calls(&mut page, gateway);
     media(&mut page, gateway);
@@ -126,11 +134,22 @@ fn of_http(counters: &HttpCounters) -> Vec<Sample> {
         timed_out: "HTTP connections closed because a request did not come, or an answer was not read, in time.",
         evicted: "HTTP connections closed to make room for others.",
         turned_away: "HTTP connections closed at once because there was no room.",
-        not_allowed: "Connections to the page from networks that may not reach it.",
         logins_failed: "HTTP requests with a password that does not fit.",
         logins_locked: "HTTP requests of addresses that had to wait for their next login.",
         overloaded: "HTTP answers replaced by a 503 because too much waited to be sent.",
         crashed: "HTTP requests ended by a defect of this program.",
+    }
+}
+
+fn of_page(counters: &PageCounters) -> Vec<Sample> {
+    samples! { counters => PageCounters, "page_", "_total",
+        not_allowed: "Connections to the page from networks that may not reach it.",
+        logins: "Browsers that signed in to the page.",
+        logins_failed: "Passwords of the page that did not fit.",
+        logins_locked: "Logins to the page that had to wait for their next try.",
+        cross_site: "Requests to the page that another site made a browser send.",
+        strange_hosts: "Attempts to set the first password of the page under a name that is not local.",
+        passwords_set: "Times that the password of the page was set or changed.",
     }
 }
 
@@ -159,7 +178,7 @@ fn of_usage(usage: &Usage) -> Vec<Sample> {
         calls: "Places of the call table in use, streams that still end included.",
         players: "Local players.",
         pushes: "Pushes, those that say farewell included.",
-        clients: "HTTP connections.",
+        clients: "HTTP connections, those of the page included.",
         connections: "TCP connections of trunks, publishers, players and HTTP clients.",
         ports: "Even media ports leased.",
         sip: "SIP sessions and transactions.",

@@ -35,10 +35,11 @@ use embedded_svc::http::server::{Handler, Middleware, Request};
 use embedded_svc::http::{Headers, Method, Query};
 use embedded_svc::io::Write;
 
+use crate::gateway::Gateway;
 use crate::gateway::http::exchange::{Exchange, ExchangeError};
 use crate::gateway::http::guard::Verdict;
 use crate::gateway::injection::InjectionRefused;
-use crate::gateway::outlet::Level;
+use crate::gateway::outlet::{Level, Outlet};
 use crate::wire::http::HttpFault;
 use crate::wire::http_answer::Answer;
 
@@ -117,6 +118,11 @@ pub(super) fn handle(exchange: &mut Exchange<'_>) {
         exchange.discard_answer();
         let _ = failure.answer(exchange, &path);
     }
+}
+
+/// Everything that `/metrics` tells.
+pub(super) fn metrics_text(gateway: &Gateway, outlet: &mut dyn Outlet) -> String {
+    metrics::page(gateway, &outlet.figures())
 }
 
 /// The answer to what was no request.
@@ -212,11 +218,14 @@ fn route(exchange: &mut Exchange<'_>, path: &str) -> Result<(), Failure> {
     }
     if path == HEALTH {
         if !matches!(method, Method::Get | Method::Head) {
-            return Err(Failure::method("GET,HEAD"));
+            return Err(Failure::method("GET,HEAD,OPTIONS"));
         }
         return respond(exchange, 200, &[TEXT, ANY_ORIGIN], b"ok");
     }
     let Some(work) = work(path) else {
+        if !exchange.knows_method() {
+            return Err(Failure::new(501, "unknown method"));
+        }
         return Err(Failure::not_found("there is no such method"));
     };
     let taken = methods(path);
