@@ -10,6 +10,7 @@ use trunkcast::base::rng::Rng;
 use trunkcast::cli::config_source::ConfigSource;
 use trunkcast::cli::settings::{Settings, draft};
 use trunkcast::gateway::desk::{Clerk, DeskAnswer, DeskWork};
+use trunkcast::limits::DESK_ANSWER_BYTES;
 
 const FULL: &str = include_str!("data/config/full.yml");
 const EXAMPLE: &str = include_str!("data/config/example.yml");
@@ -388,6 +389,29 @@ fn a_file_that_cannot_be_written_is_told_with_the_reason() {
     assert_eq!(it.read().body["writable"], false);
     let answer = it.save(&settings);
     assert_eq!(answer.body["problem"], "notWritable");
+    let hash = Secret::new(HASH.to_owned());
+    let answer = it.ask(DeskWork::SetPasswordHash { hash });
+    assert_eq!((answer.status, answer.changed), (200, false));
+}
+
+#[test]
+fn answers_are_bounded_whatever_was_sent() {
+    let mut it = Box_::new("bounded", Some(EXAMPLE));
+    let mut trunks = Map::new();
+    for at in 0..900 {
+        trunks.insert(
+            format!("{at}\u{1}{}", "\u{202e}".repeat(60)),
+            json!({"x": "\u{1}".repeat(40)}),
+        );
+    }
+    let answer = it.check(&json!({ "trunks": trunks }));
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer.raw.len() <= DESK_ANSWER_BYTES,
+        "{}",
+        answer.raw.len()
+    );
+    assert!(answer.body["problems"].as_array().unwrap().len() <= 100);
 }
 
 #[test]

@@ -22,6 +22,11 @@ pub fn settings(source: ConfigSource) -> Box<dyn Clerk> {
     Box::new(Settings::new(Some(source)))
 }
 
+/// The clerk of settings that are kept nowhere.
+pub fn no_settings() -> Box<dyn Clerk> {
+    Box::new(Settings::new(None))
+}
+
 /// The clerk of trials.
 pub fn trials() -> Box<dyn Clerk> {
     Box::new(TrialClerk)

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process::ExitCode;
 use std::thread;
 
+use crate::cli::clerks;
 use crate::gateway::config::Config;
 use crate::shell::daemon::{Daemon, Order, Remote};
 
@@ -65,7 +66,8 @@ pub fn demonstrate(
         sip: SocketAddr::new(loopback, sip_port),
         rtmp: SocketAddr::new(loopback, config.rtmp_listen.port()),
     };
-    let daemon = Daemon::bind(config)?;
+    let mut daemon = Daemon::bind(config)?;
+    daemon.set_clerks(clerks::no_settings(), clerks::trials())?;
     let stop = StopAtEnd(daemon.remote());
     let shown = thread::Builder::new().name("demo".into()).spawn(move || {
         let _stop = stop;
