@@ -67,13 +67,16 @@ pub fn demonstrate(
         rtmp: SocketAddr::new(loopback, config.rtmp_listen.port()),
     };
     let mut daemon = Daemon::bind(config)?;
-    daemon.set_clerks(clerks::no_settings(), clerks::trials())?;
+    let (trials, trials_end) = clerks::trials(None);
+    daemon.set_clerks(clerks::settings(None), trials)?;
     let stop = StopAtEnd(daemon.remote());
     let shown = thread::Builder::new().name("demo".into()).spawn(move || {
         let _stop = stop;
         show(&stage, seconds, &mut out)
     })?;
-    smol::block_on(daemon.run(|| None, |_, _| {}))?;
+    let ended = smol::block_on(daemon.run(|| None, |_, _| {}));
+    trials_end.end();
+    ended?;
     match shown.join() {
         Ok(result) => Ok(result?),
         Err(_) => Err("the demonstration broke off".into()),
