@@ -60,8 +60,8 @@ function wordsFor(name) {
 export function setting(keys, name, kind, again, label) {
 	const value = at(state.draft, keys) ?? undefined;
 	const [usualLabel, help] = wordsFor(name);
-	const usual = at(state.defaults, keys) ?? at(state.defaults, ["trunk", ...keys.slice(2)]);
-	const placeholder = ["string", "number", "boolean"].includes(typeof usual) ? String(usual) : null;
+	const usual = at(state.defaults, keys[0] === "trunks" ? ["trunks", "*", ...keys.slice(2)] : keys);
+	const placeholder = usual && [usual].flat().join(", ");
 	const plain = { autocomplete: "off", autocapitalize: "none", spellcheck: "false", placeholder };
 	const write = next => put(state.draft, keys, next === "" || next?.length === 0 ? undefined : next);
 	const lines = text => text.split("\n").map(line => line.trim()).filter(Boolean);
