@@ -5,6 +5,8 @@
 #![allow(unsafe_code)]
 
 mod gateway_support;
+mod page_support;
+mod rest_support;
 mod rtp_support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -14,6 +16,8 @@ use std::time::Duration;
 use gateway_support::callee::Callee;
 use gateway_support::handset::{Handset, Picture, Sound, phone_of};
 use gateway_support::*;
+use page_support::with_password;
+use serde_json::Value;
 use trunkcast::base::codec::Track;
 use trunkcast::base::frame_log::Segment;
 use trunkcast::base::packet_pool::PacketPool;
@@ -125,6 +129,30 @@ fn no_packet_touches_the_heap_though_a_backend_is_told() {
     let mut phone = Phone::new("4711");
     world.call(&mut phone);
     assert_untouched(world, &phone);
+}
+
+#[test]
+fn no_packet_touches_the_heap_though_pages_show_the_call() {
+    let mut world = World::new(with_password(config(4, Some("rtmp://198.51.100.5/live"))));
+    let mut phone = Phone::new("4711");
+    world.call(&mut phone);
+    let mut owner = page_support::owner(&mut world);
+    let (mut bytes, mut asked, mut place) = (0, 0, "-".to_owned());
+    assert_untouched_while(world, &phone, |world| {
+        let path = format!("/page/live?call=1&video={place}");
+        let reply = owner.get(world, &path);
+        assert_eq!(reply.status, 200);
+        bytes += reply.body.len();
+        asked += 1;
+        let told: Value = serde_json::from_str(reply.header("x-live").unwrap()).unwrap();
+        // It begins where a keyframe is kept: asking the phone for one takes memory.
+        place = match told["video"]["next"].as_str() {
+            Some(next) => next.to_owned(),
+            None if asked < 3 => "-".to_owned(),
+            None => "0.0".to_owned(),
+        };
+    });
+    assert!(bytes > 100_000, "{bytes} bytes were shown");
 }
 
 #[test]
@@ -275,7 +303,12 @@ fn protecting() -> World {
     World::new(config)
 }
 
-fn assert_untouched(mut world: World, phone: &Phone) {
+fn assert_untouched(world: World, phone: &Phone) {
+    assert_untouched_while(world, phone, |_| {});
+}
+
+/// The same while something else is done ten times every four seconds, uncounted.
+fn assert_untouched_while(mut world: World, phone: &Phone, mut meanwhile: impl FnMut(&mut World)) {
     world.play("rtmp_4711");
     world.play("rtmp_4711");
     let mut camera = Camera::new(1);
@@ -303,6 +336,9 @@ fn assert_untouched(mut world: World, phone: &Phone) {
             feed(&mut world, phone, Track::Audio, true, &report);
             let report = sender_report(world.now, 7, camera.video.timestamp);
             feed(&mut world, phone, Track::Video, true, &report);
+        }
+        if at % 20 == 0 {
+            meanwhile(&mut world);
         }
         pass(&mut world, Duration::from_millis(20));
     }

@@ -205,8 +205,8 @@ fn what_is_wrong_is_named() {
         (json!({"streamName": null}), 400, "streamName: expected "),
         (
             json!({"streamName": "x".repeat(300)}),
-            400,
-            "streamName: expected ",
+            404,
+            "no stream has this streamName",
         ),
         (
             json!({"streamName": "another"}),

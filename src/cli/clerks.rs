@@ -12,23 +12,17 @@
 
 use crate::cli::config_source::ConfigSource;
 use crate::cli::settings::Settings;
-use crate::gateway::desk::{Clerk, DeskAnswer, DeskWork};
-
-/// Tries PBXs and RTMP servers.
-struct TrialClerk;
+use crate::cli::trial::{Trials, TrialsEnd};
+use crate::gateway::desk::Clerk;
 
 /// The clerk of the settings that come from `source`.
 pub fn settings(source: ConfigSource) -> Box<dyn Clerk> {
     Box::new(Settings::new(Some(source)))
 }
 
-/// The clerk of trials.
-pub fn trials() -> Box<dyn Clerk> {
-    Box::new(TrialClerk)
-}
-
-impl Clerk for TrialClerk {
-    fn work(&mut self, work: DeskWork) -> DeskAnswer {
-        DeskAnswer::Failed(format!("{}: not yet", work.name()))
-    }
+/// The clerk of trials, with what ends them.
+pub fn trials(source: ConfigSource) -> (Box<dyn Clerk>, TrialsEnd) {
+    let trials = Trials::new(source);
+    let end = trials.end();
+    (Box::new(trials), end)
 }

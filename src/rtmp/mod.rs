@@ -32,7 +32,8 @@ pub use capabilities::FourCcs;
 pub use media_writer::MediaCounters;
 pub use player::{Player, PlayerEvent};
 pub use publisher::{
-    LeftOut, Publisher, PublisherConfig, PublisherCounters, PublisherEvent, RtmpStatus, WhyLeftOut,
+    LeftOut, PublishFailure, PublishFault, PublishStep, Publisher, PublisherConfig,
+    PublisherCounters, PublisherEvent, RtmpStatus, WhyLeftOut,
 };
 pub use takes::Takes;
 pub use viewer::{Viewer, ViewerEvent};

@@ -199,7 +199,7 @@ impl Sipp {
     }
 }
 
-/// Writes a capture of `seconds` of the clip, over and over: A-law with payload type 8 on the first
+/// Writes a capture of `seconds` of the clip, again and again: A-law with payload type 8 on the first
 /// port and, if wanted, H.264 with payload type `picture` two ports above it. SIPp shifts the ports of
 /// a capture as a whole, so one capture plays both streams, which two captures cannot.
 fn write_capture(clip: &Clip, seconds: u32, picture: Option<u8>, path: &Path) {
