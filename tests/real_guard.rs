@@ -133,7 +133,11 @@ fn the_first_visit_writes_the_hash_into_the_settings_file() {
     assert!(text.contains("$argon2id$v=19$"), "{text}");
     assert!(!text.contains(PASSWORD), "{text}");
     let mode = std::fs::metadata(&file).unwrap().permissions().mode();
-    assert_eq!(mode & 0o007, 0, "{mode:o}: strangers on the box read no hash");
+    assert_eq!(
+        mode & 0o007,
+        0,
+        "{mode:o}: strangers on the box read no hash"
+    );
 
     let again = post(
         page,

@@ -85,7 +85,7 @@ run(async open => {
   const bad = { name: "bad.yml", mimeType: "text/plain", buffer: Buffer.from("trunks:\n  a: {localPort: none}\n") };
   await field(page, "Back-up file").setInputFiles(bad);
   await page.getByRole("button", { name: "Restore" }).click();
-  await sees(page, /nothing was changed/);
+  await sees(page, /Nothing was changed/);
   await sees(page, /trunks.a.localPort/);
   const good = { name: "good.yml", mimeType: "text/plain", buffer: Buffer.from(saved.replace("Front door", "Back door")) };
   await field(page, "Back-up file").setInputFiles(good);

@@ -52,7 +52,10 @@ const CONNECTION: &[(&str, &str)] = &[
     ("signed by another authority", "tlsUntrusted"),
     ("names no host", "tlsWrongName"),
     ("is for another name", "tlsWrongName"),
-    ("is a name that the server there does not know", "tlsWrongName"),
+    (
+        "is a name that the server there does not know",
+        "tlsWrongName",
+    ),
     ("that of an authority", "tlsUntrusted"),
     ("was revoked", "tlsUntrusted"),
     ("has expired", "tlsExpired"),
