@@ -385,9 +385,13 @@ pub const DESK_DONE: usize = 2;
 /// Bytes of one document that such work is answered with.
 pub const DESK_ANSWER_BYTES: usize = 262_144;
 
+/// Bytes of a trial of a server: a gateway for one call, and who makes that call. An upper estimate.
+pub const TRIAL_BYTES: usize = 4 << 20;
+
 /// Bytes of all such work: what waits or is done on each of two threads, what came of it, the hash of
 /// one password, and the last lines of the log.
-pub const DESK_BYTES: usize = 2 * (DESK_QUEUE + 1) * PAGE_DOCUMENT_BYTES
+pub const DESK_BYTES: usize = TRIAL_BYTES
+    + 2 * (DESK_QUEUE + 1) * PAGE_DOCUMENT_BYTES
     + PAGE_DOCUMENTS * 2 * PAGE_DOCUMENT_BYTES
     + (DESK_DONE + 2) * DESK_ANSWER_BYTES
     + PASSWORD_HASH_KIB as usize * 1_024
@@ -544,8 +548,11 @@ pub const FILES: usize = 16;
 /// Sounds of pushes that are held in memory, or being read, at the same time.
 pub const PUSH_SOUNDS: usize = 8;
 
-/// Bytes of one sound of a push: half a minute of G.711.
+/// Bytes of one sound of a push: half a minute of G.711, or of AAC at 64 kbit/s.
 pub const PUSH_SOUND_BYTES: usize = 240_000;
+
+/// Frames of one sound of a push, in codecs that have any: 80 seconds in frames of 20 ms.
+pub const PUSH_SOUND_FRAMES: usize = 4_096;
 
 /// Bytes of a file that are read at once, by a thread of the shell.
 pub const FILE_CHUNK_BYTES: usize = 32_768;
@@ -578,15 +585,30 @@ pub const JOURNAL_SLOT_BYTES: usize = 256;
 /// Bytes of one record of the journal.
 pub const JOURNAL_RECORD_BYTES: usize = 224;
 
-/// Slots of the journal: it keeps that many records, and its file is 16 KiB.
-pub const JOURNAL_SLOTS: usize = 64;
+/// Slots of the journal: it keeps that many records, and its file is 32 KiB.
+pub const JOURNAL_SLOTS: usize = 128;
 
 /// Records that wait to be written to the journal; one more is dropped and counted.
 pub const JOURNAL_QUEUE: usize = 64;
 
-/// RTMP servers whose abilities are remembered; the one used longest ago gives way. Fewer than
-/// half of [`JOURNAL_SLOTS`], which leaves room for records of other kinds.
+/// RTMP servers whose abilities are remembered; the one used longest ago gives way. Together with
+/// [`HISTORY_CALLS`] about half of [`JOURNAL_SLOTS`], which leaves room for records of other kinds.
 pub const SINKS: usize = 24;
+
+/// Calls that are over and remembered with the reason; each has a place in the journal.
+pub const HISTORY_CALLS: usize = 32;
+
+/// Bytes of one name in the history of calls; a longer one is cut.
+pub const HISTORY_TEXT_BYTES: usize = 96;
+
+/// Bytes of the words in which the history tells why a call ended; longer ones are cut.
+pub const HISTORY_DETAIL_BYTES: usize = 160;
+
+// What counts is never written over while room for as much is left.
+const _: () = assert!(2 * (SINKS + HISTORY_CALLS) <= JOURNAL_SLOTS);
+
+/// Samples of rate, losses and calls that are kept: half an hour of one every ten seconds.
+pub const TREND_SAMPLES: usize = 180;
 
 // What an installation may set, and what it costs
 

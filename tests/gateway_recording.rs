@@ -349,6 +349,9 @@ fn what_cannot_be_recorded_is_told_in_words() {
             json!({"config": {"fileTemplate": "{nothing}"}}),
             "config.fileTemplate",
         ),
+        // What is told by name is not read by place.
+        (json!({"config": ["cam", 5]}), "config"),
+        (json!({"config": "cam"}), "config"),
         (json!({"force": "perhaps"}), "force"),
         (json!({"fileName": [1]}), "fileName"),
         (json!({"mediaSessionId": null}), "mediaSessionId"),

@@ -11,6 +11,7 @@ use gateway_support::*;
 use rest_support::*;
 use trunkcast::base::codec::Track;
 use trunkcast::base::ids::ConnId;
+use trunkcast::base::redact::Secret;
 use trunkcast::base::rng::Rng;
 use trunkcast::limits::*;
 
@@ -59,6 +60,41 @@ fn smuggled_requests_are_not_executed() {
     ] {
         let bytes = format!("POST /healthz HTTP/1.1\r\nHost: box\r\n{fields}\r\n\r\n{HIDDEN}");
         assert_eq!(codes(&bytes), (vec![code], false), "{fields:?}");
+    }
+}
+
+#[test]
+fn methods_that_a_path_does_not_take_are_told_those_that_it_does() {
+    let mut world = World::local(2);
+    for method in ["TRACE", "PATCH", "DELETE", "QUERY", "BREW", "get"] {
+        for (path, allowed) in [
+            ("/healthz", "GET,HEAD,OPTIONS"),
+            ("/metrics", "GET,OPTIONS"),
+            ("/rest-api/openapi.json", "GET,OPTIONS"),
+            ("/rest-api/call/find", "POST,GET,OPTIONS"),
+            ("/rest-api/call/startup", "POST,OPTIONS"),
+        ] {
+            let reply = ask(&mut world, method, path, "{}");
+            assert_eq!(reply.status, 405, "{method} {path}");
+            assert_eq!(reply.header("allow"), Some(allowed), "{method} {path}");
+        }
+    }
+    // Where there is nothing that could take it, nobody knows the method at all.
+    for (method, status) in [("TRACE", 404), ("BREW", 501)] {
+        let reply = ask(&mut world, method, "/rest-api/call/hold", "");
+        assert_eq!(reply.status, status, "{method}");
+    }
+    // Its body is passed over, and no request.
+    let brew = request("BREW", "/healthz", "", HIDDEN);
+    let conn = client(&mut world);
+    let replies = send(&mut world, conn, format!("{brew}{HEALTH}"));
+    let codes: Vec<u16> = replies.iter().map(|reply| reply.status).collect();
+    assert_eq!(codes, [405, 200]);
+    let mut config = config(2, None);
+    config.rest.password = Some(Secret::new("hunter2".to_owned()));
+    let mut world = World::new(config);
+    for (method, path) in [("BREW", "/rest-api/call/find"), ("BREW", "/hidden")] {
+        assert_eq!(ask(&mut world, method, path, "").status, 401, "{path}");
     }
 }
 

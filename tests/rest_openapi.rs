@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use trunkcast::gateway::rest;
 
 const PATH: &str = "/rest-api/openapi.json";
+const STARTUP: &str = "/rest-api/call/startup";
 
 /// What an answer may be that a gateway without files gives to an example that names one.
 const WANTS_FILE: [&str; 2] = ["/rest-api/call/inject_sound", "/rest-api/push/sound_on"];
@@ -76,6 +77,8 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str) -> Result<()
                 let mut all = rule.as_array().unwrap().iter();
                 all.any(|schema| check(document, schema, value, at).is_ok())
             }
+            "not" => check(document, rule, value, at).is_err(),
+            "properties" if !value.is_object() => true,
             "properties" => {
                 for (name, schema) in object(rule) {
                     if let Some(value) = value.get(name) {
@@ -108,11 +111,16 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str) -> Result<()
                 _ => true,
             },
             "minimum" => value
-                .as_i64()
-                .is_none_or(|number| number >= rule.as_i64().unwrap()),
+                .as_f64()
+                .is_none_or(|number| number >= rule.as_f64().unwrap()),
             "maximum" => value
-                .as_i64()
-                .is_none_or(|number| number <= rule.as_i64().unwrap()),
+                .as_f64()
+                .is_none_or(|number| number <= rule.as_f64().unwrap()),
+            "format" => {
+                assert_eq!(rule, "ipv6");
+                let text = value.as_str();
+                text.is_none_or(|text| text.parse::<std::net::Ipv6Addr>().is_ok())
+            }
             // What a text looks like is left to those who know regular expressions.
             "pattern" | "description" | "default" => true,
             _ => panic!("keyword {keyword}"),
@@ -189,20 +197,19 @@ fn prepared(document: &Value, path: &str) -> (World, Option<String>) {
         post["requestBody"]["content"]["application/json"]["examples"][name]["value"].clone()
     };
     let mut world = World::local(4);
-    if path == "/rest-api/call/startup" {
+    if path == STARTUP {
         return (world, None);
     }
-    let startup = "/rest-api/call/startup";
-    let reply = post(&mut world, startup, &example(startup, "asStream"));
+    let reply = post(&mut world, STARTUP, &example(STARTUP, "asStream"));
     assert_eq!(reply.status, 200, "{reply:?}");
     let callee = Callee::called(&mut world, "192.0.2.10:5060");
     let sdp = answer("192.0.2.10:4000".parse().unwrap(), "sendrecv");
     callee.respond(&mut world, 200, "callee", &sdp);
     if path.contains("/inject_stream") {
-        let mut other = example(startup, "asStream");
+        let mut other = example(STARTUP, "asStream");
         other["callId"] = "lobby-1".into();
         other["toStream"] = "lobby".into();
-        let reply = post(&mut world, startup, &other);
+        let reply = post(&mut world, STARTUP, &other);
         assert_eq!(reply.status, 200, "{reply:?}");
         let callee = Callee::called(&mut world, "192.0.2.10:5060");
         callee.respond(&mut world, 200, "other", &sdp);
@@ -297,6 +304,88 @@ fn every_example_is_answered_as_it_is_said() {
         }
     }
     assert!(played > 8, "{played}");
+}
+
+/// The value that a link's expression stands for.
+fn linked(expression: &str, request: &Value, answer: &Value) -> Value {
+    let (of, pointer) = expression.split_once('#').unwrap();
+    let whole = match of {
+        "$request.body" => request,
+        "$response.body" => answer,
+        _ => panic!("{expression}"),
+    };
+    let value = whole.pointer(pointer);
+    value
+        .unwrap_or_else(|| panic!("{expression} of {request}, {answer}"))
+        .clone()
+}
+
+#[test]
+fn links_lead_to_what_was_begun_and_found() {
+    let document = description();
+    let mut followed = BTreeSet::new();
+    for (path, method, operation) in operations(&document) {
+        let Some(links) = operation["responses"]["200"]["links"].as_object() else {
+            continue;
+        };
+        let body = &operation["requestBody"]["content"]["application/json"];
+        let example = body["examples"].as_object().and_then(|examples| {
+            let mut each = examples.values().map(|it| it["value"].clone());
+            // A call that has a stream of its own.
+            each.find(|value| path != STARTUP || value["toStream"].is_string())
+        });
+        for (name, link) in links {
+            let at = format!("{method} {path} {name}");
+            let link = resolved(&document, link);
+            let to = operations(&document).into_iter().find(|(_, _, operation)| {
+                operation["operationId"].as_str() == link["operationId"].as_str()
+            });
+            let (to, _, to_operation) = to.unwrap_or_else(|| panic!("{at} leads nowhere"));
+            let schema = &to_operation["requestBody"]["content"]["application/json"]["schema"];
+            let fields = &resolved(&document, schema)["properties"];
+            for field in object(&link["requestBody"]).keys() {
+                assert!(fields[field].is_object(), "{at}: there is no {field}");
+            }
+            followed.insert(name.clone());
+            // What needs files or folders is followed by other tests.
+            if path.contains("ecord") || to.contains("ecord") || WANTS_FILE.contains(&path) {
+                continue;
+            }
+            let (mut world, session) = prepared(&document, path);
+            if path == "/rest-api/push/find_all" || path == "/rest-api/push/find" {
+                assert!(session.is_some(), "{at}");
+            }
+            let request = example.clone().unwrap_or_else(|| json!({}));
+            let reply = match method.as_str() {
+                "POST" => post(&mut world, path, &request),
+                method => ask(&mut world, method, path, ""),
+            };
+            assert_eq!(reply.status, 200, "{at}");
+            let answer = match reply.body.is_empty() {
+                true => Value::Null,
+                false => reply.json(),
+            };
+            let example =
+                object(&to_operation["requestBody"]["content"]["application/json"]["examples"]);
+            let mut follow = example.values().next().unwrap()["value"].clone();
+            for (field, expression) in object(&link["requestBody"]) {
+                follow[field] = linked(expression.as_str().unwrap(), &request, &answer);
+            }
+            let reply = post(&mut world, to, &follow);
+            check_answer(&document, to_operation, &reply, &at);
+            let is_there = match to {
+                // Both want a call that is established, and the other one a stream or a file.
+                to if path == STARTUP && (to.contains("send_dtmf") || to.contains("inject")) => {
+                    [404, 409].contains(&reply.status)
+                }
+                to if WANTS_FILE.contains(&to) => reply.status == 404,
+                _ => reply.status == 200,
+            };
+            assert!(is_there, "{at}: {reply:?}");
+        }
+    }
+    let all = object(&document["components"]["links"]).keys();
+    assert_eq!(followed, all.cloned().collect());
 }
 
 #[test]

@@ -12,23 +12,17 @@
 
 use crate::cli::config_source::ConfigSource;
 use crate::cli::settings::Settings;
-use crate::gateway::desk::{Clerk, DeskAnswer, DeskWork};
+use crate::cli::trial::{Trials, TrialsEnd};
+use crate::gateway::desk::Clerk;
 
-/// Tries PBXs and RTMP servers.
-struct TrialClerk;
-
-/// The clerk of the settings that come from `source`.
-pub fn settings(source: ConfigSource) -> Box<dyn Clerk> {
-    Box::new(Settings::new(Some(source)))
+/// The clerk of the settings that come from `source`, or from nowhere.
+pub fn settings(source: Option<ConfigSource>) -> Box<dyn Clerk> {
+    Box::new(Settings::new(source))
 }
 
-/// The clerk of trials.
-pub fn trials() -> Box<dyn Clerk> {
-    Box::new(TrialClerk)
-}
-
-impl Clerk for TrialClerk {
-    fn work(&mut self, work: DeskWork) -> DeskAnswer {
-        DeskAnswer::Failed(format!("{}: not yet", work.name()))
-    }
+/// The clerk of trials, with what ends them.
+pub fn trials(source: Option<ConfigSource>) -> (Box<dyn Clerk>, TrialsEnd) {
+    let trials = Trials::new(source);
+    let end = trials.end();
+    (Box::new(trials), end)
 }

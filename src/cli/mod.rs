@@ -21,6 +21,7 @@ pub mod demo;
 pub mod nearest;
 pub mod settings;
 pub mod test_caller;
+pub mod trial;
 pub mod viewer;
 pub mod yaml;
 
@@ -74,14 +75,16 @@ fn run(source: ConfigSource) -> ExitCode {
     for notice in &config.notices {
         log::warn!("{notice}");
     }
-    let settings = clerks::settings(source.clone());
+    let settings = clerks::settings(Some(source.clone()));
+    let (trials, trials_end) = clerks::trials(Some(source.clone()));
     let reload = move || match source.load() {
         Ok((config, _)) => Ok(with_state(config)),
         Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
     };
     // Looked up now: the file may be another by then, under the same name.
     let program = std::env::current_exe();
-    let exit = start(config, settings, Box::new(reload));
+    let exit = start(config, [settings, trials], Box::new(reload));
+    trials_end.end();
     log_out::flush();
     match exit {
         Ok(Ended::Stopped) => ExitCode::SUCCESS,
@@ -116,7 +119,11 @@ fn with_state(mut config: Config) -> Config {
 pub type Reload = Box<dyn FnMut() -> Result<Config, Vec<String>>>;
 
 /// The one place where the daemon is started.
-fn start(config: Config, settings: Box<dyn Clerk>, mut reload: Reload) -> Result<Ended, ExitCode> {
+fn start(
+    config: Config,
+    [settings, trials]: [Box<dyn Clerk>; 2],
+    mut reload: Reload,
+) -> Result<Ended, ExitCode> {
     let mut daemon = match Daemon::bind(config) {
         Ok(daemon) => daemon,
         Err(error) => {
@@ -124,7 +131,7 @@ fn start(config: Config, settings: Box<dyn Clerk>, mut reload: Reload) -> Result
             return Err(ExitCode::from(EXIT_PROBLEM));
         }
     };
-    if let Err(error) = daemon.set_clerks(settings, clerks::trials()) {
+    if let Err(error) = daemon.set_clerks(settings, trials) {
         log::error!("cannot start the threads of the page: {error}");
         return Err(ExitCode::from(EXIT_PROBLEM));
     }

@@ -17,6 +17,10 @@
 use core::fmt;
 
 use crate::base::redact::Secret;
+use crate::gateway::config::Trunk;
+use crate::gateway::{Gateway, trunk};
+use crate::sip::RegistrationState;
+use crate::wire::rtmp_url::RtmpUrl;
 
 /// A piece of work, as the gateway numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,12 +68,45 @@ pub enum DeskWork {
     TryPbx {
         /// JSON as the page sent it.
         document: Vec<u8>,
+        /// What works now.
+        standing: Standing,
     },
     /// Tries whether an RTMP server takes a stream.
     TryRtmp {
         /// JSON as the page sent it.
         document: Vec<u8>,
+        /// What works now.
+        standing: Standing,
     },
+}
+
+/// What works now, which no trial is to disturb.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Trunks that are registered, with the settings that they are registered with.
+    pub registered: Vec<Trunk>,
+    /// Streams that go to RTMP servers: where to, and their names.
+    pub publishing: Vec<(RtmpUrl, String)>,
+}
+
+impl Standing {
+    /// Of a gateway.
+    pub fn of(gateway: &Gateway) -> Self {
+        let is_registered = |trunk: &&trunk::Trunk| {
+            let id = trunk.presence.registration();
+            let state = id.and_then(|id| trunk.endpoint.registration(id));
+            matches!(state, Some(RegistrationState::Registered { .. }))
+        };
+        let registered = gateway.trunks.iter().filter(is_registered);
+        let publishing = gateway.calls().filter_map(|call| {
+            let publisher = &call.publishing.as_ref()?.publisher;
+            Some((publisher.url().clone(), call.stream.clone()))
+        });
+        Self {
+            registered: registered.map(|trunk| trunk.config.clone()).collect(),
+            publishing: publishing.collect(),
+        }
+    }
 }
 
 impl DeskWork {
@@ -157,6 +194,7 @@ mod tests {
             },
             DeskWork::TryPbx {
                 document: document(),
+                standing: Standing::default(),
             },
         ] {
             assert!(!format!("{work:?}").contains("hunter2"));

@@ -225,6 +225,16 @@ impl Gateway {
         );
     }
 
+    /// Has every trunk register anew in a moment.
+    pub(super) fn renew_registrations(&mut self, now: Instant) {
+        for trunk in &mut self.trunks {
+            if let Some(id) = trunk.presence.registration() {
+                trunk.endpoint.renew_registration(now, id);
+                trunk.dirty = true;
+            }
+        }
+    }
+
     /// Takes back every registration, and asks nobody any more.
     pub(super) fn unregister_all(&mut self, now: Instant) {
         for trunk in &mut self.trunks {

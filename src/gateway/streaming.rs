@@ -7,12 +7,13 @@ use crate::gateway::Gateway;
 use crate::gateway::call::{Call, shown_stream};
 use crate::gateway::connections::User;
 use crate::gateway::contain::contained;
+use crate::gateway::ending::Ending;
 use crate::gateway::outlet::{CallIndex, Level, MediaPort, Outlet};
 use crate::gateway::publishing::Surroundings;
 use crate::gateway::watchdog::Watch;
 use crate::rtmp::PlayerEvent;
 use crate::rtp::session::SessionEvent;
-use crate::sip::Cause;
+use crate::sip::{Cause, EndedBy};
 
 /// Bytes of the largest packet that a session makes: reports and silence.
 const MADE_PACKET_BYTES: usize = 512;
@@ -70,7 +71,10 @@ impl Gateway {
             Watch::Gone if is_due => {
                 let seconds = patience.unwrap_or_default().as_secs();
                 let words = format!("RTP Timeout: no media for {seconds} s");
-                if !self.hang_up(now, index, Cause::new(408, words)) {
+                call.ending = Some(Ending::NoMedia);
+                let cause = Cause::new(408, words);
+                if !self.hang_up(now, index, cause.clone()) {
+                    self.remember_call(now, index, (&cause, EndedBy::Silence), outlet);
                     self.end_streams(now, index, outlet);
                 }
                 return;

@@ -22,6 +22,7 @@
 mod config;
 mod event;
 mod exchange;
+mod failure;
 mod left_out;
 mod state;
 mod status;
@@ -55,6 +56,7 @@ use crate::wire::rtmp_url::RtmpUrl;
 
 pub use config::PublisherConfig;
 pub use event::PublisherEvent;
+pub use failure::{PublishFailure, PublishFault, PublishStep};
 pub use left_out::{LeftOut, WhyLeftOut};
 pub use status::RtmpStatus;
 
@@ -104,6 +106,9 @@ pub struct Publisher {
     half_started: bool,
     told_left_out: [Option<LeftOut>; 2],
     events: Deque<PublisherEvent, 8>,
+    /// What ends this attempt, where that is not simply the connection.
+    fault: Option<PublishFault>,
+    failure: Option<PublishFailure>,
     counters: PublisherCounters,
 }
 
@@ -130,6 +135,8 @@ impl Publisher {
             half_started: false,
             told_left_out: [None; 2],
             events: Deque::new(),
+            fault: None,
+            failure: None,
             counters: PublisherCounters::default(),
             config,
             rng,
@@ -236,7 +243,10 @@ impl Publisher {
                 transaction: PUBLISH,
                 ..
             } if self.half_started => self.begin(now),
-            state => self.fail(now, state.overdue(self.target().is_tls()), true),
+            state => {
+                self.fault = Some(PublishFault::Silent);
+                self.fail(now, state.overdue(self.target().is_tls()), true);
+            }
         }
     }
 
@@ -408,6 +418,14 @@ impl Publisher {
         &self.reason
     }
 
+    /// When it connects again, while it waits for that.
+    pub fn retry_at(&self) -> Option<Instant> {
+        match self.state {
+            State::Waiting { until } => Some(until),
+            _ => None,
+        }
+    }
+
     /// Where it goes at the moment: the address it was given, or where a server sent it.
     pub fn target(&self) -> &RtmpUrl {
         self.target.url(&self.config.url)
@@ -475,6 +493,14 @@ impl Publisher {
 
     /// Gives this connection up and waits for the next attempt.
     fn fail(&mut self, now: Instant, why: Reason, close: bool) {
+        let otherwise = match close {
+            true => PublishFault::Protocol,
+            false => PublishFault::Closed,
+        };
+        self.failure = Some(PublishFailure {
+            step: PublishStep::of(self.state),
+            fault: self.fault.take().unwrap_or(otherwise),
+        });
         if matches!(self.state, State::Stopping { .. }) {
             if close {
                 self.push(PublisherEvent::Close);

@@ -16,6 +16,7 @@ use heapless::String;
 
 use crate::base::codec::{Codec, CodecSet, Track};
 use crate::limits::RTMP_URL_BYTES;
+use crate::rtmp::publisher::PublishFault;
 use crate::rtmp::words::{Reason, reason};
 use crate::wire::amf0::Amf0;
 use crate::wire::rtmp_message::StatusInfo;
@@ -99,6 +100,8 @@ pub(super) struct Refusal {
     pub redirect: Option<String<RTMP_URL_BYTES>>,
     /// It names the stream as taken or the publisher as not allowed: no word on codecs.
     pub is_about_name: bool,
+    /// What it means, for those who have to say what to do.
+    pub fault: PublishFault,
 }
 
 impl Refusal {
@@ -113,6 +116,7 @@ impl Refusal {
                 description: String::new(),
                 redirect: None,
                 is_about_name: false,
+                fault: PublishFault::Refused,
             };
         };
         // One that is too long is no authentication challenge.
@@ -136,6 +140,7 @@ impl Refusal {
                 code,
                 "NetStream.Publish.BadName" | "NetStream.Publish.Denied"
             ),
+            fault: PublishFault::of_code(code),
         }
     }
 
@@ -219,6 +224,7 @@ mod tests {
             description: String::try_from(words).unwrap(),
             redirect: None,
             is_about_name: false,
+            fault: PublishFault::Refused,
         };
         refusal.blames(CodecSet::of(candidates))
     }

@@ -3,6 +3,8 @@
 //! Each turn of the loop waits as [`Pace`] says, reads every ready socket into the gateway, lets
 //! the gateway write, and hands back what connections reported meanwhile.
 
+mod by_hand;
+
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
@@ -14,6 +16,7 @@ use async_io::{Async, Timer};
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::FutureExt;
 
+use super::board::Board;
 use super::clock::Clock;
 use super::desk::Desk;
 use super::files::Files;
@@ -212,6 +215,9 @@ impl Daemon {
             sockets.listen_page(address).map_err(|error| {
                 StartError::Bind("the page".to_owned(), address.to_string(), error)
             })?;
+        }
+        if config.page.listens() != (None, None) {
+            sockets.board = Some(Board::start(&config)?);
         }
         if let (_, Some(address)) = config.page.listens() {
             sockets.listen_page_tls(address).map_err(|error| {

@@ -1,8 +1,8 @@
 //! Threads for work of the page: computations, the settings file, trials.
 //!
-//! There are two lanes, each a thread with a bounded queue: passwords and settings, which change one
-//! another and are done in order, and trials, which take seconds. A panic in a piece of work ends that
-//! piece alone.
+//! There are two lanes, each a thread: passwords and settings, which change one another and are done in
+//! order out of a bounded queue, and trials, which take seconds: one at a time, and none waits. A panic
+//! in a piece of work ends that piece alone.
 
 #![cfg_attr(
     not(test),
@@ -14,6 +14,7 @@
     )
 )]
 
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -33,6 +34,8 @@ pub struct Desk {
     settings: SyncSender<Work>,
     trials: SyncSender<Work>,
     done: Receiver<Done>,
+    /// The trial under way.
+    trying: Cell<Option<DeskId>>,
 }
 
 impl Desk {
@@ -51,21 +54,29 @@ impl Desk {
             settings: lane("desk", settings, answer.clone(), waker.clone())?,
             trials: lane("trials", trials, answer, waker.clone())?,
             done,
+            trying: Cell::default(),
         })
     }
 
-    /// Takes work; false when too much waits.
+    /// Takes work; false when too much waits, or a trial is under way and this is another.
     pub fn give(&self, id: DeskId, work: DeskWork) -> bool {
-        let lane = match work.is_trial() {
-            true => &self.trials,
-            false => &self.settings,
-        };
-        lane.try_send((id, work)).is_ok()
+        if !work.is_trial() {
+            return self.settings.try_send((id, work)).is_ok();
+        }
+        let is_taken = self.trying.get().is_none() && self.trials.try_send((id, work)).is_ok();
+        if is_taken {
+            self.trying.set(Some(id));
+        }
+        is_taken
     }
 
     /// Work that is done, if any.
     pub fn done(&self) -> Option<Done> {
-        self.done.try_recv().ok()
+        let done = self.done.try_recv().ok()?;
+        if self.trying.get() == Some(done.0) {
+            self.trying.set(None);
+        }
+        Some(done)
     }
 }
 
@@ -107,5 +118,56 @@ fn bounded(answer: DeskAnswer) -> DeskAnswer {
             DeskAnswer::Failed("the answer is too long".to_owned())
         }
         answer => answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::desk::Standing;
+    use crate::shell::waker::Alarm;
+
+    /// Answers a trial when it is told to.
+    struct Slow(Receiver<()>);
+
+    impl Clerk for Slow {
+        fn work(&mut self, _: DeskWork) -> DeskAnswer {
+            let _ = self.0.recv();
+            DeskAnswer::Failed(String::new())
+        }
+    }
+
+    #[test]
+    fn one_trial_is_under_way_at_a_time_and_settings_do_not_wait_for_it() {
+        let (_alarm, waker) = Alarm::new().unwrap();
+        let (end, ended) = sync_channel(0);
+        let (end_settings, settings_ended) = sync_channel(1);
+        let clerks = [ended, settings_ended].map(|ended| Box::new(Slow(ended)));
+        let [trials, settings] = clerks;
+        let desk = Desk::start(settings, trials, &waker).unwrap();
+        let trial = || DeskWork::TryPbx {
+            document: Vec::new(),
+            standing: Standing::default(),
+        };
+        assert!(desk.give(DeskId(1), trial()));
+        assert!(
+            !desk.give(DeskId(2), trial()),
+            "another trial waits for none"
+        );
+        assert!(desk.give(DeskId(3), DeskWork::ReadSettings));
+        end_settings.send(()).unwrap();
+        let wait = || loop {
+            if let Some((id, _)) = desk.done() {
+                break id;
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!(wait(), DeskId(3));
+        assert!(!desk.give(DeskId(4), trial()));
+        end.send(()).unwrap();
+        assert_eq!(wait(), DeskId(1));
+        assert!(desk.give(DeskId(5), trial()), "the first one is over");
+        end.send(()).unwrap();
+        assert_eq!(wait(), DeskId(5));
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use heapless::Deque;
 
+use super::board::Board;
 use super::desk::Desk;
 use super::dns::SipHost;
 use super::files::Files;
@@ -30,11 +31,12 @@ use super::waker::{Alarm, Waker};
 use crate::base::codec::Track;
 use crate::base::ids::ConnId;
 use crate::base::network::Transport;
+use crate::base::redact::{HIDDEN, Secret};
 use crate::gateway::config::Trunk;
 use crate::gateway::desk::{DeskId, DeskWork};
 use crate::gateway::outlet::{
-    CallIndex, FileId, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, OutletFigures,
-    RecordEnd, RecordId, Security,
+    BoardFigures, CallIndex, FileId, Level, LookUp, LookUpId, MediaPort, Origin, Outlet,
+    OutletFigures, RecordEnd, RecordId, Security,
 };
 use crate::limits::{SIP_SOCKET_BYTES, STREAMS};
 
@@ -121,10 +123,14 @@ pub struct Sockets {
     pub files: Option<Files>,
     /// What outlives a restart, where there is a place for it.
     pub journal: Option<JournalFile>,
+    /// The thread that looks at the board, where there is a page to tell of it.
+    pub board: Option<Board>,
     /// The threads that work for the page, where there are clerks for it.
     pub desk: Option<Desk>,
     /// The thread that writes recordings, where there is a folder for them.
     pub recorder: Option<Recorder>,
+    /// Whether all of it is a trial, which lines of the log say; with what they must not show.
+    pub trial: Option<Secret<String>>,
     /// Losses.
     pub counters: SocketCounters,
     /// A descriptor to be given up where there is no other.
@@ -159,8 +165,10 @@ impl Sockets {
             half_open: HalfOpens::default(),
             files: None,
             journal: None,
+            board: None,
             desk: None,
             recorder: None,
+            trial: None,
             counters: SocketCounters::default(),
             spare: spare(),
             failures: Box::default(),
@@ -516,20 +524,34 @@ impl Outlet for Sockets {
         log_out::last_lines()
     }
 
+    fn board(&mut self) -> BoardFigures {
+        self.board.as_mut().map(Board::figures).unwrap_or_default()
+    }
+
     fn note_from(&mut self, origin: Origin, level: Level, line: fmt::Arguments<'_>) {
         let level = match level {
             Level::Info => log::Level::Info,
             Level::Warn => log::Level::Warn,
             Level::Error => log::Level::Error,
         };
-        let record = log::Record::builder()
-            .level(level)
-            .target(module_path!())
-            .file_static(Some(origin.file()))
-            .line(Some(origin.line()))
-            .args(line)
-            .build();
-        log::logger().log(&record);
+        let write = |line: fmt::Arguments<'_>| {
+            let record = log::Record::builder()
+                .level(level)
+                .target(module_path!())
+                .file_static(Some(origin.file()))
+                .line(Some(origin.line()))
+                .args(line)
+                .build();
+            log::logger().log(&record);
+        };
+        match &self.trial {
+            None => write(line),
+            Some(key) if key.expose().is_empty() => write(format_args!("test: {line}")),
+            Some(key) => {
+                let line = line.to_string().replace(key.expose(), HIDDEN);
+                write(format_args!("test: {line}"));
+            }
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use rustls::{ClientConnection, Connection, ServerConfig, ServerConnection};
 
 pub use identity::Identity;
 pub use trust::{Servers, Trust};
+pub use words::{TlsError, TlsFault};
 
 use crate::limits::TLS_BUFFER_BYTES;
 
@@ -49,11 +50,13 @@ pub struct TlsStream {
 }
 
 impl Peer {
-    /// What failed, in words.
-    fn words(&self, error: &rustls::Error) -> String {
+    /// What failed; towards a server it holds a [`TlsError`].
+    fn error(&self, error: &rustls::Error) -> io::Error {
         match self {
-            Self::Server { host, servers } => words::of_server(error, host, servers),
-            Self::Client => words::of_client(error),
+            Self::Server { host, servers } => {
+                io::Error::other(TlsError::of_server(error, host, servers))
+            }
+            Self::Client => io::Error::other(words::of_client(error)),
         }
     }
 
@@ -78,15 +81,13 @@ impl TlsStream {
             host: host.to_owned(),
             servers: trust.servers().clone(),
         };
-        let session = ClientConnection::new(config, name)
-            .map_err(|error| io::Error::other(peer.words(&error)))?;
+        let session = ClientConnection::new(config, name).map_err(|error| peer.error(&error))?;
         Ok(Self::new(socket, session.into(), peer))
     }
 
     /// TLS over a socket that a client connected to us.
     pub fn accept(socket: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
-        let session = ServerConnection::new(config)
-            .map_err(|error| io::Error::other(Peer::Client.words(&error)))?;
+        let session = ServerConnection::new(config).map_err(|error| Peer::Client.error(&error))?;
         Ok(Self::new(socket, session.into(), Peer::Client))
     }
 
@@ -186,7 +187,7 @@ impl TlsStream {
         if let Err(error) = self.session.process_new_packets() {
             // The alert tells the server why.
             let _ = self.flush();
-            return Err(io::Error::other(self.peer.words(&error)));
+            return Err(self.peer.error(&error));
         }
         Ok(count)
     }

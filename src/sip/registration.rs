@@ -150,6 +150,13 @@ impl SipEndpoint {
         self.settle();
     }
 
+    /// Has a registration that is up renewed in a moment, as after the loss of its connection.
+    pub fn renew_registration(&mut self, now: Instant, id: RegistrationId) {
+        let rng = &mut self.rng;
+        self.registrations.update(slot(id), |r| r.lost(now, rng));
+        self.settle();
+    }
+
     /// Says where the registrar is, after another look-up.
     pub fn set_registration_targets(
         &mut self,

@@ -37,8 +37,6 @@ pub enum HttpFault {
     BodyTooLarge,
     /// A version other than 1.0 and 1.1.
     Version,
-    /// A method that nobody knows.
-    Method,
     /// A `Transfer-Encoding`, alone.
     TransferEncoding,
     /// A `Transfer-Encoding` beside a `Content-Length`, or in a request of version 1.0.
@@ -70,7 +68,7 @@ impl HttpFault {
             Self::TargetTooLong => 414,
             Self::Expectation => 417,
             Self::HeadTooLarge => 431,
-            Self::Method | Self::TransferEncoding => 501,
+            Self::TransferEncoding => 501,
             Self::Version => 505,
         }
     }
@@ -85,7 +83,6 @@ impl fmt::Display for HttpFault {
             Self::HeadTooLarge => "the header fields are too long or too many",
             Self::BodyTooLarge => "the body is too long",
             Self::Version => "expected HTTP/1.1",
-            Self::Method => "unknown method",
             Self::TransferEncoding => "no Transfer-Encoding is taken: send a Content-Length",
             Self::TwoLengths => "Transfer-Encoding and Content-Length exclude one another",
             Self::Length => "expected one Content-Length of digits",
@@ -137,7 +134,8 @@ struct Span {
 #[derive(Clone)]
 pub struct Head {
     bytes: Box<[u8]>,
-    method: Method,
+    /// `None` where nobody knows it.
+    method: Option<Method>,
     target: Span,
     headers: heapless::Vec<(Span, Span), HTTP_HEADERS>,
     minor: u8,
@@ -171,7 +169,7 @@ impl Head {
             Err(httparse::Error::Version) => return Err(HttpFault::Version),
             Err(_) => return Err(HttpFault::Syntax),
         }
-        let method = method(request.method.unwrap_or_default()).ok_or(HttpFault::Method)?;
+        let method = method(request.method.unwrap_or_default());
         let minor = request.version.unwrap_or_default();
         let target = target(request.path.unwrap_or_default(), method)?;
         let mut head = Self {
@@ -244,6 +242,11 @@ impl Head {
         Ok(())
     }
 
+    /// Whether the method is one of RFC 9110, section 9.3, or PATCH.
+    pub const fn knows_method(&self) -> bool {
+        self.method.is_some()
+    }
+
     /// Minor version: 0 or 1.
     pub const fn minor_version(&self) -> u8 {
         self.minor
@@ -287,7 +290,7 @@ impl Head {
 
 impl fmt::Debug for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Head({:?} {})", self.method, self.path())
+        write!(f, "Head({:?} {})", self.method(), self.path())
     }
 }
 
@@ -305,8 +308,10 @@ impl Query for Head {
         core::str::from_utf8(self.part(self.target)).unwrap_or_default()
     }
 
+    /// TRACE in place of a method that nobody knows: nothing takes either, and
+    /// [`Head::knows_method`] tells them apart.
     fn method(&self) -> Method {
-        self.method
+        self.method.unwrap_or(Method::Trace)
     }
 }
 
@@ -320,7 +325,8 @@ fn span(whole: &[u8], part: &[u8]) -> Span {
     }
 }
 
-/// Methods of RFC 9110, section 9.3, and PATCH; others are answered as unknown.
+/// Methods of RFC 9110, section 9.3, and PATCH. Whether a path takes them is not known here, nor what to
+/// say of others.
 fn method(name: &str) -> Option<Method> {
     Some(match name {
         "GET" => Method::Get,
@@ -338,11 +344,11 @@ fn method(name: &str) -> Option<Method> {
 
 /// Path and query of a request target in origin-form, absolute-form or asterisk-form (RFC 9112,
 /// section 3.2).
-fn target(text: &str, method: Method) -> Result<&str, HttpFault> {
+fn target(text: &str, method: Option<Method>) -> Result<&str, HttpFault> {
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(HttpFault::Syntax);
     }
-    if text.starts_with('/') || (text == "*" && method == Method::Options) {
+    if text.starts_with('/') || (text == "*" && method == Some(Method::Options)) {
         return Ok(text);
     }
     let (scheme, rest) = text.split_once("://").ok_or(HttpFault::Syntax)?;

@@ -24,6 +24,8 @@ pub enum Policy {
     Stall,
     /// Ends the connection at the first sound in G.711.
     RefusesG711,
+    /// Ends the connection at the first picture.
+    RefusesVideo,
     /// Lists Opus in its answer to `connect` (Enhanced RTMP).
     ListsOpus,
     /// Names another address instead of taking `connect`.
@@ -196,6 +198,8 @@ impl RtmpServer {
             {
                 self.closes = true;
             }
+            self.closes |=
+                self.policy == Policy::RefusesVideo && matches!(&heard, Some(Heard::Video { .. }));
             self.heard_count += u64::from(heard.is_some());
             if !self.forgetful {
                 self.heard.extend(heard);

@@ -134,6 +134,11 @@ impl<'a> Exchange<'a> {
         self.head.path()
     }
 
+    /// Whether the method is one that HTTP knows.
+    pub fn knows_method(&self) -> bool {
+        self.head.knows_method()
+    }
+
     /// Takes the whole body.
     pub fn take_body(&mut self) -> Vec<u8> {
         core::mem::take(&mut self.body.bytes)

@@ -17,16 +17,18 @@ pub mod assets;
 mod diagnostics;
 mod door;
 mod hangup;
-mod history;
+pub mod history;
 mod live;
 mod live_cut;
 mod live_watch;
 mod login;
-mod now;
+pub mod now;
+pub mod problem;
 mod reply;
 mod restart;
 mod session;
 mod settings;
+pub mod trend;
 
 use embedded_svc::http::{Headers, Method, Query};
 
@@ -131,6 +133,9 @@ pub(super) fn late(
     done: DeskAnswer,
     outlet: &mut dyn Outlet,
 ) -> Outcome {
+    if matches!(late, Late::Registered) {
+        gateway.renew_registrations(now);
+    }
     match (late, done) {
         (Late::Step(step), done) => login::go_on(gateway, now, step, done, outlet),
         (Late::Diagnostics, done) => diagnostics::late(gateway, now, done, outlet).into(),

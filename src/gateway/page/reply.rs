@@ -46,6 +46,9 @@ pub enum Late {
     File(&'static str),
     /// Something is done with the result first.
     Step(Step),
+    /// It is the document of a trial of registering: registrations at work are renewed first, as it
+    /// may have taken the place of one at a PBX that keeps but one.
+    Registered,
     /// It is the diagnostics, with the settings from the document.
     Diagnostics,
 }

@@ -10,7 +10,7 @@
     )
 )]
 
-use crate::gateway::desk::DeskWork;
+use crate::gateway::desk::{DeskWork, Standing};
 use crate::gateway::http::exchange::Exchange;
 use crate::gateway::page::{Late, Outcome};
 
@@ -40,11 +40,13 @@ pub(super) fn restore(exchange: &mut Exchange<'_>) -> Outcome {
 /// Answers `POST /page/try/pbx`.
 pub(super) fn try_pbx(exchange: &mut Exchange<'_>) -> Outcome {
     let document = exchange.take_body();
-    Outcome::Later(DeskWork::TryPbx { document }, Late::Document)
+    let standing = Standing::of(exchange.gateway);
+    Outcome::Later(DeskWork::TryPbx { document, standing }, Late::Registered)
 }
 
 /// Answers `POST /page/try/rtmp`.
 pub(super) fn try_rtmp(exchange: &mut Exchange<'_>) -> Outcome {
     let document = exchange.take_body();
-    Outcome::Later(DeskWork::TryRtmp { document }, Late::Document)
+    let standing = Standing::of(exchange.gateway);
+    Outcome::Later(DeskWork::TryRtmp { document, standing }, Late::Document)
 }

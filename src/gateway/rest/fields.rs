@@ -71,8 +71,14 @@ impl<'de> Visitor<'de> for FieldVisitor {
         Ok(Field::Number(value.into()))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Field::Other)
+    /// `5060.0` is as whole a number as `5060`: some clients write all of theirs so.
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        // At both ends stands what numbers without fraction are rounded to that do not fit.
+        let fits = value > i64::MIN as f64 && value < u64::MAX as f64;
+        Ok(match fits && value.fract() == 0.0 {
+            true => Field::Number(value as i128),
+            false => Field::Other,
+        })
     }
 
     fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
@@ -299,6 +305,18 @@ impl Field<'_> {
     pub fn required(&self, name: &'static str, bytes: usize) -> Result<String, Failure> {
         let text = self.text(name, bytes)?;
         text.ok_or_else(|| wrong(name, "text; the field is missing or empty"))
+    }
+
+    /// The text of a field that names what may be there, or not: whatever it is.
+    ///
+    /// # Errors
+    ///
+    /// There is none, an empty one, or something else.
+    pub fn name(&self, name: &'static str) -> Result<String, Failure> {
+        match self {
+            Self::Text(text) if !text.is_empty() => Ok(text.clone().into_owned()),
+            other => other.required(name, HTTP_BODY_BYTES),
+        }
     }
 
     /// A boolean, also as text; `default` where there is none.

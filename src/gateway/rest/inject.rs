@@ -18,7 +18,6 @@ use crate::gateway::injection::InjectionRefused;
 use crate::gateway::outlet::Level;
 use crate::gateway::rest::failure::Failure;
 use crate::gateway::rest::fields::{Field, call_id, read, take};
-use crate::limits::{FILE_NAME_BYTES, RTMP_NAME_BYTES};
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -34,7 +33,7 @@ pub fn stream(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let body = take(exchange);
     let body: Inject<'_> = read(&body)?;
     let call_id = call_id(&body.call_id)?;
-    let stream = body.stream_name.required("streamName", RTMP_NAME_BYTES)?;
+    let stream = body.stream_name.name("streamName")?;
     let (now, from) = (exchange.now, exchange.remote);
     let (gateway, outlet) = (&mut *exchange.gateway, &mut *exchange.outlet);
     match gateway.inject_stream(now, &call_id, &stream, outlet) {
@@ -56,7 +55,7 @@ pub fn sound(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let body = take(exchange);
     let body: Inject<'_> = read(&body)?;
     let call_id = call_id(&body.call_id)?;
-    let name = body.file_name.required("fileName", FILE_NAME_BYTES)?;
+    let name = body.file_name.name("fileName")?;
     let now = exchange.now;
     let (gateway, outlet) = (&mut *exchange.gateway, &mut *exchange.outlet);
     let id = gateway.inject_file(now, &call_id, &name, outlet)?;

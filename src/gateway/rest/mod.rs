@@ -218,11 +218,14 @@ fn route(exchange: &mut Exchange<'_>, path: &str) -> Result<(), Failure> {
     }
     if path == HEALTH {
         if !matches!(method, Method::Get | Method::Head) {
-            return Err(Failure::method("GET,HEAD"));
+            return Err(Failure::method("GET,HEAD,OPTIONS"));
         }
         return respond(exchange, 200, &[TEXT, ANY_ORIGIN], b"ok");
     }
     let Some(work) = work(path) else {
+        if !exchange.knows_method() {
+            return Err(Failure::new(501, "unknown method"));
+        }
         return Err(Failure::not_found("there is no such method"));
     };
     let taken = methods(path);

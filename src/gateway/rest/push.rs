@@ -22,9 +22,7 @@ use crate::gateway::rest::failure::Failure;
 use crate::gateway::rest::fields::{Field, Nested, read, take, wrong};
 use crate::gateway::rest::push_object::PushObject;
 use crate::gateway::rest::{ANY_ORIGIN, JSON};
-use crate::limits::{
-    FILE_NAME_BYTES, HTTP_ANSWER_BYTES, REST_NAME_BYTES, RTMP_NAME_BYTES, RTMP_URL_BYTES,
-};
+use crate::limits::{HTTP_ANSWER_BYTES, REST_NAME_BYTES, RTMP_URL_BYTES};
 
 /// Bytes of an RTMP address with user and password, each byte of which may be escaped by three.
 const URL_BYTES: usize = 3 * RTMP_URL_BYTES;
@@ -82,7 +80,7 @@ pub fn server_name(stream: &str) -> String {
 pub fn startup(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let body = take(exchange);
     let body: Startup<'_> = read(&body)?;
-    let stream = body.stream_name.required("streamName", RTMP_NAME_BYTES)?;
+    let stream = body.stream_name.name("streamName")?;
     let target = target(&body, &stream)?;
     let options = body.options.object("options")?;
     let action = options.action.text("options.action", REST_NAME_BYTES)?;
@@ -197,8 +195,7 @@ fn with_push(
 ) -> Result<(), Failure> {
     let body = take(exchange);
     let body: Named<'_> = read(&body)?;
-    let name = "mediaSessionId";
-    let id = body.media_session_id.required(name, RTMP_NAME_BYTES)?;
+    let id = body.media_session_id.name("mediaSessionId")?;
     let at = exchange.gateway.pushes.find(&id);
     let at = at.ok_or_else(|| Failure::not_found("no push has this mediaSessionId"))?;
     work(exchange, at, &body)?;
@@ -221,7 +218,7 @@ fn sound(
     (name, file): (&'static str, &Field<'_>),
     (loop_name, repeats): (&'static str, &Field<'_>),
 ) -> Result<(String, bool), Failure> {
-    let file = file.required(name, FILE_NAME_BYTES)?;
+    let file = file.name(name)?;
     Ok((file, repeats.boolean(loop_name, false)?))
 }
 

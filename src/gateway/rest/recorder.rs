@@ -23,7 +23,7 @@ use crate::gateway::http::exchange::Exchange;
 use crate::gateway::outlet::Level;
 use crate::gateway::recording::{RecordingRefused, RecordingRequest};
 use crate::gateway::rest::failure::Failure;
-use crate::gateway::rest::fields::{Field, read, take, wrong};
+use crate::gateway::rest::fields::{Field, Nested, read, take, wrong};
 use crate::gateway::rest::{ANY_ORIGIN, JSON};
 use crate::limits::{HTTP_BODY_BYTES, RECORDING_NAME_BYTES, RECORDING_TEMPLATE_BYTES};
 
@@ -34,7 +34,7 @@ struct Body<'a> {
     #[serde(borrow)]
     media_session_id: Field<'a>,
     call_id: Field<'a>,
-    config: Option<Config<'a>>,
+    config: Nested<Config<'a>>,
     file_name: Field<'a>,
     force: Field<'a>,
 }
@@ -61,7 +61,7 @@ pub fn startup(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let body = take(exchange);
     let body: Body<'_> = read(&body)?;
     let session = session(&body)?;
-    let request = request(&body)?;
+    let request = request(body)?;
     let (now, from) = (exchange.now, exchange.remote);
     let started = exchange
         .gateway
@@ -135,18 +135,11 @@ fn session(body: &Body<'_>) -> Result<String, Failure> {
     }
 }
 
-fn request(body: &Body<'_>) -> Result<RecordingRequest, Failure> {
-    let config = body.config.as_ref();
-    let (template, rotation) = match config {
-        Some(config) => (
-            parsed("config.fileTemplate", &config.file_template)?,
-            parsed("config.rotation", &config.rotation)?,
-        ),
-        None => (None, None),
-    };
+fn request(body: Body<'_>) -> Result<RecordingRequest, Failure> {
+    let config = body.config.object("config")?;
     Ok(RecordingRequest {
-        template,
-        rotation,
+        template: parsed("config.fileTemplate", &config.file_template)?,
+        rotation: parsed("config.rotation", &config.rotation)?,
         file_name: body.file_name.text("fileName", RECORDING_NAME_BYTES)?,
         force: body.force.boolean("force", false)?,
     })

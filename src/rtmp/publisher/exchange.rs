@@ -22,7 +22,7 @@ use crate::rtmp::control_queue::QueueFull;
 use crate::rtmp::heard::Heard;
 use crate::rtmp::media_place::Form;
 use crate::rtmp::publisher::state::{ANSWER_PATIENCE, MOVE_PATIENCE, START_PATIENCE, State};
-use crate::rtmp::publisher::{Publisher, PublisherEvent};
+use crate::rtmp::publisher::{PublishFault, Publisher, PublisherEvent};
 use crate::rtmp::refusal::Refusal;
 use crate::rtmp::takes::Takes;
 use crate::rtmp::words::reason;
@@ -206,6 +206,10 @@ impl Publisher {
         } else {
             sent
         };
+        self.fault = Some(match refusal.blames(candidates) {
+            Some(codec) if transaction == PUBLISH => PublishFault::Codec(codec),
+            _ => refusal.fault,
+        });
         let candidates = self.suspicion.open(candidates);
         if transaction == PUBLISH
             && let Some(codec) = refusal.blames(candidates)
@@ -225,12 +229,14 @@ impl Publisher {
         };
         match answer {
             AuthAnswer::Retry(query) if self.auth_steps < 2 => {
+                self.fault = None;
                 // Asked for, so no failure: back at once, with what was asked for.
                 self.auth_steps = self.auth_steps.saturating_add(1);
                 self.auth = Some(query);
                 self.depart(now);
             }
             AuthAnswer::Retry(_) | AuthAnswer::Refused => {
+                self.fault = Some(PublishFault::Credentials);
                 self.fail(
                     now,
                     reason(format_args!("the server refused user and password")),
@@ -238,6 +244,7 @@ impl Publisher {
                 );
             }
             AuthAnswer::Wanted => {
+                self.fault = Some(PublishFault::Credentials);
                 self.fail(
                     now,
                     reason(format_args!("the server wants user and password")),

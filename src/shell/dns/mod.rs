@@ -98,7 +98,7 @@ impl SipNames {
     }
 
     /// Takes that time at most, two thirds of it for the SRV records.
-    fn within(mut self, time: Duration) -> Self {
+    pub fn within(mut self, time: Duration) -> Self {
         let now = Instant::now();
         let after = |time| now.checked_add(time).unwrap_or(now);
         self.deadline = after(time);

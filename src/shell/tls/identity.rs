@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::net::{IpAddr, UdpSocket};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, date_time_ymd};
@@ -80,6 +80,15 @@ impl Identity {
         }
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         Self::new(vec![certificate.der().clone()], key.into()).map_err(|error| failed(&error))
+    }
+
+    /// The files of the certificate that [`Self::self_made`] keeps in a directory, and of its key, if
+    /// they are there.
+    pub fn kept(directory: &Path) -> Option<(String, String)> {
+        let [certificate, key] = [CERTIFICATE_FILE, KEY_FILE].map(|name| directory.join(name));
+        let are_there = certificate.exists() && key.exists();
+        let text = |path: PathBuf| path.into_os_string().into_string().ok();
+        Some((text(certificate)?, text(key)?)).filter(|_| are_there)
     }
 
     fn new(

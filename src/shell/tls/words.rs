@@ -4,8 +4,64 @@ use rustls::{AlertDescription, CertificateError};
 
 use super::trust::Servers;
 
+/// What failed towards a server, for those who decide by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsFault {
+    /// Nobody that is trusted here vouches for the certificate.
+    Untrusted,
+    /// The certificate has expired, by the clock of this box.
+    Expired,
+    /// The certificate is not valid yet, by the clock of this box.
+    NotYetValid,
+    /// The certificate is for another name.
+    WrongName,
+    /// No TLS is spoken there.
+    NotTls,
+    /// Something else.
+    Other,
+}
+
+/// What failed towards a server, with words; the inside of an [`io::Error`](std::io::Error).
+#[derive(Debug)]
+pub struct TlsError {
+    /// What.
+    pub fault: TlsFault,
+    words: String,
+}
+
+impl std::fmt::Display for TlsError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.words)
+    }
+}
+
+impl std::error::Error for TlsError {}
+
+impl TlsError {
+    /// Of what a server did.
+    pub fn of_server(error: &rustls::Error, host: &str, servers: &Servers) -> Self {
+        use CertificateError as Bad;
+        use rustls::Error as Tls;
+        let fault = match error {
+            Tls::InvalidCertificate(bad) => match bad {
+                Bad::Expired | Bad::ExpiredContext { .. } => TlsFault::Expired,
+                Bad::NotValidYet | Bad::NotValidYetContext { .. } => TlsFault::NotYetValid,
+                Bad::NotValidForName | Bad::NotValidForNameContext { .. } => TlsFault::WrongName,
+                Bad::UnknownIssuer | Bad::BadSignature | Bad::Revoked | Bad::Other(_) => {
+                    TlsFault::Untrusted
+                }
+                _ => TlsFault::Other,
+            },
+            Tls::InvalidMessage(_) => TlsFault::NotTls,
+            _ => TlsFault::Other,
+        };
+        let words = of_server(error, host, servers);
+        Self { fault, words }
+    }
+}
+
 /// What failed towards a server.
-pub fn of_server(error: &rustls::Error, host: &str, servers: &Servers) -> String {
+fn of_server(error: &rustls::Error, host: &str, servers: &Servers) -> String {
     use AlertDescription as Alert;
     use rustls::Error as Tls;
     match error {

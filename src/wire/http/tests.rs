@@ -125,8 +125,6 @@ fn one_host_is_required() {
 #[test]
 fn what_is_not_understood_is_answered_by_its_own_code() {
     let codes = [
-        ("BREW / HTTP/1.1\r\nHost: a\r\n\r\n", 501),
-        ("get / HTTP/1.1\r\nHost: a\r\n\r\n", 501),
         ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
         ("GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505),
         ("PRI * HTTP/2.0\r\n\r\n", 505),
@@ -147,6 +145,25 @@ fn what_is_not_understood_is_answered_by_its_own_code() {
     for (request, code) in codes {
         assert_eq!(parse(request).unwrap_err().status(), code, "{request:?}");
     }
+}
+
+#[test]
+fn a_method_that_nobody_knows_is_a_head_all_the_same() {
+    for (method, known) in [
+        ("GET", true),
+        ("TRACE", true),
+        ("PATCH", true),
+        ("BREW", false),
+        ("QUERY", false),
+        ("get", false),
+    ] {
+        let head = parse(&format!("{method} /a HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap();
+        assert_eq!(head.knows_method(), known, "{method}");
+        assert_eq!(head.path(), "/a");
+        assert!(known || head.method() == Method::Trace, "{method}");
+    }
+    let everything = parse("BREW * HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(everything.unwrap_err(), HttpFault::Syntax);
 }
 
 #[test]

@@ -49,6 +49,8 @@ fn ports_come_as_numbers_and_as_text() {
         ("5060", Some(5060)),
         ("\"5060\"", Some(5060)),
         ("\"05060\"", Some(5060)),
+        ("5060.0", Some(5060)),
+        ("5.06e3", Some(5060)),
         ("65535", Some(65535)),
         ("null", None),
         ("\"\"", None),
@@ -59,11 +61,13 @@ fn ports_come_as_numbers_and_as_text() {
         "0",
         "65536",
         "-1",
-        "5060.0",
+        "5060.5",
+        "1e300",
+        "\"5060.0\"",
         "\"+5060\"",
         "\"0x10\"",
         "true",
-        "1e3",
+        "1e5",
         "[1]",
     ] {
         let words = words(field(json).port("sipPort"));
@@ -77,6 +81,11 @@ fn ports_come_as_numbers_and_as_text() {
 fn texts_are_bounded_and_hold_no_control_character() {
     assert_eq!(field("\"a\\u00e9\"").text("it", 3).unwrap().unwrap(), "aé");
     assert_eq!(field("1002").text("it", 9).unwrap().unwrap(), "1002");
+    assert_eq!(field("1002.0").text("it", 9).unwrap().unwrap(), "1002");
+    assert_eq!(field("-0.0").text("it", 9).unwrap().unwrap(), "0");
+    for number in ["1e19", "-9.2e18", "-9223372036854775808"] {
+        assert!(field(number).text("it", 20).unwrap().is_some(), "{number}");
+    }
     assert_eq!(field("\"\"").text("it", 9).unwrap(), None);
     assert_eq!(
         words(field("\"abcd\"").text("callee", 3)),
@@ -86,7 +95,14 @@ fn texts_are_bounded_and_hold_no_control_character() {
         let words = words(field(json).text("callee", 9));
         assert_eq!(words, "callee: expected text without control characters");
     }
-    for json in ["true", "[]", "{\"a\":1}", "1.5"] {
+    for json in [
+        "true",
+        "[]",
+        "{\"a\":1}",
+        "1.5",
+        "18446744073709551616",
+        "-9223372036854775809",
+    ] {
         assert_eq!(
             words(field(json).text("callee", 9)),
             "callee: expected text"
