@@ -207,6 +207,7 @@ export function play(video, { call, live, onState = () => {} }) {
   let wake = () => {};
   let muteFor = '', blindFor = ''; // codecs that are not played
   video.muted = true;
+  video.autoplay = false;
 
   const tell = (code, detail = '') => {
     if (told === code + detail) return;
