@@ -3,6 +3,7 @@ const { assert, fs, test, run } = require("./lib.js");
 
 run(async open => {
   const page = await open();
+  page.expected.push(/status of 401/);
   const press = key => page.keyboard.press(key);
   const here = () => page.evaluate(() => {
     const at = document.activeElement;
@@ -15,7 +16,7 @@ run(async open => {
       await press("Tab");
       const at = await here();
       assert.ok(at.ring || at.tag === "BODY", `nothing shows that ${at.tag} ${at.text} has the focus`);
-      if (at.text.includes(words)) return;
+      if (at.tag !== "BODY" && at.text.includes(words)) return;
     }
     assert.fail(`the keyboard does not reach ${words}`);
   }
@@ -48,7 +49,7 @@ run(async open => {
   await reach("Save");
   await press("Enter");
   await page.getByRole("dialog").waitFor({ state: "detached" });
-  assert.match(fs.readFileSync(test.file, "utf8"), /visibleName: By keys/);
+  assert.match(fs.readFileSync(test.file, "utf8"), /visibleName: "?By keys/);
   await reach("Sign out");
   await press("Enter");
   await page.getByRole("button", { name: "Sign in" }).waitFor();

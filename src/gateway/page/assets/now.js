@@ -129,13 +129,15 @@ export function tendPlayers(root, calls) {
 export const registrationWords = ({ state, user, problem, detail }) => [dot({ registered: "ok", failed: "bad" }[state] || "warn"), code("registration", state),
 	user && h("span.quiet", ` ${user}`), problem && h("span.notice", code("code", problem), " ", detail)];
 
+export const transportOf = ({ transport }) => (/tls/i.test(transport) ? "TLS" : "UDP, TCP");
+
 function trunkCard(trunk) {
 	return h("article.card", { "data-key": `trunk-${trunk.name}` },
 		h("header", h("h3", trunk.name), h("a", { href: `#settings/trunks.${encodeURIComponent(trunk.name)}`, "aria-label": t("editTrunk", { trunk: trunk.name }) }, t("edit"))),
 		h("dl.facts", trunk.registration && fact("registration", registrationWords(trunk.registration)),
 			(trunk.peers || []).map(peer => fact("pbx", [dot({ up: "ok", down: "bad" }[peer.state]), `${peer.address} `,
 				h("span.quiet", code("peer", peer.state), known(peer.rttMs) ? ` ${ms(peer.rttMs)}` : "")])),
-			fact("takesCallsAt", t("port", { port: String(trunk.port), transport: trunk.transport === "tls" ? "TLS" : "UDP, TCP" })),
+			fact("takesCallsAt", t("port", { port: String(trunk.port), transport: transportOf(trunk) })),
 			fact("callsTitle", trunk.limit ? t("ofMost", { n: trunk.calls, most: trunk.limit }) : num(trunk.calls))));
 }
 function historyTable(history) {

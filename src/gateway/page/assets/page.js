@@ -56,7 +56,7 @@ function drawPill() {
 }
 
 // Opens the view of the address, or the one that has to come first.
-function open() {
+async function open() {
 	const name = !page.session ? "" : page.session.state === "new" ? "new" : !signedIn() ? "login" : route() || "now";
 	const again = page.view?.name === name;
 	if (again && page.view.move) return page.view.move();
@@ -65,12 +65,17 @@ function open() {
 	document.title = `${t(page.view.title)} · Trunkcast`;
 	frame();
 	main.replaceChildren(page.view.root);
-	page.view.begin?.().catch(() => main.replaceChildren(h("p.wrong", { role: "alert" }, t("notLoaded"))));
 	if (page.now) page.view.update?.(page.now);
 	tendPlayers(main, page.now?.calls || []);
-	const first = main.querySelector(signedIn() ? "h1" : "input");
-	if (page.opened || !signedIn()) (first || main).focus();
+	const view = page.view;
+	const focus = page.opened || !signedIn();
 	page.opened = true;
+	try {
+		await view.begin?.();
+	} catch {
+		main.replaceChildren(h("p.wrong", { role: "alert" }, t("notLoaded")));
+	}
+	if (focus && view === page.view) (main.querySelector(signedIn() ? "h1" : "input") || main).focus();
 }
 const VIEWS = {
 	new: () => ({ title: "welcomeTitle", root: passwordView(() => enter("guide")) }),

@@ -60,8 +60,8 @@ function wordsFor(name) {
 export function setting(keys, name, kind, again, label) {
 	const value = at(state.draft, keys) ?? undefined;
 	const [usualLabel, help] = wordsFor(name);
-	const usual = at(state.defaults, keys) ?? at(state.defaults, ["trunk", ...keys.slice(2)]);
-	const placeholder = ["string", "number", "boolean"].includes(typeof usual) ? String(usual) : null;
+	const usual = at(state.defaults, keys[0] === "trunks" ? ["trunks", "*", ...keys.slice(2)] : keys);
+	const placeholder = usual && [usual].flat().join(", ");
 	const plain = { autocomplete: "off", autocapitalize: "none", spellcheck: "false", placeholder };
 	const write = next => put(state.draft, keys, next === "" || next?.length === 0 ? undefined : next);
 	const lines = text => text.split("\n").map(line => line.trim()).filter(Boolean);
@@ -109,7 +109,8 @@ export function settingsView() {
 	const bar = h("div.bar");
 	const first = () => `trunks.${Object.keys(trunks())[0] ?? ""}`;
 	const where = () => decodeURIComponent(location.hash.split("/").slice(1).join("/")) || first();
-	const show = target => { location.hash = `settings/${encodeURIComponent(target)}`; };
+	const link = target => `#settings/${encodeURIComponent(target)}`;
+	const show = target => { location.hash = link(target); };
 	let timer;
 
 	function sectionOf(path) {
@@ -130,14 +131,14 @@ export function settingsView() {
 		if (!told) return;
 		const problems = state.problems = told.problems || [];
 		if (go && problems.length && !problems.some(({ field: path }) => sectionOf(path) === where())) {
-			show(sectionOf(problems[0].field));
+			history.replaceState(null, "", link(sectionOf(problems[0].field)));
 			draw();
 		} else drawMenu();
 		const others = showProblems(form, problems, go);
 		if (!go) return;
 		if (!problems.length) return review(told);
 		place.replaceChildren(t("problems", { n: problems.length }), h("ul", others.map(problem => h("li",
-			h("a", { href: `#settings/${encodeURIComponent(sectionOf(problem.field))}` }, problem.field), " ", expected(problem)))));
+			h("a", { href: link(sectionOf(problem.field)) }, problem.field), " ", expected(problem)))));
 	}
 	function review({ preview = [], restart = [], notices = [] }) {
 		const near = preview.filter((line, index) => preview.slice(Math.max(0, index - 2), index + 3).some(({ kind }) => kind !== "same"));
@@ -199,7 +200,7 @@ export function settingsView() {
 	function drawMenu() {
 		const item = (target, label) => {
 			const n = state.problems.filter(({ field: path }) => sectionOf(path) === target).length;
-			return h("a", { href: `#settings/${encodeURIComponent(target)}`, "aria-current": target === where() && "true" }, label,
+			return h("a", { href: link(target), "aria-current": target === where() && "true" }, label,
 				n ? h("span.count", h("span.unseen", t("problems", { n })), h("span", { "aria-hidden": "true" }, n)) : "");
 		};
 		const names = Object.keys(trunks());

@@ -1,6 +1,6 @@
 // The first visit: a password, then the guide to the first call; and signing in later.
 import { alert, ask, busy, expected, field, h, morph, newPassword, put, secretInput, showProblems, submit, t, wordsOf } from "./ui.js";
-import { callCard, registrationWords, tendPlayers } from "./now.js";
+import { callCard, registrationWords, tendPlayers, transportOf } from "./now.js";
 import { group, load, save, send, setting, state, trunks, tryOf } from "./settings.js";
 
 const gate = (name, go, place, work, ...inside) => h("div.gate", h("form.card.stack", { onsubmit(event) { event.preventDefault(); work(); } },
@@ -89,7 +89,7 @@ export function guideView() {
 		return [
 			h("p", number ? t("guide.callNumber", { number }) : t("guide.callRoute")),
 			h("dl.facts.card", number ? row(t("f.register.login").split(" :: ")[0], number) : [row(t("guide.address"), location.hostname), row(t("guide.port"), String(found.port ?? trunk().localPort)),
-				row(t("f.transport"), (found.transport || trunk().transport) === "tls" ? "TLS" : "UDP, TCP")]),
+				row(t("f.transport"), transportOf(found.port ? found : trunk()))]),
 			found.registration && h("p", registrationWords(found.registration)),
 			h("p.arrived", { role: "status" }, calls.length ? t("guide.arrived") : [h("span.dot.pulse", { "aria-hidden": "true" }), t("guide.waiting")]),
 			...calls.slice(0, 4).map(call => callCard(call, true))];

@@ -1,5 +1,5 @@
-// Every word of the page: key~English~Russian, or one text for both; #family stands before the keys below it.
-// A bar parts the plural forms of {n}; :: parts the label of a setting from its help.
+// key~English~Russian, or one text for both; #family goes before the keys below it.
+// A bar parts plural forms of {n}; :: a label from its help.
 export const table = `
 #
 skip~Skip to content~К содержимому
@@ -260,7 +260,7 @@ signedOut~You were signed out. Please sign in again.~Сеанс окончен. 
 noSuchCall~This call is over already.~Этот звонок уже завершён.
 changedMeanwhile~The settings were changed elsewhere. Reload the page.~Настройки изменили в другом месте. Обновите страницу.
 badSettings~The settings are not complete. See the fields.~Настройки неполны. Проверьте поля.
-busy~Another test is under way. Try again in a moment.~Идёт другая проверка. Попробуйте чуть позже.
+busy~Busy just now. Try again in a moment.~Сейчас занято. Попробуйте чуть позже.
 nameNotFound~This name is not known. Check it, or use the IP address.~Имя не найдено. Проверьте его или укажите IP-адрес.
 refused~Nobody listens there. Check address and port.~Там никто не слушает. Проверьте адрес и порт.
 noAnswer~No answer. Check the address and any firewall between.~Нет ответа. Проверьте адрес и межсетевой экран.
