@@ -492,6 +492,24 @@ pub const PLAYERS_A_CALL: usize = 16;
 /// Pushes of streams to further RTMP servers, over all calls.
 pub const PUSHES: usize = 64;
 
+/// Calls whose picture and sound are shown on the page at the same time; any number of pages may show
+/// one of them.
+pub const LIVE_CALLS: usize = 8;
+
+/// Bytes of pictures in one answer to a page; one that is larger comes alone.
+pub const LIVE_VIDEO_BYTES: usize = 524_288;
+
+/// Bytes of sound in one answer to a page.
+pub const LIVE_AUDIO_BYTES: usize = 131_072;
+
+/// Bytes of what stands around the frames of an answer to a page, or more.
+pub const LIVE_HEAD_BYTES: usize = 65_536;
+
+const _: () = assert!(
+    FRAME_SEGMENTS * (PACKET_BYTES + SEGMENT_PREFIX_BYTES) + LIVE_AUDIO_BYTES + LIVE_HEAD_BYTES
+        <= HTTP_ANSWER_BYTES
+);
+
 /// Calls into which one stream is sent at the same time.
 pub const STREAM_LISTENERS: usize = 16;
 
@@ -530,8 +548,11 @@ pub const FILES: usize = 16;
 /// Sounds of pushes that are held in memory, or being read, at the same time.
 pub const PUSH_SOUNDS: usize = 8;
 
-/// Bytes of one sound of a push: half a minute of G.711.
+/// Bytes of one sound of a push: half a minute of G.711, or of AAC at 64 kbit/s.
 pub const PUSH_SOUND_BYTES: usize = 240_000;
+
+/// Frames of one sound of a push, in codecs that have any: 80 seconds in frames of 20 ms.
+pub const PUSH_SOUND_FRAMES: usize = 4_096;
 
 /// Bytes of a file that are read at once, by a thread of the shell.
 pub const FILE_CHUNK_BYTES: usize = 32_768;
@@ -564,15 +585,30 @@ pub const JOURNAL_SLOT_BYTES: usize = 256;
 /// Bytes of one record of the journal.
 pub const JOURNAL_RECORD_BYTES: usize = 224;
 
-/// Slots of the journal: it keeps that many records, and its file is 16 KiB.
-pub const JOURNAL_SLOTS: usize = 64;
+/// Slots of the journal: it keeps that many records, and its file is 32 KiB.
+pub const JOURNAL_SLOTS: usize = 128;
 
 /// Records that wait to be written to the journal; one more is dropped and counted.
 pub const JOURNAL_QUEUE: usize = 64;
 
-/// RTMP servers whose abilities are remembered; the one used longest ago gives way. Fewer than
-/// half of [`JOURNAL_SLOTS`], which leaves room for records of other kinds.
+/// RTMP servers whose abilities are remembered; the one used longest ago gives way. Together with
+/// [`HISTORY_CALLS`] about half of [`JOURNAL_SLOTS`], which leaves room for records of other kinds.
 pub const SINKS: usize = 24;
+
+/// Calls that are over and remembered with the reason; each has a place in the journal.
+pub const HISTORY_CALLS: usize = 32;
+
+/// Bytes of one name in the history of calls; a longer one is cut.
+pub const HISTORY_TEXT_BYTES: usize = 96;
+
+/// Bytes of the words in which the history tells why a call ended; longer ones are cut.
+pub const HISTORY_DETAIL_BYTES: usize = 160;
+
+// What counts is never written over while room for as much is left.
+const _: () = assert!(2 * (SINKS + HISTORY_CALLS) <= JOURNAL_SLOTS);
+
+/// Samples of rate, losses and calls that are kept: half an hour of one every ten seconds.
+pub const TREND_SAMPLES: usize = 180;
 
 // What an installation may set, and what it costs
 

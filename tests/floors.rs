@@ -24,6 +24,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("rtp", 2),
     ("rtmp", 2),
     ("mp4", 2),
+    ("webm", 2),
     ("gateway", 3),
     ("shell", 4),
     ("cli", 5),

@@ -5,16 +5,21 @@
 #![allow(unsafe_code)]
 
 mod gateway_support;
+mod page_support;
+mod rest_support;
 mod rtp_support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use gateway_support::callee::Callee;
 use gateway_support::handset::{Handset, Picture, Sound, phone_of};
 use gateway_support::*;
-use trunkcast::base::codec::Track;
+use page_support::with_password;
+use serde_json::Value;
+use trunkcast::base::codec::{CodecConfig, Track};
 use trunkcast::base::frame_log::Segment;
 use trunkcast::base::packet_pool::PacketPool;
 use trunkcast::base::redact::Secret;
@@ -26,8 +31,9 @@ use trunkcast::gateway::config::{Hooks, Recording, Trunk, rtmp_url};
 use trunkcast::gateway::outgoing::CallRequest;
 use trunkcast::gateway::outlet::MediaPort;
 use trunkcast::gateway::players::Viewer;
-use trunkcast::gateway::pushes::{PushRequest, PushTarget, PushVoice};
+use trunkcast::gateway::pushes::{PushIndex, PushRequest, PushTarget, PushVoice};
 use trunkcast::limits::*;
+use trunkcast::rtmp::PreparedSound;
 
 struct Counting;
 
@@ -128,6 +134,30 @@ fn no_packet_touches_the_heap_though_a_backend_is_told() {
 }
 
 #[test]
+fn no_packet_touches_the_heap_though_pages_show_the_call() {
+    let mut world = World::new(with_password(config(4, Some("rtmp://198.51.100.5/live"))));
+    let mut phone = Phone::new("4711");
+    world.call(&mut phone);
+    let mut owner = page_support::owner(&mut world);
+    let (mut bytes, mut asked, mut place) = (0, 0, "-".to_owned());
+    assert_untouched_while(world, &phone, |world| {
+        let path = format!("/page/live?call=1&video={place}");
+        let reply = owner.get(world, &path);
+        assert_eq!(reply.status, 200);
+        bytes += reply.body.len();
+        asked += 1;
+        let told: Value = serde_json::from_str(reply.header("x-live").unwrap()).unwrap();
+        // It begins where a keyframe is kept: asking the phone for one takes memory.
+        place = match told["video"]["next"].as_str() {
+            Some(next) => next.to_owned(),
+            None if asked < 3 => "-".to_owned(),
+            None => "0.0".to_owned(),
+        };
+    });
+    assert!(bytes > 100_000, "{bytes} bytes were shown");
+}
+
+#[test]
 fn no_protected_packet_touches_the_heap_either() {
     let mut world = protecting();
     let mut phone = Phone::new("4711");
@@ -139,7 +169,7 @@ fn no_protected_packet_touches_the_heap_either() {
 }
 
 /// A push of the stream of the one call, and what is heard of it.
-fn push(world: &mut World, host: &str, muted: bool) {
+fn push(world: &mut World, host: &str, muted: bool) -> PushIndex {
     let given = format!("rtmp://{host}/live");
     let request = PushRequest {
         stream: "rtmp_4711".to_owned(),
@@ -155,8 +185,9 @@ fn push(world: &mut World, host: &str, muted: bool) {
     COUNTED.set(world.counted);
     let pushed = world.gateway.start_push(now, request, &mut world.outlet);
     COUNTED.set(false);
-    pushed.unwrap();
+    let at = pushed.unwrap();
     world.settle();
+    at
 }
 
 #[test]
@@ -168,6 +199,55 @@ fn no_packet_touches_the_heap_on_its_way_to_pushes_either() {
     push(&mut world, "198.51.100.8", false);
     push(&mut world, "198.51.100.9", true);
     assert_untouched(world, &phone);
+}
+
+#[test]
+fn no_frame_of_a_prepared_sound_touches_the_heap() {
+    let mut world = World::local(2);
+    world.policy = Policy::ListsAll;
+    let mut phone = phone_of("4711", Picture::Vp8, Sound::Opus);
+    world.call(&mut phone);
+    // Frames of 20 ms as the caller's are, of 60 and of 10.
+    for (at, frame) in [&[0xf8, 1, 2][..], &[0xfb, 3, 1, 2, 3], &[0xf0, 1]]
+        .into_iter()
+        .enumerate()
+    {
+        let at = push(&mut world, &format!("198.51.100.{at}"), false);
+        let length = frame.len() as u32;
+        let sound = PreparedSound {
+            config: Rc::new(CodecConfig::Opus { channels: 2 }),
+            bytes: frame.repeat(7).into(),
+            frame_ends: (1..=7).map(|count| count * length).collect(),
+            repeats: true,
+        };
+        let voice = PushVoice {
+            muted: false,
+            sound: Some(("jingle.flv".to_owned(), Rc::new(sound))),
+        };
+        world.gateway.set_push_voice(at, voice);
+    }
+    let mut handset = Handset::new(Picture::Vp8, Sound::Opus, 1);
+    handset.live(
+        &mut world,
+        Duration::from_secs(12),
+        |world, track, bytes| {
+            world.media(&phone, track, &bytes);
+        },
+    );
+    let sounds = |world: &World| [0, 1, 2].map(|at| world.servers[at].sounds());
+    let before = sounds(&world);
+    for _ in 0..500 {
+        for (track, bytes) in handset.tick() {
+            feed(&mut world, &phone, track, false, &bytes);
+        }
+        pass(&mut world, Duration::from_millis(20));
+    }
+    assert_eq!(ALLOCATIONS.get(), 0);
+    let after = sounds(&world);
+    for (at, expected) in [500, 167, 1_000].into_iter().enumerate() {
+        let came = after[at] - before[at];
+        assert!(came.abs_diff(expected) <= 4, "{came}, not {expected}");
+    }
 }
 
 #[test]
@@ -275,7 +355,12 @@ fn protecting() -> World {
     World::new(config)
 }
 
-fn assert_untouched(mut world: World, phone: &Phone) {
+fn assert_untouched(world: World, phone: &Phone) {
+    assert_untouched_while(world, phone, |_| {});
+}
+
+/// The same while something else is done ten times every four seconds, uncounted.
+fn assert_untouched_while(mut world: World, phone: &Phone, mut meanwhile: impl FnMut(&mut World)) {
     world.play("rtmp_4711");
     world.play("rtmp_4711");
     let mut camera = Camera::new(1);
@@ -303,6 +388,9 @@ fn assert_untouched(mut world: World, phone: &Phone) {
             feed(&mut world, phone, Track::Audio, true, &report);
             let report = sender_report(world.now, 7, camera.video.timestamp);
             feed(&mut world, phone, Track::Video, true, &report);
+        }
+        if at % 20 == 0 {
+            meanwhile(&mut world);
         }
         pass(&mut world, Duration::from_millis(20));
     }

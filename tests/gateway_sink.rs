@@ -107,7 +107,7 @@ fn a_server_that_closes_at_g711_gets_the_picture_alone_and_the_next_call_is_righ
         ends[0].contains("; audio left out: the server refused"),
         "{ends:?}"
     );
-    assert_eq!(world.outlet.kept.len(), 2, "met, and refused");
+    assert_eq!(world.outlet.facts().len(), 2, "met, and refused");
 
     // Sound is refused where there is only G.711, and is AAC where there is that too.
     let connections = world.servers.len();
@@ -135,7 +135,7 @@ fn what_was_learned_is_known_after_a_restart_and_forgotten_with_the_server() {
     };
     let mut same = restarted(config(4, Some(URL)));
     assert_eq!(call(&mut same, &mut phone("4711", "8"), 1), [""; 0]);
-    assert_eq!(same.outlet.kept, [], "nothing new");
+    assert_eq!(same.outlet.facts(), [], "nothing new");
     let mut later = restarted(config(4, Some(URL)));
     later
         .gateway
@@ -177,7 +177,7 @@ fn a_server_that_lists_opus_gets_it_from_the_second_call_on() {
     assert_eq!(call(&mut world, &mut first, 1), ["8"], "G.711 is likelier");
     let mut second = phone("4712", "98 8");
     assert_eq!(call(&mut world, &mut second, 1), ["98"]);
-    assert_eq!(world.outlet.kept.len(), 1, "nothing new was learned");
+    assert_eq!(world.outlet.facts().len(), 1, "nothing new was learned");
 }
 
 #[test]
@@ -222,5 +222,5 @@ fn without_a_server_players_get_what_flv_has_a_number_for() {
     let mut world = World::local(4);
     assert_eq!(call(&mut world, &mut phone("4711", "98 8"), 1), ["8"]);
     assert_eq!(call(&mut world, &mut phone("4712", "98"), 1), ["98"]);
-    assert_eq!(world.outlet.kept, []);
+    assert_eq!(world.outlet.facts(), []);
 }

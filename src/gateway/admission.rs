@@ -1,5 +1,6 @@
 //! Whether a call is taken: room for it, a free stream name, and media that can be relayed.
 
+use core::fmt;
 use std::net::SocketAddr;
 
 use crate::base::codec::CodecSet;
@@ -8,8 +9,10 @@ use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::{Beginning, Call, CallerWords, Label, Ports, Publishing};
 use crate::gateway::config::{CallNames, MediaAddress};
+use crate::gateway::ending::Ending;
 use crate::gateway::negotiation::{local_media, tracks};
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
+use crate::gateway::page::history::RefusedCall;
 use crate::gateway::sink::Sink;
 use crate::gateway::status::CallStatus;
 use crate::limits::RETRY_AFTER_SECONDS;
@@ -79,7 +82,7 @@ impl Gateway {
             "{} {}->{}",
             trunk.config.name, incoming.caller, incoming.callee
         );
-        match answer {
+        let refused = match answer {
             Ok((index, sdp)) => {
                 // A caller that went away meanwhile refuses both, and its end is reported.
                 let _ = trunk.endpoint.ring(now, id);
@@ -109,6 +112,7 @@ impl Gateway {
                         ),
                     );
                 }
+                return;
             }
             Err(Turned::Full(what)) => {
                 self.counters.calls_refused += 1;
@@ -116,14 +120,18 @@ impl Gateway {
                     .endpoint
                     .reject(now, id, 503, what, Some(RETRY_AFTER_SECONDS));
                 outlet.note(Level::Warn, format_args!("{label}: 503, {what}"));
+                let ending = match self.stopping {
+                    true => Ending::Stopped,
+                    false => Ending::Capacity,
+                };
+                (ending, format!("503, {what}"))
             }
             Err(Turned::Busy) => {
                 self.counters.calls_refused += 1;
                 let _ = trunk.endpoint.reject(now, id, 486, "Busy Here", None);
-                outlet.note(
-                    Level::Warn,
-                    format_args!("{label}: 486, its stream name is in use"),
-                );
+                let words = "486, its stream name is in use";
+                outlet.note(Level::Warn, format_args!("{label}: {words}"));
+                (Ending::StreamNameInUse, words.to_owned())
             }
             Err(Turned::Media(refusal)) => {
                 self.counters.calls_without_media += 1;
@@ -135,12 +143,41 @@ impl Gateway {
                 let _ = trunk
                     .endpoint
                     .reject(now, id, refusal.status(), &reason, None);
-                outlet.note(
-                    Level::Warn,
-                    format_args!("{label}: {}, {refusal}", refusal.status()),
-                );
+                let words = format!("{}, {refusal}", refusal.status());
+                outlet.note(Level::Warn, format_args!("{label}: {words}"));
+                (Ending::of_refusal(refusal.status()), words)
             }
-        }
+        };
+        let (ending, words) = refused;
+        self.remember_turned(
+            now,
+            at,
+            &incoming,
+            (ending, format_args!("{words}")),
+            outlet,
+        );
+    }
+
+    /// A call in was not taken: it goes into the history.
+    pub(super) fn remember_turned(
+        &mut self,
+        now: Instant,
+        at: usize,
+        incoming: &Invite,
+        (ending, words): (Ending, fmt::Arguments<'_>),
+        outlet: &mut dyn Outlet,
+    ) {
+        let trunk = self.trunk_name(at).to_owned();
+        let refused = RefusedCall {
+            outgoing: false,
+            trunk: &trunk,
+            caller: &incoming.caller,
+            callee: &incoming.callee,
+            ending,
+            words,
+            times: 1,
+        };
+        self.remember_refused(now, &refused, outlet);
     }
 
     /// Makes room for a call, opens its media sockets and negotiates; the description for the 200.

@@ -10,6 +10,7 @@ use crate::base::ids::CallId;
 use crate::base::redact::HIDDEN;
 use crate::base::time::Instant;
 use crate::gateway::call_summary::{CallSummary, SinkSummary, TrackSummary};
+use crate::gateway::ending::Ending;
 use crate::gateway::injection::Injection;
 use crate::gateway::outgoing::Outgoing;
 use crate::gateway::outlet::{Level, Outlet};
@@ -235,6 +236,8 @@ pub struct Call {
     pub gone_by: Option<Instant>,
     /// Its last transfer, if there was one.
     pub transfer: Option<Box<Transfer>>,
+    /// Why it ends, where SIP cannot tell.
+    pub ending: Option<Ending>,
     /// A defect left it in an unknown state: it is ended with the next drain.
     pub crashed: bool,
 }
@@ -275,6 +278,7 @@ impl Call {
             gone_by: None,
             outgoing: beginning.outgoing,
             transfer: None,
+            ending: None,
             crashed: false,
         })
     }

@@ -10,8 +10,10 @@ use crate::base::codec::Track;
 use crate::base::ids::{CallId, ConnId};
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
+use crate::gateway::ending::Ending;
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
-use crate::sip::{Cause, SipEvent};
+use crate::gateway::page::history::RefusedCall;
+use crate::sip::{Cause, EndedBy, SipEvent};
 
 /// Runs work of one call or player; `None` when a defect ended it.
 pub(super) fn contained<R>(work: impl FnOnce() -> R) -> Option<R> {
@@ -50,6 +52,16 @@ impl Gateway {
         self.release_registration(now, index);
         self.drop_leg(now, index);
         self.tell_hooks(now, index, true, outlet);
+        if let Some(call) = self.calls.get_mut(index) {
+            let is_over = !call.is_live();
+            call.crashed = true;
+            call.ending = Some(Ending::Defect);
+            // One whose stream was still ending is in the history already.
+            if !is_over {
+                let cause = Cause::new(500, Cause::DEFECT);
+                self.remember_call(now, index, (&cause, EndedBy::Local), outlet);
+            }
+        }
         let Some(mut call) = self.calls.remove(index) else {
             return;
         };
@@ -60,7 +72,9 @@ impl Gateway {
         );
         if let (Some(sip), Some(trunk)) = (call.sip, self.trunks.get_mut(call.trunk)) {
             // A call that is over already needs no end.
-            let _ = trunk.endpoint.hangup(now, sip, Cause::new(500, "a defect"));
+            let _ = trunk
+                .endpoint
+                .hangup(now, sip, Cause::new(500, Cause::DEFECT));
             trunk.dirty = true;
         }
         self.close_tracks(index, &mut call.ports, outlet);
@@ -106,13 +120,26 @@ impl Gateway {
                 Level::Error,
                 format_args!("a call was refused for a defect of this program"),
             );
+            let trunk = self.trunks.get(at).map(|it| it.config.name.clone());
+            let refused = RefusedCall {
+                outgoing: false,
+                trunk: &trunk.unwrap_or_default(),
+                caller: "",
+                callee: "",
+                ending: Ending::Defect,
+                words: format_args!("500 {}", Cause::DEFECT),
+                times: 1,
+            };
+            self.remember_refused(now, &refused, outlet);
             if let Some(index) = self.calls.vacant() {
                 outlet.close_media(index, Track::Audio);
                 outlet.close_media(index, Track::Video);
             }
             if let Some(trunk) = self.trunks.get_mut(at) {
                 if trunk.endpoint.reject(now, sip, 500, "", None).is_err() {
-                    let _ = trunk.endpoint.hangup(now, sip, Cause::new(500, "a defect"));
+                    let _ = trunk
+                        .endpoint
+                        .hangup(now, sip, Cause::new(500, Cause::DEFECT));
                 }
                 trunk.dirty = true;
             }

@@ -8,8 +8,10 @@ use crate::gateway::Gateway;
 use crate::gateway::admission::Invite;
 use crate::gateway::connections::User;
 use crate::gateway::contain::{self, contained};
+use crate::gateway::ending::Ending;
 use crate::gateway::outgoing::Progress;
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
+use crate::gateway::page::history::RefusedCall;
 use crate::gateway::transfer::Referred;
 use crate::sip::{Cause, SipDestination, SipEvent};
 
@@ -74,13 +76,25 @@ impl Gateway {
         self.counters.calls_refused += new;
         let (untold, told) = &mut trunk.untold;
         *untold = untold.saturating_add(new);
-        if *untold > 0 && told.is_none_or(|told| now >= told + REFUSALS_EACH) {
-            let name = &trunk.config.name;
+        let untold = *untold;
+        if untold > 0 && told.is_none_or(|told| now >= told + REFUSALS_EACH) {
+            let name = trunk.config.name.clone();
             outlet.note(
                 Level::Warn,
                 format_args!("{name}: every call is taken; answered with 503: {untold}"),
             );
             trunk.untold = (0, Some(now));
+            // They are not read so far that their callers are known.
+            let refused = RefusedCall {
+                outgoing: false,
+                trunk: &name,
+                caller: "",
+                callee: "",
+                ending: Ending::Capacity,
+                words: format_args!("503, every call is taken"),
+                times: u32::try_from(untold).unwrap_or(u32::MAX),
+            };
+            self.remember_refused(now, &refused, outlet);
         }
     }
 

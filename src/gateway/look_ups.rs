@@ -116,16 +116,22 @@ impl Gateway {
         match (Wanted::of(id), result) {
             (Some(Wanted::Pbx { trunk, turn, place }), Ok(targets)) => {
                 if let Some(trunk) = self.asking(trunk, turn) {
+                    trunk.not_found = None;
                     trunk.set_found(usize::from(place), targets);
                 }
             }
             (Some(Wanted::Hop { trunk, turn }), Ok(targets)) => {
                 if let Some(trunk) = self.asking(trunk, turn) {
+                    trunk.not_found = None;
                     trunk.set_hop(targets);
                 }
             }
             // What was found before stays in use.
-            (Some(_), Err(_)) => {}
+            (Some(Wanted::Pbx { trunk, turn, .. } | Wanted::Hop { trunk, turn }), Err(words)) => {
+                if let Some(trunk) = self.asking(trunk, turn) {
+                    trunk.not_found = Some(words.into());
+                }
+            }
             (None, result) => self.call_looked_up(id, result),
         }
     }

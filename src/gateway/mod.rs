@@ -29,6 +29,9 @@ use hooks::node::Node;
 use http::Http;
 use media_ports::MediaPorts;
 use outlet::{CallIndex, Level, MediaPort, Outlet};
+use page::history::History;
+use page::now::NowPage;
+use page::trend::Trend;
 use players::Players;
 use pushes::Pushes;
 use sink::SinkMemory;
@@ -46,6 +49,7 @@ mod connecting;
 pub mod connections;
 mod contain;
 pub mod desk;
+pub mod ending;
 pub mod hold;
 pub mod hooks;
 pub mod http;
@@ -173,6 +177,12 @@ pub struct Gateway {
     counters: GatewayCounters,
     /// What became of the media of calls that are gone.
     ended: MediaTotals,
+    /// The last calls.
+    history: Box<History>,
+    /// How the box did lately.
+    trend: Box<Trend>,
+    /// What pages were last told of the present.
+    now_page: NowPage,
 }
 
 impl Gateway {
@@ -221,6 +231,9 @@ impl Gateway {
             counters: GatewayCounters::default(),
             rng,
             ended: MediaTotals::default(),
+            history: Box::default(),
+            trend: Box::default(),
+            now_page: NowPage::default(),
             config,
         })
     }
@@ -374,6 +387,7 @@ impl Gateway {
                 break;
             }
         }
+        self.look_at_trend(now);
         self.keep_facts(outlet);
     }
 

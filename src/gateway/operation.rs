@@ -5,6 +5,7 @@ use core::time::Duration;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::config::Config;
+use crate::gateway::ending::Ending;
 use crate::gateway::outgoing;
 use crate::gateway::outlet::CallIndex;
 use crate::gateway::trunk::Trunk;
@@ -41,10 +42,6 @@ impl Gateway {
         if config.rest != self.config.rest {
             self.http.end_all(|face| !face.is_page());
         }
-        let (before, after) = (&self.config.page, &config.page);
-        if before.listens() != after.listens() || before.allow != after.allow {
-            self.http.end_all(|face| face.is_page());
-        }
         self.config.rest = config.rest;
         self.reconfigure_page(config.page);
         self.trunks.iter_mut().for_each(Trunk::unsettle);
@@ -59,9 +56,12 @@ impl Gateway {
         let sessions: Vec<_> = self
             .calls
             .iter()
-            .filter_map(|(_, call)| Some((call.trunk, call.sip?)))
+            .filter_map(|(index, call)| Some((index, call.trunk, call.sip?)))
             .collect();
-        for (at, sip) in sessions {
+        for (index, at, sip) in sessions {
+            if let Some(call) = self.calls.get_mut(index) {
+                call.ending.get_or_insert(Ending::Stopped);
+            }
             if let Some(trunk) = self.trunks.get_mut(at) {
                 // A call that is over already needs no end.
                 let _ = trunk
@@ -74,7 +74,9 @@ impl Gateway {
         let mut from = CallIndex(0);
         while let Some(index) = self.calls.find_from(from, |call| call.sip.is_none()) {
             let call = self.calls.touch_mut(index);
-            if let Some(out) = call.and_then(|call| call.outgoing.as_mut()) {
+            let call = call.map(|call| (&mut call.ending, call.outgoing.as_mut()));
+            if let Some((ending, Some(out))) = call {
+                ending.get_or_insert(Ending::Stopped);
                 out.stage = outgoing::Stage::Over(Cause::new(200, "the gateway stops"));
             }
             from = CallIndex(index.0.saturating_add(1));

@@ -24,7 +24,9 @@ use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::{Beginning, Call, Label, Ports};
 use crate::gateway::config::{self, CallNames, Host, HostPort};
+use crate::gateway::ending::Ending;
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
+use crate::gateway::page::history::RefusedCall;
 use crate::gateway::sink::Sink;
 use crate::sdp::OfferAnswer;
 use crate::sip::{Cause, EndedBy, RegistrationId, SipTargets};
@@ -218,9 +220,22 @@ impl Gateway {
         request: CallRequest,
         outlet: &mut dyn Outlet,
     ) -> Result<(), CallRefused> {
+        let names = (request.login.clone(), request.callee.clone());
         let placed = self.place_call(now, request, outlet);
         if let Err(CallRefused::Full(_) | CallRefused::Stopping) = &placed {
             self.counters.calls_refused += 1;
+        }
+        if let Err(CallRefused::Full(words)) = &placed {
+            let refused = RefusedCall {
+                outgoing: true,
+                trunk: "",
+                caller: &names.0,
+                callee: &names.1,
+                ending: Ending::Capacity,
+                words: format_args!("503 {words}"),
+                times: 1,
+            };
+            self.remember_refused(now, &refused, outlet);
         }
         let index = placed?;
         self.drain_call(now, index, outlet);
@@ -240,6 +255,20 @@ impl Gateway {
 
     /// Ends the call at a place, as [`Self::terminate_call`] does.
     pub(super) fn terminate_at(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {
+        self.end_at(now, index, Ending::HungUpByRest, outlet);
+    }
+
+    /// Ends the call at a place, for who asked for it.
+    pub(super) fn end_at(
+        &mut self,
+        now: Instant,
+        index: CallIndex,
+        ending: Ending,
+        outlet: &mut dyn Outlet,
+    ) {
+        if let Some(call) = self.calls.get_mut(index) {
+            call.ending = Some(ending);
+        }
         let cause = Cause::new(200, "ended by request");
         self.tell_hangup(now, index);
         self.give_up(now, index, cause, EndedBy::Local, outlet);

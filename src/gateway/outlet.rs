@@ -8,6 +8,8 @@ use core::panic::Location;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use serde::Serialize;
+
 use crate::base::codec::Track;
 use crate::base::ids::ConnId;
 use crate::base::network::Transport;
@@ -143,6 +145,45 @@ pub struct ProcessFigures {
     pub cpu_centiseconds: u64,
 }
 
+/// How the board is that this program runs on. What the system does not tell is absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct BoardFigures {
+    /// Seconds since it was started.
+    pub uptime: Option<u64>,
+    /// Load over the last minute.
+    pub load: Option<f32>,
+    /// Degrees Celsius of its hottest part.
+    pub temperature: Option<f32>,
+    /// Its memory.
+    pub memory: Option<MemoryFigures>,
+    /// Bytes of memory that this process has.
+    pub own: Option<u64>,
+    /// Its file systems, as far as they matter.
+    pub storage: Vec<StorageFigures>,
+}
+
+/// Memory in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MemoryFigures {
+    /// All of it.
+    pub total: u64,
+    /// What programs can have of it without swapping.
+    pub available: u64,
+}
+
+/// A file system in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StorageFigures {
+    /// What is kept there: `recordings`, `state` or `root`.
+    pub name: &'static str,
+    /// A folder of it.
+    pub path: String,
+    /// All of it.
+    pub total: u64,
+    /// What this program may still use.
+    pub free: u64,
+}
+
 /// Sockets and the log, as the gateway sees them.
 pub trait Outlet {
     /// Sends a SIP datagram from a trunk's port. Failures are the network's: SIP sends again.
@@ -246,6 +287,11 @@ pub trait Outlet {
     /// The last lines of the log, the oldest first; none where none are kept.
     fn last_lines(&mut self) -> String {
         String::new()
+    }
+
+    /// How the board is, as it was found lately; nothing of it waits.
+    fn board(&mut self) -> BoardFigures {
+        BoardFigures::default()
     }
 
     /// One line for the journal, see [`note`](#method.note).

@@ -5,6 +5,7 @@ use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::Call;
 use crate::gateway::outlet::{CallIndex, Outlet};
+use crate::gateway::page::LiveWatch;
 use crate::gateway::pushes::{PushIndex, PushSummary};
 use crate::gateway::recording::Recording;
 use crate::limits::{PUSHES, STREAM_LISTENERS};
@@ -22,6 +23,8 @@ pub struct Outputs {
     pub pushed: PushSummary,
     /// Calls into which the stream is sent.
     pub listeners: heapless::Vec<CallIndex, STREAM_LISTENERS>,
+    /// That somebody watches it on the page.
+    pub watch: Option<LiveWatch>,
 }
 
 impl Outputs {
@@ -31,13 +34,15 @@ impl Outputs {
             && self.pushes.is_empty()
             && self.pushed.pushes == 0
             && self.listeners.is_empty()
+            && self.watch.is_none()
     }
 
     /// When one of them has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let recording = self.recording.as_ref();
         let recording = recording.and_then(|recording| recording.poll_timeout());
-        Instant::earliest(self.pushes_due, recording)
+        let watched = self.watch.as_ref().map(LiveWatch::poll_timeout);
+        Instant::earliest(Instant::earliest(self.pushes_due, recording), watched)
     }
 
     /// Whether, after the end of the call, all of them have said what they had to say.
@@ -81,6 +86,7 @@ impl Gateway {
         let Some(call) = self.calls.get_mut(index) else {
             return;
         };
+        call.expire_watch(now);
         call.outputs.take_if(|outputs| outputs.is_empty());
     }
 
@@ -97,6 +103,10 @@ impl Gateway {
         self.end_pushes(now, index);
         self.end_listeners(now, index, outlet);
         self.end_recording(now, index, outlet);
+        let call = self.calls.get_mut(index);
+        if let Some(outputs) = call.and_then(|call| call.outputs.as_mut()) {
+            outputs.watch = None;
+        }
     }
 
     /// The call is let go, with what its stream's further readers could not say any more.

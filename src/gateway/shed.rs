@@ -1,6 +1,6 @@
 //! What is given up when packet slots become scarce, so that one peer never costs others theirs.
 //!
-//! Old frames go first. Then whoever holds most: a stalled reader the rest of a frame that it takes
+//! What is held only for those who watch on the page goes first, then old frames. Then whoever holds most: a stalled reader the rest of a frame that it takes
 //! no more of, or a caller an access unit without end.
 
 use crate::base::time::Instant;
@@ -26,6 +26,7 @@ enum Holder {
 impl Gateway {
     /// Makes room while slots are scarce; whether there is something to drain for it.
     pub(super) fn shed(&mut self, now: Instant) -> bool {
+        self.shed_watched();
         self.shed_frames();
         let mut touched = false;
         while self.pool.available() < self.pool.capacity() / 8 {

@@ -17,6 +17,7 @@
 use heapless::Vec as FixedVec;
 use serde::{Deserialize, Serialize};
 
+use crate::gateway::page::history::StoredCall;
 use crate::gateway::sink::record::StoredSink;
 use crate::limits::JOURNAL_RECORD_BYTES;
 
@@ -28,6 +29,8 @@ pub enum Stored {
     SinkV1(StoredSink),
     /// What this box is called by backends.
     NodeV1([u8; 16]),
+    /// A call that is over.
+    CallV1(StoredCall),
 }
 
 /// A record as bytes.
@@ -123,7 +126,7 @@ mod tests {
             assert_eq!(Stored::from_bytes(&bytes[..length]), None, "{length}");
         }
         // The variant after the last one: a record of a later version.
-        assert_eq!(Stored::from_bytes(&[2, 0, 0]), None);
+        assert_eq!(Stored::from_bytes(&[3, 0, 0]), None);
         let mut rng = Rng::from_number(3);
         for _ in 0..2_000 {
             let mut random = [0; JOURNAL_RECORD_BYTES];

@@ -12,6 +12,7 @@
     )
 )]
 
+use core::fmt;
 use core::time::Duration;
 
 use crate::base::codec::{CodecConfig, Track};
@@ -43,6 +44,61 @@ pub struct TrackRate {
     pub frame_rate: u64,
 }
 
+/// What browsers need to be asked whether they play a track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decoder {
+    /// H.264 with the three bytes of its sequence parameter set that name profile and level.
+    Avc([u8; 3]),
+    Vp8,
+    Opus,
+    /// AAC with its audio object type (ISO/IEC 14496-3, 1.6.2.1).
+    Aac(u8),
+    Pcma,
+    Pcmu,
+}
+
+impl Decoder {
+    /// `None` for what no browser plays.
+    fn of(config: &CodecConfig) -> Option<Self> {
+        match config {
+            CodecConfig::H264(config) => match config.sps.as_slice() {
+                [_, profile, constraints, level, ..] => {
+                    Some(Self::Avc([*profile, *constraints, *level]))
+                }
+                _ => None,
+            },
+            CodecConfig::Vp8(_) => Some(Self::Vp8),
+            CodecConfig::Opus { .. } => Some(Self::Opus),
+            CodecConfig::Aac(config) => match config.specific.as_slice() {
+                // The escape of a longer number.
+                [first, second, ..] if first >> 3 == 31 => Some(Self::Aac(
+                    32_u8.saturating_add((first & 7) << 3 | second >> 5),
+                )),
+                [first, ..] => Some(Self::Aac(first >> 3)),
+                [] => None,
+            },
+            CodecConfig::Speex => None,
+            CodecConfig::Pcma => Some(Self::Pcma),
+            CodecConfig::Pcmu => Some(Self::Pcmu),
+        }
+    }
+}
+
+impl fmt::Display for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Avc([profile, constraints, level]) => {
+                write!(f, "avc1.{profile:02x}{constraints:02x}{level:02x}")
+            }
+            Self::Vp8 => f.write_str("vp08"),
+            Self::Opus => f.write_str("opus"),
+            Self::Aac(object_type) => write!(f, "mp4a.40.{object_type}"),
+            Self::Pcma => f.write_str("pcma"),
+            Self::Pcmu => f.write_str("pcmu"),
+        }
+    }
+}
+
 /// The measure of one stream.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamMeter {
@@ -60,6 +116,8 @@ pub struct StreamMeter {
     picture: (u16, u16),
     keyframes: u64,
     keyframe_at: Option<Instant>,
+    /// What a decoder of the newest keyframe must know, and of the newest sound.
+    decoders: [Option<Decoder>; 2],
     /// Pictures since the last keyframe, and between the last two.
     pictures: u32,
     distance: u32,
@@ -79,6 +137,7 @@ impl StreamMeter {
             picture: (0, 0),
             keyframes: 0,
             keyframe_at: None,
+            decoders: [None; 2],
             pictures: 0,
             distance: 0,
         }
@@ -98,10 +157,13 @@ impl StreamMeter {
             *last = Some(frame.time);
             rate.frames = rate.frames.saturating_add(1);
             rate.bytes = rate.bytes.saturating_add(view.len() as u64);
+            let [hears, sees] = &mut self.decoders;
             if frame.track == Track::Audio {
+                *hears = Decoder::of(&frame.config);
                 continue;
             }
             if frame.keyframe {
+                *sees = Decoder::of(&frame.config);
                 self.keyframes = self.keyframes.saturating_add(1);
                 self.keyframe_at = Some(frame.received);
                 self.distance = core::mem::take(&mut self.pictures);
@@ -114,6 +176,12 @@ impl StreamMeter {
             self.pictures = self.pictures.saturating_add(1);
         }
         self.seen = log.end();
+    }
+
+    /// Bytes of all frames so far.
+    fn bytes(&self) -> u64 {
+        let [audio, video] = self.rates;
+        audio.bytes.saturating_add(video.bytes)
     }
 
     /// Ends the window once it has lasted.
@@ -182,6 +250,18 @@ impl StreamMeter {
         self.picture
     }
 
+    /// The name that browsers have for the picture's codec with its profile (RFC 6381).
+    pub fn live_video(&self) -> Option<String> {
+        let [_, video] = self.decoders;
+        video.map(|decoder| decoder.to_string())
+    }
+
+    /// The same for the sound; `pcma` and `pcmu` for G.711, which a page decodes by itself.
+    pub fn live_audio(&self) -> Option<String> {
+        let [audio, _] = self.decoders;
+        audio.map(|decoder| decoder.to_string())
+    }
+
     /// Keyframes so far.
     pub fn keyframes(&self) -> u64 {
         self.keyframes
@@ -201,6 +281,8 @@ impl StreamMeter {
 /// The measures of all streams, by the place of their call.
 pub(super) struct StreamMeters {
     meters: Vec<Option<StreamMeter>>,
+    /// Bytes of all frames of all calls so far.
+    bytes: u64,
 }
 
 impl StreamMeters {
@@ -208,7 +290,13 @@ impl StreamMeters {
     pub fn new(calls: usize) -> Self {
         Self {
             meters: vec![None; calls],
+            bytes: 0,
         }
+    }
+
+    /// Bytes of all frames of all calls so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The measure at a place, if it is of this call.
@@ -230,7 +318,10 @@ impl Gateway {
                 *place = Some(StreamMeter::new(now, number));
             }
             if let Some(meter) = place {
+                let before = meter.bytes();
                 meter.look(now, &call.log);
+                let new = meter.bytes().saturating_sub(before);
+                self.meters.bytes = self.meters.bytes.saturating_add(new);
             }
         }
     }

@@ -7,12 +7,13 @@ use crate::gateway::Gateway;
 use crate::gateway::call::{Call, shown_stream};
 use crate::gateway::connections::User;
 use crate::gateway::contain::contained;
+use crate::gateway::ending::Ending;
 use crate::gateway::outlet::{CallIndex, Level, MediaPort, Outlet};
 use crate::gateway::publishing::Surroundings;
 use crate::gateway::watchdog::Watch;
 use crate::rtmp::PlayerEvent;
 use crate::rtp::session::SessionEvent;
-use crate::sip::Cause;
+use crate::sip::{Cause, EndedBy};
 
 /// Bytes of the largest packet that a session makes: reports and silence.
 const MADE_PACKET_BYTES: usize = 512;
@@ -46,15 +47,11 @@ impl Gateway {
         }
         self.pump_injection(now, index, outlet);
         self.drain_outputs(now, index, outlet);
-        let outputs = self.outputs_need(index);
-        let Some(call) = self.calls.get_mut(index) else {
+        let needed = self.needed_by_readers(index);
+        let (Some(call), Some(needed)) = (self.calls.get_mut(index), needed) else {
             return;
         };
-        let players = call
-            .players
-            .iter()
-            .filter_map(|at| Some(self.players.get(*at)?.player.position()));
-        let needed = call.needed_from(players.chain(outputs));
+        let needed = call.watched_from(now, needed);
         call.log.release_before(needed);
         self.tell_hooks(now, index, false, outlet);
         let Some(call) = self.calls.get_mut(index) else {
@@ -74,7 +71,10 @@ impl Gateway {
             Watch::Gone if is_due => {
                 let seconds = patience.unwrap_or_default().as_secs();
                 let words = format!("RTP Timeout: no media for {seconds} s");
-                if !self.hang_up(now, index, Cause::new(408, words)) {
+                call.ending = Some(Ending::NoMedia);
+                let cause = Cause::new(408, words);
+                if !self.hang_up(now, index, cause.clone()) {
+                    self.remember_call(now, index, (&cause, EndedBy::Silence), outlet);
                     self.end_streams(now, index, outlet);
                 }
                 return;
@@ -107,6 +107,17 @@ impl Gateway {
                 .and_then(|publishing| publishing.publisher.poll_timeout()),
         );
         self.calls.set_deadline(index, deadline);
+    }
+
+    /// The oldest position of a call's log that one of its readers needs.
+    pub(super) fn needed_by_readers(&self, index: CallIndex) -> Option<u64> {
+        let outputs = self.outputs_need(index);
+        let call = self.calls.get(index)?;
+        let players = call
+            .players
+            .iter()
+            .filter_map(|at| Some(self.players.get(*at)?.player.position()));
+        Some(call.needed_from(players.chain(outputs)))
     }
 
     fn drain_session(&mut self, now: Instant, index: CallIndex, outlet: &mut dyn Outlet) {

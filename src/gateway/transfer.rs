@@ -21,6 +21,7 @@ use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::Call;
+use crate::gateway::ending::Ending;
 use crate::gateway::outgoing::escaped;
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::sip::{Cause, SipRefusal};
@@ -199,6 +200,7 @@ impl Gateway {
             format_args!("{}: transfer to {target} {status} ({code})", call.label),
         );
         if status == TransferStatus::Completed {
+            call.ending = Some(Ending::Transferred);
             self.hang_up(now, index, Cause::new(200, "transferred"));
         }
     }

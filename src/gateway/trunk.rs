@@ -54,6 +54,8 @@ pub struct Trunk {
     pub dirty: bool,
     /// What was last found for each of the PBX's addresses, in the order of the configuration.
     found: Vec<SipTargets>,
+    /// Why a name of its was not resolved the last time.
+    pub not_found: Option<Box<str>>,
     /// Whose name a TLS server at an address has to prove.
     pub tls_names: TlsNames,
     /// Counts the PBXs that look-ups were begun for: an answer for an earlier one is none for this.
@@ -99,6 +101,7 @@ impl Trunk {
             untold: (0, None),
             registrations: Registrations::default(),
             found: vec![SipTargets::new(); config.pbx().count()],
+            not_found: None,
             tls_names: TlsNames::default(),
             hop: SipTargets::new(),
             presence: Presence::default(),
@@ -157,6 +160,15 @@ impl Trunk {
         }
     }
 
+    /// The addresses of the PBX in the configuration that nothing was found for.
+    pub fn unresolved(&self) -> impl Iterator<Item = config::HostPort> {
+        let places = self.config.pbx().zip(&self.found);
+        let lacking = places.filter(|(_, found)| found.is_empty());
+        lacking
+            .map(|(pbx, _)| pbx)
+            .filter(|pbx| matches!(pbx.host, Host::Name(_)))
+    }
+
     /// Takes what was found for what requests of ours go through first.
     pub fn set_hop(&mut self, targets: &[SipTarget]) {
         if let Some(host) = self.first_hop().map(|(hop, _)| hop.host.to_string()) {
@@ -210,6 +222,7 @@ impl Trunk {
         if !config.pbx().eq(self.config.pbx()) {
             self.found = vec![SipTargets::new(); config.pbx().count()];
             self.look_ups = self.look_ups.wrapping_add(1);
+            self.not_found = None;
         }
         if config.register != self.config.register
             || config.outbound_proxy != self.config.outbound_proxy

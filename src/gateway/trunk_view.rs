@@ -31,6 +31,11 @@ impl<'a> TrunkView<'a> {
         self.calls
     }
 
+    /// The trunk itself.
+    pub(super) fn trunk(&self) -> &'a Trunk {
+        self.trunk
+    }
+
     /// How many it may have at once; `None` where only the box as a whole is limited.
     pub fn limit(&self) -> Option<usize> {
         self.trunk.config.calls

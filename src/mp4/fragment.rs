@@ -21,16 +21,16 @@ use crate::mp4::boxes::Boxes;
 use crate::mp4::header::track_number;
 
 /// `tfhd`: offsets count from the `moof` (section 8.8.7).
-const FROM_MOOF: u32 = 0x02_0000;
+pub(super) const FROM_MOOF: u32 = 0x02_0000;
 
 /// `trun`: offset of the data, and duration, size, flags and composition of every sample (8.8.8).
-const RUN_FIELDS: u32 = 0x00_0f01;
+pub(super) const RUN_FIELDS: u32 = 0x00_0f01;
 
 /// Flags of a sample that depends on no other.
-const SYNC: u32 = 0x0200_0000;
+pub(super) const SYNC: u32 = 0x0200_0000;
 
 /// Flags of a sample that depends on others and is no place to begin.
-const DEPENDS: u32 = 0x0101_0000;
+pub(super) const DEPENDS: u32 = 0x0101_0000;
 
 /// Bytes by which the memory of a track grows.
 const STEP_BYTES: usize = 16_384;
@@ -88,8 +88,7 @@ impl Ticks {
 
     /// Ticks of a span in microseconds.
     fn of(&self, micros: i64) -> u64 {
-        let ticks = i128::from(micros.max(0)).saturating_mul(i128::from(self.clock));
-        u64::try_from(ticks.saturating_add(500_000) / 1_000_000).unwrap_or(u64::MAX)
+        ticks_of(micros, self.clock)
     }
 
     /// Decoding time of the next sample.
@@ -98,6 +97,12 @@ impl Ticks {
         self.last
             .map_or(ticks, |last| ticks.max(last.saturating_add(1)))
     }
+}
+
+/// Ticks of a span in microseconds, at so many a second.
+pub(super) fn ticks_of(micros: i64, clock: u32) -> u64 {
+    let ticks = i128::from(micros.max(0)).saturating_mul(i128::from(clock));
+    u64::try_from(ticks.saturating_add(500_000) / 1_000_000).unwrap_or(u64::MAX)
 }
 
 /// A fragment that fills.

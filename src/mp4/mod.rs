@@ -8,7 +8,8 @@
 //! the format. Not written: `sidx`, `mfra`, edit lists, encryption.
 //!
 //! [`Mp4Writer`] is a reader of a frame log that hands out whole pieces of the file: who stores
-//! them is not its matter.
+//! them is not its matter. [`live`] makes pieces of single tracks, each from frames that are still in
+//! a log.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ mod boxes;
 mod extent;
 mod fragment;
 mod header;
+pub mod live;
 mod sample_entry;
 mod writer;
 

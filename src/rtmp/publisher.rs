@@ -418,6 +418,14 @@ impl Publisher {
         &self.reason
     }
 
+    /// When it connects again, while it waits for that.
+    pub fn retry_at(&self) -> Option<Instant> {
+        match self.state {
+            State::Waiting { until } => Some(until),
+            _ => None,
+        }
+    }
+
     /// Where it goes at the moment: the address it was given, or where a server sent it.
     pub fn target(&self) -> &RtmpUrl {
         self.target.url(&self.config.url)

@@ -16,6 +16,7 @@ use async_io::{Async, Timer};
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::FutureExt;
 
+use super::board::Board;
 use super::clock::Clock;
 use super::desk::Desk;
 use super::files::Files;
@@ -214,6 +215,9 @@ impl Daemon {
             sockets.listen_page(address).map_err(|error| {
                 StartError::Bind("the page".to_owned(), address.to_string(), error)
             })?;
+        }
+        if config.page.listens() != (None, None) {
+            sockets.board = Some(Board::start(&config)?);
         }
         if let (_, Some(address)) = config.page.listens() {
             sockets.listen_page_tls(address).map_err(|error| {

@@ -4,6 +4,7 @@
 //! registered once with async-io's reactor; names are resolved, and the system's certificate
 //! authorities read, on the executor's threads for blocking work. Unsafe code is in [`sys`] alone.
 
+pub mod board;
 pub mod clock;
 pub mod daemon;
 pub mod desk;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use heapless::Deque;
 
+use super::board::Board;
 use super::desk::Desk;
 use super::dns::SipHost;
 use super::files::Files;
@@ -34,8 +35,8 @@ use crate::base::redact::{HIDDEN, Secret};
 use crate::gateway::config::Trunk;
 use crate::gateway::desk::{DeskId, DeskWork};
 use crate::gateway::outlet::{
-    CallIndex, FileId, Level, LookUp, LookUpId, MediaPort, Origin, Outlet, OutletFigures,
-    RecordEnd, RecordId, Security,
+    BoardFigures, CallIndex, FileId, Level, LookUp, LookUpId, MediaPort, Origin, Outlet,
+    OutletFigures, RecordEnd, RecordId, Security,
 };
 use crate::limits::{SIP_SOCKET_BYTES, STREAMS};
 
@@ -122,6 +123,8 @@ pub struct Sockets {
     pub files: Option<Files>,
     /// What outlives a restart, where there is a place for it.
     pub journal: Option<JournalFile>,
+    /// The thread that looks at the board, where there is a page to tell of it.
+    pub board: Option<Board>,
     /// The threads that work for the page, where there are clerks for it.
     pub desk: Option<Desk>,
     /// The thread that writes recordings, where there is a folder for them.
@@ -162,6 +165,7 @@ impl Sockets {
             half_open: HalfOpens::default(),
             files: None,
             journal: None,
+            board: None,
             desk: None,
             recorder: None,
             trial: None,
@@ -518,6 +522,10 @@ impl Outlet for Sockets {
 
     fn last_lines(&mut self) -> String {
         log_out::last_lines()
+    }
+
+    fn board(&mut self) -> BoardFigures {
+        self.board.as_mut().map(Board::figures).unwrap_or_default()
     }
 
     fn note_from(&mut self, origin: Origin, level: Level, line: fmt::Arguments<'_>) {

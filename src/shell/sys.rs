@@ -311,6 +311,11 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
 
 /// Bytes that the file system of a folder has free for this process.
 pub fn free_bytes(folder: BorrowedFd<'_>) -> io::Result<u64> {
+    file_system_bytes(folder).map(|(_, free)| free)
+}
+
+/// Bytes that the file system of a folder has in all, and free for this process.
+pub fn file_system_bytes(folder: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
     // SAFETY: all-zero is a valid statvfs: numbers only.
     let mut found: libc::statvfs = unsafe { MaybeUninit::zeroed().assume_init() };
     // SAFETY: the descriptor is open for the call, and `found` is alive and writable.
@@ -318,8 +323,12 @@ pub fn free_bytes(folder: BorrowedFd<'_>) -> io::Result<u64> {
         return Err(io::Error::last_os_error());
     }
     #[allow(clippy::unnecessary_cast, reason = "narrower on some targets")]
-    let (blocks, bytes) = (found.f_bavail as u64, found.f_frsize as u64);
-    Ok(blocks.saturating_mul(bytes))
+    let (all, free, bytes) = (
+        found.f_blocks as u64,
+        found.f_bavail as u64,
+        found.f_frsize as u64,
+    );
+    Ok((all.saturating_mul(bytes), free.saturating_mul(bytes)))
 }
 
 /// Whether this process may make files in a folder.

@@ -426,7 +426,7 @@ impl SipEndpoint {
                     self.servers.remove(theirs);
                 }
                 if session.is_some_and(|session| !session.is_ending()) {
-                    self.tell_ended(slot, Cause::new(500, "a defect"), EndedBy::Local);
+                    self.tell_ended(slot, Cause::new(500, Cause::DEFECT), EndedBy::Local);
                 }
             }
             None => {}

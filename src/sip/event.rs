@@ -233,6 +233,12 @@ pub struct Cause {
 }
 
 impl Cause {
+    /// The words of a call whose session timer ran out (RFC 4028).
+    pub const NOT_REFRESHED: &'static str = "the session was not refreshed";
+
+    /// The words of a call that a defect of this program ended.
+    pub const DEFECT: &'static str = "a defect";
+
     /// A cause of code and words.
     pub fn new(code: u16, words: impl Into<String>) -> Self {
         Self {

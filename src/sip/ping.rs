@@ -115,6 +115,9 @@ struct Ping {
     state: PeerState,
     /// The question that waits for its answer.
     transaction: Option<Slot>,
+    /// When it was asked last, and how long the last answer took.
+    asked: Instant,
+    round_trip: Option<Duration>,
     /// When to ask, or until when to wait for the answer.
     at: Instant,
     call_id: Box<str>,
@@ -172,6 +175,8 @@ impl SipEndpoint {
                 target: *target,
                 state: known.map(|known| known.state).unwrap_or_default(),
                 transaction: None,
+                asked: now,
+                round_trip: known.and_then(|known| known.round_trip),
                 at: now + apart,
                 call_id: self.rng.token().as_str().into(),
                 cseq: 0,
@@ -188,6 +193,12 @@ impl SipEndpoint {
     pub fn peers(&self) -> impl Iterator<Item = (SipTarget, PeerState)> + '_ {
         let peers = self.pings.peers.iter();
         peers.map(|ping| (ping.target, ping.state))
+    }
+
+    /// How long a peer took for its last answer to a question whether it is there.
+    pub fn round_trip(&self, target: SipTarget) -> Option<Duration> {
+        let mut peers = self.pings.peers.iter();
+        peers.find(|ping| ping.target == target)?.round_trip
     }
 
     /// The targets of a request in the order to try them.
@@ -227,6 +238,7 @@ impl SipEndpoint {
         let at = usize::from(target);
         if let Some(ping) = self.pings.peers.get_mut(at) {
             ping.transaction = None;
+            ping.round_trip = response.is_ok().then(|| now.since(ping.asked));
         }
         let state = match response {
             Ok(response) => match response.status().unwrap_or_default() {
@@ -266,6 +278,7 @@ impl SipEndpoint {
             return;
         };
         ping.cseq = ping.cseq.wrapping_add(1) & 0x7fff_ffff;
+        ping.asked = now;
         let target = ping.target;
         let (Some(config), Some(ping)) = (&self.pings.config, self.pings.peers.get(at)) else {
             return;

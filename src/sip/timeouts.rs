@@ -100,7 +100,7 @@ impl SipEndpoint {
                 Some(SessionTimeout::NoPrack) => self.not_pracked(now, slot),
                 Some(SessionTimeout::Refresh) => self.refresh(now, slot),
                 Some(SessionTimeout::NotRefreshed) => {
-                    let cause = Cause::new(408, "the session was not refreshed");
+                    let cause = Cause::new(408, Cause::NOT_REFRESHED);
                     self.end_call(now, slot, cause);
                 }
                 Some(SessionTimeout::Offer(waiting)) => {

@@ -96,47 +96,21 @@ pub struct Mp4 {
 impl Mp4 {
     /// Reads a whole file; panics when a box or an offset does not fit.
     pub fn read(file: &[u8]) -> Self {
+        let it = Self::read_from_anywhere(file);
+        let moofs = it.boxes[2..].iter().step_by(2);
+        for (number, moof) in moofs.enumerate() {
+            let sequence = moof.at_path("mfhd").u32(4);
+            assert_eq!(sequence as usize, number + 1, "fragments in order");
+        }
+        it
+    }
+
+    /// The same of a file whose fragments have any numbers.
+    pub fn read_from_anywhere(file: &[u8]) -> Self {
         let boxes = boxes(file, 0);
         let kinds: Vec<&str> = boxes.iter().map(|it| it.kind.as_str()).collect();
         assert_eq!(kinds[..2], ["ftyp", "moov"]);
-        assert!(
-            kinds[2..].chunks(2).all(|pair| pair == ["moof", "mdat"]),
-            "{kinds:?}"
-        );
-        let mut samples = Vec::new();
-        for (number, pair) in boxes[2..].chunks(2).enumerate() {
-            let (moof, mdat) = (&pair[0], &pair[1]);
-            let sequence = moof.at_path("mfhd").u32(4);
-            assert_eq!(sequence as usize, number + 1, "fragments in order");
-            let mut held = 0;
-            for traf in moof.children.iter().filter(|it| it.kind == "traf") {
-                let (tfhd, trun) = (traf.at_path("tfhd"), traf.at_path("trun"));
-                assert_eq!(tfhd.u32(0), 0x02_0000, "offsets from the moof");
-                assert_eq!(traf.at_path("tfdt").body[0], 1, "times of 64 bits");
-                assert_eq!(trun.u32(0), 0x0100_0f01);
-                let mut time = traf.at_path("tfdt").u64(4);
-                let mut from = moof.at + trun.u32(8) as usize;
-                for entry in 0..trun.u32(4) as usize {
-                    let at = 12 + entry * 16;
-                    let (duration, size) = (trun.u32(at), trun.u32(at + 4) as usize);
-                    let data = mdat.at + 8..mdat.at + 8 + mdat.body.len();
-                    assert!(data.contains(&from) && from + size <= data.end);
-                    samples.push(Sample {
-                        track: tfhd.u32(4),
-                        fragment: sequence,
-                        time,
-                        duration,
-                        composition: trun.u32(at + 12) as i32,
-                        sync: trun.u32(at + 8) & 0x1_0000 == 0,
-                        bytes: file[from..from + size].to_vec(),
-                    });
-                    time += u64::from(duration);
-                    from += size;
-                    held += size;
-                }
-            }
-            assert_eq!(held, mdat.body.len(), "bytes of no sample");
-        }
+        let samples = samples(&boxes[2..], file);
         Self { boxes, samples }
     }
 
@@ -168,6 +142,54 @@ impl Mp4 {
         let samples = self.samples.iter();
         samples.filter(|sample| sample.track == number).collect()
     }
+}
+
+/// Samples of fragments without what comes before them in a file.
+pub fn fragments(bytes: &[u8]) -> Vec<Sample> {
+    samples(&boxes(bytes, 0), bytes)
+}
+
+/// Samples of the fragments in these boxes of a file; panics when an offset does not fit.
+fn samples(boxes: &[Mp4Box], file: &[u8]) -> Vec<Sample> {
+    let kinds: Vec<&str> = boxes.iter().map(|it| it.kind.as_str()).collect();
+    assert!(
+        kinds.chunks(2).all(|pair| pair == ["moof", "mdat"]),
+        "{kinds:?}"
+    );
+    let mut samples = Vec::new();
+    for pair in boxes.chunks(2) {
+        let (moof, mdat) = (&pair[0], &pair[1]);
+        let sequence = moof.at_path("mfhd").u32(4);
+        let mut held = 0;
+        for traf in moof.children.iter().filter(|it| it.kind == "traf") {
+            let (tfhd, trun) = (traf.at_path("tfhd"), traf.at_path("trun"));
+            assert_eq!(tfhd.u32(0), 0x02_0000, "offsets from the moof");
+            assert_eq!(traf.at_path("tfdt").body[0], 1, "times of 64 bits");
+            assert_eq!(trun.u32(0), 0x0100_0f01);
+            let mut time = traf.at_path("tfdt").u64(4);
+            let mut from = moof.at + trun.u32(8) as usize;
+            for entry in 0..trun.u32(4) as usize {
+                let at = 12 + entry * 16;
+                let (duration, size) = (trun.u32(at), trun.u32(at + 4) as usize);
+                let data = mdat.at + 8..mdat.at + 8 + mdat.body.len();
+                assert!(data.contains(&from) && from + size <= data.end);
+                samples.push(Sample {
+                    track: tfhd.u32(4),
+                    fragment: sequence,
+                    time,
+                    duration,
+                    composition: trun.u32(at + 12) as i32,
+                    sync: trun.u32(at + 8) & 0x1_0000 == 0,
+                    bytes: file[from..from + size].to_vec(),
+                });
+                time += u64::from(duration);
+                from += size;
+                held += size;
+            }
+        }
+        assert_eq!(held, mdat.body.len(), "bytes of no sample");
+    }
+    samples
 }
 
 pub const VIDEO: u32 = 1;

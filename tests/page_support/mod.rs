@@ -5,10 +5,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use trunkcast::base::ids::ConnId;
 use trunkcast::base::redact::Secret;
 use trunkcast::gateway::ConnectionKind;
+use trunkcast::gateway::config::Config;
 use trunkcast::gateway::desk::{DeskAnswer, DeskWork};
 
 use crate::gateway_support::World;
@@ -19,6 +20,24 @@ const HASH: &str = "$argon2id$";
 
 /// Where the page is called, and by whom.
 pub const HOST: &str = "192.0.2.1:8080";
+
+/// The password that [`with_password`] sets.
+const PASSWORD: &str = "correct horse";
+
+/// The configuration with a password.
+pub fn with_password(mut config: Config) -> Config {
+    config.page.password_hash = Some(Secret::new(format!("{HASH}{PASSWORD}")));
+    config
+}
+
+/// The browser of somebody who knows that password and has signed in.
+pub fn owner(world: &mut World) -> Browser {
+    let mut browser = Browser::default();
+    let body = json!({"password": PASSWORD});
+    let reply = browser.post(world, "/page/login", &body);
+    assert_eq!(reply.status, 200, "{reply:?}");
+    browser
+}
 
 /// A browser with its cookie.
 #[derive(Clone, Debug)]

@@ -129,6 +129,11 @@ impl Daemon {
         }
     }
 
+    /// Cuts it off as a power failure does.
+    pub fn cut_off(&mut self) {
+        self.program.kill();
+    }
+
     /// Cuts it off as a power failure does, and starts it again with the same file.
     pub fn restart(&mut self) {
         self.program.kill();

@@ -26,6 +26,7 @@ pub mod namespace;
 pub mod nginx;
 pub mod operator;
 pub mod opus_vp8;
+pub mod page;
 pub mod pbx;
 pub mod phone;
 pub mod ports;

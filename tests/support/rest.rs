@@ -1,10 +1,11 @@
 //! A client of the REST interface over a socket of its own.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 /// One connection to the interface.
 pub struct Rest {
@@ -23,6 +24,18 @@ impl Rest {
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         stream.set_write_timeout(Some(Duration::from_secs(10)))?;
         Ok(Self { stream })
+    }
+
+    /// Connects from an address of this host.
+    pub fn connect_from(from: IpAddr, to: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let from = SocketAddr::new(from, 0);
+        socket.bind(&from.into()).expect("an address of this host");
+        socket.connect(&to.into()).expect("the interface listens");
+        let stream = TcpStream::from(socket);
+        let patience = Some(Duration::from_secs(10));
+        stream.set_read_timeout(patience).expect("a socket");
+        Self { stream }
     }
 
     /// Sends bytes as they are.
@@ -49,17 +62,39 @@ impl Rest {
 
     /// Sends a request and waits for the answer.
     pub fn ask(&mut self, method: &str, path: &str, fields: &str, body: &str) -> (u16, Vec<u8>) {
+        self.request(method, path, fields, body);
+        self.answer().expect("an answer")
+    }
+
+    /// The same with the head of the answer.
+    pub fn ask_whole(
+        &mut self,
+        method: &str,
+        path: &str,
+        fields: &str,
+        body: &str,
+    ) -> (String, Vec<u8>) {
+        self.request(method, path, fields, body);
+        let (head, _, body) = self.whole_answer().expect("an answer");
+        (head, body)
+    }
+
+    fn request(&mut self, method: &str, path: &str, fields: &str, body: &str) {
         let length = body.len();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: box\r\nContent-Type: application/json\r\n{fields}\
              Content-Length: {length}\r\n\r\n{body}"
         );
         self.send(request.as_bytes()).expect("the request is taken");
-        self.answer().expect("an answer")
     }
 
     /// Reads one answer.
     pub fn answer(&mut self) -> io::Result<(u16, Vec<u8>)> {
+        let (_, status, body) = self.whole_answer()?;
+        Ok((status, body))
+    }
+
+    fn whole_answer(&mut self) -> io::Result<(String, u16, Vec<u8>)> {
         let mut head = Vec::new();
         let mut byte = [0];
         while !head.ends_with(b"\r\n\r\n") {
@@ -75,6 +110,7 @@ impl Rest {
         let mut body = vec![0; length.unwrap_or_default()];
         self.stream.read_exact(&mut body)?;
         let wrong = || io::Error::other(format!("no status in {head:?}"));
-        Ok((status.ok_or_else(wrong)?, body))
+        let status = status.ok_or_else(wrong)?;
+        Ok((head, status, body))
     }
 }

@@ -199,14 +199,18 @@ impl Sipp {
     }
 }
 
-/// Writes a capture of the first `seconds` of the clip: A-law with payload type 8 on the first
+/// Writes a capture of `seconds` of the clip, again and again: A-law with payload type 8 on the first
 /// port and, if wanted, H.264 with payload type `picture` two ports above it. SIPp shifts the ports of
 /// a capture as a whole, so one capture plays both streams, which two captures cannot.
 fn write_capture(clip: &Clip, seconds: u32, picture: Option<u8>, path: &Path) {
     let mut audio = RtpStream::new(8, 0x0a0d_0001, 65_500, 4_294_960_000);
     let mut video = RtpStream::new(picture.unwrap_or(0), 0x0a0d_0002, 65_500, 4_294_900_000);
     let mut packets = Vec::new();
-    let sounds = clip.audio.chunks(AUDIO_PACKET).take(seconds as usize * 50);
+    let sounds = clip
+        .audio
+        .chunks(AUDIO_PACKET)
+        .cycle()
+        .take(seconds as usize * 50);
     for (number, samples) in sounds.enumerate() {
         let elapsed = (number * AUDIO_PACKET) as u32;
         packets.push((
@@ -216,7 +220,7 @@ fn write_capture(clip: &Clip, seconds: u32, picture: Option<u8>, path: &Path) {
         ));
     }
     let pictures = picture.map_or(0, |_| (seconds * PICTURE_RATE) as usize);
-    for (number, nals) in clip.pictures.iter().take(pictures).enumerate() {
+    for (number, nals) in clip.pictures.iter().cycle().take(pictures).enumerate() {
         let elapsed = number as u32 * (90_000 / PICTURE_RATE);
         for (place, packet) in video.picture(elapsed, nals).into_iter().enumerate() {
             packets.push((number as u64 * 40_000 + place as u64, 2, packet));

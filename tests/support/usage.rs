@@ -26,6 +26,16 @@ impl Usage {
         }
     }
 
+    /// Time that a process has run on processors, in the kernel's ticks of ten milliseconds.
+    pub fn ticks(process: u32) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("it runs");
+        let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
+        let times = fields.split_whitespace().skip(11).take(2);
+        times
+            .map(|ticks| ticks.parse::<u64>().expect("a number"))
+            .sum()
+    }
+
     /// UDP ports of a range that anybody has bound on this host, by IPv4.
     pub fn udp_ports(first: u16, last: u16) -> usize {
         let sockets = fs::read_to_string("/proc/net/udp").expect("Linux tells its sockets");

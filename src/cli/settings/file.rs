@@ -146,7 +146,7 @@ fn fill(path: &Path, bytes: &[u8], like: Option<&fs::Metadata>) -> io::Result<()
     if let Some(like) = like {
         // Only root may give files away; where we may not, it stays ours with its mode.
         let _ = fchown(&file, Some(like.uid()), Some(like.gid()));
-        file.set_permissions(fs::Permissions::from_mode(like.mode() & 0o7777))?;
+        file.set_permissions(fs::Permissions::from_mode(like.mode() & 0o7770))?;
     }
     file.write_all(bytes)?;
     file.sync_all()

@@ -101,6 +101,12 @@ enum Part {
 pub struct StreamName(Vec<Part>);
 
 impl StreamName {
+    /// Whether it is the same for every call.
+    pub fn is_literal(&self) -> bool {
+        let mut parts = self.0.iter();
+        parts.all(|part| matches!(part, Part::Text(_)))
+    }
+
     /// The name of one call's stream.
     ///
     /// What comes from the call is cleaned: letters and digits of ASCII and `-._~+*@#:` stay, any

@@ -19,6 +19,7 @@ use crate::gateway::Gateway;
 use crate::gateway::admission::Invite;
 use crate::gateway::config::OnError;
 use crate::gateway::contain::contained;
+use crate::gateway::ending::Ending;
 use crate::gateway::hooks::body::{self, Party};
 use crate::gateway::hooks::method::Method;
 use crate::gateway::outlet::{Level, Outlet};
@@ -162,6 +163,12 @@ impl Gateway {
         let name = self.trunks.get(at).map_or("", |it| &it.config.name);
         let line = format_args!("{name} {caller}->{callee}: ended while it waited ({cause})");
         outlet.note(Level::Info, line);
+        let ending = match self.stopping {
+            true => Ending::Stopped,
+            false => Ending::Cancelled,
+        };
+        let why = (ending, format_args!("{cause}"));
+        self.remember_turned(now, at, &asked.invite, why, outlet);
         self.tell_untaken(now, &asked, "FINISH", "Normal call clearing");
     }
 
@@ -206,6 +213,13 @@ impl Gateway {
                 let _ = trunk.endpoint.reject(now, id, code, "", again);
                 trunk.dirty = true;
             }
+            let ending = match word {
+                _ if self.stopping => Ending::Stopped,
+                Word::Nothing(_) => Ending::BackendSilent,
+                Word::Take | Word::Refuse(_) => Ending::RefusedByBackend,
+            };
+            let words = (ending, format_args!("{code}, {why}"));
+            self.remember_turned(now, at, &asked.invite, words, outlet);
             self.tell_untaken(now, &asked, "FAILED", why);
             return;
         }

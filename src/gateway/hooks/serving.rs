@@ -18,6 +18,7 @@ use crate::gateway::call::Call;
 use crate::gateway::config;
 use crate::gateway::connections::User;
 use crate::gateway::contain::contained;
+use crate::gateway::ending::Ending;
 use crate::gateway::hooks::asking::Word;
 use crate::gateway::hooks::client::Client;
 use crate::gateway::hooks::queue::QueueCounters;
@@ -141,6 +142,7 @@ impl Gateway {
             let label = &call.label;
             let line = format_args!("{label}: refused by the backend ({status})");
             outlet.note(Level::Warn, line);
+            call.ending = Some(Ending::RefusedByBackend);
         }
         let cause = Cause::new(403, "refused by the backend");
         self.give_up(now, index, cause, EndedBy::Local, outlet);

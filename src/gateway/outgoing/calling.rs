@@ -16,6 +16,7 @@ use crate::gateway::Gateway;
 use crate::gateway::admission::Turned;
 use crate::gateway::call::Call;
 use crate::gateway::config::{HostPort, MediaAddress};
+use crate::gateway::ending::Ending;
 use crate::gateway::negotiation::local_media;
 use crate::gateway::outgoing::{Outgoing, Stage};
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
@@ -78,9 +79,11 @@ impl Gateway {
                         self.invite(now, index, &targets, outlet)
                     }
                     Some(RegistrationState::Failed { code, words, .. }) => {
+                        call.ending = Some(Ending::RegistrationFailed);
                         Err(Cause::new(*code, format!("registration: {words}")))
                     }
                     Some(RegistrationState::AuthenticationFailed { words }) => {
+                        call.ending = Some(Ending::WrongPassword);
                         Err(Cause::new(403, format!("registration: {words}")))
                     }
                     Some(RegistrationState::Registering | RegistrationState::Unregistered) => {
@@ -178,6 +181,7 @@ impl Gateway {
         call.local = local;
         call.ports = ports;
         if let Err(Turned::Full(words)) = opened {
+            call.ending = Some(Ending::Capacity);
             return Err(Cause::new(503, words));
         }
         let trunk = self.trunks.get_mut(call.trunk).ok_or_else(gone)?;

@@ -137,6 +137,7 @@ impl Gateway {
         outlet: &mut dyn Outlet,
     ) {
         self.note_end(index, &cause);
+        self.remember_call(now, index, (&cause, by), outlet);
         let Some(call) = self.calls.get_mut(index) else {
             return;
         };

@@ -18,6 +18,7 @@ use crate::base::network::Transport;
 use crate::gateway::Gateway;
 use crate::gateway::call::Call;
 use crate::gateway::config::{Host, HostPort};
+use crate::gateway::ending::Ending;
 use crate::gateway::outgoing::{CallRequest, Stage};
 use crate::gateway::outlet::{CallIndex, LookUp, LookUpId, Outlet};
 use crate::gateway::trunk::Trunk;
@@ -213,6 +214,7 @@ impl Gateway {
                 let _ = targets.push(*target);
             }),
             Err(words) if hosts.is_empty() && targets.is_empty() => {
+                call.ending = Some(Ending::NameNotFound);
                 out.stage = Stage::Over(Cause::new(503, format!("{host}: {words}")));
             }
             Err(_) => {}

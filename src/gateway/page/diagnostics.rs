@@ -50,6 +50,8 @@ pub(super) fn late(
     let _ = writeln!(text, "time {unix}, up for {uptime} s");
     section(&mut text, "settings", &settings_text(settings, gateway));
     section(&mut text, "memory", &gateway.config.budget().to_string());
+    let at_present = gateway.now_as_json(now, outlet).unwrap_or_default();
+    section(&mut text, "now", &String::from_utf8_lossy(at_present));
     section(&mut text, "metrics", &rest::metrics_text(gateway, outlet));
     section(&mut text, "log", &outlet.last_lines());
     for secret in secrets(&gateway.config) {

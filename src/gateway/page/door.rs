@@ -170,14 +170,17 @@ impl Gateway {
         &self.http.door.counters
     }
 
-    /// Takes new settings of the page over, where its listeners stay. Who signed in with another
-    /// password has to do so again.
+    /// Takes new settings of the page over. Who signed in with another password has to do so again, and
+    /// who is connected to a place or from a network that may be gone, has to come again.
     pub(in crate::gateway) fn reconfigure_page(&mut self, new: Page) {
-        let old = &mut self.config.page;
+        let old = &self.config.page;
         if old.password_hash != new.password_hash {
             self.http.door.sessions.end_all();
         }
-        *old = new;
+        if old.listens() != new.listens() || old.allow != new.allow {
+            self.http.end_all(|face| face.is_page());
+        }
+        self.config.page = new;
     }
 }
 

@@ -17,14 +17,18 @@ pub mod assets;
 mod diagnostics;
 mod door;
 mod hangup;
-mod history;
+pub mod history;
 mod live;
+mod live_cut;
+mod live_watch;
 mod login;
-mod now;
+pub mod now;
+pub mod problem;
 mod reply;
 mod restart;
 mod session;
 mod settings;
+pub mod trend;
 
 use embedded_svc::http::{Headers, Method, Query};
 
@@ -37,6 +41,7 @@ use crate::wire::http::HttpFault;
 use crate::wire::http_answer::Answer;
 
 pub use door::{Door, PageCounters};
+pub use live_watch::LiveWatch;
 pub use restart::Restart;
 
 pub use reply::{Late, Outcome, Reply};

@@ -149,6 +149,7 @@ impl Gateway {
             match Stored::from_bytes(record) {
                 Some(Stored::SinkV1(sink)) => self.sinks.facts.recall(&sink),
                 Some(Stored::NodeV1(bytes)) => self.node = Node::recalled(bytes),
+                Some(Stored::CallV1(call)) => self.history.recall(&call),
                 // Of a later version of this program: left where it is.
                 None => {}
             }

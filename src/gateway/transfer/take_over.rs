@@ -14,6 +14,7 @@ use crate::base::ids::CallId;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::admission::{Invite, Turned};
+use crate::gateway::ending::Ending;
 use crate::gateway::negotiation::{local_media, tracks};
 use crate::gateway::outlet::{CallIndex, Level, Outlet};
 use crate::limits::RETRY_AFTER_SECONDS;
@@ -146,5 +147,7 @@ impl Gateway {
                 invite.caller, invite.remote
             ),
         );
+        let words = format_args!("{code}, who would have taken a call over");
+        self.remember_turned(now, at, invite, (Ending::of_refusal(code), words), outlet);
     }
 }
