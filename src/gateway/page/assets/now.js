@@ -31,7 +31,7 @@ export function stateOf({ calls, trunks, box }) {
 		const down = peers.length && peers.every(({ state }) => state === "down") && peers[0];
 		if (down) return told("bad", "pbxDown", { trunk: name }, code("code", down.problem || "noAnswer"));
 	}
-	const full = box?.storage?.find(({ total, free }) => total && free / total < 0.05);
+	const full = box?.storage?.find(({ total, free }) => total && free < 1e9);
 	if (full) return told("warn", "full", { place: full.path }, t("state.fullDo"));
 	if (trunks.some(({ registration }) => registration?.state === "registering")) return told("warn", "registering");
 	return trunks.length ? told("ok", "ready") : told("warn", "noTrunk");

@@ -141,6 +141,7 @@ export function field(label, input, { help, path, wide } = {}) {
 	input.id = id;
 	input.setAttribute("aria-describedby", `${id}h ${id}p`);
 	if (path) input.dataset.path = path;
+	input.addEventListener("input", () => wrong(input));
 	return h(`div.field${wide ? ".wide" : ""}`, h("label", { for: id }, label), input.wrap || input,
 		h("p.quiet", { id: `${id}h` }, help), h("p.wrong", { id: `${id}p` }));
 }
