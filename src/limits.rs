@@ -548,8 +548,11 @@ pub const FILES: usize = 16;
 /// Sounds of pushes that are held in memory, or being read, at the same time.
 pub const PUSH_SOUNDS: usize = 8;
 
-/// Bytes of one sound of a push: half a minute of G.711.
+/// Bytes of one sound of a push: half a minute of G.711, or of AAC at 64 kbit/s.
 pub const PUSH_SOUND_BYTES: usize = 240_000;
+
+/// Frames of one sound of a push, in codecs that have any: 80 seconds in frames of 20 ms.
+pub const PUSH_SOUND_FRAMES: usize = 4_096;
 
 /// Bytes of a file that are read at once, by a thread of the shell.
 pub const FILE_CHUNK_BYTES: usize = 32_768;

@@ -833,3 +833,42 @@ fn cut_and_altered_files_are_refused_in_good_order() {
         }
     }
 }
+
+#[test]
+fn the_page_is_on_for_the_own_network_unless_it_is_off() {
+    let trunk = "trunks:\n  a:\n    localPort: 40000\n    proxyIp: 192.0.2.10\n";
+    let page = |section: &str| {
+        let text = format!("{trunk}{section}");
+        load(&text, "t.yml").map(|config| config.page)
+    };
+    let usual = page("").unwrap();
+    assert_eq!(usual.listen, Some("0.0.0.0:8080".parse().unwrap()));
+    assert!(usual.allows("192.168.1.9".parse().unwrap()));
+    assert!(!usual.allows("203.0.113.9".parse().unwrap()));
+    assert_eq!(usual.password_hash, None);
+    let off = page("page: {listen: off}\n").unwrap();
+    assert_eq!(off.listens(), (None, None));
+    let own = page(
+        "page: {listen: \"[::]:80\", allow: [192.0.2.0/24], passwordHash: $argon2id$v=19$x, \
+         tls: {listen: \"0.0.0.0:8443\"}}\n",
+    )
+    .unwrap();
+    assert_eq!(own.listen, Some("[::]:80".parse().unwrap()));
+    assert_eq!(own.allow, ["192.0.2.0/24".parse().unwrap()]);
+    assert!(own.password_hash.is_some() && own.tls.is_some());
+    for (section, field) in [
+        ("page: {listen: 8080}\n", "page.listen"),
+        ("page: {listen: \"0.0.0.0:40000\"}\n", "page.listen"),
+        ("page: {listen: \"127.0.0.1:8081\"}\n", "page.listen"),
+        ("page: {allow: []}\n", "page.allow"),
+        ("page: {allow: [192.0.2.9/24]}\n", "page.allow"),
+        ("page: {passwordHash: hunter2}\n", "page.passwordHash"),
+        ("page: {password: hunter2}\n", "page.password"),
+        ("page: {tls: {certificate: /c}}\n", "page.tls.listen"),
+    ] {
+        let problems = page(section).unwrap_err();
+        let fields: Vec<_> = problems.iter().map(|it| it.field.as_str()).collect();
+        assert!(fields.contains(&field), "{section}: {fields:?}");
+        assert!(!format!("{problems:?}").contains("hunter2"), "{section}");
+    }
+}

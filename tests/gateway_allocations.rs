@@ -11,6 +11,7 @@ mod rtp_support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use gateway_support::callee::Callee;
@@ -18,7 +19,7 @@ use gateway_support::handset::{Handset, Picture, Sound, phone_of};
 use gateway_support::*;
 use page_support::with_password;
 use serde_json::Value;
-use trunkcast::base::codec::Track;
+use trunkcast::base::codec::{CodecConfig, Track};
 use trunkcast::base::frame_log::Segment;
 use trunkcast::base::packet_pool::PacketPool;
 use trunkcast::base::redact::Secret;
@@ -30,8 +31,9 @@ use trunkcast::gateway::config::{Hooks, Recording, Trunk, rtmp_url};
 use trunkcast::gateway::outgoing::CallRequest;
 use trunkcast::gateway::outlet::MediaPort;
 use trunkcast::gateway::players::Viewer;
-use trunkcast::gateway::pushes::{PushRequest, PushTarget, PushVoice};
+use trunkcast::gateway::pushes::{PushIndex, PushRequest, PushTarget, PushVoice};
 use trunkcast::limits::*;
+use trunkcast::rtmp::PreparedSound;
 
 struct Counting;
 
@@ -167,7 +169,7 @@ fn no_protected_packet_touches_the_heap_either() {
 }
 
 /// A push of the stream of the one call, and what is heard of it.
-fn push(world: &mut World, host: &str, muted: bool) {
+fn push(world: &mut World, host: &str, muted: bool) -> PushIndex {
     let given = format!("rtmp://{host}/live");
     let request = PushRequest {
         stream: "rtmp_4711".to_owned(),
@@ -183,8 +185,9 @@ fn push(world: &mut World, host: &str, muted: bool) {
     COUNTED.set(world.counted);
     let pushed = world.gateway.start_push(now, request, &mut world.outlet);
     COUNTED.set(false);
-    pushed.unwrap();
+    let at = pushed.unwrap();
     world.settle();
+    at
 }
 
 #[test]
@@ -196,6 +199,55 @@ fn no_packet_touches_the_heap_on_its_way_to_pushes_either() {
     push(&mut world, "198.51.100.8", false);
     push(&mut world, "198.51.100.9", true);
     assert_untouched(world, &phone);
+}
+
+#[test]
+fn no_frame_of_a_prepared_sound_touches_the_heap() {
+    let mut world = World::local(2);
+    world.policy = Policy::ListsAll;
+    let mut phone = phone_of("4711", Picture::Vp8, Sound::Opus);
+    world.call(&mut phone);
+    // Frames of 20 ms as the caller's are, of 60 and of 10.
+    for (at, frame) in [&[0xf8, 1, 2][..], &[0xfb, 3, 1, 2, 3], &[0xf0, 1]]
+        .into_iter()
+        .enumerate()
+    {
+        let at = push(&mut world, &format!("198.51.100.{at}"), false);
+        let length = frame.len() as u32;
+        let sound = PreparedSound {
+            config: Rc::new(CodecConfig::Opus { channels: 2 }),
+            bytes: frame.repeat(7).into(),
+            frame_ends: (1..=7).map(|count| count * length).collect(),
+            repeats: true,
+        };
+        let voice = PushVoice {
+            muted: false,
+            sound: Some(("jingle.flv".to_owned(), Rc::new(sound))),
+        };
+        world.gateway.set_push_voice(at, voice);
+    }
+    let mut handset = Handset::new(Picture::Vp8, Sound::Opus, 1);
+    handset.live(
+        &mut world,
+        Duration::from_secs(12),
+        |world, track, bytes| {
+            world.media(&phone, track, &bytes);
+        },
+    );
+    let sounds = |world: &World| [0, 1, 2].map(|at| world.servers[at].sounds());
+    let before = sounds(&world);
+    for _ in 0..500 {
+        for (track, bytes) in handset.tick() {
+            feed(&mut world, &phone, track, false, &bytes);
+        }
+        pass(&mut world, Duration::from_millis(20));
+    }
+    assert_eq!(ALLOCATIONS.get(), 0);
+    let after = sounds(&world);
+    for (at, expected) in [500, 167, 1_000].into_iter().enumerate() {
+        let came = after[at] - before[at];
+        assert!(came.abs_diff(expected) <= 4, "{came}, not {expected}");
+    }
 }
 
 #[test]

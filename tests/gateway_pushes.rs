@@ -10,7 +10,7 @@ use std::time::Duration;
 use gateway_support::callee::Callee;
 use gateway_support::handset::{Handset, Picture, Sound, phone_of};
 use gateway_support::*;
-use trunkcast::base::codec::{Codec, Track};
+use trunkcast::base::codec::{CodecConfig, Track};
 use trunkcast::base::redact::Secret;
 use trunkcast::gateway::config::rtmp_url;
 use trunkcast::gateway::outgoing::CallRequest;
@@ -391,8 +391,9 @@ fn a_prepared_sound_is_heard_instead_and_then_what_was_heard_before_it() {
         sound: Some((
             "sample.wav".to_owned(),
             Rc::new(PreparedSound {
-                codec: Codec::Pcma,
-                samples: samples.clone().into(),
+                config: Rc::new(CodecConfig::Pcma),
+                bytes: samples.clone().into(),
+                frame_ends: Box::default(),
                 repeats,
             }),
         )),

@@ -35,6 +35,7 @@ const NO_SENTENCES: &[&str] = &[
     "TLS of HTTP",
     "TLS of SIP",
     "TLS of calls",
+    "TLS of page",
     "TLS of pushes",
     "MP4 files",
     "a PEM file",
@@ -61,6 +62,7 @@ const NO_SENTENCES: &[&str] = &[
     "{}, or none",
     "{}:{}: {}: {}",
     "{}: ",
+    "work of page",
 ];
 
 /// What a test module begins with.

@@ -7,9 +7,13 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 use trunkcast::base::redact::Secret;
 use trunkcast::base::rng::Rng;
+use trunkcast::cli::config_file::load;
 use trunkcast::cli::config_source::ConfigSource;
-use trunkcast::cli::settings::{Settings, draft};
+use trunkcast::cli::settings::document::Doc;
+use trunkcast::cli::settings::{Settings, draft, patch, print, secrets};
+use trunkcast::cli::yaml;
 use trunkcast::gateway::desk::{Clerk, DeskAnswer, DeskWork};
+use trunkcast::limits::DESK_ANSWER_BYTES;
 
 const FULL: &str = include_str!("data/config/full.yml");
 const EXAMPLE: &str = include_str!("data/config/example.yml");
@@ -388,6 +392,29 @@ fn a_file_that_cannot_be_written_is_told_with_the_reason() {
     assert_eq!(it.read().body["writable"], false);
     let answer = it.save(&settings);
     assert_eq!(answer.body["problem"], "notWritable");
+    let hash = Secret::new(HASH.to_owned());
+    let answer = it.ask(DeskWork::SetPasswordHash { hash });
+    assert_eq!((answer.status, answer.changed), (200, false));
+}
+
+#[test]
+fn answers_are_bounded_whatever_was_sent() {
+    let mut it = Box_::new("bounded", Some(EXAMPLE));
+    let mut trunks = Map::new();
+    for at in 0..900 {
+        trunks.insert(
+            format!("{at}\u{1}{}", "\u{202e}".repeat(60)),
+            json!({"x": "\u{1}".repeat(40)}),
+        );
+    }
+    let answer = it.check(&json!({ "trunks": trunks }));
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer.raw.len() <= DESK_ANSWER_BYTES,
+        "{}",
+        answer.raw.len()
+    );
+    assert!(answer.body["problems"].as_array().unwrap().len() <= 100);
 }
 
 #[test]
@@ -730,7 +757,7 @@ fn mutated_documents_never_break_leak_or_write_what_check_refuses() {
     let (settings, _) = it.settings();
     let mut rng = Rng::from_number(6);
     let mut saved = 0;
-    for _ in 0..400 {
+    for _ in 0..250 {
         let mut document = settings.clone();
         for _ in 0..rng.below(3) + 1 {
             let mut here = &mut document;
@@ -766,4 +793,80 @@ fn mutated_documents_never_break_leak_or_write_what_check_refuses() {
         }
     }
     assert!(saved > 5, "{saved}");
+}
+
+#[test]
+fn every_key_goes_to_the_page_and_back_with_its_meaning() {
+    for text in [full().as_str(), EXAMPLE, WCS, WCS_PRINTED] {
+        let doc = Doc::of_file(&yaml::parse(text).unwrap());
+        let sent = serde_json::to_vec(&doc).unwrap();
+        let printed = print::file(&Doc::of_json(&sent).unwrap());
+        let same = |text: &str| load(text, "f").unwrap_or_else(|found| panic!("{found:?}\n{text}"));
+        assert_eq!(same(&printed), same(text), "{printed}");
+    }
+}
+
+/// Changes what there is of a file, and looks whether the text says just that.
+fn assert_changes(text: &str) {
+    let Ok(root) = yaml::parse(text) else {
+        return;
+    };
+    let mut wanted = Doc::of_file(&root);
+    if !matches!(wanted, Doc::Map(_)) {
+        return;
+    }
+    assert_eq!(patch::updated(text, &wanted, &[]), text);
+    // Hiding secrets leaves the lines where they are.
+    let masked = secrets::masked_text(text, &root);
+    assert_eq!(
+        masked.split('\n').count(),
+        text.split('\n').count(),
+        "{text}\n{masked}"
+    );
+    let first = wanted.entries().first().map(|(key, _)| key.clone());
+    wanted.put(&first.unwrap_or_default(), Some(Doc::text("x: y")));
+    wanted.put("limits", Some(Doc::List(vec![Doc::text("z")])));
+    let mut trunks = wanted.get("trunks").cloned().unwrap_or(Doc::Nothing);
+    let mut trunk = trunks.get("pbx_t0").cloned().unwrap_or(Doc::Nothing);
+    trunk.put("localPort", Some(Doc::text("40010")));
+    trunk.put("url", None);
+    trunks.put("pbx_t0", Some(trunk));
+    wanted.put("trunks", Some(trunks));
+    let new = patch::updated(text, &wanted, &[]);
+    let read = Doc::of_file(&yaml::parse(&new).unwrap_or_else(|e| panic!("{e:?}\n{text}\n{new}")));
+    assert!(read.is_like(&wanted), "{text}\n{new}");
+}
+
+#[test]
+fn files_cut_off_or_damaged_anywhere_are_changed_rightly_or_not_at_all() {
+    for text in [FULL, WCS_PRINTED] {
+        for at in (0..text.len()).filter(|at| text.is_char_boundary(*at)) {
+            assert_changes(&text[..at]);
+        }
+    }
+    let mut rng = Rng::from_number(9);
+    let pieces = [
+        "\n", " ", "#", ":", "{", "}", "- ", "|", "\"", "'", "&a ", "*a", "<<: ", "\t", "\r\n", "x",
+    ];
+    for _ in 0..600 {
+        let mut text = full();
+        for _ in 0..rng.below(3) + 1 {
+            let at = rng.below(text.len() as u32) as usize;
+            match rng.below(3) {
+                0 => text.insert_str(at, pieces[rng.below(pieces.len() as u32) as usize]),
+                1 => {
+                    text.remove(at);
+                }
+                _ => {
+                    let line = text
+                        .lines()
+                        .nth(rng.below(40) as usize)
+                        .unwrap_or("")
+                        .to_owned();
+                    text.insert_str(at, &format!("{line}\n"));
+                }
+            }
+        }
+        assert_changes(&text);
+    }
 }

@@ -511,7 +511,11 @@ fn what_is_no_sound_for_the_stream_is_told_in_words() {
         ("pcm.wav", 415, "convert it: ffmpeg"),
         ("empty.wav", 415, "no sound in it"),
         ("text.wav", 415, "text.wav: "),
-        ("film.mp4", 415, "film.mp4: it is MP4; convert it: ffmpeg"),
+        (
+            "film.mp4",
+            415,
+            "film.mp4: it ends in the middle of its head",
+        ),
     ] {
         let mut on = named.clone();
         on["soundFile"] = file.into();

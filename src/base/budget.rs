@@ -15,9 +15,9 @@ use core::fmt;
 use crate::base::packet_pool::PacketPool;
 use crate::limits::{
     CALL_STATE_BYTES, FIXED_STATE_BYTES, HTTP_CONNECTIONS, HTTP_STATE_BYTES, Limits,
-    PLAYER_STATE_BYTES, PLAYERS, PROGRAM_BYTES, PUSH_SOUND_BYTES, PUSH_SOUNDS, PUSH_STATE_BYTES,
-    PUSHES, SIP_CALL_STATE_BYTES, SIP_SPARE_CONNECTIONS, STREAM_PENDING_BYTES, STREAMS,
-    TRUNK_OPENING, TRUNK_STATE_BYTES,
+    PLAYER_STATE_BYTES, PLAYERS, PROGRAM_BYTES, PUSH_SOUND_BYTES, PUSH_SOUND_FRAMES, PUSH_SOUNDS,
+    PUSH_STATE_BYTES, PUSHES, SIP_CALL_STATE_BYTES, SIP_SPARE_CONNECTIONS, STREAM_PENDING_BYTES,
+    STREAMS, TRUNK_OPENING, TRUNK_STATE_BYTES,
 };
 
 const MIB: usize = 1_024 * 1_024;
@@ -89,7 +89,9 @@ impl Budget {
         budget.add("pushes", PUSHES, PUSH_STATE_BYTES);
         // One that has been read is copied once.
         let sounds = PUSH_SOUNDS.saturating_add(1);
-        budget.add("push sounds", sounds, PUSH_SOUND_BYTES);
+        let frames = PUSH_SOUND_FRAMES.saturating_mul(size_of::<u32>());
+        let each = PUSH_SOUND_BYTES.saturating_add(frames);
+        budget.add("push sounds", sounds, each);
         budget.add("HTTP", HTTP_CONNECTIONS, HTTP_STATE_BYTES);
         budget.add("fixed buffers", 1, FIXED_STATE_BYTES);
         budget.add("program", 1, PROGRAM_BYTES);

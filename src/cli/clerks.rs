@@ -15,13 +15,13 @@ use crate::cli::settings::Settings;
 use crate::cli::trial::{Trials, TrialsEnd};
 use crate::gateway::desk::Clerk;
 
-/// The clerk of the settings that come from `source`.
-pub fn settings(source: ConfigSource) -> Box<dyn Clerk> {
-    Box::new(Settings::new(Some(source)))
+/// The clerk of the settings that come from `source`, or from nowhere.
+pub fn settings(source: Option<ConfigSource>) -> Box<dyn Clerk> {
+    Box::new(Settings::new(source))
 }
 
 /// The clerk of trials, with what ends them.
-pub fn trials(source: ConfigSource) -> (Box<dyn Clerk>, TrialsEnd) {
+pub fn trials(source: Option<ConfigSource>) -> (Box<dyn Clerk>, TrialsEnd) {
     let trials = Trials::new(source);
     let end = trials.end();
     (Box::new(trials), end)

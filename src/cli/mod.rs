@@ -75,8 +75,8 @@ fn run(source: ConfigSource) -> ExitCode {
     for notice in &config.notices {
         log::warn!("{notice}");
     }
-    let settings = clerks::settings(source.clone());
-    let (trials, trials_end) = clerks::trials(source.clone());
+    let settings = clerks::settings(Some(source.clone()));
+    let (trials, trials_end) = clerks::trials(Some(source.clone()));
     let reload = move || match source.load() {
         Ok((config, _)) => Ok(with_state(config)),
         Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),

@@ -1,8 +1,11 @@
 //! Sounds for pushes on their way from the disk: read whole, off the main thread, while the client that
 //! asked for one waits for its answer.
 //!
-//! A sound has to be of the law of G.711 that the stream has, since nothing is encoded, and no longer
-//! than [`PUSH_SOUND_BYTES`].
+//! Nothing is encoded, so a sound has to be of the codec that the stream's has, AAC of a configuration
+//! that is decoded alike, and no longer than
+//! [`PUSH_SOUND_BYTES`](crate::limits::PUSH_SOUND_BYTES) and
+//! [`PUSH_SOUND_FRAMES`](crate::limits::PUSH_SOUND_FRAMES). It comes in any file that
+//! [`media_file`](crate::media_file) reads; what else is in there is passed over.
 
 #![cfg_attr(
     not(test),
@@ -14,18 +17,25 @@
     )
 )]
 
+mod reading;
+mod words;
+
 use core::time::Duration;
 use std::rc::Rc;
 
-use crate::base::codec::{Codec, Track};
+use crate::base::codec::{Codec, CodecConfig};
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
+use crate::gateway::call::Call;
+use crate::gateway::injection::fit::agreed_aac;
 use crate::gateway::injection::{InjectionRefused, is_file_name};
 use crate::gateway::outlet::{FileId, FileTrouble, Level, Outlet};
-use crate::gateway::pushes::{PushIndex, PushVoice};
-use crate::limits::{PUSH_SOUND_BYTES, PUSH_SOUNDS};
-use crate::media_file::FileReader;
-use crate::rtmp::PreparedSound;
+use crate::gateway::pushes::{Push, PushIndex, PushVoice};
+use crate::limits::{MP4_FILES, PUSH_SOUNDS};
+use crate::rtmp::Publisher;
+use crate::sdp::PlannedCodec;
+
+use reading::{Reading, Unfit};
 
 /// How long the disk may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -37,54 +47,24 @@ pub(super) struct PushSound {
     push: String,
     name: String,
     repeats: bool,
-    reader: Box<FileReader>,
-    samples: Vec<u8>,
+    reading: Reading,
     until: Instant,
 }
 
 impl PushSound {
-    /// Takes the samples out of the next bytes of the file.
-    fn read(&mut self, mut bytes: &[u8], wanted: Codec) -> Result<(), InjectionRefused> {
-        let name = &self.name;
-        let bad = |words: String| InjectionRefused::BadFile(format!("{name}: {words}"));
-        while !bytes.is_empty() {
-            // What its reader keeps is more than the sound.
-            if self.reader.is_mp4() {
-                return Err(bad(format!("it is MP4; {}", conversion(name, wanted))));
-            }
-            let step = self.reader.take(bytes);
-            let step =
-                step.map_err(|fault| bad(format!("{fault}; {}", conversion(name, wanted))))?;
-            bytes = bytes.get(step.taken..).unwrap_or_default();
-            let is_stuck = step.taken == 0 && step.frame.is_none();
-            if let Some(frame) = step.frame.filter(|frame| frame.track == Track::Audio) {
-                let codec = frame.config.codec();
-                if codec != wanted {
-                    let words = format!("{codec} in place of the stream's {wanted}");
-                    return Err(bad(format!("{words}; {}", conversion(name, wanted))));
-                }
-                if self.samples.len().saturating_add(frame.bytes.len()) > PUSH_SOUND_BYTES {
-                    let seconds = PUSH_SOUND_BYTES / 8_000;
-                    return Err(bad(format!("longer than {seconds} s")));
-                }
-                self.samples.extend_from_slice(frame.bytes);
-            }
-            if is_stuck {
-                break;
-            }
-        }
-        Ok(())
+    /// Whether its file is MP4, as far as that is known.
+    pub fn is_mp4(&self) -> bool {
+        self.reading.is_mp4()
     }
-}
 
-/// What makes a file fit a stream.
-fn conversion(name: &str, wanted: Codec) -> String {
-    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    let law = match wanted {
-        Codec::Pcmu => "mulaw",
-        _ => "alaw",
-    };
-    format!("convert it: ffmpeg -i {name} -c:a pcm_{law} -ar 8000 -ac 1 {stem}-{law}.wav")
+    /// Takes the next bytes of the file, none at its end; whether it is whole now.
+    fn take(&mut self, bytes: &[u8]) -> Result<bool, InjectionRefused> {
+        let done = match bytes {
+            [] => self.reading.end().map(|()| true),
+            _ => self.reading.read(bytes).map(|()| false),
+        };
+        done.map_err(|unfit: Unfit| words::refusal(&self.name, &unfit, self.reading.wanted()))
+    }
 }
 
 impl Gateway {
@@ -102,14 +82,15 @@ impl Gateway {
         outlet: &mut dyn Outlet,
     ) -> Result<FileId, InjectionRefused> {
         let push = self.pushes.get(at).ok_or(InjectionRefused::Nothing)?;
-        let push_id = push.id.clone();
         if self.config.files_directory.is_none() {
             return Err(InjectionRefused::NoFolder);
         }
         if !is_file_name(name) {
             return Err(InjectionRefused::NoSuchFile);
         }
-        self.sound_codec(at)?;
+        let call = self.calls.get(push.call).ok_or(InjectionRefused::Nothing)?;
+        let wanted = sound_config(call, push)?;
+        let push_id = push.id.clone();
         let held = self.pushes.iter();
         let held = held.filter(|(_, push)| push.voice.sound.is_some()).count();
         if self.sounds.len().saturating_add(held) >= PUSH_SOUNDS {
@@ -125,27 +106,10 @@ impl Gateway {
             push: push_id,
             name: name.to_owned(),
             repeats,
-            reader: Box::default(),
-            samples: Vec::with_capacity(PUSH_SOUND_BYTES),
+            reading: Reading::new(wanted),
             until: now + PATIENCE,
         });
         Ok(id)
-    }
-
-    /// The codec that a sound has to have for a push.
-    fn sound_codec(&self, at: PushIndex) -> Result<Codec, InjectionRefused> {
-        let push = self.pushes.get(at).ok_or(InjectionRefused::Nothing)?;
-        let call = self.calls.get(push.call).ok_or(InjectionRefused::Nothing)?;
-        let codec = call.audio.codec;
-        codec
-            .filter(|codec| matches!(codec, Codec::Pcma | Codec::Pcmu))
-            .ok_or_else(|| {
-                let what = match codec {
-                    Some(codec) => format!("{codec}, in which no prepared sound is put together"),
-                    None => "not known yet".to_owned(),
-                };
-                InjectionRefused::BadFile(format!("soundFile: the stream's sound is {what}"))
-            })
     }
 
     /// The next bytes of a sound, none at its end, or why there are none; false for another file.
@@ -159,35 +123,27 @@ impl Gateway {
         let Some(place) = self.sounds.iter().position(|sound| sound.id == id) else {
             return false;
         };
-        let push = self
-            .sounds
-            .get(place)
-            .and_then(|sound| self.pushes.find(&sound.push));
-        let wanted = push.ok_or(InjectionRefused::Nothing);
-        let wanted = wanted.and_then(|at| self.sound_codec(at));
         let Some(sound) = self.sounds.get_mut(place) else {
-            return true;
+            return false;
         };
-        let done = match (bytes, wanted) {
-            (_, Err(refused)) => Err(refused),
+        let push = self.pushes.find(&sound.push);
+        let done = match (bytes, push) {
+            (_, None) => Err(InjectionRefused::Nothing),
             (Err(FileTrouble::Missing), _) => Err(InjectionRefused::NoSuchFile),
             (Err(FileTrouble::Unreadable), _) => Err(InjectionRefused::Unreadable),
-            (Ok([]), Ok(codec)) if sound.samples.is_empty() => {
-                let words = format!(
-                    "{}: no sound in it; {}",
-                    sound.name,
-                    conversion(&sound.name, codec)
-                );
-                Err(InjectionRefused::BadFile(words))
+            (Ok(bytes), Some(at)) => sound.take(bytes).map(|is_whole| (at, is_whole)),
+        };
+        let is_mp4 = sound.is_mp4();
+        let done = match done {
+            Ok((_, false)) if is_mp4 && self.mp4_files() > MP4_FILES => {
+                Err(InjectionRefused::TooManyFiles)
             }
-            (Ok([]), Ok(codec)) => Ok(codec),
-            (Ok(bytes), Ok(codec)) => match sound.read(bytes, codec) {
-                Ok(()) => {
-                    outlet.read_file(id);
-                    return true;
-                }
-                Err(refused) => Err(refused),
-            },
+            Ok((_, false)) => {
+                outlet.read_file(id);
+                return true;
+            }
+            Ok((at, true)) => Ok(at),
+            Err(refused) => Err(refused),
         };
         let sound = self.sounds.swap_remove(place);
         outlet.close_file(id);
@@ -195,32 +151,18 @@ impl Gateway {
             let line = format_args!("push to {}: no sound: {refused}", push.target);
             outlet.note(Level::Warn, line);
         }
-        let done = done.map(|codec| {
-            if let Some(at) = push {
-                self.play_push_sound(at, sound, codec, outlet);
-            }
-        });
+        let done = done.map(|at| self.play_push_sound(at, sound, outlet));
         self.finish_file(now, id, done, outlet);
         true
     }
 
-    fn play_push_sound(
-        &mut self,
-        at: PushIndex,
-        sound: PushSound,
-        codec: Codec,
-        outlet: &mut dyn Outlet,
-    ) {
+    fn play_push_sound(&mut self, at: PushIndex, sound: PushSound, outlet: &mut dyn Outlet) {
         let Some(push) = self.pushes.get(at) else {
             return;
         };
         let line = format_args!("push to {}: plays {}", push.target, sound.name);
         outlet.note(Level::Info, line);
-        let prepared = PreparedSound {
-            codec,
-            samples: sound.samples.into(),
-            repeats: sound.repeats,
-        };
+        let prepared = sound.reading.prepared(sound.repeats);
         let voice = PushVoice {
             muted: push.voice.muted,
             sound: Some((sound.name, Rc::new(prepared))),
@@ -241,4 +183,36 @@ impl Gateway {
     pub(super) fn push_sounds_timeout(&self) -> Option<Instant> {
         self.sounds.iter().map(|sound| sound.until).min()
     }
+}
+
+/// What a sound has to be of for a push: what its server was told of the call's sound, or what the call
+/// negotiated.
+fn sound_config(call: &Call, push: &Push) -> Result<Rc<CodecConfig>, InjectionRefused> {
+    let told = push.publisher().and_then(Publisher::audio_config);
+    let plan = call.negotiation.current().audio.as_ref();
+    let codec = call.audio.codec.filter(|codec| match plan {
+        Some(plan) => plan.codec.codec() == *codec,
+        None => false,
+    });
+    if let Some(told) = told.filter(|told| Some(told.codec()) == codec) {
+        return Ok(Rc::clone(told));
+    }
+    let negotiated = plan.filter(|_| codec.is_some()).map(|plan| &plan.codec);
+    let config = match negotiated {
+        Some(PlannedCodec::Pcma) => Some(CodecConfig::Pcma),
+        Some(PlannedCodec::Pcmu) => Some(CodecConfig::Pcmu),
+        Some(PlannedCodec::Speex) => Some(CodecConfig::Speex),
+        Some(PlannedCodec::Opus { channels }) => Some(CodecConfig::Opus {
+            channels: *channels,
+        }),
+        Some(PlannedCodec::Aac(packing)) => agreed_aac(packing).cloned().map(CodecConfig::Aac),
+        Some(PlannedCodec::H264 { .. } | PlannedCodec::Vp8) | None => None,
+    };
+    config.map(Rc::new).ok_or_else(|| {
+        let what = match codec {
+            Some(Codec::Aac) => "AAC whose configuration is not known before its first frame",
+            _ => "not known yet",
+        };
+        InjectionRefused::BadFile(format!("soundFile: the stream's sound is {what}"))
+    })
 }

@@ -21,7 +21,7 @@ use crate::base::frame_log::{Frame, FrameLog, FrameView};
 use crate::base::time::{Instant, MediaTime};
 use crate::limits::FRAME_SEGMENTS;
 use crate::rtmp::takes::Takes;
-use crate::rtmp::voice::{NoStandIn, StandIn, Voice};
+use crate::rtmp::voice::{LastFrame, StandIn, Turn, Voice};
 use crate::wire::flv::{self, Head, Metadata, TagForm};
 use crate::wire::rtmp_message::{MessageHead, kind};
 
@@ -45,6 +45,8 @@ pub(super) enum Skip {
     NotTaken,
     /// Sound that is not to be heard, for which nothing can stand in.
     Unvoiced,
+    /// Sound in whose time a frame of a prepared sound lasts.
+    Covered,
 }
 
 /// One message, as planned.
@@ -111,8 +113,10 @@ pub(super) struct Place {
     video_left_out: Option<Codec>,
     last_audio: Option<i64>,
     last_video: Option<i64>,
-    /// Samples of a prepared sound that are out.
+    /// Samples, or frames, of a prepared sound that are out.
     pub sound_at: u32,
+    /// Its frame that went out last, unless other sound followed.
+    last_frame: Option<LastFrame>,
 }
 
 impl Place {
@@ -137,7 +141,12 @@ impl Place {
     pub fn next(&self, form: &Form, voice: &Voice, log: &FrameLog) -> Option<Planned> {
         let view = log.get(self.cursor)?;
         let frame = view.frame();
-        let (millis, clamped, composition) = self.times(frame);
+        let turn = voice.turn(&view, self.sound_at, self.last_frame);
+        let time = match turn {
+            Turn::StandIn(stand_in) => stand_in.time(),
+            _ => None,
+        };
+        let (millis, clamped, composition) = self.times(frame, time.unwrap_or(frame.time));
         let timestamp = form.first_timestamp.wrapping_add(millis as u32);
         let planned = |body, chunk_stream, kind, length: usize| {
             let head = MessageHead {
@@ -195,9 +204,11 @@ impl Place {
             let body = Body::Sequence(Rc::clone(config), tag_form);
             return planned(body, chunk_stream, kind, length);
         }
-        let stand_in = match voice.stand_in(&view, self.sound_at) {
-            Ok(stand_in) => stand_in,
-            Err(NoStandIn) => return skip(Skip::Unvoiced),
+        let stand_in = match turn {
+            Turn::Own => None,
+            Turn::StandIn(stand_in) => Some(stand_in),
+            Turn::Covered => return skip(Skip::Covered),
+            Turn::Unvoiced => return skip(Skip::Unvoiced),
         };
         let own = stand_in.map_or(view.len(), StandIn::len);
         let length = own.saturating_add(tag.len());
@@ -227,8 +238,11 @@ impl Place {
                 stand_in,
                 ..
             } => {
-                if let Some(StandIn::Sound { next, .. }) = stand_in {
-                    self.sound_at = *next;
+                if *track == Track::Audio {
+                    self.last_frame = stand_in.and_then(StandIn::last_frame);
+                }
+                if let Some(next) = stand_in.and_then(StandIn::next) {
+                    self.sound_at = next;
                 }
                 let frame = log.get(*position).map(|view| view.frame());
                 let known = self.known_mut(*track);
@@ -247,7 +261,9 @@ impl Place {
                     }
                 }
                 *self.left_out_mut(*track) = None;
-                self.cursor = position.saturating_add(1);
+                if !stand_in.is_some_and(StandIn::stays) {
+                    self.cursor = position.saturating_add(1);
+                }
             }
             Body::Skip(why) => {
                 if let Some(view) = log.get(self.cursor) {
@@ -330,12 +346,13 @@ impl Place {
         }
     }
 
-    /// When the frame stands on this stream's clock: its own time as far as the track's times rise
-    /// and the tracks stay together. Whether that is not its own, and how many milliseconds later it
-    /// is presented: at its own time of presentation, where that is not over yet.
-    fn times(&self, frame: &Frame) -> (i64, bool, i32) {
-        let origin = self.origin.unwrap_or(frame.time);
-        let since_origin = frame.time.micros_since(origin);
+    /// When the frame, or what goes in its place at this time, stands on this stream's clock: its own
+    /// time as far as the track's times rise and the tracks stay together. Whether that is not its own,
+    /// and how many milliseconds later it is presented: at its own time of presentation, where that is
+    /// not over yet.
+    fn times(&self, frame: &Frame, time: MediaTime) -> (i64, bool, i32) {
+        let origin = self.origin.unwrap_or(time);
+        let since_origin = time.micros_since(origin);
         let own = since_origin.div_euclid(1_000);
         let last = match frame.track {
             Track::Audio => self.last_audio,
@@ -364,7 +381,8 @@ impl Place {
             .is_some_and(|known| known.codec() == codec)
     }
 
-    fn known(&self, track: Track) -> Option<&Rc<CodecConfig>> {
+    /// What the peer knows of a track: the configuration of its last sequence header or frame.
+    pub fn known(&self, track: Track) -> Option<&Rc<CodecConfig>> {
         match track {
             Track::Audio => self.audio_config.as_ref(),
             Track::Video => self.video_config.as_ref(),

@@ -40,7 +40,7 @@ use std::rc::Rc;
 
 use heapless::Vec;
 
-use crate::base::codec::{Codec, CodecSet, Track};
+use crate::base::codec::{Codec, CodecConfig, CodecSet, Track};
 use crate::base::frame_log::FrameLog;
 use crate::base::time::Instant;
 use crate::limits::RTMP_GATHER_MESSAGES;
@@ -162,6 +162,11 @@ impl MediaWriter {
     /// Whether the sound that is to be heard has come to its end.
     pub fn is_sound_over(&self) -> bool {
         self.voice.is_over(self.place.sound_at)
+    }
+
+    /// What the peer was last told of the sound.
+    pub fn audio_config(&self) -> Option<&Rc<CodecConfig>> {
+        self.place.known(Track::Audio)
     }
 
     /// The codec of a track that comes in and is not sent on this connection.

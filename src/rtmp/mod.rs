@@ -19,6 +19,7 @@ mod link;
 mod media_place;
 mod media_writer;
 mod player;
+mod prepared_sound;
 mod publisher;
 mod refusal;
 mod retry;
@@ -31,11 +32,12 @@ pub use asked::Name;
 pub use capabilities::FourCcs;
 pub use media_writer::MediaCounters;
 pub use player::{Player, PlayerEvent};
+pub use prepared_sound::PreparedSound;
 pub use publisher::{
     LeftOut, PublishFailure, PublishFault, PublishStep, Publisher, PublisherConfig,
     PublisherCounters, PublisherEvent, RtmpStatus, WhyLeftOut,
 };
 pub use takes::Takes;
 pub use viewer::{Viewer, ViewerEvent};
-pub use voice::{PreparedSound, Voice};
+pub use voice::Voice;
 pub use words::Reason;

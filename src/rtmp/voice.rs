@@ -1,10 +1,15 @@
 //! What is heard of a stream: the caller, silence, or a prepared sound, in the codec and at the times
 //! of the caller's own frames.
 //!
-//! Each frame of sound keeps its place and its time, and other bytes go out in it; nothing is decoded
-//! or encoded. A frame for which nothing can stand in is left out. Prepared sounds are of G.711, whose
-//! samples are bytes, so that frames of any length can be filled; they end with silence to the end of
-//! the frame, and the caller is heard again unless nothing is to be.
+//! Nothing is decoded or encoded. Silence, and sound of G.711, keep the place and the time of each of
+//! the caller's frames, and other bytes go out in them; such a sound ends with silence to the end of the
+//! frame. Sound of other codecs consists of frames as they are, which stand in a row from the time of
+//! the first of the caller's that they replace: in its place and time, as long as both last equally
+//! long; else several of them in the place of one of the caller's, or one in the place of several, so
+//! that their times rise by what each lasts. Where the caller's times leap, they leap along.
+//!
+//! A frame for which nothing can stand in is left out. After a sound the caller is heard again, unless
+//! nothing is to be, from the first frame on that does not begin before the sound's end.
 
 #![cfg_attr(
     not(test),
@@ -21,18 +26,16 @@ use std::rc::Rc;
 
 use crate::base::codec::{Codec, Track};
 use crate::base::frame_log::FrameView;
-use crate::wire::silent_frame::{ALAW_ZERO, MULAW_ZERO, SilentFrame};
+use crate::base::time::MediaTime;
+use crate::rtmp::prepared_sound::{PreparedSound, lasts, zeros};
+use crate::wire::silent_frame::{ALAW_ZERO, SilentFrame};
 
-/// A prepared sound.
-#[derive(Debug, PartialEq, Eq)]
-pub struct PreparedSound {
-    /// Which law its samples are of; a track of another codec is silent meanwhile.
-    pub codec: Codec,
-    /// Its samples, 8,000 a second.
-    pub samples: Box<[u8]>,
-    /// Whether it begins anew after its end.
-    pub repeats: bool,
-}
+/// By how many microseconds a frame may begin before the end of another one, or behind it, and still be
+/// taken for the next: what rounding makes of times.
+const ROUNDING: u32 = 1_000;
+
+/// Microseconds that a sound makes up for where the caller's frames stay away: two of the longest.
+const LEAP: u32 = 240_000;
 
 /// What is to be heard.
 #[derive(Clone, Debug, Default)]
@@ -58,18 +61,92 @@ pub(super) enum StandIn {
     Silence(SilentFrame),
     /// So many samples of the prepared sound, from this one on, and where it goes on then.
     Sound { from: u32, samples: u16, next: u32 },
+    /// A frame of the prepared sound, and what is known of it.
+    Frame {
+        /// Where it begins among the sound's bytes.
+        from: u32,
+        /// Bytes of it.
+        length: u16,
+        /// Whether another one follows in the place of the same frame of the caller's.
+        stays: bool,
+        /// The frame after it.
+        next: u32,
+        /// Its time.
+        at: MediaTime,
+        /// Microseconds that it lasts.
+        lasts: u32,
+    },
 }
 
-/// Nothing can stand in for a frame.
+/// What becomes of a frame's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NoStandIn;
+pub(super) enum Turn {
+    /// The frame itself goes.
+    Own,
+    /// This goes in its place.
+    StandIn(StandIn),
+    /// Nothing: a frame of the sound lasts meanwhile.
+    Covered,
+    /// Nothing: none can stand in for it.
+    Unvoiced,
+}
+
+/// The last frame of a sound that is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LastFrame {
+    at: MediaTime,
+    lasts: u32,
+}
+
+impl LastFrame {
+    /// Microseconds from its end to a time; negative before that.
+    fn leaves(self, time: MediaTime) -> i64 {
+        let since = time.micros_since(self.at);
+        since.saturating_sub(self.lasts.into())
+    }
+}
 
 impl StandIn {
     /// Bytes of it.
     pub fn len(self) -> usize {
         match self {
             Self::Silence(frame) => frame.len(),
-            Self::Sound { samples, .. } => usize::from(samples),
+            Self::Sound { samples, .. } => samples.into(),
+            Self::Frame { length, .. } => length.into(),
+        }
+    }
+
+    /// Its time, where that is not the time of the frame in whose place it goes.
+    pub fn time(self) -> Option<MediaTime> {
+        match self {
+            Self::Frame { at, .. } => Some(at),
+            Self::Silence(_) | Self::Sound { .. } => None,
+        }
+    }
+
+    /// Whether its bytes are a sound's.
+    pub fn is_sound(self) -> bool {
+        !matches!(self, Self::Silence(_))
+    }
+
+    /// Whether the frame in whose place it goes still has its turn.
+    pub fn stays(self) -> bool {
+        matches!(self, Self::Frame { stays: true, .. })
+    }
+
+    /// Where the sound goes on after it; `None` for silence.
+    pub fn next(self) -> Option<u32> {
+        match self {
+            Self::Silence(_) => None,
+            Self::Sound { next, .. } | Self::Frame { next, .. } => Some(next),
+        }
+    }
+
+    /// What is to be kept of it for what comes next.
+    pub fn last_frame(self) -> Option<LastFrame> {
+        match self {
+            Self::Frame { at, lasts, .. } => Some(LastFrame { at, lasts }),
+            Self::Silence(_) | Self::Sound { .. } => None,
         }
     }
 
@@ -79,11 +156,14 @@ impl StandIn {
         match (self, sound) {
             (Self::Silence(frame), _) => frame.pieces(put),
             (Self::Sound { from, samples, .. }, Some(sound)) => {
-                sound.pieces(from, usize::from(samples), put);
+                sound.samples(from, samples.into(), &mut put);
+            }
+            (Self::Frame { from, length, .. }, Some(sound)) => {
+                sound.frame_bytes(from, length, &mut put);
             }
             // It is never switched off between planning and sending; the bytes have to be as many.
-            (Self::Sound { samples, .. }, None) => {
-                zeros(ALAW_ZERO, usize::from(samples), &mut put);
+            (Self::Sound { .. } | Self::Frame { .. }, None) => {
+                zeros(ALAW_ZERO, self.len(), &mut put);
             }
         }
     }
@@ -98,46 +178,67 @@ impl Voice {
         }
     }
 
-    /// What stands in for a frame while `sound_at` samples of the sound are out; `None` where the
-    /// frame itself goes.
-    pub(super) fn stand_in(
+    /// What becomes of the turn of a frame while `sound_at` samples or frames of the sound are out, and
+    /// this was the last frame.
+    pub(super) fn turn(
         &self,
         view: &FrameView<'_>,
         sound_at: u32,
-    ) -> Result<Option<StandIn>, NoStandIn> {
+        last: Option<LastFrame>,
+    ) -> Turn {
         let frame = view.frame();
         if frame.track == Track::Video {
-            return Ok(None);
+            return Turn::Own;
+        }
+        // Where the caller's times leap, what was before counts no more.
+        let near = |last: &LastFrame| last.leaves(frame.time).unsigned_abs() <= LEAP.into();
+        let last = last.filter(near);
+        let left = last.map(|last| (last, last.leaves(frame.time), i64::from(slack(view, last))));
+        if left.is_some_and(|(_, left, slack)| left.saturating_add(slack) < 0) {
+            return Turn::Covered;
         }
         match self {
-            Self::Caller => return Ok(None),
+            Self::Caller => return Turn::Own,
             Self::Sound {
                 sound,
                 then_silence,
             } if sound.is_over(sound_at) => {
                 if !then_silence {
-                    return Ok(None);
+                    return Turn::Own;
                 }
             }
-            Self::Sound { sound, .. } if frame.config.codec() == sound.codec => {
-                let samples = u16::try_from(view.len()).map_err(|_| NoStandIn)?;
-                return Ok(Some(StandIn::Sound {
+            Self::Sound { sound, .. } if !sound.fits(&frame.config) => {}
+            Self::Sound { sound, .. } if sound.is_samples() => {
+                let Ok(samples) = u16::try_from(view.len()) else {
+                    return Turn::Unvoiced;
+                };
+                return Turn::StandIn(StandIn::Sound {
                     from: sound_at,
                     samples,
-                    next: self.after(sound_at, samples),
-                }));
+                    next: sound.after(sound_at, samples),
+                });
             }
-            Self::Sound { .. } | Self::Silence => {}
+            Self::Sound { sound, .. } => {
+                let Some(found) = sound.frame(sound_at) else {
+                    return Turn::Unvoiced;
+                };
+                // There is room before this frame's time for one more.
+                let behind = left.filter(|(_, left, slack)| left > slack);
+                let at = behind.map(|(last, ..)| last.at.offset(last.lasts.into()));
+                return Turn::StandIn(StandIn::Frame {
+                    from: found.from,
+                    length: found.length,
+                    stays: at.is_some(),
+                    next: sound.after(sound_at, found.length),
+                    at: at.unwrap_or(frame.time),
+                    lasts: found.lasts,
+                });
+            }
+            Self::Silence => {}
         }
-        silence(view).map(|frame| Some(StandIn::Silence(frame)))
-    }
-
-    /// How many samples of the sound are out after these; of one that repeats since it last began.
-    fn after(&self, sound_at: u32, samples: u16) -> u32 {
-        let at = sound_at.saturating_add(u32::from(samples));
-        let repeated = self.sound().filter(|sound| sound.repeats);
-        let length = repeated.and_then(|sound| u32::try_from(sound.samples.len()).ok());
-        length.map_or(at, |length| at.checked_rem(length).unwrap_or_default())
+        silence(view).map_or(Turn::Unvoiced, |frame| {
+            Turn::StandIn(StandIn::Silence(frame))
+        })
     }
 
     /// Whether a sound is at its end.
@@ -146,142 +247,38 @@ impl Voice {
     }
 }
 
-impl PreparedSound {
-    fn is_over(&self, at: u32) -> bool {
-        self.samples.is_empty() || (!self.repeats && at as usize >= self.samples.len())
-    }
-
-    /// Gives `count` samples from one on; after the end zeros, or those from the beginning.
-    fn pieces(&self, from: u32, count: usize, mut put: impl FnMut(&[u8]) -> bool) {
-        let mut at = from as usize;
-        let mut left = count;
-        while left > 0 {
-            if self.repeats {
-                at = at.checked_rem(self.samples.len()).unwrap_or_default();
-            }
-            let rest = self.samples.get(at..).unwrap_or_default();
-            let piece = rest.get(..left).unwrap_or(rest);
-            if piece.is_empty() {
-                let zero = match self.codec {
-                    Codec::Pcmu => MULAW_ZERO,
-                    _ => ALAW_ZERO,
-                };
-                return zeros(zero, left, &mut put);
-            }
-            at = at.saturating_add(piece.len());
-            left = left.saturating_sub(piece.len());
-            if !put(piece) {
-                return;
-            }
-        }
+/// How far the time of a frame of the caller's may be from the end of a sound's and still be where the
+/// next one goes: half a frame, where both last equally long and the caller's times count.
+fn slack(view: &FrameView<'_>, last: LastFrame) -> u32 {
+    // Only Opus has to be looked at.
+    let own = lasts(&view.frame().config, whole(view).unwrap_or_default());
+    match own == Some(last.lasts) {
+        true => last.lasts >> 1,
+        false => ROUNDING,
     }
 }
 
-fn zeros(zero: u8, mut count: usize, put: &mut impl FnMut(&[u8]) -> bool) {
-    let block = [zero; 160];
-    while count > 0 {
-        let piece = block.get(..count).unwrap_or(&block);
-        count = count.saturating_sub(piece.len());
-        if !put(piece) {
-            return;
-        }
+/// The bytes of a frame that stands in one piece.
+fn whole<'a>(view: &FrameView<'a>) -> Option<&'a [u8]> {
+    let mut segments = view.segments();
+    match (segments.next(), segments.next()) {
+        (Some(first), None) if first.prefix().is_empty() => Some(first.payload()),
+        _ => None,
     }
 }
 
 /// Silence as long as a frame.
-fn silence(view: &FrameView<'_>) -> Result<SilentFrame, NoStandIn> {
+fn silence(view: &FrameView<'_>) -> Option<SilentFrame> {
     let config = &view.frame().config;
-    let mut segments = view.segments();
-    let (first, rest) = (segments.next(), segments.next());
-    // Opus has to be looked at; a frame of it is one packet as it came.
-    let bytes = match (first, rest) {
-        (Some(first), None) if first.prefix().is_empty() => first.payload(),
-        _ if config.codec() == Codec::Opus => return Err(NoStandIn),
-        _ => {
-            let length = view.len();
-            return match config.codec() {
-                // Only its length counts, and it is bounded.
-                Codec::Pcma | Codec::Pcmu => {
-                    SilentFrame::samples(config.codec(), length).ok_or(NoStandIn)
-                }
-                _ => SilentFrame::like(config, &[]).ok_or(NoStandIn),
-            };
-        }
-    };
-    SilentFrame::like(config, bytes).ok_or(NoStandIn)
+    match (config.codec(), whole(view)) {
+        // Only its length counts, and it is bounded.
+        (Codec::Pcma | Codec::Pcmu, _) => SilentFrame::samples(config.codec(), view.len()),
+        (_, Some(bytes)) => SilentFrame::like(config, bytes),
+        // Opus has to be looked at; a frame of it is one packet as it came.
+        (Codec::Opus, None) => None,
+        (_, None) => SilentFrame::like(config, &[]),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bytes(voice: &Voice, stand_in: StandIn) -> Vec<u8> {
-        let mut all = Vec::new();
-        stand_in.pieces(voice.sound().map(Rc::as_ref), |piece| {
-            all.extend_from_slice(piece);
-            true
-        });
-        assert_eq!(all.len(), stand_in.len());
-        all
-    }
-
-    fn sound(samples: &[u8], repeats: bool) -> Voice {
-        let sound = PreparedSound {
-            codec: Codec::Pcmu,
-            samples: samples.into(),
-            repeats,
-        };
-        Voice::Sound {
-            sound: Rc::new(sound),
-            then_silence: false,
-        }
-    }
-
-    #[test]
-    fn a_sound_ends_with_silence_or_begins_anew() {
-        let piece = StandIn::Sound {
-            from: 2,
-            samples: 6,
-            next: 0,
-        };
-        assert_eq!(
-            bytes(&sound(&[1, 2, 3, 4], false), piece),
-            [3, 4, 0xff, 0xff, 0xff, 0xff]
-        );
-        assert_eq!(
-            bytes(&sound(&[1, 2, 3, 4], true), piece),
-            [3, 4, 1, 2, 3, 4]
-        );
-        let beyond = StandIn::Sound {
-            from: 1_000,
-            samples: 300,
-            next: 0,
-        };
-        assert_eq!(bytes(&sound(&[1], false), beyond), [0xff; 300]);
-        assert_eq!(bytes(&sound(&[1], true), beyond), [1; 300]);
-        assert_eq!(bytes(&sound(&[], true), beyond), [0xff; 300]);
-    }
-
-    #[test]
-    fn a_sound_that_repeats_does_so_for_weeks() {
-        let voice = sound(&[1, 2, 3], true);
-        let mut at = 0;
-        // Frames of 20 ms.
-        for _ in 0..1_000 {
-            at = voice.after(at, 160);
-            assert!(at < 3);
-        }
-        assert_eq!(at, 160_000 % 3);
-        assert_eq!(sound(&[1, 2, 3], false).after(160, 160), 320);
-        assert_eq!(sound(&[], true).after(0, 160), 0);
-    }
-
-    #[test]
-    fn a_sound_is_over_at_its_end_unless_it_repeats() {
-        let once = sound(&[1, 2], false);
-        assert!(!once.is_over(0) && !once.is_over(1) && once.is_over(2));
-        assert!(!sound(&[1, 2], true).is_over(1_000));
-        assert!(sound(&[], true).is_over(0));
-        assert!(!Voice::Silence.is_over(9));
-    }
-}
+mod tests;

@@ -126,6 +126,32 @@ pub fn audio_specific_config(bytes: &[u8]) -> Result<AacConfig, AacError> {
     Ok(config)
 }
 
+/// Whether what is coded under one configuration is decoded under the other as it should be: they are
+/// the same, or of AAC-LC in the same form of which both say, or leave open, that nothing replicates a
+/// spectral band.
+pub fn decodes_alike(one: &AacConfig, other: &AacConfig) -> bool {
+    let form = |config: &AacConfig| (config.sample_rate, config.channels, config.frame_samples);
+    one.specific == other.specific || (form(one) == form(other) && is_plain(one) && is_plain(other))
+}
+
+/// Whether a configuration is of AAC-LC without any word of SBR or PS in use.
+pub fn is_plain(config: &AacConfig) -> bool {
+    let mut bits = Bits::new(&config.specific[..]);
+    tells_of_replication(&mut bits) == Ok(false)
+}
+
+/// Reads an AudioSpecificConfig with what may stand behind it (1.6.5.2).
+fn tells_of_replication<B: Bytes + ?Sized>(bits: &mut Bits<'_, B>) -> Result<bool, AacError> {
+    if object_type(&mut bits.clone())? != OBJECT_TYPE_LC {
+        return Ok(true);
+    }
+    read_specific(bits)?;
+    match bits.number(11) {
+        Some(SYNC_EXTENSION) if object_type(bits) == Ok(OBJECT_TYPE_SBR) => flag(bits),
+        _ => Ok(false),
+    }
+}
+
 /// Reads an AudioSpecificConfig at any bit up to its end; the bits read become whole bytes.
 pub(super) fn read_specific<B: Bytes + ?Sized>(
     bits: &mut Bits<'_, B>,
@@ -217,6 +243,9 @@ const OBJECT_TYPE_LC: u8 = 2;
 const OBJECT_TYPE_SBR: u8 = 5;
 const OBJECT_TYPE_PS: u8 = 29;
 
+/// The `syncExtensionType` behind which SBR is told of.
+const SYNC_EXTENSION: u32 = 0x2b7;
+
 /// The `samplingFrequencyIndex` behind which the rate is written out.
 const EXPLICIT_RATE: u32 = 15;
 
@@ -271,6 +300,36 @@ mod tests {
             );
             assert_eq!(config.specific, bytes);
         }
+    }
+
+    #[test]
+    fn configurations_are_alike_that_differ_only_in_saying_that_nothing_is_replicated() {
+        let read = |bytes: &[u8]| audio_specific_config(bytes).unwrap();
+        let alike = |one: &[u8], other: &[u8]| {
+            let both = decodes_alike(&read(one), &read(other));
+            assert_eq!(both, decodes_alike(&read(other), &read(one)));
+            both
+        };
+        let plain = &[0x11, 0x88][..];
+        assert!(alike(plain, plain));
+        assert!(alike(plain, &[0x11, 0x88, 0x56, 0xe5, 0]));
+        // Another rate, channel, frame; replication in either way.
+        for other in [
+            &[0x12, 0x08][..],
+            &[0x11, 0x90],
+            &[0x11, 0x8c],
+            &[0x11, 0x88, 0x56, 0xe5, 0x80],
+            &[0x29, 0x89, 0x88, 0],
+        ] {
+            assert!(!alike(plain, other), "{other:x?}");
+            assert!(alike(other, other), "{other:x?}");
+        }
+        assert!(is_plain(&read(plain)) && !is_plain(&read(&[0x11, 0x88, 0x56, 0xe5, 0x80])));
+        let none = AacConfig {
+            specific: Vec::new(),
+            ..read(plain)
+        };
+        assert!(!is_plain(&none));
     }
 
     #[test]

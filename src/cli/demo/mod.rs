@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process::ExitCode;
 use std::thread;
 
+use crate::cli::clerks;
 use crate::gateway::config::Config;
 use crate::shell::daemon::{Daemon, Order, Remote};
 
@@ -65,13 +66,17 @@ pub fn demonstrate(
         sip: SocketAddr::new(loopback, sip_port),
         rtmp: SocketAddr::new(loopback, config.rtmp_listen.port()),
     };
-    let daemon = Daemon::bind(config)?;
+    let mut daemon = Daemon::bind(config)?;
+    let (trials, trials_end) = clerks::trials(None);
+    daemon.set_clerks(clerks::settings(None), trials)?;
     let stop = StopAtEnd(daemon.remote());
     let shown = thread::Builder::new().name("demo".into()).spawn(move || {
         let _stop = stop;
         show(&stage, seconds, &mut out)
     })?;
-    smol::block_on(daemon.run(|| None, |_, _| {}))?;
+    let ended = smol::block_on(daemon.run(|| None, |_, _| {}));
+    trials_end.end();
+    ended?;
     match shown.join() {
         Ok(result) => Ok(result?),
         Err(_) => Err("the demonstration broke off".into()),

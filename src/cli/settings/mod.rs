@@ -41,6 +41,9 @@ use words::{Told, told};
 const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
 
+/// Problems that the page is told of at once.
+const PROBLEMS: usize = 100;
+
 /// Looks after the settings file.
 pub struct Settings {
     /// `None` where settings come from nowhere and go nowhere.
@@ -180,7 +183,12 @@ impl Settings {
             writable: writable.is_ok(),
             detail: writable.err(),
             revision: file::revision(current.bytes.as_deref()),
-            problems: problems.into_iter().flatten().map(told).collect(),
+            problems: problems
+                .into_iter()
+                .flatten()
+                .take(PROBLEMS)
+                .map(told)
+                .collect(),
             text: &shown,
         };
         let mut body = json(&answer);
@@ -225,6 +233,10 @@ impl Settings {
     }
 
     fn set_password(&self, hash: &Secret<String>) -> Result<DeskAnswer, String> {
+        if self.source.is_none() {
+            // Whoever asked remembers it for as long as the demonstration lasts.
+            return Ok(document(200, JSON, b"{}".to_vec(), false));
+        }
         let current = Current::read(self.source.as_ref())?;
         let mut doc = current.doc.clone();
         secrets::set_hash(&mut doc, Some(Doc::text(hash.expose())));
@@ -261,7 +273,7 @@ impl Settings {
             detail: None,
             saved: false,
             revision: file::revision(current.bytes.as_deref()),
-            problems: change.problems.iter().map(told).collect(),
+            problems: change.problems.iter().take(PROBLEMS).map(told).collect(),
             preview: diff::preview(old, new),
             restart,
             notices: notices.unwrap_or_default(),
@@ -290,7 +302,12 @@ impl Settings {
                 }
             },
         };
-        document(status, JSON, json(&answer), changed)
+        let mut body = json(&answer);
+        if body.len() > DESK_ANSWER_BYTES {
+            answer.preview = Vec::new();
+            body = json(&answer);
+        }
+        document(status, JSON, body, changed)
     }
 
     fn write(&self, current: &Current, text: &str) -> Result<(), String> {

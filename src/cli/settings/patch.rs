@@ -175,7 +175,7 @@ impl Editor<'_> {
 
     /// Changes a value in its place; `None` where its entry has to be printed anew.
     fn value(&mut self, node: &Node, wanted: &Doc, level: Level, in_flow: bool) -> Option<()> {
-        if level != Level::Trunks && Doc::of_node(node).is_like(wanted) {
+        if Doc::of_node(node).is_like(wanted) {
             return Some(());
         }
         if node.is_shared {

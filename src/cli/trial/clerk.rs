@@ -21,7 +21,8 @@ const END: Duration = Duration::from_secs(2);
 
 /// Does trials, with settings that a document gives beside the file of a source.
 pub struct Trials {
-    source: ConfigSource,
+    /// `None` for the embedded defaults.
+    source: Option<ConfigSource>,
     state: Arc<State>,
     /// Whether the thread was made one that gives way to others.
     is_lowered: bool,
@@ -43,8 +44,8 @@ struct Asked {
 }
 
 impl Trials {
-    /// With the settings of that source.
-    pub fn new(source: ConfigSource) -> Self {
+    /// With the settings of a source, or those that are embedded.
+    pub fn new(source: Option<ConfigSource>) -> Self {
         Self {
             source,
             state: Arc::default(),
@@ -63,7 +64,7 @@ impl Trials {
         work: impl FnOnce(&Config, &Trunk, &Clock) -> Report,
     ) -> DeskAnswer {
         let asked: Result<Asked, _> = serde_json::from_slice(document);
-        let settings = match settings::draft(Some(&self.source), document) {
+        let settings = match settings::draft(self.source.as_ref(), document) {
             Ok(settings) => with_state(settings),
             Err(problems) => {
                 let body = serde_json::json!({"problem": "badSettings", "problems": problems});

@@ -247,7 +247,8 @@ pub fn decodes(agreed: [u8; 3], profile: [u8; 3]) -> bool {
     }
 }
 
-fn agreed_aac(packing: &AacPacking) -> Option<&AacConfig> {
+/// The configuration of AAC that a call's description says; `None` where it is in the packets.
+pub(in crate::gateway) fn agreed_aac(packing: &AacPacking) -> Option<&AacConfig> {
     match packing {
         AacPacking::Generic(format) => Some(&format.config),
         AacPacking::Latm(format) => format.config.as_ref().map(|mux| &mux.config),

@@ -53,7 +53,8 @@ fn conversion(call: &Call, name: &str) -> String {
     let (codec, form) = match audio.map(|plan| &plan.codec) {
         Some(PlannedCodec::Pcma) => ("pcm_alaw -ar 8000 -ac 1", "alaw.wav"),
         Some(PlannedCodec::Pcmu) => ("pcm_mulaw -ar 8000 -ac 1", "mulaw.wav"),
-        Some(PlannedCodec::Opus { .. }) => ("libopus", "opus.flv"),
+        // ffmpeg's muxer of FLV did not know Opus for long.
+        Some(PlannedCodec::Opus { .. }) => ("libopus -movflags +faststart", "opus.mp4"),
         Some(PlannedCodec::Speex) => ("libspeex -ar 16000 -ac 1", "speex.flv"),
         Some(PlannedCodec::Aac(_)) => ("aac", "aac.flv"),
         _ => return "the call has no sound".to_owned(),
@@ -176,15 +177,18 @@ impl Gateway {
         }
     }
 
-    /// MP4 files that are being sent, or opened.
-    fn mp4_files(&mut self) -> usize {
+    /// MP4 files that are being sent, or opened, or read for pushes.
+    pub(in crate::gateway) fn mp4_files(&self) -> usize {
         let playing = self.calls().filter(|call| {
             let injection = call.injection.as_ref();
             injection.is_some_and(|it| matches!(&it.source, Source::File(film) if film.is_mp4()))
         });
         let playing = playing.count();
         let opened = self.openings.iter().filter(|it| it.film.is_mp4());
-        playing.saturating_add(opened.count())
+        let sounds = self.sounds.iter().filter(|it| it.is_mp4());
+        playing
+            .saturating_add(opened.count())
+            .saturating_add(sounds.count())
     }
 
     /// Sends a file whose codecs are known, if they are the call's.

@@ -35,8 +35,10 @@ pub struct MediaCounters {
     pub unusable: u64,
     /// Frames of codecs that are not sent to the peer.
     pub not_taken: u64,
-    /// Audio frames in which silence or a prepared sound went out.
+    /// Audio messages of silence or a prepared sound in place of the caller's.
     pub stood_in: u64,
+    /// Audio frames left out because a frame of a prepared sound lasts in their time.
+    pub covered: u64,
     /// Audio frames left out because they are not to be heard and nothing can stand in for them.
     pub unvoiced: u64,
     /// Frames that the log dropped before they were sent.
@@ -79,6 +81,7 @@ impl MediaCounters {
             Body::Skip(Skip::Unusable) => &mut self.unusable,
             Body::Skip(Skip::NotTaken) => &mut self.not_taken,
             Body::Skip(Skip::Unvoiced) => &mut self.unvoiced,
+            Body::Skip(Skip::Covered) => &mut self.covered,
         });
     }
 }

@@ -16,7 +16,7 @@ use crate::base::frame_log::{FrameLog, Segment};
 use crate::limits::FRAME_SEGMENTS;
 use crate::rtmp::gather::Gather;
 use crate::rtmp::media_place::{Body, Form, Planned};
-use crate::rtmp::voice::{PreparedSound, StandIn};
+use crate::rtmp::prepared_sound::PreparedSound;
 use crate::wire::flv;
 use crate::wire::rtmp_chunk::{ChunkHeaders, wire_length};
 
@@ -56,9 +56,10 @@ impl BegunMessage {
         self.views.clear();
         self.sound = None;
         if let Body::Frame {
-            stand_in: Some(StandIn::Sound { .. }),
+            stand_in: Some(stand_in),
             ..
         } = planned.body
+            && stand_in.is_sound()
         {
             self.sound = sound.cloned();
         }

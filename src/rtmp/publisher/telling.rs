@@ -10,12 +10,19 @@
     )
 )]
 
-use crate::base::codec::Track;
+use std::rc::Rc;
+
+use crate::base::codec::{CodecConfig, Track};
 use crate::rtmp::publisher::state::State;
 use crate::rtmp::publisher::{LeftOut, Publisher, PublisherEvent, RtmpStatus, WhyLeftOut};
 use crate::rtmp::words::{Reason, reason};
 
 impl Publisher {
+    /// What the server was last told of the stream's sound, on this connection.
+    pub fn audio_config(&self) -> Option<&Rc<CodecConfig>> {
+        self.media.audio_config()
+    }
+
     /// What the caller sends in this track and the server is not sent, and why. Known once a frame of
     /// it was there, and the server's answer where that decides.
     pub fn left_out(&self, track: Track) -> Option<LeftOut> {
