@@ -85,7 +85,7 @@ function player(place, id) {
 		if (place.dataset.auto) start();
 	}
 	async function start(asked) {
-		const video = h("video", { muted: true, playsinline: true, autoplay: true, "aria-label": t("livePicture") });
+		const video = h("video", { muted: true, playsinline: true, "aria-label": t("livePicture") });
 		session = {};
 		let heard = !!asked && !call.live.video;
 		const mute = h("button", { onclick() { hear(!heard); } });
@@ -155,7 +155,7 @@ function historyTable(history) {
 function boxCard({ box, uptime }) {
 	return h("article.card", h("dl.facts",
 		(box?.storage || []).map(({ name, total, free }) => total && h("div", h("dt", code("storage", name)), h("dd",
-			h("meter", { max: total, value: total - free, high: total * 0.9, "aria-label": code("storage", name) }), t("freeOf", { free: bytes(free), total: bytes(total) })))),
+			h("meter", { max: total, value: total - free, "aria-label": code("storage", name) }), t("freeOf", { free: bytes(free), total: bytes(total) })))),
 		known(box?.temperature) && fact("temperature", unit(box.temperature, "celsius")),
 		known(box?.load) && fact("load", num(box.load, 2)),
 		box?.memory && fact("memory", t("freeOf", { free: bytes(box.memory.available), total: bytes(box.memory.total) })),
