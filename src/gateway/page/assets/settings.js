@@ -62,7 +62,7 @@ export function setting(keys, name, kind, again, label) {
 	const [usualLabel, help] = wordsFor(name);
 	const { trunk, trunks: all } = state.defaults;
 	const usual = keys[0] === "trunks" ? at(trunk || all["*"], keys.slice(2)) : at(state.defaults, keys);
-	const placeholder = usual && [usual].flat().join(", ");
+	const placeholder = kind !== "off" && usual && [usual].flat().join(", ");
 	const plain = { autocomplete: "off", autocapitalize: "none", spellcheck: "false", placeholder };
 	const write = next => put(state.draft, keys, next === "" || next?.length === 0 ? undefined : next);
 	const lines = text => text.split("\n").map(line => line.trim()).filter(Boolean);
