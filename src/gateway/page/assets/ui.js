@@ -170,7 +170,7 @@ export function showProblems(root, problems, focus) {
 }
 export const expected = ({ expected: text, ru }) => (lang.now === "ru" && ru || text).replace(/^./, first => first.toUpperCase());
 export function secretInput(props) {
-	const input = h("input", { type: "password", autocomplete: "off", spellcheck: "false", maxlength: 128, ...props });
+	const input = h("input", { type: "password", autocomplete: "off", maxlength: 128, ...props });
 	const show = h("button.inside", { "aria-pressed": "false", onclick() {
 		const shown = input.type === "password";
 		input.type = shown ? "text" : "password";
