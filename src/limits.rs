@@ -673,7 +673,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             calls: 32,
-            memory_mib: 64,
+            memory_mib: 96,
         }
     }
 }
