@@ -677,7 +677,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             calls: 32,
-            memory_mib: 64,
+            memory_mib: 96,
         }
     }
 }

@@ -596,7 +596,7 @@ fn what_is_left_out_has_the_documented_default() {
         ),
         (MediaAddress::Auto, "31000-31999")
     );
-    assert_eq!((config.limits.calls, config.limits.memory_mib), (32, 64));
+    assert_eq!((config.limits.calls, config.limits.memory_mib), (32, 96));
     assert_eq!(config.hooks, None);
     assert_eq!(config.trunks[0].stream_name.to_string(), "rtmp_{callee}");
     assert_eq!(config.notices, [""; 0]);

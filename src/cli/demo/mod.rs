@@ -7,9 +7,11 @@ use std::process::ExitCode;
 use std::thread;
 
 use crate::cli::clerks;
+use crate::cli::demo::clerk::DemoClerk;
 use crate::gateway::config::Config;
 use crate::shell::daemon::{Daemon, Order, Remote};
 
+mod clerk;
 pub mod show;
 
 use show::{Stage, show};
@@ -68,7 +70,8 @@ pub fn demonstrate(
     };
     let mut daemon = Daemon::bind(config)?;
     let (trials, trials_end) = clerks::trials(None);
-    daemon.set_clerks(clerks::settings(None), trials)?;
+    let settings = DemoClerk(clerks::settings(None));
+    daemon.set_clerks(Box::new(settings), trials)?;
     let stop = StopAtEnd(daemon.remote());
     let shown = thread::Builder::new().name("demo".into()).spawn(move || {
         let _stop = stop;

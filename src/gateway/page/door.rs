@@ -124,6 +124,7 @@ impl Door {
     /// A try came to nothing: nobody knows whether the password was right.
     pub(super) fn untried(&mut self, from: IpAddr) {
         self.waiting = self.waiting.saturating_sub(1);
+        self.tries.1 = self.tries.1.saturating_sub(1);
         self.guard.succeeded(from);
     }
 

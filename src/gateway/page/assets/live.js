@@ -318,8 +318,9 @@ export function play(video, { call, live, onState = () => {} }) {
     } else if (seen && waits) tell('waitingForKeyframe');
     else if (!seen && (deaf || blindFor) && !heard && (deaf || !codecs.audio)) {
       tell('noCodec', blindFor || deaf);
-    } else if (!seen && heard) tell('playing');
-    else if (!seen && codecs.audio && !wanted) tell('soundOnly', blindFor);
+    } else if (!seen && (heard || codecs.audio && !wanted)) {
+      tell(blindFor ? 'soundOnly' : 'playing', blindFor);
+    }
   };
 
   const run = async () => {
