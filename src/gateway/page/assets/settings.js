@@ -89,7 +89,7 @@ export function setting(keys, name, kind, again, label) {
 	} else {
 		input = h("input", { ...plain, value: value ?? "", inputmode: kind === "num" ? "numeric" : null, oninput: () => write(input.value.trim()) });
 	}
-	return field(label || usualLabel, input, { help, path: keys.join("."), wide: input.rows });
+	return field(label || usualLabel, input, { help: !label && help, path: keys.join("."), wide: input.rows });
 }
 // A group of fields; those for the knowing are folded away.
 export function group(title, line, start, again) {
