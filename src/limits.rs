@@ -385,13 +385,9 @@ pub const DESK_DONE: usize = 2;
 /// Bytes of one document that such work is answered with.
 pub const DESK_ANSWER_BYTES: usize = 262_144;
 
-/// Bytes of a trial of a server: a gateway for one call, and who makes that call. An upper estimate.
-pub const TRIAL_BYTES: usize = 4 << 20;
-
 /// Bytes of all such work: what waits or is done on each of two threads, what came of it, the hash of
 /// one password, and the last lines of the log.
-pub const DESK_BYTES: usize = TRIAL_BYTES
-    + 2 * (DESK_QUEUE + 1) * PAGE_DOCUMENT_BYTES
+pub const DESK_BYTES: usize = 2 * (DESK_QUEUE + 1) * PAGE_DOCUMENT_BYTES
     + PAGE_DOCUMENTS * 2 * PAGE_DOCUMENT_BYTES
     + (DESK_DONE + 2) * DESK_ANSWER_BYTES
     + PASSWORD_HASH_KIB as usize * 1_024

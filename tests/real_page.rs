@@ -134,6 +134,16 @@ fn a_setting_is_changed_by_the_keyboard_alone() {
 }
 
 #[test]
+fn the_guide_speaks_russian_keeps_what_was_typed_and_the_page_restarts_the_box() {
+    let mut ports = Ports::claim();
+    let gateway = gateway(&mut ports, None);
+    let from = gateway.log().mark();
+    Browsing::start("russian", settings_of(&gateway)).succeed(120);
+    gateway.wait_after(from, "ready", 5);
+    gateway.check_calm();
+}
+
+#[test]
 fn the_page_can_be_used_at_once() {
     let mut ports = Ports::claim();
     let gateway = gateway(&mut ports, None);

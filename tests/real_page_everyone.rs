@@ -11,7 +11,6 @@ use serde_json::json;
 
 use support::daemon::Settings;
 use support::page::{Browsing, SECRET, set_password, settings_of};
-use support::phone::Play;
 use support::{Clip, Daemon, Nginx, Phone, Ports};
 
 fn gateway(ports: &mut Ports, url: String) -> Daemon {

@@ -163,7 +163,7 @@ fn vp8_and_opus_are_seen_and_heard() {
 fn the_calls_of_sipp_are_seen_and_heard() {
     let mut ports = Ports::claim();
     let daemon = daemon(&mut ports);
-    let mut caller = Scenario::new("call", "u1", daemon.sip(), "1001")
+    let caller = Scenario::new("call", "u1", daemon.sip(), "1001")
         .play(20, 96)
         .start(&mut ports);
     daemon

@@ -56,7 +56,7 @@ run(async open => {
 
   await sees(page, "1 call live");
   await sees(page, "Gate (gate)");
-  await page.locator(".call").getByText("Live", { exact: true }).waitFor();
+  await page.locator(".call dd", { hasText: /^Live/ }).waitFor();
   await page.getByRole("button", { name: "Show picture" }).click();
   await page.waitForFunction(() => document.querySelector("video")?.currentTime > 0.5);
   // The picture is no black rectangle.

@@ -91,6 +91,6 @@ async function wrongBeside(page, label) {
   assert.equal(await input.getAttribute("aria-invalid"), "true");
   return place.innerText();
 }
-const sees = (page, text) => page.getByText(text).first().waitFor();
+const sees = (page, text) => page.getByText(text).filter({ visible: true }).first().waitFor();
 
 module.exports = { assert, fs, path, test, say, run, signIn, openAt, show, picture, field, wrongBeside, sees };

@@ -17,8 +17,8 @@ use crate::gateway::config::{
     AbuseLimits, Config, Hooks, Page, Recording, SessionTimer, StreamName, Trunk, codec_name,
 };
 
-/// The name that stands for any trunk.
-const ANY: &str = "*";
+/// Where the defaults of any trunk stand.
+const TRUNK: &str = "trunk";
 
 /// The embedded defaults, as a file would say them.
 pub fn embedded() -> Doc {
@@ -31,7 +31,7 @@ pub fn embedded() -> Doc {
     map([(TRUNKS, Doc::Map(trunks.iter().map(trunk).collect()))])
 }
 
-/// What holds where a file says nothing, with the keys of the file; of trunks below `*`.
+/// What holds where a file says nothing, with the keys of the file; of any trunk below `trunk`.
 pub fn defaults() -> Doc {
     let config = Config::default();
     let text = |key, value: &dyn core::fmt::Display| (key, Doc::text(value));
@@ -40,7 +40,7 @@ pub fn defaults() -> Doc {
     let page = Page::default();
     let page_listen = page.listen.unwrap_or(Page::LISTEN);
     map([
-        (TRUNKS, map([(ANY, any_trunk())])),
+        (TRUNK, any_trunk()),
         ("rtmp", map([text("listen", &config.rtmp_listen)])),
         ("rest", map([text("listen", &rest.listen)])),
         (
@@ -157,6 +157,7 @@ mod tests {
         for key in ["ping", "remotePort", "register", "record", "codecs"] {
             trunk.put(key, None);
         }
+        doc.put(TRUNK, None);
         doc.put(TRUNKS, Some(map([("default", trunk)])));
         for key in ["hooks", "recording", "state"] {
             doc.put(key, None);
@@ -168,6 +169,7 @@ mod tests {
         let mut recording = defaults().get("recording").unwrap().clone();
         recording.put("directory", Some(Doc::text("/r")));
         doc.put("hooks", Some(hooks));
+        doc.put("limits", Some(map([("memoryMiB", Doc::text(256))])));
         doc.put("recording", Some(recording));
         let config = load(&print::file(&doc), "f").unwrap();
         assert_eq!(config.hooks, Some(Hooks::new("http://b/".parse().unwrap())));

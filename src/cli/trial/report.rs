@@ -90,7 +90,7 @@ pub struct Failed {
     /// The same in words of the log.
     pub detail: String,
     /// Further values for the words of the page.
-    pub facts: Facts,
+    pub facts: Box<Facts>,
 }
 
 /// Values for the words of the page; absent where they do not apply.
@@ -128,13 +128,13 @@ impl Failed {
         Self {
             problem,
             detail: detail.into(),
-            facts: Facts::default(),
+            facts: Box::default(),
         }
     }
 
     /// The same, with values.
     pub fn with(mut self, facts: Facts) -> Self {
-        self.facts = facts;
+        *self.facts = facts;
         self
     }
 }
@@ -186,7 +186,7 @@ impl Report {
     ) -> bool {
         let (problem, detail, facts) = match result {
             Ok((detail, facts)) => (None, detail, facts),
-            Err(failed) => (Some(failed.problem), failed.detail, failed.facts),
+            Err(failed) => (Some(failed.problem), failed.detail, *failed.facts),
         };
         self.steps.push(Step {
             step,

@@ -374,13 +374,12 @@ const fn step_of(track: Track) -> &'static str {
 /// Whether a track flowed.
 fn seen(track: Track, flow: &Flow) -> Result<(String, Facts), Failed> {
     if let Some(left_out) = flow.left_out {
-        return Err(Failed {
-            facts: Facts {
-                codec: Some(left_out.codec.name().to_owned()),
-                ..Facts::default()
-            },
-            ..Failed::new(refused_problem(track), left_out.to_string())
-        });
+        let facts = Facts {
+            codec: Some(left_out.codec.name().to_owned()),
+            ..Facts::default()
+        };
+        let words = left_out.to_string();
+        return Err(Failed::new(refused_problem(track), words).with(facts));
     }
     if flow.frames < FLOWING {
         let words = format!("{} frames of {track} were sent", flow.frames);

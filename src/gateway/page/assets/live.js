@@ -207,6 +207,7 @@ export function play(video, { call, live, onState = () => {} }) {
   let wake = () => {};
   let muteFor = '', blindFor = ''; // codecs that are not played
   video.muted = true;
+  video.autoplay = false;
 
   const tell = (code, detail = '') => {
     if (told === code + detail) return;
@@ -318,8 +319,9 @@ export function play(video, { call, live, onState = () => {} }) {
     } else if (seen && waits) tell('waitingForKeyframe');
     else if (!seen && (deaf || blindFor) && !heard && (deaf || !codecs.audio)) {
       tell('noCodec', blindFor || deaf);
-    } else if (!seen && heard) tell('playing');
-    else if (!seen && codecs.audio && !wanted) tell('soundOnly', blindFor);
+    } else if (!seen && (heard || codecs.audio && !wanted)) {
+      tell(blindFor ? 'soundOnly' : 'playing', blindFor);
+    }
   };
 
   const run = async () => {

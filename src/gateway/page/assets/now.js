@@ -31,7 +31,7 @@ export function stateOf({ calls, trunks, box }) {
 		const down = peers.length && peers.every(({ state }) => state === "down") && peers[0];
 		if (down) return told("bad", "pbxDown", { trunk: name }, code("code", down.problem || "noAnswer"));
 	}
-	const full = box?.storage?.find(({ total, free }) => total && free / total < 0.05);
+	const full = box?.storage?.find(({ total, free }) => total && free < 1e9);
 	if (full) return told("warn", "full", { place: full.path }, t("state.fullDo"));
 	if (trunks.some(({ registration }) => registration?.state === "registering")) return told("warn", "registering");
 	return trunks.length ? told("ok", "ready") : told("warn", "noTrunk");
@@ -85,7 +85,7 @@ function player(place, id) {
 		if (place.dataset.auto) start();
 	}
 	async function start(asked) {
-		const video = h("video", { muted: true, playsinline: true, autoplay: true, "aria-label": t("livePicture") });
+		const video = h("video", { muted: true, playsinline: true, "aria-label": t("livePicture") });
 		session = {};
 		let heard = !!asked && !call.live.video;
 		const mute = h("button", { onclick() { hear(!heard); } });
@@ -155,7 +155,7 @@ function historyTable(history) {
 function boxCard({ box, uptime }) {
 	return h("article.card", h("dl.facts",
 		(box?.storage || []).map(({ name, total, free }) => total && h("div", h("dt", code("storage", name)), h("dd",
-			h("meter", { max: total, value: total - free, high: total * 0.9, "aria-label": code("storage", name) }), t("freeOf", { free: bytes(free), total: bytes(total) })))),
+			h("meter", { max: total, value: total - free, "aria-label": code("storage", name) }), t("freeOf", { free: bytes(free), total: bytes(total) })))),
 		known(box?.temperature) && fact("temperature", unit(box.temperature, "celsius")),
 		known(box?.load) && fact("load", num(box.load, 2)),
 		box?.memory && fact("memory", t("freeOf", { free: bytes(box.memory.available), total: bytes(box.memory.total) })),

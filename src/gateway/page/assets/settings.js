@@ -60,8 +60,9 @@ function wordsFor(name) {
 export function setting(keys, name, kind, again, label) {
 	const value = at(state.draft, keys) ?? undefined;
 	const [usualLabel, help] = wordsFor(name);
-	const usual = at(state.defaults, keys[0] === "trunks" ? ["trunks", "*", ...keys.slice(2)] : keys);
-	const placeholder = usual && [usual].flat().join(", ");
+	const { trunk, trunks: all } = state.defaults;
+	const usual = keys[0] === "trunks" ? at(trunk || all["*"], keys.slice(2)) : at(state.defaults, keys);
+	const placeholder = kind !== "off" && usual && [usual].flat().join(", ");
 	const plain = { autocomplete: "off", autocapitalize: "none", spellcheck: "false", placeholder };
 	const write = next => put(state.draft, keys, next === "" || next?.length === 0 ? undefined : next);
 	const lines = text => text.split("\n").map(line => line.trim()).filter(Boolean);
@@ -88,7 +89,7 @@ export function setting(keys, name, kind, again, label) {
 	} else {
 		input = h("input", { ...plain, value: value ?? "", inputmode: kind === "num" ? "numeric" : null, oninput: () => write(input.value.trim()) });
 	}
-	return field(label || usualLabel, input, { help, path: keys.join("."), wide: input.rows });
+	return field(label || usualLabel, input, { help: !label && help, path: keys.join("."), wide: input.rows });
 }
 // A group of fields; those for the knowing are folded away.
 export function group(title, line, start, again) {

@@ -80,7 +80,6 @@ export function guideView() {
 			!cloud && guide.to !== "box" && [one("url"), one("streamName")],
 			guide.to !== "box" && tryOf("rtmp", guide.name)];
 	}
-	// What the first call needs, and the call itself once it is there.
 	function callStep() {
 		const { calls = [], trunks: now = [] } = last || {};
 		const found = now.find(({ name }) => name === guide.name) || {};

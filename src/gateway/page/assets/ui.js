@@ -141,6 +141,7 @@ export function field(label, input, { help, path, wide } = {}) {
 	input.id = id;
 	input.setAttribute("aria-describedby", `${id}h ${id}p`);
 	if (path) input.dataset.path = path;
+	input.addEventListener("input", () => wrong(input));
 	return h(`div.field${wide ? ".wide" : ""}`, h("label", { for: id }, label), input.wrap || input,
 		h("p.quiet", { id: `${id}h` }, help), h("p.wrong", { id: `${id}p` }));
 }
@@ -169,7 +170,7 @@ export function showProblems(root, problems, focus) {
 }
 export const expected = ({ expected: text, ru }) => (lang.now === "ru" && ru || text).replace(/^./, first => first.toUpperCase());
 export function secretInput(props) {
-	const input = h("input", { type: "password", autocomplete: "off", spellcheck: "false", maxlength: 128, ...props });
+	const input = h("input", { type: "password", autocomplete: "off", maxlength: 128, ...props });
 	const show = h("button.inside", { "aria-pressed": "false", onclick() {
 		const shown = input.type === "password";
 		input.type = shown ? "text" : "password";

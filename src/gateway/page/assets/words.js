@@ -278,7 +278,7 @@ streamBusy~A stream of this name is live there already.~Поток с таким
 noVideoCodec~No video codec in common: {codec}.~Нет общего видеокодека: {codec}.
 audioRefused~The server does not take the sound: picture only.~Сервер не берёт звук: только картинка.
 videoRefused~The server does not take the picture.~Сервер не принимает картинку.
-closed~The server closed the connection. Check name or key.~Сервер закрыл соединение. Проверьте имя или ключ.
+closed~The server closed the connection. Check the key.~Сервер закрыл соединение. Проверьте ключ.
 tooSlow~The server, or the line to it, is too slow.~Сервер или канал к нему слишком медленный.
 other~It did not work.~Не получилось.
 nameServerSilent~The box cannot look up names. Has it a name server?~Устройство не может искать имена. Есть ли DNS?
@@ -290,7 +290,7 @@ noAudioCodec~No audio codec in common: {codec}.~Нет общего аудиок
 stopped~The test was stopped.~Проверка прервана.
 failed~The box could not try this.~Устройство не смогло проверить.
 hostNotLocal~Open this page by the IP address of the box.~Откройте страницу по IP-адресу устройства.
-passwordTooLong~Please use 8 to 128 characters.~Нужно от 8 до 128 знаков.
+passwordTooLong~At most 128 characters.~Не больше 128 знаков.
 #section
 rtmp~Players~Плееры
 media~Network media~Медиа в сети
