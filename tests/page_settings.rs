@@ -530,8 +530,8 @@ fn what_waits_for_the_next_start_is_named() {
         [
             "remove    visibleName: Lobby",
             "add    visibleName: x",
-            "removelimits: {calls: 32, memoryMiB: 64}",
-            "addlimits: {calls: 16, memoryMiB: 64}",
+            "removelimits: {calls: 32, memoryMiB: 96}",
+            "addlimits: {calls: 16, memoryMiB: 96}",
         ]
     );
 }
