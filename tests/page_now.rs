@@ -10,6 +10,7 @@ use gateway_support::callee::Callee;
 use gateway_support::*;
 use rest_support::post;
 use serde_json::{Value, json};
+use trunkcast::base::codec::Codec;
 use trunkcast::base::journal::{JOURNAL_BYTES, Journal};
 use trunkcast::gateway::config::{Config, Hooks, Host, OnCall, OnError, Register};
 use trunkcast::gateway::outlet::LookUpId;
@@ -83,6 +84,16 @@ fn refuse(world: &mut World, phone: &mut Phone) -> u16 {
     let ack = phone.ack_refusal(&last);
     world.sip(phone.remote, ack);
     status(&last)
+}
+
+#[test]
+fn a_track_that_is_left_out_says_why_by_a_code() {
+    let mut picture_alone = config(4, None);
+    picture_alone.trunks[0].codecs = Some(vec![Codec::H264]);
+    let mut world = World::new(picture_alone);
+    world.call(&mut Phone::new("4711"));
+    let named = json!({"problem": "noAudioCodec", "codec": "G.711 A-law"});
+    assert_eq!(call(&mut world)["audio"]["leftOut"], named);
 }
 
 #[test]

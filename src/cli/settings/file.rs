@@ -79,7 +79,7 @@ pub fn write(path: &Path, new: &[u8], old: Option<&[u8]>) -> io::Result<()> {
     write_by_steps(path, new, old, |_| Ok(()))
 }
 
-/// As [`write`]; `before` is asked before each step.
+/// As [`write()`]; `before` is asked before each step.
 pub fn write_by_steps(
     path: &Path,
     new: &[u8],

@@ -2,7 +2,7 @@
 //!
 //! The page sees the tree of the file as JSON ([`document`]), without its secrets ([`secrets`]). What
 //! it sends back is checked as `trunkcast check` checks a file, and written where it changed something
-//! ([`patch`]), at once or not at all ([`file`]). A document goes with the revision of the file that it
+//! ([`patch`]), at once or not at all ([`mod@file`]). A document goes with the revision of the file that it
 //! was made of: a file that somebody else wrote meanwhile is not overwritten.
 
 #![cfg_attr(

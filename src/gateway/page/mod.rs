@@ -1,6 +1,6 @@
 //! The local page: how the owner of the box looks after it with a browser.
 //!
-//! A request is answered from the table of [`ROUTES`]. What takes long goes to a thread of the shell by
+//! A request is answered from the table of `ROUTES`. What takes long goes to a thread of the shell by
 //! way of [`desk`](super::desk), and the answer is made when that is done.
 
 #![cfg_attr(

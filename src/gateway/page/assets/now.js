@@ -44,7 +44,7 @@ function trackWords(track) {
 	if (!track) return t("lossNone");
 	const parts = [CODECS[track.codec?.toUpperCase()] || track.codec, track.width && `${track.width}×${track.height}`,
 		track.fps && t("fps", { n: Math.round(track.fps) }), track.kbps && bitrate(track.kbps)];
-	return [parts.filter(Boolean).join(" · "), track.leftOut && h("span.notice", t("leftOut", { why: track.leftOut }))];
+	return [parts.filter(Boolean).join(" · "), track.leftOut && h("span.notice", code("code", track.leftOut.problem, track.leftOut), " ", track.leftOut.detail)];
 }
 function streamWords({ rtmp }) {
 	if (!rtmp) return [dot("ok"), t("rtmp.local")];

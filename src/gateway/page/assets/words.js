@@ -42,7 +42,6 @@ also~Also~Ещё
 recorded~being recorded~идёт запись
 pushes~further targets: {n}~ещё адресов: {n}
 players~viewers: {n}~зрителей: {n}
-leftOut~Left out: {why}~Не передаётся: {why}
 retry~Trying again in {n} s.~Повтор через {n} с.
 bitrate~Bitrate~Битрейт
 perSecond~{n}/s~{n}/с

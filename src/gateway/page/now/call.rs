@@ -15,15 +15,17 @@ use serde::Serialize;
 
 use crate::base::codec::{Codec, Track};
 use crate::base::redact::HIDDEN;
+use crate::base::sink::CodecNames;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use crate::gateway::call::Call;
 use crate::gateway::call_summary::TrackSummary;
 use crate::gateway::outlet::CallIndex;
 use crate::gateway::page::problem;
-use crate::gateway::status::CallStatus;
+use crate::gateway::status::{CallStatus, TrackStatus};
 use crate::gateway::stream_meter::StreamMeter;
 use crate::rtmp::{Publisher, RtmpStatus};
+use crate::sdp::LineRefusal;
 
 use super::{Printed, Shown};
 
@@ -58,7 +60,18 @@ struct TrackNow {
     kbps: u64,
     lost: u64,
     received: u64,
-    left_out: Option<String>,
+    left_out: Option<LeftOutNow>,
+}
+
+/// Why a track that the caller wants is not in the stream: a code with the codecs that it is about, or the
+/// log's words where it is none of those that the page has words for.
+#[derive(Serialize)]
+struct LeftOutNow {
+    problem: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    codec: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
 }
 
 /// A picture.
@@ -146,6 +159,47 @@ pub(super) const fn direction(outgoing: bool) -> &'static str {
     }
 }
 
+impl LeftOutNow {
+    fn of(track: Track, status: &TrackStatus) -> Option<Self> {
+        let by = |audio, video| match track {
+            Track::Audio => audio,
+            Track::Video => video,
+        };
+        let Some(line) = status.refused else {
+            return status.unpublished.as_ref().map(|out| Self {
+                problem: by("audioRefused", "videoRefused"),
+                codec: Some(codec_name(out.codec).to_owned()),
+                detail: None,
+            });
+        };
+        let (problem, codec) = match line.reason {
+            LineRefusal::SinkRefuses(codecs) => (
+                by("audioRefused", "videoRefused"),
+                CodecNames(codecs).to_string(),
+            ),
+            LineRefusal::NotNamed(codecs) => (
+                by("noAudioCodec", "noVideoCodec"),
+                CodecNames(codecs).to_string(),
+            ),
+            LineRefusal::NoCodec(offered) if !offered.is_empty() => {
+                (by("noAudioCodec", "noVideoCodec"), offered.to_string())
+            }
+            reason => {
+                return Some(Self {
+                    problem: "other",
+                    codec: None,
+                    detail: Some(reason.to_string()),
+                });
+            }
+        };
+        Some(Self {
+            problem,
+            codec: Some(codec),
+            detail: None,
+        })
+    }
+}
+
 impl TrackNow {
     fn of(
         now: Instant,
@@ -154,7 +208,7 @@ impl TrackNow {
         (track, summary): (Track, &TrackSummary),
     ) -> Option<Self> {
         let status = call.track(track);
-        let left_out = status.left_out();
+        let left_out = LeftOutNow::of(track, &status);
         if status.codec.is_none() && left_out.is_none() {
             return None;
         }
@@ -166,7 +220,7 @@ impl TrackNow {
             kbps: rate.bitrate.saturating_add(500) / 1_000,
             lost: summary.lost,
             received: call.session.stats(track).packets,
-            left_out: left_out.map(|words| words.to_string()),
+            left_out,
         })
     }
 }
