@@ -89,11 +89,17 @@ fn refuse(world: &mut World, phone: &mut Phone) -> u16 {
 #[test]
 fn a_track_that_is_left_out_says_why_by_a_code() {
     let mut picture_alone = config(4, None);
-    picture_alone.trunks[0].codecs = Some(vec![Codec::H264]);
-    let mut world = World::new(picture_alone);
+    picture_alone.trunks[0].codecs = Some(vec![Codec::H264, Codec::Opus]);
+    let mut world = World::new(picture_alone.clone());
     world.call(&mut Phone::new("4711"));
     let named = json!({"problem": "noAudioCodec", "codec": "G.711 A-law"});
     assert_eq!(call(&mut world)["audio"]["leftOut"], named);
+
+    picture_alone.trunks[0].codecs = Some(vec![Codec::H264]);
+    let mut world = World::new(picture_alone);
+    world.call(&mut Phone::new("4711"));
+    let told = json!({"detail": "media type not wanted on this trunk"});
+    assert_eq!(call(&mut world)["audio"]["leftOut"], told);
 }
 
 #[test]

@@ -67,7 +67,8 @@ struct TrackNow {
 /// log's words where it is none of those that the page has words for.
 #[derive(Serialize)]
 struct LeftOutNow {
-    problem: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     codec: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,7 +168,7 @@ impl LeftOutNow {
         };
         let Some(line) = status.refused else {
             return status.unpublished.as_ref().map(|out| Self {
-                problem: by("audioRefused", "videoRefused"),
+                problem: Some(by("audioRefused", "videoRefused")),
                 codec: Some(codec_name(out.codec).to_owned()),
                 detail: None,
             });
@@ -186,14 +187,14 @@ impl LeftOutNow {
             }
             reason => {
                 return Some(Self {
-                    problem: "other",
+                    problem: None,
                     codec: None,
                     detail: Some(reason.to_string()),
                 });
             }
         };
         Some(Self {
-            problem,
+            problem: Some(problem),
             codec: Some(codec),
             detail: None,
         })
