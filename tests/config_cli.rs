@@ -29,6 +29,25 @@ fn texts(output: &Output) -> (String, String, i32) {
 }
 
 #[test]
+fn a_stream_key_is_not_in_the_summary() {
+    let folder = std::env::temp_dir().join(format!("trunkcast-check-key-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let config = folder.join("key.yml");
+    let text = "trunks:\n  a:\n    localPort: 40000\n    proxyIp: 192.0.2.1\n    \
+                url: rtmp://a.rtmp.youtube.com/live2\n    streamName: abcd-efgh\n";
+    std::fs::write(&config, text).unwrap();
+    let ran = trunkcast(&["check", "--config", config.to_str().unwrap()]);
+    std::fs::remove_dir_all(&folder).unwrap();
+    let (out, err, code) = texts(&ran);
+    assert_eq!((err.as_str(), code), ("", 0));
+    assert!(
+        out.contains("  published to rtmp://a.rtmp.youtube.com/live2 as ***\n"),
+        "{out}"
+    );
+    assert!(!out.contains("abcd-efgh"), "{out}");
+}
+
+#[test]
 fn check_tells_each_problem_on_standard_error_and_exits_1() {
     let (out, err, code) = on_file("check", "broken.yml");
     assert_eq!((out.as_str(), code), ("", 1));

@@ -243,3 +243,24 @@ fn one_line_tells_why_a_call_was_bad() {
     assert!(line.contains("; skew p99 "), "{line}");
     assert!(line.len() < 300, "{} bytes", line.len());
 }
+
+#[test]
+fn a_stream_name_that_is_a_platforms_key_is_in_no_line_of_the_log() {
+    let mut config = config(4, Some("rtmp://198.51.100.5/live"));
+    config.trunks[0].stream_name = "abcd-efgh-key".parse().unwrap();
+    let mut world = World::new(config);
+    let mut phone = Phone::new("4711");
+    world.call(&mut phone);
+    Camera::new(1).film(&mut world, &phone, 5 * SECOND);
+    world.play("abcd-efgh-key");
+    world.kill_server();
+    world.advance(5 * SECOND);
+    // It is busy: a call of the same stream is refused.
+    let refused = world.invite(&mut Phone::new("4712"));
+    assert_eq!(status(refused.last().unwrap()), 486);
+    world.bye(&mut phone);
+    world.advance(5 * SECOND);
+    assert!(!world.notes("stream ***").is_empty());
+    let told = world.notes("abcd-efgh");
+    assert!(told.is_empty(), "{told:?}");
+}

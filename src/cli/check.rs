@@ -14,6 +14,7 @@ use core::fmt;
 
 use crate::base::codec::Codec;
 use crate::base::network::Transport;
+use crate::base::redact::HIDDEN;
 use crate::gateway::config::{Config, Host, OnCall, Page, Rest, Trunk, codec_name};
 
 /// What a configuration would run, in a few lines and without secrets.
@@ -128,7 +129,10 @@ fn write_trunk(f: &mut fmt::Formatter<'_>, trunk: &Trunk, play_port: u16) -> fmt
     let stream = &trunk.stream_name;
     match &trunk.url {
         Some(url) => {
-            write!(f, "  published to {url} as {stream}")?;
+            match trunk.has_stream_key() {
+                true => write!(f, "  published to {url} as {HIDDEN}")?,
+                false => write!(f, "  published to {url} as {stream}")?,
+            }
             match trunk.sink {
                 Some(sink) => writeln!(f, " (sink {})", sink.name()),
                 None => writeln!(f),

@@ -107,7 +107,7 @@ impl Gateway {
                             call.status,
                             incoming.remote,
                             call.sip_call_id,
-                            call.stream,
+                            call.shown_stream(),
                             CallerWords::of(call),
                         ),
                     );
@@ -201,6 +201,7 @@ impl Gateway {
         let trunk = self.trunks.get(at).filter(|trunk| trunk.is_working());
         let trunk = trunk.ok_or(Turned::Full("the trunk is no more"))?;
         let config = &trunk.config;
+        let stream_is_key = config.has_stream_key();
         let identity = incoming.identity.as_deref();
         let asserted = identity.and_then(|identity| identity.asserted.as_ref());
         let diverted = identity.and_then(|identity| identity.diverted.as_ref());
@@ -277,6 +278,7 @@ impl Gateway {
         let mut call = Call::new(
             now,
             Beginning {
+                stream_is_key,
                 label: Label {
                     number: self.next_call,
                     trunk: trunk_name,

@@ -161,6 +161,7 @@ pub(super) struct Beginning {
     pub sip: Option<CallId>,
     pub sip_call_id: String,
     pub stream: String,
+    pub stream_is_key: bool,
     pub sink: Sink,
     pub negotiation: OfferAnswer,
     pub local: IpAddr,
@@ -193,6 +194,8 @@ pub struct Call {
     pub answered: Option<Instant>,
     /// Name of the stream.
     pub stream: String,
+    /// Whether that name may be the secret key of a platform, which no line of the journal shows.
+    pub stream_is_key: bool,
     /// Where the stream goes.
     pub sink: Sink,
     /// State of the audio track.
@@ -254,6 +257,7 @@ impl Call {
             status: CallStatus::Trying,
             answered: None,
             stream: beginning.stream,
+            stream_is_key: beginning.stream_is_key,
             sink: beginning.sink,
             audio: TrackStatus::default(),
             video: TrackStatus::default(),
@@ -315,9 +319,9 @@ impl Call {
         publishing.or_else(|| outgoing?.rtmp_url.as_ref().map(|_| RtmpStatus::Wait))
     }
 
-    /// The name of its stream, for lines of the journal: that of a call out may be a secret key.
+    /// The name of its stream as it may be printed.
     pub fn shown_stream(&self) -> &str {
-        shown_stream(&self.stream, self.outgoing.as_deref())
+        shown_stream(&self.stream, self.stream_is_key)
     }
 
     /// The oldest log position that some reader still needs.
@@ -487,10 +491,10 @@ impl Call {
 }
 
 /// The name of a stream as it may be printed.
-pub(super) fn shown_stream<'a>(stream: &'a str, outgoing: Option<&Outgoing>) -> &'a str {
-    match outgoing {
-        Some(out) if out.to_stream.is_none() && out.rtmp_stream.is_some() => HIDDEN,
-        _ => stream,
+pub(super) fn shown_stream(stream: &str, is_key: bool) -> &str {
+    match is_key {
+        true => HIDDEN,
+        false => stream,
     }
 }
 

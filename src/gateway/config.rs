@@ -222,6 +222,12 @@ impl Trunk {
         }
     }
 
+    /// Whether the name of its streams may be the secret key of a platform: it is the same for every call,
+    /// and they are published.
+    pub fn has_stream_key(&self) -> bool {
+        self.url.is_some() && self.stream_name.is_literal()
+    }
+
     /// The port of a PBX where neither the file nor the name system says one: 5060, with TLS 5061.
     pub const fn usual_port(&self) -> u16 {
         match self.transport {

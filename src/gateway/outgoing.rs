@@ -340,7 +340,10 @@ impl Gateway {
             registration: None,
             until: now + CALLING_PATIENCE,
         };
+        // What a client names for the server alone may be a key.
+        let stream_is_key = outgoing.to_stream.is_none() && outgoing.rtmp_stream.is_some();
         let beginning = Beginning {
+            stream_is_key,
             label,
             trunk: at,
             sip: None,

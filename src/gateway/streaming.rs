@@ -182,11 +182,11 @@ impl Gateway {
             session,
             label,
             stream,
+            stream_is_key,
             sink,
-            outgoing,
             ..
         } = call;
-        let stream = shown_stream(stream, outgoing.as_deref());
+        let stream = shown_stream(stream, *stream_is_key);
         let Some(publishing) = publishing else { return };
         let mut around = Surroundings {
             log,

@@ -324,7 +324,7 @@ impl Gateway {
             trunk: text(&call.label.trunk),
             caller: text(&call.label.caller),
             callee: text(&call.label.callee),
-            stream: text(self.stream_on_page(call)),
+            stream: text(call.shown_stream()),
             detail: text(&detail.0),
         };
         self.remember(now, ended, outlet);

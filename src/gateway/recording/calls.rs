@@ -268,7 +268,7 @@ impl Gateway {
             log,
             session,
             stream,
-            outgoing,
+            stream_is_key,
             sip_call_id,
             ..
         } = call;
@@ -277,7 +277,7 @@ impl Gateway {
             facts: facts(
                 label,
                 sip_call_id,
-                shown_stream(stream, outgoing.as_deref()),
+                shown_stream(stream, *stream_is_key),
                 codecs,
                 millis,
             ),

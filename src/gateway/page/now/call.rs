@@ -14,7 +14,6 @@
 use serde::Serialize;
 
 use crate::base::codec::{Codec, Track};
-use crate::base::redact::HIDDEN;
 use crate::base::sink::CodecNames;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
@@ -121,7 +120,7 @@ impl<'a> CallNow<'a> {
             callee: Shown::name(&call.label.callee),
             display: call.display.as_deref().map(Shown::name),
             trunk: Shown::name(&call.label.trunk),
-            stream: Shown::name(gateway.stream_on_page(call)),
+            stream: Shown::name(call.shown_stream()),
             state: Printed(call.status),
             seconds: answered.unwrap_or_default(),
             audio: TrackNow::of(now, call, meter, (Track::Audio, &summary.audio)),
@@ -135,19 +134,6 @@ impl<'a> CallNow<'a> {
             recording: outputs.is_some_and(|outputs| outputs.recording.is_some()),
             players: call.players.len(),
             live: LiveNow::of(call, meter),
-        }
-    }
-}
-
-impl Gateway {
-    /// The name of a call's stream as the page shows it: one that is the same for every call may be the
-    /// key of a platform.
-    pub(in crate::gateway) fn stream_on_page<'a>(&self, call: &'a Call) -> &'a str {
-        let trunk = self.trunks.get(call.trunk).map(|trunk| &trunk.config);
-        let is_key = trunk.is_some_and(|it| it.url.is_some() && it.stream_name.is_literal());
-        match is_key && call.outgoing.is_none() {
-            true => HIDDEN,
-            false => call.shown_stream(),
         }
     }
 }
