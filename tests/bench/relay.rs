@@ -346,7 +346,8 @@ fn start_gateway(calls: u32, sink: SocketAddr) -> Taker {
     let sip = SocketAddr::from((Ipv4Addr::LOCALHOST, 21_060));
     let config = format!(
         "trunks:\n  bench:\n    localPort: {}\n    proxyIp: 127.0.0.1\n    remotePort: 5060\n    \
-         url: rtmp://{sink}/live\nrtmp: {{listen: \"127.0.0.1:21062\"}}\n\
+         url: rtmp://{sink}/live\n    abuse: {{perSource: 10000, total: 10000}}\n\
+         rtmp: {{listen: \"127.0.0.1:21062\"}}\n\
          rest: {{listen: \"127.0.0.1:21064\"}}\npage: {{listen: off}}\n\
          media: {{address: 127.0.0.1, ports: 28000-31999}}\n\
          limits: {{calls: {}, memoryMiB: 2048}}\n",

@@ -12,5 +12,7 @@ run(async open => {
   }
   took.sort((a, b) => a - b);
   say(`usable after ${Math.round(took[3])} ms (median of 7; ${Math.round(took[0])} to ${Math.round(took[6])} ms)`);
+  // The machine may be busy with other tests: one round of seven shows what the page can do.
+  assert.ok(took[0] < 200, `usable after ${took[0]} ms at best`);
   assert.ok(took[3] < 1000, `usable after ${took[3]} ms`);
 });
