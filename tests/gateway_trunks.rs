@@ -127,7 +127,8 @@ fn a_port_that_is_taken_is_tried_until_it_is_free() {
     );
     world.advance(Duration::from_secs(30));
     assert_eq!(names(&world), ["pbx"]);
-    let waiting: Vec<_> = world.gateway.waiting_trunks().collect();
+    let waiting = world.gateway.waiting_trunks();
+    let waiting: Vec<_> = waiting.map(|(it, why)| (it.name.as_str(), why)).collect();
     assert_eq!(waiting, [("second", "Address already in use")]);
     assert_eq!(world.notes("second: port 40002").len(), 1, "told once");
     world.outlet.taken_ports.clear();

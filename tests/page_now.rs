@@ -87,6 +87,22 @@ fn refuse(world: &mut World, phone: &mut Phone) -> u16 {
 }
 
 #[test]
+fn a_trunk_whose_port_is_taken_is_shown_with_the_reason() {
+    let mut world = World::local(4);
+    world.outlet.taken_ports.push(40_002);
+    let mut more = config(4, None);
+    let mut second = more.trunks[0].clone();
+    (second.name, second.local_port) = ("second".to_owned(), 40_002);
+    more.trunks.push(second);
+    world.gateway.reload(more).unwrap();
+    world.advance(SECOND);
+    let trunks = now(&mut world)["trunks"].clone();
+    assert_eq!(trunks[0].get("waiting"), None);
+    assert_eq!(trunks[1]["name"], "second");
+    assert_eq!(trunks[1]["waiting"], "Address already in use");
+}
+
+#[test]
 fn a_track_that_is_left_out_says_why_by_a_code() {
     let mut picture_alone = config(4, None);
     picture_alone.trunks[0].codecs = Some(vec![Codec::H264, Codec::Opus]);

@@ -28,11 +28,7 @@ impl Gateway {
         let waits = self.config.waits_for_start(&config);
         self.hooks_wanted = Some(Box::new(config.hooks.clone()));
         self.config.hooks = config.hooks;
-        let same_folder = match (&self.config.recording, &config.recording) {
-            (Some(old), Some(new)) => !old.needs_start(new),
-            (old, new) => old.is_some() == new.is_some(),
-        };
-        if same_folder {
+        if self.config.records_as(&config) {
             self.config.recording = config.recording;
         }
         self.config.trunks = config.trunks;

@@ -103,7 +103,10 @@ impl Gateway {
 
     /// Closes the ports of trunks that are gone and opens those of new ones, where that is due.
     pub(super) fn settle_trunks(&mut self, now: Instant, outlet: &mut dyn Outlet) {
-        if self.trunk_changes.next.is_none_or(|due| now < due) || self.stopping {
+        if self.stopping {
+            self.trunk_changes.next = None;
+        }
+        if self.trunk_changes.next.is_none_or(|due| now < due) {
             return;
         }
         for at in 0..self.trunks.len() {
@@ -216,11 +219,11 @@ impl Gateway {
         Ok(())
     }
 
-    /// Trunks of the configuration whose port is not open yet, by name, and why in words.
-    pub fn waiting_trunks(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// Trunks of the configuration whose port is not open yet, and why in words.
+    pub fn waiting_trunks(&self) -> impl Iterator<Item = (&config::Trunk, &str)> {
         self.trunk_changes.waiting.iter().map(|waiting| {
             let words = waiting.words.as_deref().unwrap_or("about to be opened");
-            (waiting.config.name.as_str(), words)
+            (&waiting.config, words)
         })
     }
 }

@@ -39,14 +39,18 @@ impl Config {
                 fields.push(field.to_owned());
             }
         }
-        let recording = match (&self.recording, &new.recording) {
-            (Some(old), Some(new)) => old.needs_start(new),
-            (old, new) => old.is_some() != new.is_some(),
-        };
-        if recording {
+        if !self.records_as(new) {
             fields.push("recording".to_owned());
         }
         fields
+    }
+
+    /// Whether recordings go where they went: another folder waits for the next start.
+    pub fn records_as(&self, new: &Self) -> bool {
+        match (&self.recording, &new.recording) {
+            (Some(old), Some(new)) => !old.needs_start(new),
+            (old, new) => old.is_some() == new.is_some(),
+        }
     }
 }
 

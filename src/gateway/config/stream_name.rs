@@ -134,8 +134,7 @@ impl StreamName {
 
     /// The name, where it is the same for every call: a key that a service gave out.
     pub fn fixed(&self) -> Option<String> {
-        let fixed = self.0.iter().all(|part| matches!(part, Part::Text(_)));
-        fixed.then(|| self.to_string())
+        self.is_literal().then(|| self.to_string())
     }
 }
 

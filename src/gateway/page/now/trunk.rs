@@ -32,6 +32,9 @@ pub(super) struct TrunkNow<'a> {
     transport: &'static str,
     registration: Option<RegistrationNow<'a>>,
     peers: Vec<PeerNow>,
+    /// Why its port is not open yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<Shown<'a>>,
 }
 
 /// Its registration.
@@ -59,7 +62,7 @@ struct PeerNow {
 }
 
 impl<'a> TrunkNow<'a> {
-    /// Every trunk, in the order of the configuration.
+    /// Every trunk, in the order of the configuration, then those whose port is not open yet.
     pub(super) fn all(gateway: &'a Gateway) -> Vec<Self> {
         gateway
             .trunks()
@@ -72,7 +75,18 @@ impl<'a> TrunkNow<'a> {
                 transport: trunk.config.transport.via(),
                 registration: RegistrationNow::of(trunk),
                 peers: peers(trunk),
+                waiting: None,
             })
+            .chain(gateway.waiting_trunks().map(|(config, words)| Self {
+                name: &config.name,
+                calls: 0,
+                limit: config.calls,
+                port: config.local_port,
+                transport: config.transport.via(),
+                registration: None,
+                peers: Vec::new(),
+                waiting: Some(Shown::detail(words)),
+            }))
             .collect()
     }
 }
