@@ -26,9 +26,10 @@ impl Gateway {
         self.change_trunks(&config.trunks)?;
         self.forget_sinks();
         let waits = self.config.waits_for_start(&config);
+        let same_folder = self.config.records_as(&config);
         self.hooks_wanted = Some(Box::new(config.hooks.clone()));
         self.config.hooks = config.hooks;
-        if self.config.records_as(&config) {
+        if same_folder {
             self.config.recording = config.recording;
         }
         self.config.trunks = config.trunks;

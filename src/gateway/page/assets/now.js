@@ -137,7 +137,7 @@ function trunkCard(trunk) {
 		h("dl.facts", trunk.registration && fact("registration", registrationWords(trunk.registration)),
 			(trunk.peers || []).map(peer => fact("pbx", [dot({ up: "ok", down: "bad" }[peer.state]), `${peer.address} `,
 				h("span.quiet", code("peer", peer.state), known(peer.rttMs) ? ` ${ms(peer.rttMs)}` : "")])),
-			fact("takesCallsAt", t("port", { port: String(trunk.port), transport: transportOf(trunk) }), trunk.waiting && h("span.notice", trunk.waiting)),
+			fact("takesCallsAt", [t("port", { port: String(trunk.port), transport: transportOf(trunk) }), trunk.waiting && h("span.notice", trunk.waiting)]),
 			fact("callsTitle", trunk.limit ? t("ofMost", { n: trunk.calls, most: trunk.limit }) : num(trunk.calls))));
 }
 function historyTable(history) {
