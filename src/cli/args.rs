@@ -24,13 +24,14 @@ trunkcast: a SIP call becomes a live RTMP stream
   trunkcast [run] [--config FILE]   the daemon
   trunkcast check [--config FILE]   look at the configuration; tell every problem
   trunkcast demo [--seconds N]      gateway and a test caller in one, to see it work
+  trunkcast forget-password [--config FILE]   the page asks for a new password, after a reload
   trunkcast --help | --version
 
 FILE defaults to /etc/trunkcast/trunkcast.yml; without that file, to embedded defaults.
 Exit codes: 0 all right, 1 a problem, 2 wrong usage.
 ";
 
-const COMMANDS: [&str; 3] = ["run", "check", "demo"];
+const COMMANDS: [&str; 4] = ["run", "check", "demo", "forget-password"];
 const SECONDS_MAX: u64 = 86_400;
 
 /// What the command line asks for.
@@ -50,6 +51,11 @@ pub enum Command {
     Demo {
         /// How long, if a time is named.
         seconds: Option<u64>,
+    },
+    /// Take the page's password out of the configuration.
+    ForgetPassword {
+        /// The configuration file, if one is named.
+        config: Option<PathBuf>,
     },
     /// Print [`HELP`].
     Help,
@@ -113,6 +119,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         "demo" => Ok(Command::Demo { seconds }),
         other if seconds.is_some() => takes("--seconds", other),
         "check" => Ok(Command::Check { config }),
+        "forget-password" => Ok(Command::ForgetPassword { config }),
         _ => Ok(Command::Run { config }),
     }
 }
@@ -186,6 +193,10 @@ mod tests {
             ("run --config=a.yml", Command::Run { config: file() }),
             ("--config a.yml check", Command::Check { config: file() }),
             ("check", Command::Check { config: None }),
+            (
+                "forget-password --config a.yml",
+                Command::ForgetPassword { config: file() },
+            ),
             ("demo", Command::Demo { seconds: None }),
             ("demo --seconds 5", Command::Demo { seconds: Some(5) }),
             ("--help", Command::Help),
@@ -208,7 +219,10 @@ mod tests {
                 "demo --second=3",
                 "unknown option --second; did you mean --seconds?",
             ),
-            ("start", "unknown command start; known are run, check, demo"),
+            (
+                "start",
+                "unknown command start; known are run, check, demo, forget-password",
+            ),
             ("run run", "the command is given twice"),
             (
                 "check a.yml",
