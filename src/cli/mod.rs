@@ -33,6 +33,7 @@ use crate::cli::config_source::ConfigSource;
 use crate::gateway::config::Config;
 use crate::gateway::desk::Clerk;
 use crate::shell::daemon::{Daemon, Ended};
+use crate::shell::manager::Manager;
 use crate::shell::{log_out, process, signals};
 
 /// Something is wrong with what was asked for: configuration, addresses, ports.
@@ -139,9 +140,8 @@ fn start(
         log::error!("cannot watch signals: {error}");
         return Err(ExitCode::from(EXIT_PROBLEM));
     }
+    daemon.set_manager(Manager::from_env());
     log::info!("ready");
-    // Without a service manager there is nobody to tell.
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let reload = || match reload() {
         Ok(config) => Some(config),
         Err(problems) => {

@@ -22,6 +22,8 @@ use super::desk::Desk;
 use super::files::Files;
 use super::half_open::HalfOpen;
 use super::journal::{FILE_NAME, JournalFile};
+use super::manager::Manager;
+use super::media::MediaSockets;
 use super::pace::{Pace, Wait};
 use super::read_queue::ReadQueue;
 use super::recorder::Recorder;
@@ -159,6 +161,7 @@ pub struct Daemon {
     next_wall_clock: Instant,
     orders: Receiver<Order>,
     remote: Remote,
+    manager: Option<Manager>,
 }
 
 impl Daemon {
@@ -252,7 +255,13 @@ impl Daemon {
                 orders: order,
                 waker,
             },
+            manager: None,
         })
+    }
+
+    /// The service manager that is told how we are, once the daemon runs.
+    pub fn set_manager(&mut self, manager: Option<Manager>) {
+        self.manager = manager;
     }
 
     /// Begins the threads that work for the page: one for passwords and settings, one for trials.
@@ -294,9 +303,14 @@ impl Daemon {
         let readiness = Async::new_nonblocking(self.sockets.epoll.as_fd().try_clone_to_owned()?)?;
         let mut stop_by: Option<Instant> = None;
         let mut ended = Ended::Stopped;
+        if let Some(manager) = &mut self.manager {
+            manager.begin(self.clock.now(), &self.gateway, &mut self.sockets);
+        }
         loop {
             let now = self.clock.now();
             let mut deadline = self.gateway.poll_timeout();
+            let managed = self.manager.as_ref().and_then(Manager::poll_timeout);
+            deadline = Instant::earliest(deadline, managed);
             deadline = Instant::earliest(deadline, self.sockets.half_open.deadline());
             if self.gateway.has_names() {
                 deadline = Instant::earliest(deadline, Some(self.next_look_up));
@@ -313,11 +327,13 @@ impl Daemon {
                 self.report();
                 match order {
                     Order::Stop if stop_by.is_none() => {
+                        self.manager.iter().for_each(Manager::stopping);
                         self.gateway.stop(now);
                         stop_by = Some(now + STOP_PATIENCE);
                     }
                     Order::Stop => return Ok(Ended::Stopped),
                     Order::Reload => {
+                        self.manager.iter().for_each(Manager::reloading);
                         if let Some(mut config) = reload() {
                             for words in self.sockets.sip_tls.reload(&config) {
                                 log::error!("certificate unchanged: {words}");
@@ -336,6 +352,7 @@ impl Daemon {
                             }
                             self.next_look_up = now;
                         }
+                        self.manager.iter().for_each(Manager::ready);
                     }
                 }
             }
@@ -343,9 +360,14 @@ impl Daemon {
             if stop_by.is_none() && self.gateway.wants_restart() {
                 log::info!("restart");
                 self.report();
+                // Ready again is who begins in our place.
+                self.manager.iter().for_each(Manager::reloading);
                 self.gateway.stop(now);
                 stop_by = Some(now + STOP_PATIENCE);
                 ended = Ended::Restart;
+            }
+            if let Some(manager) = &mut self.manager {
+                manager.turned(now, &self.gateway, &self.sockets);
             }
             each_turn(now, &self.gateway);
         }
@@ -517,9 +539,17 @@ impl Daemon {
         counters.datagrams_without_slot = self.batch.pool_empty;
         for at in 0..count.min(RECEIVE_BATCH) {
             if let Some((packet, from)) = self.batch.take(at) {
-                self.gateway
-                    .handle_media(now, call, track, port, from, packet);
+                if let Some(manager) = &mut self.manager {
+                    manager.media_came();
+                }
+                if call != MediaSockets::PROBE {
+                    self.gateway
+                        .handle_media(now, call, track, port, from, packet);
+                }
             }
+        }
+        if call == MediaSockets::PROBE {
+            return 0;
         }
         count as u32
     }
@@ -534,6 +564,11 @@ impl Daemon {
             let Ok((length, from)) = sip.socket.recv_from(&mut self.scratch) else {
                 return;
             };
+            if let Some(manager) = &mut self.manager
+                && manager.datagram_came(place, from)
+            {
+                continue;
+            }
             let bytes = self.scratch.get(..length).unwrap_or_default();
             self.gateway
                 .handle_sip_datagram(now, trunk, from, bytes, &mut self.sockets);
@@ -548,6 +583,11 @@ impl Daemon {
         match listener.socket.accept() {
             Ok((socket, remote)) => {
                 let remote = unmapped(remote);
+                if let Some(manager) = &mut self.manager
+                    && manager.connection_came(place, remote)
+                {
+                    return;
+                }
                 match service {
                     Service::Sip(trunk) => {
                         self.accept_plain(now, socket, remote, ConnectionKind::Sip(trunk));

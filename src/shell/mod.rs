@@ -14,6 +14,7 @@ pub mod half_open;
 pub mod journal;
 pub mod listen;
 pub mod log_out;
+pub mod manager;
 pub mod media;
 pub mod pace;
 pub mod password;
