@@ -3,6 +3,8 @@
 # and copy 2 behind it, which only this script writes, after copy 1. Where copy 1 is torn copy 2
 # counts, and where both are the defaults below.
 #
+# A kernel that needs no initramfs has none: /boot/kernel is what has to be there.
+#
 # Set before by U-Boot's distro boot: devtype, devnum, distro_bootpart; addresses by the board.
 setenv env_size 0x1000
 setenv env_blocks 8
@@ -63,9 +65,11 @@ echo "slots: booting ${slot}"
 setenv bootargs "@CMDLINE@ root=PARTLABEL=${slot_label} ro rootwait init=/usr/lib/trunkcast/preinit rauc.slot=${slot} panic=5 gpt"
 if part number ${devtype} ${devnum} ${slot_label} slot_part; then
     if load ${devtype} ${devnum}:${slot_part} ${kernel_addr_r} /boot/kernel; then
+        setenv initramfs -
         if load ${devtype} ${devnum}:${slot_part} ${ramdisk_addr_r} /boot/initramfs; then
-            @BOOT@ ${kernel_addr_r} ${ramdisk_addr_r}:${filesize} ${fdtcontroladdr}
+            setenv initramfs ${ramdisk_addr_r}:${filesize}
         fi
+        @BOOT@ ${kernel_addr_r} ${initramfs} ${fdtcontroladdr}
     fi
 fi
 echo "slots: ${slot} cannot be booted"
