@@ -10,3 +10,5 @@ mod first_boot;
 mod network;
 #[path = "card/power_cuts.rs"]
 mod power_cuts;
+#[path = "card/update.rs"]
+mod update;

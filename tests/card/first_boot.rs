@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::card_support::machine::BOOT;
 use crate::card_support::{Disk, Machine, Owner, Plan, Registrar, looks};
 use crate::support::sipp::Scenario;
 use crate::support::{Nginx, Ports, probe};
@@ -265,7 +266,7 @@ fn the_button_takes_everything_away(machine: &mut Machine, identity: &str) {
     wait_guest(machine, 17.0);
     machine.key(BUTTON, false);
     machine.console.forget();
-    machine.wait_for_slot();
+    machine.wait_for_slot(BOOT);
     let session = machine.wait_until_up();
     assert_eq!(session["state"], "new", "{session}");
     assert_eq!(session["guide"], true, "{session}");

@@ -229,14 +229,14 @@ impl Machine {
         self.console.forget();
         self.started = Instant::now();
         // Its shell must not be taken for that of the next boot.
-        self.wait_for_slot();
+        self.wait_for_slot(BOOT);
         self.started = Instant::now();
     }
 
     /// Waits until the boot loader has chosen a slot; which.
-    pub fn wait_for_slot(&mut self) -> char {
+    pub fn wait_for_slot(&mut self, patience: Duration) -> char {
         let slots = ["slots: booting A", "slots: booting B"];
-        match self.console.wait_any(&slots, BOOT) {
+        match self.console.wait_any(&slots, patience) {
             0 => 'A',
             _ => 'B',
         }
