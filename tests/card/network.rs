@@ -16,7 +16,10 @@ const BESIDE: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
 #[test]
 fn without_dhcp_and_time_the_page_answers_and_says_what_is_missing() {
     let mut ports = Ports::claim();
-    let tap = Tap::new(&ports, BESIDE);
+    let tap = Tap::new(
+        &ports,
+        &[BESIDE.to_string() + "/24", "169.254.77.2/16".to_owned()],
+    );
     let disk = Disk::flash("network", 64 << 20);
     let mut plan = Plan::named("network");
     plan.network = Network::Tap(tap.name().to_owned());
@@ -26,18 +29,23 @@ fn without_dhcp_and_time_the_page_answers_and_says_what_is_missing() {
     let session = machine.wait_for_page_at(page);
     assert_eq!(session["state"], "new", "{session}");
     machine.console.wait_for_shell(Duration::from_secs(120));
-    let addresses = machine.console.ask("ip -br addr show scope global");
+    let addresses = machine.console.ask("ip -br -4 addr show");
     println!("without DHCP: {addresses}");
     assert!(addresses.contains("192.168.77.1/24"), "{addresses}");
     assert_eq!(machine.console.ask("systemctl --failed --no-legend"), "");
 
-    the_name_is_found_by_multicast();
+    // By whatever address a computer without DHCP gives itself.
+    let named = the_name_is_found_by_multicast();
+    let addresses = machine.console.ask("ip -br -4 addr show");
+    assert!(addresses.contains(&format!("{named}/")), "{addresses}");
+    machine.wait_for_page_at(SocketAddr::from((named, 80)));
+
     a_certificate_of_later_is_told_in_words(&mut machine, &mut ports, page);
     another_card_is_another(&mut machine, &mut ports);
 }
 
 /// `trunkcast.local`, as a browser beside it asks for it (RFC 6762 section 5.1).
-fn the_name_is_found_by_multicast() {
+fn the_name_is_found_by_multicast() -> Ipv4Addr {
     let socket = UdpSocket::bind((BESIDE, 0)).expect("the TAP device has that address");
     let patience = Some(Duration::from_secs(1));
     socket.set_read_timeout(patience).expect("a socket");
@@ -53,11 +61,12 @@ fn the_name_is_found_by_multicast() {
         let sent = socket.send_to(&query, (Ipv4Addr::new(224, 0, 0, 251), 5353));
         sent.expect("the TAP device is up");
         if let Ok((length, from)) = socket.recv_from(&mut answer) {
-            let address = FALL_BACK.octets();
-            let is_told = answer[..length].windows(4).any(|bytes| bytes == address);
-            assert!(is_told, "{from} answered {:?}", &answer[..length]);
-            println!("trunkcast.local is {FALL_BACK}, says {from}");
-            return;
+            let told = answer[..length]
+                .last_chunk::<4>()
+                .expect("a record of type A");
+            let address = Ipv4Addr::from(*told);
+            println!("trunkcast.local is {address}, says {from}");
+            return address;
         }
         assert!(
             Instant::now() < deadline,

@@ -1,7 +1,7 @@
 //! The card in a machine: `qemu-system-aarch64`, with U-Boot as the firmware.
 
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use super::files;
 use super::owner::Owner;
 use super::qmp::Qmp;
 use super::stick::Stick;
+use crate::support::program::run;
 use crate::support::{Ports, Program, Scratch};
 
 /// Until a card has booted, emulated on a busy machine.
@@ -274,25 +275,28 @@ fn drive(disk: &super::Disk, plan: &Plan) -> Vec<String> {
     }
 }
 
-/// A TAP device with an address, gone with the value.
+/// A TAP device with addresses, gone with the value.
 pub struct Tap {
     name: String,
 }
 
 impl Tap {
     /// Makes one that is up. Needs root.
-    pub fn new(ports: &Ports, address: Ipv4Addr) -> Self {
+    pub fn new(ports: &Ports, addresses: &[String]) -> Self {
         let tap = Self {
             name: format!("tccard{}", ports.block()),
         };
         tap.remove();
         let name = &tap.name;
-        for order in [
-            format!("tuntap add dev {name} mode tap"),
-            format!("addr add {address}/24 dev {name}"),
-            format!("link set {name} up"),
-        ] {
-            crate::support::program::run(Command::new("ip").args(order.split(' ')));
+        let mut orders = vec![format!("tuntap add dev {name} mode tap")];
+        orders.extend(
+            addresses
+                .iter()
+                .map(|it| format!("addr add {it} dev {name}")),
+        );
+        orders.push(format!("link set {name} up"));
+        for order in orders {
+            run(Command::new("ip").args(order.split(' ')));
         }
         tap
     }
