@@ -1,6 +1,9 @@
+# nooelint: oelint.var.mandatoryvar.SRC_URI - nothing of it is fetched
 SUMMARY = "Whose updates a Trunkcast box takes"
 DESCRIPTION = "The certificate of the authority that vouches for the key of updates."
+SECTION = "base"
 LICENSE = "Apache-2.0"
+# nooelint: oelint.var.licenseremotefile - nothing of it is fetched
 LIC_FILES_CHKSUM = "file://${COMMON_LICENSE_DIR}/Apache-2.0;md5=89aea4e17d99a7cacdbeed46a0096b10"
 
 inherit allarch

@@ -1,17 +1,21 @@
+# nooelint: oelint.var.mandatoryvar.SRC_URI - nothing of it is fetched
 SUMMARY = "What the firmware of a Raspberry Pi reads from the card"
 DESCRIPTION = "The first partition, whose autoboot.txt says which slot is booted, and the partition of a \
-slot: firmware, kernel, device trees and settings. It is the same for both slots."
+               slot: firmware, kernel, device trees and settings. It is the same for both slots."
+SECTION = "bootloaders"
 LICENSE = "Apache-2.0"
+# nooelint: oelint.var.licenseremotefile - nothing of it is fetched
 LIC_FILES_CHKSUM = "file://${COMMON_LICENSE_DIR}/Apache-2.0;md5=89aea4e17d99a7cacdbeed46a0096b10"
 
 COMPATIBLE_MACHINE = "^rpi$"
 
-inherit deploy nopackages trunkcast-board
+inherit deploy nopackages trunkcast_board
 
 INHIBIT_DEFAULT_DEPS = "1"
-DEPENDS = "dosfstools-native mtools-native"
+DEPENDS += "dosfstools-native mtools-native"
 
-AUTOBOOT = "${TRUNKCAST_SOURCE}/board/common/autoboot.txt"
+# Writes autoboot.txt on the card, and here the first one.
+TRYBOOT = "${TRUNKCAST_SOURCE}/board/common/rauc-tryboot"
 PANEL = "${TRUNKCAST_SOURCE}/board/${TRUNKCAST_BOARD}/config.txt"
 
 do_fetch[noexec] = "1"
@@ -36,11 +40,12 @@ python do_lay_out() {
             bb.utils.mkdirhier(os.path.dirname(to))
             shutil.copyfile(path, to)
 }
+do_lay_out[doc] = "Collects what the boot partition of a slot holds."
 do_lay_out[cleandirs] = "${B}/slot"
 do_lay_out[depends] += "rpi-bootfiles:do_deploy rpi-config:do_deploy virtual/kernel:do_deploy"
 addtask lay_out before do_compile after do_configure
 
-do_compile[file-checksums] += "${AUTOBOOT}:True ${PANEL}:True"
+do_compile[file-checksums] += "${TRYBOOT}:True ${PANEL}:True"
 do_compile() {
     # The firmware takes the command line of the slot that it has booted: partition 2 is boot-a, 3 boot-b.
     {
@@ -55,7 +60,9 @@ do_compile() {
 
     rm -f "${B}/boot.vfat" "${B}/slot.vfat"
     mkfs.vfat -n BOOT -C "${B}/boot.vfat" 4096
-    mcopy -i "${B}/boot.vfat" "${AUTOBOOT}" ::autoboot.txt
+    install -d "${B}/boot"
+    TRYBOOT_FOLDER="${B}/boot" TRYBOOT_BOOTED=A TRYBOOT_PARAMETER="${B}/none" "${TRYBOOT}" set-state A good
+    mcopy -i "${B}/boot.vfat" "${B}/boot/autoboot.txt" ::autoboot.txt
     mkfs.vfat -F 32 -n SLOT -C "${B}/slot.vfat" "${@int(d.getVar('TRUNKCAST_BOOT_MIB') or 0) * 1024}"
     mcopy -s -i "${B}/slot.vfat" "${B}"/slot/* ::
 }

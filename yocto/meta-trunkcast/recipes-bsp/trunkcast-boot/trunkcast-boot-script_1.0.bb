@@ -1,13 +1,16 @@
+# nooelint: oelint.var.mandatoryvar.SRC_URI - nothing of it is fetched
 SUMMARY = "What U-Boot reads from the card"
 DESCRIPTION = "The boot partition with boot.scr, which chooses one of two systems and counts its tries, and \
-the partition of its counters as a new card has them."
+               the partition of its counters as a new card has them."
+SECTION = "bootloaders"
 LICENSE = "Apache-2.0"
+# nooelint: oelint.var.licenseremotefile - nothing of it is fetched
 LIC_FILES_CHKSUM = "file://${COMMON_LICENSE_DIR}/Apache-2.0;md5=89aea4e17d99a7cacdbeed46a0096b10"
 
-inherit deploy nopackages trunkcast-board
+inherit deploy nopackages trunkcast_board
 
 INHIBIT_DEFAULT_DEPS = "1"
-DEPENDS = "dosfstools-native mtools-native u-boot-tools-native"
+DEPENDS += "dosfstools-native mtools-native u-boot-tools-native"
 
 TRUNKCAST_BOOT_COMMAND ??= "booti"
 SCRIPT = "${TRUNKCAST_SOURCE}/board/common/boot.cmd"
