@@ -27,13 +27,14 @@ use super::journal::{FILE_NAME, JournalFile};
 use super::manager::Manager;
 use super::media::MediaSockets;
 use super::pace::{Pace, Wait};
+use super::panel::door::Door;
 use super::read_queue::ReadQueue;
 use super::recorder::Recorder;
 use super::resolver::Resolved;
 use super::sip_tls::SipTls;
 use super::sockets::{Service, Sockets};
 use super::streams::Progress;
-use super::sys::{self, ReceiveBatch};
+use super::sys::{self, Interest, ReceiveBatch};
 use super::token::Token;
 use super::waker::Waker;
 use crate::base::codec::Track;
@@ -167,6 +168,7 @@ pub struct Daemon {
     orders: Receiver<Order>,
     remote: Remote,
     manager: Option<Manager>,
+    panel: Option<Door>,
 }
 
 impl Daemon {
@@ -261,12 +263,28 @@ impl Daemon {
                 waker,
             },
             manager: None,
+            panel: None,
         })
     }
 
     /// The service manager that is told how we are, once the daemon runs.
     pub fn set_manager(&mut self, manager: Option<Manager>) {
         self.manager = manager;
+    }
+
+    /// Says at a socket of this path how we are, for the LEDs of the box.
+    ///
+    /// # Errors
+    ///
+    /// There can be no such socket.
+    pub fn open_panel(&mut self, path: &Path) -> io::Result<()> {
+        let door = Door::open(path)?;
+        let token = Token::Panel.pack();
+        self.sockets
+            .epoll
+            .add(door.as_fd(), token, Interest::Readable)?;
+        self.panel = Some(door);
+        Ok(())
     }
 
     /// Begins the threads that work for the page: one for passwords and settings, one for trials.
@@ -316,6 +334,8 @@ impl Daemon {
             let mut deadline = self.gateway.poll_timeout();
             let managed = self.manager.as_ref().and_then(Manager::poll_timeout);
             deadline = Instant::earliest(deadline, managed);
+            let shown = self.panel.as_ref().and_then(Door::poll_timeout);
+            deadline = Instant::earliest(deadline, shown);
             deadline = Instant::earliest(deadline, self.sockets.half_open.deadline());
             if self.gateway.has_names() {
                 deadline = Instant::earliest(deadline, Some(self.next_look_up));
@@ -377,6 +397,10 @@ impl Daemon {
             }
             if let Some(manager) = &mut self.manager {
                 manager.turned(now, &self.gateway, &self.sockets);
+            }
+            if let Some(panel) = &mut self.panel {
+                panel.turned(now, &self.gateway, self.sockets.board.as_mut());
+                self.sockets.counters.panel = panel.counters();
             }
             each_turn(now, &self.gateway);
         }
@@ -483,6 +507,7 @@ impl Daemon {
                 Token::Listener(place) => self.accept(now, place as usize),
                 Token::Stream(conn) => self.stream_ready(now, conn, ready),
                 Token::Alarm => self.sockets.alarm.clear(),
+                Token::Panel => self.panel.iter_mut().for_each(Door::accept),
             }
         }
         if now >= self.next_look_up {

@@ -17,6 +17,7 @@ pub mod log_out;
 pub mod manager;
 pub mod media;
 pub mod pace;
+pub mod panel;
 pub mod password;
 pub mod process;
 pub mod read_queue;

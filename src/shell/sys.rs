@@ -292,17 +292,17 @@ pub fn sleep_exactly() {
 
 /// Raises this process's limit of open descriptors to what the system allows; the limit.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
-    let mut limit = libc::rlimit {
+    let mut limit = libc::rlimit64 {
         rlim_cur: 0,
         rlim_max: 0,
     };
     // SAFETY: `limit` is alive and writable for the calls.
     unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) < 0 {
+        if libc::getrlimit64(libc::RLIMIT_NOFILE, &mut limit) < 0 {
             return Err(io::Error::last_os_error());
         }
         limit.rlim_cur = limit.rlim_max;
-        if libc::setrlimit(libc::RLIMIT_NOFILE, &limit) < 0 {
+        if libc::setrlimit64(libc::RLIMIT_NOFILE, &limit) < 0 {
             return Err(io::Error::last_os_error());
         }
     }
@@ -316,10 +316,11 @@ pub fn free_bytes(folder: BorrowedFd<'_>) -> io::Result<u64> {
 
 /// Bytes that the file system of a folder has in all, and free for this process.
 pub fn file_system_bytes(folder: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
-    // SAFETY: all-zero is a valid statvfs: numbers only.
-    let mut found: libc::statvfs = unsafe { MaybeUninit::zeroed().assume_init() };
+    // The plain call of a 32-bit target fails with a disk too large for its numbers.
+    // SAFETY: all-zero is a valid statvfs64: numbers only.
+    let mut found: libc::statvfs64 = unsafe { MaybeUninit::zeroed().assume_init() };
     // SAFETY: the descriptor is open for the call, and `found` is alive and writable.
-    if unsafe { libc::fstatvfs(folder.as_raw_fd(), &mut found) } < 0 {
+    if unsafe { libc::fstatvfs64(folder.as_raw_fd(), &mut found) } < 0 {
         return Err(io::Error::last_os_error());
     }
     #[allow(clippy::unnecessary_cast, reason = "narrower on some targets")]
@@ -345,6 +346,27 @@ pub fn may_write(folder: &Path) -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Whether a key of an input device is down now (`EVIOCGKEY` of `linux/input.h`).
+///
+/// # Errors
+///
+/// It is no input device, or has no such key.
+pub fn key_is_down(device: BorrowedFd<'_>, key: u16) -> io::Result<bool> {
+    // One bit for each key: KEY_CNT of them.
+    let mut keys = [0_u8; 96];
+    // _IOC(_IOC_READ, 'E', 0x18, length): the same number on every machine that this is built for.
+    let request = 2_u32 << 30 | (keys.len() as u32) << 16 | u32::from(b'E') << 8 | 0x18;
+    // SAFETY: the descriptor is open for the call, and the kernel writes at most the length in the
+    // request to `keys`, which is alive.
+    let got = unsafe { libc::ioctl(device.as_raw_fd(), request as _, keys.as_mut_ptr()) };
+    if got < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let byte = keys.get(usize::from(key / 8));
+    let byte = byte.ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(byte >> (key % 8) & 1 != 0)
 }
 
 /// Locks a file for as long as it is open here; false when another process has it locked.
