@@ -33,6 +33,7 @@ use std::process::ExitCode;
 
 use crate::cli::args::Command;
 use crate::cli::config_source::ConfigSource;
+use crate::cli::settings::Settings;
 use crate::gateway::config::Config;
 use crate::gateway::desk::Clerk;
 use crate::shell::daemon::{Daemon, Ended};
@@ -56,6 +57,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Command::Check { config }) => check(&ConfigSource::new(config)),
         Ok(Command::Demo { seconds }) => demo::run(seconds),
         Ok(Command::Panel { board, check }) => panel::run(board, check),
+    },
+        Ok(Command::ForgetPassword { config }) => forget_password(ConfigSource::new(config)),
         Ok(Command::Help) => print(args::HELP.trim_end()),
         Ok(Command::Version) => print(concat!("trunkcast ", env!("CARGO_PKG_VERSION"))),
         Err(error) => {
@@ -180,6 +183,20 @@ fn check(source: &ConfigSource) -> ExitCode {
         Ok((config, origin)) => print(check::Summary::new(&config, &origin)),
         Err(problems) => {
             problems.iter().for_each(complain);
+            ExitCode::from(EXIT_PROBLEM)
+        }
+    }
+}
+
+fn forget_password(source: ConfigSource) -> ExitCode {
+    let name = source.path().display().to_string();
+    match Settings::new(Some(source)).forget_password() {
+        Ok(true) => print(format_args!(
+            "{name}: the page has no password; a daemon that runs takes that with a reload"
+        )),
+        Ok(false) => print(format_args!("{name}: no password of the page was set")),
+        Err(words) => {
+            complain(words);
             ExitCode::from(EXIT_PROBLEM)
         }
     }

@@ -4,6 +4,8 @@
 //! the gateway write, and hands back what connections reported meanwhile.
 
 mod by_hand;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
