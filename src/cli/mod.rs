@@ -57,7 +57,6 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Command::Check { config }) => check(&ConfigSource::new(config)),
         Ok(Command::Demo { seconds }) => demo::run(seconds),
         Ok(Command::Panel { board, check }) => panel::run(board, check),
-    },
         Ok(Command::ForgetPassword { config }) => forget_password(ConfigSource::new(config)),
         Ok(Command::Help) => print(args::HELP.trim_end()),
         Ok(Command::Version) => print(concat!("trunkcast ", env!("CARGO_PKG_VERSION"))),
