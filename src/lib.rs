@@ -7,7 +7,7 @@
 //! | 5 | `main`, [`cli`] | arguments, configuration file, start, demonstration |
 //! | 4 | [`shell`] | the only floor with sockets, clock, files, signals and threads |
 //! | 3 | [`gateway`] | calls, streams, codec plan, admission |
-//! | 2 | [`sip`], [`sdp`], [`rtp`], [`rtmp`], [`mp4`], [`webm`] | one protocol or format each, strangers to one another |
+//! | 2 | [`sip`], [`sdp`], [`rtp`], [`rtmp`], [`mp4`], [`webm`], [`panel`] | one protocol, format or front each, strangers to one another |
 //! | 1 | [`wire`] | bytes to checked views and back |
 //! | 0 | [`limits`], [`base`] | capacities, time, packet pool, frame log |
 //!
@@ -31,6 +31,7 @@ pub mod gateway;
 pub mod limits;
 pub mod media_file;
 pub mod mp4;
+pub mod panel;
 pub mod rtmp;
 pub mod rtp;
 pub mod sdp;

@@ -751,3 +751,6 @@ pub const SRV_RECORDS: usize = 16;
 
 /// Aliases that are followed from one name.
 pub const DNS_ALIASES: usize = 8;
+
+/// Programs that show how the daemon is, such as that of the LEDs; one more is turned away.
+pub const PANEL_CLIENTS: usize = 4;

@@ -25,6 +25,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("rtmp", 2),
     ("mp4", 2),
     ("webm", 2),
+    ("panel", 2),
     ("gateway", 3),
     ("shell", 4),
     ("cli", 5),

@@ -24,13 +24,16 @@ trunkcast: a SIP call becomes a live RTMP stream
   trunkcast [run] [--config FILE]   the daemon
   trunkcast check [--config FILE]   look at the configuration; tell every problem
   trunkcast demo [--seconds N]      gateway and a test caller in one, to see it work
+  trunkcast panel [--board FILE] [--check]
+                                    LEDs and button of the board; or only tell what FILE says
   trunkcast --help | --version
 
-FILE defaults to /etc/trunkcast/trunkcast.yml; without that file, to embedded defaults.
+FILE defaults to /etc/trunkcast/trunkcast.yml; without that file, to embedded defaults. That of
+--board defaults to /etc/trunkcast/panel.yml, and without that to /usr/share/trunkcast/panel.yml.
 Exit codes: 0 all right, 1 a problem, 2 wrong usage.
 ";
 
-const COMMANDS: [&str; 3] = ["run", "check", "demo"];
+const COMMANDS: [&str; 4] = ["run", "check", "demo", "panel"];
 const SECONDS_MAX: u64 = 86_400;
 
 /// What the command line asks for.
@@ -50,6 +53,13 @@ pub enum Command {
     Demo {
         /// How long, if a time is named.
         seconds: Option<u64>,
+    },
+    /// Show on LEDs how the daemon is, and look at the button.
+    Panel {
+        /// The file that says which they are, if one is named.
+        board: Option<PathBuf>,
+        /// Only tell what the file says.
+        check: bool,
     },
     /// Print [`HELP`].
     Help,
@@ -73,6 +83,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     let mut command = None;
     let mut config: Option<PathBuf> = None;
     let mut seconds: Option<u64> = None;
+    let mut board: Option<PathBuf> = None;
+    let mut check: Option<()> = None;
     while let Some(arg) = args.next() {
         let text = arg.to_string_lossy();
         let (option, inline) = match text.split_once('=') {
@@ -86,6 +98,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
                 let value = value(&arg, inline, &mut args, "--config", "a file")?;
                 once(&mut config, PathBuf::from(value), "--config")?;
             }
+            "--board" => {
+                let value = value(&arg, inline, &mut args, "--board", "a file")?;
+                once(&mut board, PathBuf::from(value), "--board")?;
+            }
+            "--check" if !inline => once(&mut check, (), "--check")?,
             "--seconds" => {
                 let value = value(&arg, inline, &mut args, "--seconds", "a number")?;
                 let number = value
@@ -109,6 +126,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         Err(UsageError(format!("{what} is not an option of {command}")))
     };
     match command.unwrap_or("run") {
+        "panel" if config.is_some() => takes("--config", "panel"),
+        "panel" if seconds.is_some() => takes("--seconds", "panel"),
+        "panel" => Ok(Command::Panel {
+            board,
+            check: check.is_some(),
+        }),
+        other if board.is_some() => takes("--board", other),
+        other if check.is_some() => takes("--check", other),
         "demo" if config.is_some() => takes("--config", "demo"),
         "demo" => Ok(Command::Demo { seconds }),
         other if seconds.is_some() => takes("--seconds", other),
@@ -149,8 +174,19 @@ fn unknown(word: &str, command: Option<&str>) -> UsageError {
     let shown = OneLine::new(word, 48);
     let (what, known): (_, &[&str]) = match (word.starts_with('-'), command) {
         (true, Some("demo")) => ("option", &["--seconds", "--help", "--version"]),
+        (true, Some("panel")) => ("option", &["--board", "--check", "--help", "--version"]),
         (true, Some(_)) => ("option", &["--config", "--help", "--version"]),
-        (true, None) => ("option", &["--config", "--seconds", "--help", "--version"]),
+        (true, None) => (
+            "option",
+            &[
+                "--config",
+                "--seconds",
+                "--board",
+                "--check",
+                "--help",
+                "--version",
+            ],
+        ),
         (false, None) => ("command", &COMMANDS),
         (false, Some(command)) => {
             return UsageError(format!(
@@ -176,6 +212,10 @@ mod tests {
         Some(PathBuf::from("a.yml"))
     }
 
+    fn panel(board: Option<PathBuf>, check: bool) -> Command {
+        Command::Panel { board, check }
+    }
+
     #[test]
     fn every_documented_form_is_taken() {
         for (line, command) in [
@@ -188,6 +228,9 @@ mod tests {
             ("check", Command::Check { config: None }),
             ("demo", Command::Demo { seconds: None }),
             ("demo --seconds 5", Command::Demo { seconds: Some(5) }),
+            ("panel", panel(None, false)),
+            ("panel --board a.yml", panel(file(), false)),
+            ("--check panel --board=a.yml", panel(file(), true)),
             ("--help", Command::Help),
             ("check -h", Command::Help),
             ("--version", Command::Version),
@@ -208,7 +251,10 @@ mod tests {
                 "demo --second=3",
                 "unknown option --second; did you mean --seconds?",
             ),
-            ("start", "unknown command start; known are run, check, demo"),
+            (
+                "start",
+                "unknown command start; known are run, check, demo, panel",
+            ),
             ("run run", "the command is given twice"),
             (
                 "check a.yml",
@@ -219,6 +265,14 @@ mod tests {
             ("--config a --config b", "--config is given twice"),
             ("demo --config a", "--config is not an option of demo"),
             ("check --seconds 1", "--seconds is not an option of check"),
+            ("panel --config a", "--config is not an option of panel"),
+            ("panel --seconds 1", "--seconds is not an option of panel"),
+            ("run --board a", "--board is not an option of run"),
+            ("check --check", "--check is not an option of check"),
+            (
+                "panel --chek",
+                "unknown option --chek; did you mean --check?",
+            ),
             (
                 "demo --seconds 0",
                 "--seconds: expected a number from 1 to 86400",

@@ -19,6 +19,8 @@ mod config_trunk;
 mod config_value;
 pub mod demo;
 pub mod nearest;
+mod panel;
+pub mod panel_file;
 pub mod settings;
 pub mod test_caller;
 pub mod trial;
@@ -26,6 +28,7 @@ pub mod viewer;
 pub mod yaml;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cli::args::Command;
@@ -33,6 +36,8 @@ use crate::cli::config_source::ConfigSource;
 use crate::gateway::config::Config;
 use crate::gateway::desk::Clerk;
 use crate::shell::daemon::{Daemon, Ended};
+use crate::shell::manager::Manager;
+use crate::shell::panel::SOCKET_NAME;
 use crate::shell::{log_out, process, signals};
 
 /// Something is wrong with what was asked for: configuration, addresses, ports.
@@ -50,6 +55,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Command::Run { config }) => run(ConfigSource::new(config)),
         Ok(Command::Check { config }) => check(&ConfigSource::new(config)),
         Ok(Command::Demo { seconds }) => demo::run(seconds),
+        Ok(Command::Panel { board, check }) => panel::run(board, check),
         Ok(Command::Help) => print(args::HELP.trim_end()),
         Ok(Command::Version) => print(concat!("trunkcast ", env!("CARGO_PKG_VERSION"))),
         Err(error) => {
@@ -115,6 +121,13 @@ fn with_state(mut config: Config) -> Config {
     config
 }
 
+/// The folder that systemd gives us for as long as we run; of several, the first.
+fn runtime_folder() -> Option<PathBuf> {
+    let given = std::env::var("RUNTIME_DIRECTORY").ok()?;
+    let first = given.split(':').next()?;
+    first.starts_with('/').then(|| PathBuf::from(first))
+}
+
 /// Reads the configuration anew: the new one, or every problem as a line.
 pub type Reload = Box<dyn FnMut() -> Result<Config, Vec<String>>>;
 
@@ -135,13 +148,19 @@ fn start(
         log::error!("cannot start the threads of the page: {error}");
         return Err(ExitCode::from(EXIT_PROBLEM));
     }
+    if let Some(folder) = runtime_folder() {
+        let path = folder.join(SOCKET_NAME);
+        if let Err(error) = daemon.open_panel(&path) {
+            // Nothing but LEDs hangs on it.
+            log::warn!("{}: {error}: LEDs will show a fault", path.display());
+        }
+    }
     if let Err(error) = signals::watch(daemon.remote()) {
         log::error!("cannot watch signals: {error}");
         return Err(ExitCode::from(EXIT_PROBLEM));
     }
+    daemon.set_manager(Manager::from_env());
     log::info!("ready");
-    // Without a service manager there is nobody to tell.
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let reload = || match reload() {
         Ok(config) => Some(config),
         Err(problems) => {

@@ -50,6 +50,7 @@ pub mod connections;
 mod contain;
 pub mod desk;
 pub mod ending;
+mod front;
 pub mod hold;
 pub mod hooks;
 pub mod http;

@@ -124,6 +124,10 @@ pub struct OutletFigures {
     pub datagrams_oversized: u64,
     /// Media datagrams that found no free packet slot.
     pub datagrams_without_slot: u64,
+    /// Programs that show how the daemon is, such as that of the LEDs, turned away for want of room.
+    pub panel_refused: u64,
+    /// Such programs that were gone, or did not read what they were told.
+    pub panel_dropped: u64,
     /// Records that were not written to the journal.
     pub journal_lost: u64,
     /// What the process uses, where the system tells it.

@@ -22,14 +22,17 @@ use super::desk::Desk;
 use super::files::Files;
 use super::half_open::HalfOpen;
 use super::journal::{FILE_NAME, JournalFile};
+use super::manager::Manager;
+use super::media::MediaSockets;
 use super::pace::{Pace, Wait};
+use super::panel::door::Door;
 use super::read_queue::ReadQueue;
 use super::recorder::Recorder;
 use super::resolver::Resolved;
 use super::sip_tls::SipTls;
 use super::sockets::{Service, Sockets};
 use super::streams::Progress;
-use super::sys::{self, ReceiveBatch};
+use super::sys::{self, Interest, ReceiveBatch};
 use super::token::Token;
 use super::waker::Waker;
 use crate::base::codec::Track;
@@ -159,6 +162,8 @@ pub struct Daemon {
     next_wall_clock: Instant,
     orders: Receiver<Order>,
     remote: Remote,
+    manager: Option<Manager>,
+    panel: Option<Door>,
 }
 
 impl Daemon {
@@ -252,7 +257,29 @@ impl Daemon {
                 orders: order,
                 waker,
             },
+            manager: None,
+            panel: None,
         }))
+    }
+
+    /// The service manager that is told how we are, once the daemon runs.
+    pub fn set_manager(&mut self, manager: Option<Manager>) {
+        self.manager = manager;
+    }
+
+    /// Says at a socket of this path how we are, for the LEDs of the box.
+    ///
+    /// # Errors
+    ///
+    /// There can be no such socket.
+    pub fn open_panel(&mut self, path: &Path) -> io::Result<()> {
+        let door = Door::open(path)?;
+        let token = Token::Panel.pack();
+        self.sockets
+            .epoll
+            .add(door.as_fd(), token, Interest::Readable)?;
+        self.panel = Some(door);
+        Ok(())
     }
 
     /// Begins the threads that work for the page: one for passwords and settings, one for trials.
@@ -294,9 +321,16 @@ impl Daemon {
         let readiness = Async::new_nonblocking(self.sockets.epoll.as_fd().try_clone_to_owned()?)?;
         let mut stop_by: Option<Instant> = None;
         let mut ended = Ended::Stopped;
+        if let Some(manager) = &mut self.manager {
+            manager.begin(self.clock.now(), &self.gateway, &mut self.sockets);
+        }
         loop {
             let now = self.clock.now();
             let mut deadline = self.gateway.poll_timeout();
+            let managed = self.manager.as_ref().and_then(Manager::poll_timeout);
+            deadline = Instant::earliest(deadline, managed);
+            let shown = self.panel.as_ref().and_then(Door::poll_timeout);
+            deadline = Instant::earliest(deadline, shown);
             deadline = Instant::earliest(deadline, self.sockets.half_open.deadline());
             if self.gateway.has_names() {
                 deadline = Instant::earliest(deadline, Some(self.next_look_up));
@@ -313,11 +347,13 @@ impl Daemon {
                 self.report();
                 match order {
                     Order::Stop if stop_by.is_none() => {
+                        self.manager.iter().for_each(Manager::stopping);
                         self.gateway.stop(now);
                         stop_by = Some(now + STOP_PATIENCE);
                     }
                     Order::Stop => return Ok(Ended::Stopped),
                     Order::Reload => {
+                        self.manager.iter().for_each(Manager::reloading);
                         if let Some(mut config) = reload() {
                             for words in self.sockets.sip_tls.reload(&config) {
                                 log::error!("certificate unchanged: {words}");
@@ -336,6 +372,7 @@ impl Daemon {
                             }
                             self.next_look_up = now;
                         }
+                        self.manager.iter().for_each(Manager::ready);
                     }
                 }
             }
@@ -343,9 +380,18 @@ impl Daemon {
             if stop_by.is_none() && self.gateway.wants_restart() {
                 log::info!("restart");
                 self.report();
+                // Ready again is who begins in our place.
+                self.manager.iter().for_each(Manager::reloading);
                 self.gateway.stop(now);
                 stop_by = Some(now + STOP_PATIENCE);
                 ended = Ended::Restart;
+            }
+            if let Some(manager) = &mut self.manager {
+                manager.turned(now, &self.gateway, &self.sockets);
+            }
+            if let Some(panel) = &mut self.panel {
+                panel.turned(now, &self.gateway, self.sockets.board.as_mut());
+                self.sockets.counters.panel = panel.counters();
             }
             each_turn(now, &self.gateway);
         }
@@ -450,6 +496,7 @@ impl Daemon {
                 Token::Listener(place) => self.accept(now, place as usize),
                 Token::Stream(conn) => self.stream_ready(now, conn, ready),
                 Token::Alarm => self.sockets.alarm.clear(),
+                Token::Panel => self.panel.iter_mut().for_each(Door::accept),
             }
         }
         if now >= self.next_look_up {
@@ -517,9 +564,17 @@ impl Daemon {
         counters.datagrams_without_slot = self.batch.pool_empty;
         for at in 0..count.min(RECEIVE_BATCH) {
             if let Some((packet, from)) = self.batch.take(at) {
-                self.gateway
-                    .handle_media(now, call, track, port, from, packet);
+                if let Some(manager) = &mut self.manager {
+                    manager.media_came();
+                }
+                if call != MediaSockets::PROBE {
+                    self.gateway
+                        .handle_media(now, call, track, port, from, packet);
+                }
             }
+        }
+        if call == MediaSockets::PROBE {
+            return 0;
         }
         count as u32
     }
@@ -534,6 +589,11 @@ impl Daemon {
             let Ok((length, from)) = sip.socket.recv_from(&mut self.scratch) else {
                 return;
             };
+            if let Some(manager) = &mut self.manager
+                && manager.datagram_came(place, from)
+            {
+                continue;
+            }
             let bytes = self.scratch.get(..length).unwrap_or_default();
             self.gateway
                 .handle_sip_datagram(now, trunk, from, bytes, &mut self.sockets);
@@ -548,6 +608,11 @@ impl Daemon {
         match listener.socket.accept() {
             Ok((socket, remote)) => {
                 let remote = unmapped(remote);
+                if let Some(manager) = &mut self.manager
+                    && manager.connection_came(place, remote)
+                {
+                    return;
+                }
                 match service {
                     Service::Sip(trunk) => {
                         self.accept_plain(now, socket, remote, ConnectionKind::Sip(trunk));

@@ -20,13 +20,19 @@ struct Pair {
 /// Socket pairs by call and track.
 pub struct MediaSockets {
     calls: Vec<[Pair; 2]>,
+    /// The socket that stands for them where the watchdog asks; that of [`Self::PROBE`].
+    pub probe: Option<UdpSocket>,
 }
 
 impl MediaSockets {
+    /// The call that is none: there are never as many.
+    pub const PROBE: CallIndex = CallIndex(u16::MAX);
+
     /// Room for `calls` calls.
     pub fn new(calls: usize) -> Self {
         Self {
             calls: (0..calls).map(|_| Default::default()).collect(),
+            probe: None,
         }
     }
 
@@ -70,6 +76,9 @@ impl MediaSockets {
 
     /// One of the sockets, while it is open.
     pub fn socket(&self, call: CallIndex, track: Track, port: MediaPort) -> Option<&UdpSocket> {
+        if call == Self::PROBE {
+            return self.probe.as_ref();
+        }
         let pair = self
             .calls
             .get(usize::from(call.0))?

@@ -19,6 +19,7 @@ use super::journal::JournalFile;
 use super::listen;
 use super::log_out;
 use super::media::MediaSockets;
+use super::panel::door::DoorCounters;
 use super::process;
 use super::recorder::Recorder;
 use super::resolver::Resolver;
@@ -90,6 +91,8 @@ pub struct SocketCounters {
     pub datagrams_oversized: u64,
     /// Media datagrams that found no free packet slot.
     pub datagrams_without_slot: u64,
+    /// Programs that show how we are.
+    pub panel: DoorCounters,
 }
 
 /// A connection's end that the gateway has still to be told of.
@@ -507,6 +510,7 @@ impl Outlet for Sockets {
             handshakes_given_up,
             datagrams_oversized,
             datagrams_without_slot,
+            panel,
         } = self.counters;
         OutletFigures {
             send_failed,
@@ -515,6 +519,8 @@ impl Outlet for Sockets {
             handshakes_given_up,
             datagrams_oversized,
             datagrams_without_slot,
+            panel_refused: panel.refused,
+            panel_dropped: panel.dropped,
             journal_lost: self.journal.as_ref().map_or(0, JournalFile::lost),
             process: process::figures(),
         }

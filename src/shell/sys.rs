@@ -348,6 +348,27 @@ pub fn may_write(folder: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether a key of an input device is down now (`EVIOCGKEY` of `linux/input.h`).
+///
+/// # Errors
+///
+/// It is no input device, or has no such key.
+pub fn key_is_down(device: BorrowedFd<'_>, key: u16) -> io::Result<bool> {
+    // One bit for each key: KEY_CNT of them.
+    let mut keys = [0_u8; 96];
+    // _IOC(_IOC_READ, 'E', 0x18, length): the same number on every machine that this is built for.
+    let request = 2_u32 << 30 | (keys.len() as u32) << 16 | u32::from(b'E') << 8 | 0x18;
+    // SAFETY: the descriptor is open for the call, and the kernel writes at most the length in the
+    // request to `keys`, which is alive.
+    let got = unsafe { libc::ioctl(device.as_raw_fd(), request as _, keys.as_mut_ptr()) };
+    if got < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let byte = keys.get(usize::from(key / 8));
+    let byte = byte.ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(byte >> (key % 8) & 1 != 0)
+}
+
 /// Locks a file for as long as it is open here; false when another process has it locked.
 pub fn try_lock(file: BorrowedFd<'_>) -> io::Result<bool> {
     // SAFETY: the descriptor is open for the call; no pointers are passed.

@@ -15,6 +15,8 @@ pub enum Token {
     Stream(ConnId),
     /// A wake from another thread.
     Alarm,
+    /// The socket of the panel.
+    Panel,
     /// One of a call's media sockets.
     Media(CallIndex, Track, MediaPort),
 }
@@ -27,6 +29,7 @@ impl Token {
             Self::Listener(at) => (1, at),
             Self::Stream(conn) => (2, conn.0),
             Self::Alarm => (3, 0),
+            Self::Panel => (5, 0),
             Self::Media(call, track, port) => (
                 4,
                 u32::from(call.0) << 2
@@ -45,6 +48,7 @@ impl Token {
             1 => Self::Listener(value),
             2 => Self::Stream(ConnId(value)),
             3 => Self::Alarm,
+            5 => Self::Panel,
             _ => Self::Media(
                 CallIndex((value >> 2) as u16),
                 if value & 2 != 0 {
@@ -72,6 +76,7 @@ mod tests {
             Token::SipUdp(3),
             Token::Listener(u32::MAX),
             Token::Alarm,
+            Token::Panel,
             Token::Stream(ConnId(0xffff_0001)),
             Token::Media(CallIndex(u16::MAX), Track::Video, MediaPort::Rtp),
             Token::Media(CallIndex(7), Track::Audio, MediaPort::Rtcp),

@@ -258,6 +258,8 @@ fn of_outlet(figures: &OutletFigures) -> Vec<Sample> {
         handshakes_given_up,
         datagrams_oversized,
         datagrams_without_slot,
+        panel_refused,
+        panel_dropped,
         journal_lost,
         process: _,
     } = *figures;
@@ -291,6 +293,16 @@ fn of_outlet(figures: &OutletFigures) -> Vec<Sample> {
             "trunkcast_socket_datagrams_without_slot_total",
             "Media datagrams that found no free packet slot.",
             datagrams_without_slot,
+        ),
+        (
+            "trunkcast_panel_refused_total",
+            "Programs that show how the daemon is, such as that of the LEDs, turned away for want of room.",
+            panel_refused,
+        ),
+        (
+            "trunkcast_panel_dropped_total",
+            "Such programs that were gone, or did not read what they were told.",
+            panel_dropped,
         ),
         (
             "trunkcast_journal_lost_total",
