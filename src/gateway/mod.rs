@@ -306,7 +306,7 @@ impl Gateway {
             return;
         }
         if port == MediaPort::Rtp {
-            let packets = call.session.stats(track).packets;
+            let packets = call.session.packets(track);
             call.watchdog.heard(now, track, packets);
         } else {
             let reports = call.session.rtcp_counters().reports;

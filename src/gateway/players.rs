@@ -25,12 +25,15 @@ pub struct Viewer {
 /// Every player, by place.
 pub struct Players {
     viewers: Vec<Option<Box<Viewer>>>,
+    /// Places from here on are empty: every packet asks for the timers of all players.
+    end: usize,
 }
 
 impl Default for Players {
     fn default() -> Self {
         Self {
             viewers: (0..PLAYERS).map(|_| None).collect(),
+            end: 0,
         }
     }
 }
@@ -47,12 +50,16 @@ impl Players {
             crashed: false,
         };
         *self.viewers.get_mut(at)? = Some(Box::new(viewer));
+        self.end = self.end.max(at.saturating_add(1));
         Some(at)
     }
 
     /// Takes a player out.
     pub fn remove(&mut self, at: usize) -> Option<Box<Viewer>> {
-        self.viewers.get_mut(at)?.take()
+        let viewer = self.viewers.get_mut(at)?.take();
+        let last = self.viewers.iter().rposition(Option::is_some);
+        self.end = last.map_or(0, |last| last.saturating_add(1));
+        viewer
     }
 
     /// The player at a place.
@@ -67,13 +74,15 @@ impl Players {
 
     /// Every player.
     pub fn iter(&self) -> impl Iterator<Item = &Viewer> {
-        self.viewers.iter().flatten().map(|viewer| &**viewer)
+        let viewers = self.viewers.iter().take(self.end);
+        viewers.flatten().map(|viewer| &**viewer)
     }
 
     /// Players with their places.
     pub fn places(&self) -> impl Iterator<Item = (usize, &Viewer)> {
         self.viewers
             .iter()
+            .take(self.end)
             .enumerate()
             .filter_map(|(at, v)| Some((at, v.as_deref()?)))
     }
@@ -82,13 +91,14 @@ impl Players {
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Viewer)> {
         self.viewers
             .iter_mut()
+            .take(self.end)
             .enumerate()
             .filter_map(|(at, v)| Some((at, v.as_deref_mut()?)))
     }
 
     /// Players in the table.
     pub fn len(&self) -> usize {
-        self.viewers.iter().flatten().count()
+        self.iter().count()
     }
 
     /// Whether there is no player.

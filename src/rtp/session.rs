@@ -326,6 +326,12 @@ impl Session {
         side.map(Side::stats).unwrap_or_default()
     }
 
+    /// Packets of a track's stream taken so far, as in its [`StreamStats`].
+    pub fn packets(&self, track: Track) -> u64 {
+        let side = self.sides.get(track);
+        side.map_or(0, |side| side.stream().packets())
+    }
+
     /// What was counted about RTCP.
     pub fn rtcp_counters(&self) -> &RtcpCounters {
         &self.rtcp

@@ -391,6 +391,11 @@ impl Stream {
         }
     }
 
+    /// Packets taken so far, as in [`Self::stats`].
+    pub fn packets(&self) -> u64 {
+        self.counts.packets
+    }
+
     /// Panics when a part is not consistent; for tests and fuzzers.
     pub fn check_invariants(&self) {
         self.reorder.check_invariants();

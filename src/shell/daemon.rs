@@ -173,7 +173,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// Binds every listener of a configuration. Nothing runs yet.
-    pub fn bind(config: Config) -> Result<Self, StartError> {
+    pub fn bind(config: Config) -> Result<Box<Self>, StartError> {
         let clock = Clock::start();
         let mut seed = [0; 32];
         sys::random(&mut seed)?;
@@ -245,7 +245,7 @@ impl Daemon {
         if let Some(directory) = directory {
             sockets.journal = remember(&mut gateway, Path::new(&directory));
         }
-        Ok(Self {
+        Ok(Box::new(Self {
             gateway,
             sockets,
             clock,
@@ -264,7 +264,7 @@ impl Daemon {
             },
             manager: None,
             panel: None,
-        })
+        }))
     }
 
     /// The service manager that is told how we are, once the daemon runs.
@@ -318,7 +318,7 @@ impl Daemon {
     /// `reload` gives the new configuration when the order is to reload, or `None` to keep the old
     /// one; `each_turn` looks on after every turn of the loop.
     pub async fn run(
-        mut self,
+        mut self: Box<Self>,
         mut reload: impl FnMut() -> Option<Config>,
         mut each_turn: impl FnMut(Instant, &Gateway),
     ) -> io::Result<Ended> {

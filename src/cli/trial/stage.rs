@@ -25,7 +25,7 @@ const ATTEMPTS: usize = 64;
 
 /// A daemon with one trunk.
 pub struct Stage {
-    daemon: Daemon,
+    daemon: Box<Daemon>,
     port: u16,
     clock: Clock,
 }

@@ -16,7 +16,7 @@ impl Daemon {
     /// # Errors
     ///
     /// As those of [`Daemon::bind`].
-    pub fn bind_trial(config: Config, hidden: Secret<String>) -> Result<Self, StartError> {
+    pub fn bind_trial(config: Config, hidden: Secret<String>) -> Result<Box<Self>, StartError> {
         let mut daemon = Self::bind(config)?;
         daemon.sockets.trial = Some(hidden);
         Ok(daemon)
