@@ -64,6 +64,7 @@ FILES:${PN} += "${nonarch_libdir} /data"
 
 # What the scripts call.
 RDEPENDS:${PN} += "\
+    ${PN}-doc \
     ca-certificates \
     coreutils \
     e2fsprogs-e2fsck \

@@ -25,6 +25,8 @@ BAD_RECOMMENDATIONS += "rauc-conf rauc-mark-good volatile-binds"
 # The file system of a slot is never written.
 # nooelint: oelint.vars.specific - ext4 is a type of image here
 EXTRA_IMAGECMD:ext4 = "-O ^has_journal -m 0 -L rootfs"
+# The boot partitions are ready-made, so that wic needs no boot loader.
+WKS_FILE_DEPENDS = ""
 IMAGE_OVERHEAD_FACTOR = "1.0"
 # nooelint: oelint.vars.specific,oelint.vars.mispell - wic is a type of image here
 IMAGE_TYPEDEP:wic = "ext4"
@@ -34,7 +36,7 @@ do_image_wic[depends] += "${@'%s:do_deploy' % d.getVar('TRUNKCAST_BOOT') if d.ge
 TRUNKCAST_SSH_KEYS ?= ""
 TRUNKCAST_SSH_KEYS[doc] = "File of public keys (authorized_keys) of developers; without it there is no ssh server."
 
-ROOTFS_POSTPROCESS_COMMAND += "trunkcast_settle; trunkcast_ssh;"
+ROOTFS_POSTPROCESS_COMMAND += "trunkcast_settle trunkcast_ssh"
 
 trunkcast_settle[doc] = "What other packages have brought and the card has otherwise."
 trunkcast_settle() {
