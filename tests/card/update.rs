@@ -11,9 +11,9 @@ use crate::card_support::{Disk, Machine, Owner, Plan, Stick, looks};
 use crate::support::{Phone, Ports};
 
 /// Until an update is checked and written, emulated on a busy machine.
-const INSTALL: Duration = Duration::from_secs(300);
+const INSTALL: Duration = Duration::from_secs(900);
 /// Until a system that does not come up healthy was given up.
-const FALL_BACK: Duration = Duration::from_secs(900);
+const FALL_BACK: Duration = Duration::from_secs(1_500);
 /// Something in the settings that is not the factory's.
 const KEPT: &str = "kept through updates";
 
