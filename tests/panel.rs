@@ -26,6 +26,16 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// KEY_PROG1.
 const KEY: u16 = 148;
 
+/// The program, run by the words of `TRUNKCAST_RUNNER` where it is built for another machine.
+fn trunkcast() -> Command {
+    let runner = std::env::var("TRUNKCAST_RUNNER").unwrap_or_default();
+    let program = env!("CARGO_BIN_EXE_trunkcast");
+    let mut words = runner.split_whitespace().chain([program]);
+    let mut command = Command::new(words.next().unwrap_or(program));
+    command.args(words);
+    command
+}
+
 /// A board of files.
 struct Board {
     folder: Scratch,
@@ -77,7 +87,7 @@ impl Board {
             path("marks")
         );
         let file = self.folder.write("panel.yml", text);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trunkcast"));
+        let mut command = trunkcast();
         let program = Program::start(command.args(["panel", "--board"]).arg(file));
         program.wait_for("board: ", PATIENCE);
         program
@@ -376,7 +386,7 @@ fn a_real_daemon_is_seen_within_a_second() {
     );
     let file = board.folder.write("trunkcast.yml", yaml);
     let daemon = |runtime: &Path| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trunkcast"));
+        let mut command = trunkcast();
         command.env("RUNTIME_DIRECTORY", runtime);
         Program::start(command.args(["run", "--config"]).arg(&file))
     };
