@@ -8,9 +8,14 @@ fn data(name: &str) -> PathBuf {
     root.join("tests/data/config").join(name)
 }
 
+/// Runs the program, by the words of `TRUNKCAST_RUNNER` where it is built for another machine.
 fn trunkcast(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trunkcast"));
-    command.args(args).output().unwrap()
+    let runner = std::env::var("TRUNKCAST_RUNNER").unwrap_or_default();
+    let mut words = runner
+        .split_whitespace()
+        .chain([env!("CARGO_BIN_EXE_trunkcast")]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).args(args).output().unwrap()
 }
 
 /// Standard output, standard error and exit code of a run on a file of `tests/data/config`.

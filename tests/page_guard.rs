@@ -405,7 +405,7 @@ fn a_session_outlives_a_clock_that_is_set_by_half_a_century() {
     let now = world.now;
     world.gateway.set_wall_clock(now, 0);
     let mut browser = signed_in(&mut world);
-    let mut stranger = Browser::at("192.0.2.77");
+    let mut stranger = Browser::at("192.168.1.8");
     let wrong = json!({ "password": "wrong" });
     for _ in 0..=HTTP_LOGIN_TRIES {
         stranger.post(&mut world, "/page/login", &wrong);

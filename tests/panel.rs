@@ -136,8 +136,11 @@ struct Finger(File);
 impl Finger {
     fn new(board: &Board) -> Self {
         // Opened for reading too, so that it need not wait for the other side.
-        let pipe = OpenOptions::new().read(true).write(true);
-        Self(pipe.clone().open(board.path("button")).unwrap())
+        let pipe = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(board.path("button"));
+        Self(pipe.unwrap())
     }
 
     fn say(&mut self, value: i32) {

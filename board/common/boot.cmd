@@ -28,6 +28,8 @@ if part start ${devtype} ${devnum} uboot-env env_start; then
         fi
     fi
 fi
+# Starts that ended before the system could say that it is good use tries up as well. Which slots hold
+# a system at all, BOOT_ORDER says: one that was never installed is not in it.
 test -n "${BOOT_ORDER}" || setenv BOOT_ORDER "A B"
 test -n "${BOOT_A_LEFT}" || setenv BOOT_A_LEFT 3
 test -n "${BOOT_B_LEFT}" || setenv BOOT_B_LEFT 3
@@ -48,7 +50,6 @@ for each in ${BOOT_ORDER}; do
 done
 if test -z "${slot}"; then
     echo "slots: no try left, all are counted anew"
-    setenv BOOT_ORDER "A B"
     setenv BOOT_A_LEFT 3
     setenv BOOT_B_LEFT 3
 fi

@@ -213,6 +213,7 @@ impl FrameLog {
     }
 
     /// The frame at a position, if it is still or already there.
+    #[inline(always)]
     pub fn get(&self, position: u64) -> Option<FrameView<'_>> {
         let at = usize::try_from(position.checked_sub(self.first)?).ok()?;
         self.entries

@@ -152,6 +152,7 @@ impl Clone for Packet {
 impl Deref for Packet {
     type Target = [u8];
 
+    #[inline(always)]
     fn deref(&self) -> &[u8] {
         let range = usize::from(self.start)..usize::from(self.end);
         self.slot

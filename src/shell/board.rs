@@ -22,7 +22,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{process, sys};
+use super::{helper, process, sys};
 use crate::gateway::config::Config;
 use crate::gateway::outlet::{BoardFigures, MemoryFigures, StorageFigures};
 
@@ -66,10 +66,8 @@ impl Board {
         let (wanted, wishes) = sync_channel(1);
         let _ = wanted.try_send(());
         let shared = Arc::clone(&known);
-        std::thread::Builder::new()
-            .name("board".to_owned())
-            .stack_size(64 * 1_024)
-            .spawn(move || look(&shared, &wishes, &folders))?;
+        let work = move || look(&shared, &wishes, &folders);
+        helper::start("board", 64 * 1_024, Box::new(work))?;
         Ok(Self {
             known,
             wanted,

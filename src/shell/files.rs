@@ -20,6 +20,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
+use super::helper;
 use super::waker::Waker;
 use crate::gateway::outlet::{FileId, FileTrouble};
 use crate::limits::{FILE_CHUNK_BYTES, FILES};
@@ -52,9 +53,8 @@ impl Files {
         let (wishes, wished) = sync_channel(WISHES);
         let (piece, pieces) = sync_channel(WISHES);
         let directory = directory.to_owned();
-        std::thread::Builder::new()
-            .name("files".to_owned())
-            .spawn(move || serve(&directory, &wished, &piece, &waker))?;
+        let work = move || serve(&directory, &wished, &piece, &waker);
+        helper::start("files", helper::STACK_BYTES, Box::new(work))?;
         Ok(Self { wishes, pieces })
     }
 

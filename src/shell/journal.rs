@@ -20,6 +20,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use super::helper;
 use crate::base::journal::{JOURNAL_BYTES, Journal, Record, SlotWrite};
 use crate::limits::JOURNAL_QUEUE;
 
@@ -70,12 +71,11 @@ impl JournalFile {
         let (journal, records) = Journal::read(&bytes);
         let (queue, writes) = sync_channel(JOURNAL_QUEUE);
         let (doing, done) = sync_channel(1);
-        std::thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn(move || {
-                write_all(&file, &writes);
-                drop(doing);
-            })?;
+        let work = move || {
+            write_all(&file, &writes);
+            drop(doing);
+        };
+        helper::start("journal", helper::STACK_BYTES, Box::new(work))?;
         let journal = Self {
             journal,
             queue: Some(queue),

@@ -11,6 +11,7 @@ pub mod desk;
 pub mod dns;
 pub mod files;
 pub mod half_open;
+mod helper;
 pub mod journal;
 pub mod listen;
 pub mod log_out;

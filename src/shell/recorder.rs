@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
+use super::helper;
 use super::waker::Waker;
 use crate::gateway::config::Recording;
 use crate::gateway::outlet::{RecordEnd, RecordId, Recorded};
@@ -95,12 +96,11 @@ impl Recorder {
             answers: Answers { to, waker },
             waiting: Arc::clone(&waiting),
         };
-        std::thread::Builder::new()
-            .name("recorder".to_owned())
-            .spawn(move || {
-                writer.run(&orders);
-                drop(doing);
-            })?;
+        let work = move || {
+            writer.run(&orders);
+            drop(doing);
+        };
+        helper::start("recorder", helper::STACK_BYTES, Box::new(work))?;
         Ok(Self {
             queue: Some(queue),
             answers,

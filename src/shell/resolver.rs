@@ -72,14 +72,16 @@ impl Resolver {
         let host = host.to_owned();
         self.work(move || {
             let bare = host.trim_start_matches('[').trim_end_matches(']');
-            let trusted = trust.map_or(Ok(()), |trust| trust.config().map(drop));
             let found = || {
+                trust.map_or(Ok(()), |trust| trust.config().map(drop))?;
                 (bare, port)
                     .to_socket_addrs()
                     .map(|all| all.take(HOST_ADDRESSES).collect::<Addresses>())
                     .map_err(|error| format!("cannot resolve {host}: {error}"))
             };
-            Resolved::Connection(conn, trusted.and_then(|()| found()))
+            let found = catch_unwind(AssertUnwindSafe(found));
+            let defect = || Err(format!("{host}: a defect of this program"));
+            Resolved::Connection(conn, found.unwrap_or_else(|_| defect()))
         })
     }
 

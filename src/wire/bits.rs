@@ -20,6 +20,7 @@ pub trait Bytes {
 }
 
 impl Bytes for [u8] {
+    #[inline(always)]
     fn byte(&self, at: usize) -> Option<u8> {
         self.get(at).copied()
     }
@@ -57,6 +58,7 @@ impl<'a, B: Bytes + ?Sized> Bits<'a, B> {
     }
 
     /// The next bit.
+    #[inline(always)]
     pub fn flag(&mut self) -> Option<bool> {
         let byte = self.bytes.byte(self.position >> 3)?;
         let bit = 0x80_u8 >> (self.position & 7);

@@ -24,7 +24,7 @@ pub fn ready_after(console: &mut Console, unit: &str) -> (f64, f64) {
     (began, seconds("ActiveEnterTimestampMonotonic"))
 }
 
-/// What listens, one `protocol address:port program` a line, sorted. Kernel and `ss` say `users:(("name"`.
+/// What listens, one `protocol address:port program` each, sorted.
 pub fn listeners(console: &mut Console) -> Vec<String> {
     let text = console.ask("ss -Hlntup");
     let mut all: Vec<_> = text.lines().filter_map(listener).collect();
@@ -41,7 +41,16 @@ fn listener(line: &str) -> Option<String> {
         .split("((\"")
         .nth(1)
         .and_then(|rest| rest.split('"').next());
-    Some(format!("{protocol} {address} {}", program.unwrap_or("?")))
+    // The addresses that DHCP gives are not known beforehand.
+    let (place, port) = address.rsplit_once(':')?;
+    let place = match port {
+        "68" | "546" => "ADDRESS",
+        _ => place,
+    };
+    Some(format!(
+        "{protocol} {place}:{port} {}",
+        program.unwrap_or("?")
+    ))
 }
 
 /// What identifies this card and no other: its machine id, and the fingerprint of its certificate where
