@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::card_support::machine::Tap;
+use crate::card_support::machine::{BOOT, Tap};
 use crate::card_support::{Disk, Machine, Network, Owner, Plan, looks};
 use crate::support::{Authority, Ports, TlsFront, Validity};
 
@@ -28,7 +28,7 @@ fn without_dhcp_and_time_the_page_answers_and_says_what_is_missing() {
     let page = SocketAddr::from((FALL_BACK, 80));
     let session = machine.wait_for_page_at(page);
     assert_eq!(session["state"], "new", "{session}");
-    machine.console.wait_for_shell(Duration::from_secs(120));
+    machine.console.wait_for_shell(BOOT);
     let addresses = machine.console.ask("ip -br -4 addr show");
     println!("without DHCP: {addresses}");
     assert!(addresses.contains("192.168.77.1/24"), "{addresses}");

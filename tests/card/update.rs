@@ -11,9 +11,9 @@ use crate::card_support::{Disk, Machine, Owner, Plan, Stick, looks};
 use crate::support::{Phone, Ports};
 
 /// Until an update is checked and written, emulated on a busy machine.
-const INSTALL: Duration = Duration::from_secs(300);
+const INSTALL: Duration = Duration::from_secs(900);
 /// Until a system that does not come up healthy was given up.
-const FALL_BACK: Duration = Duration::from_secs(900);
+const FALL_BACK: Duration = Duration::from_secs(1_500);
 /// Something in the settings that is not the factory's.
 const KEPT: &str = "kept through updates";
 
@@ -29,7 +29,7 @@ fn updates_go_to_the_other_slot_and_bad_ones_fall_back() {
     let factory = version(&mut machine);
     let mut owner = machine.owner();
     owner.set_password();
-    owner.change(|settings| settings["hooks"]["appKey"] = json!(KEPT));
+    owner.change(|settings| settings["trunks"]["default"]["visibleName"] = json!(KEPT));
     wait_until_good(&mut machine, 'A');
 
     refused(&mut machine, &built("foreign.raucb"), 1);
@@ -109,7 +109,10 @@ fn settings_are_kept(machine: &Machine) {
     let mut owner: Owner = machine.owner();
     owner.sign_in();
     let (settings, _) = owner.settings();
-    assert_eq!(settings["hooks"]["appKey"], KEPT, "{settings}");
+    assert_eq!(
+        settings["trunks"]["default"]["visibleName"], KEPT,
+        "{settings}"
+    );
 }
 
 fn version(machine: &mut Machine) -> String {

@@ -17,7 +17,7 @@ use crate::support::program::run;
 use crate::support::{Ports, Program, Scratch};
 
 /// Until a card has booted, emulated on a busy machine.
-pub const BOOT: Duration = Duration::from_secs(300);
+pub const BOOT: Duration = Duration::from_secs(900);
 
 /// The page's port on the card, and SIP's.
 const PAGE: u16 = 80;
@@ -174,7 +174,7 @@ impl Machine {
     pub fn wait_until_up(&mut self) -> serde_json::Value {
         let session = self.wait_for_page();
         let page = self.started.elapsed();
-        self.console.wait_for_shell(Duration::from_secs(120));
+        self.console.wait_for_shell(BOOT);
         println!("page after {:.1} s of this host's time", page.as_secs_f32());
         session
     }
