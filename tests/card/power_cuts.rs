@@ -35,7 +35,7 @@ fn settings_are_whole_after_every_power_cut() {
     let mut seen = 0;
     for cut in 0..CUTS {
         // What the card held before this boot, for replaying its writes.
-        let before = Disk::copy_of(disk.path(), "cuts-before");
+        let before = Disk::copy_of(disk.path(), &format!("cuts-{cut}"));
         let record = folder.join("writes");
         let mut plan = Plan::named("power-cuts");
         plan.write_log = Some(record.clone());

@@ -41,16 +41,15 @@ fn listener(line: &str) -> Option<String> {
         .split("((\"")
         .nth(1)
         .and_then(|rest| rest.split('"').next());
-    // The addresses that DHCP gives are not known beforehand.
+    let program = program.unwrap_or("?");
     let (place, port) = address.rsplit_once(':')?;
-    let place = match port {
-        "68" | "546" => "ADDRESS",
-        _ => place,
+    // The addresses that DHCP gives are not known beforehand, nor the port of the watchdog's proof.
+    let (place, port) = match (protocol, place, port) {
+        ("udp", _, "68" | "546") => ("ADDRESS", port),
+        ("udp", "127.0.0.1", _) if program == "trunkcast" => (place, "PORT"),
+        _ => (place, port),
     };
-    Some(format!(
-        "{protocol} {place}:{port} {}",
-        program.unwrap_or("?")
-    ))
+    Some(format!("{protocol} {place}:{port} {program}"))
 }
 
 /// What identifies this card and no other: its machine id, and the fingerprint of its certificate where
