@@ -1,6 +1,7 @@
 //! `trunkcast panel` with LEDs that are files and a button that is a pipe: what the daemon says is to be
 //! seen, and a held button leaves its mark.
 
+mod own_program;
 mod support;
 
 use std::fs::{self, File, OpenOptions};
@@ -77,7 +78,7 @@ impl Board {
             path("marks")
         );
         let file = self.folder.write("panel.yml", text);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trunkcast"));
+        let mut command = own_program::trunkcast();
         let program = Program::start(command.args(["panel", "--board"]).arg(file));
         program.wait_for("board: ", PATIENCE);
         program
@@ -376,7 +377,7 @@ fn a_real_daemon_is_seen_within_a_second() {
     );
     let file = board.folder.write("trunkcast.yml", yaml);
     let daemon = |runtime: &Path| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trunkcast"));
+        let mut command = own_program::trunkcast();
         command.env("RUNTIME_DIRECTORY", runtime);
         Program::start(command.args(["run", "--config"]).arg(&file))
     };
