@@ -126,6 +126,15 @@ impl Board {
         count
     }
 
+    /// Waits for two seconds with two flashes in each. A machine that is busy may skip some.
+    fn wait_double_flashes(&self, led: &str) {
+        let mut seen = Vec::new();
+        while !seen.last().is_some_and(|flashes| (3..=5).contains(flashes)) {
+            assert!(seen.len() < 8, "flashes of {led} in two seconds: {seen:?}");
+            seen.push(self.blinks(led));
+        }
+    }
+
     fn has_mark(&self, name: &str) -> bool {
         self.path("marks").join(name).exists()
     }
@@ -201,11 +210,7 @@ fn leds_show_what_the_daemon_says_and_its_silence() {
     assert!(board.is_lit("call") && board.is_lit("registered"));
     // It is silent from here on.
     thread::sleep(Duration::from_secs(5));
-    let flashes = board.blinks("fault");
-    assert!(
-        (3..=5).contains(&flashes),
-        "{flashes} flashes of two a second"
-    );
+    board.wait_double_flashes("fault");
     assert!(!board.is_lit("registered") && !board.is_lit("call"));
     daemon.say("registered=1 calls=1 fault=0");
     board.wait_steady("fault", false, SOON);
@@ -408,11 +413,7 @@ fn a_real_daemon_is_seen_within_a_second() {
     // It is killed: the socket that it leaves is no hindrance for the next.
     running.kill();
     assert!(board.path("run/panel").exists());
-    let flashes = board.blinks("fault");
-    assert!(
-        (3..=5).contains(&flashes),
-        "{flashes} flashes of two a second"
-    );
+    board.wait_double_flashes("fault");
     let mut running = daemon(&board.path("run"));
     running.wait_for("ready", PATIENCE);
     board.wait_steady("fault", true, PATIENCE);

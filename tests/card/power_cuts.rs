@@ -81,7 +81,7 @@ fn settings_are_whole_after_every_power_cut() {
     owner.sign_in();
     let number = number_of(&owner);
     assert!(number >= last, "settings {number} in place of {last}");
-    owner.change(|settings| settings["hooks"]["appKey"] = json!("n9999999"));
+    owner.change(|settings| settings["trunks"]["default"]["visibleName"] = json!("Box at last"));
     println!("{seen} cuts looked at, {CUTS} booted");
 }
 
@@ -101,7 +101,7 @@ fn save_until_cut(
             let (mut settings, _) = owner.settings();
             loop {
                 let next = number.fetch_add(1, Ordering::Relaxed) + 1;
-                settings["hooks"]["appKey"] = json!(format!("n{next}"));
+                settings["trunks"]["default"]["visibleName"] = json!(format!("Box {next}"));
                 if !owner.try_save(&settings) {
                     return saved;
                 }
@@ -183,18 +183,20 @@ fn number_in(text: &str) -> u64 {
     if let Err(problems) = config_file::load(text, FILE) {
         panic!("no settings: {problems:?}\n{text}");
     }
-    let number = text.split("appKey: n").nth(1);
-    let number = number.and_then(|rest| rest.split(['\n', '"', '}', ',']).next());
-    number
-        .and_then(|number| number.trim().parse().ok())
-        .unwrap_or(0)
+    let number = text.split("visibleName: ").nth(1).unwrap_or_default();
+    number_of_name(number.lines().next().unwrap_or_default())
+}
+
+fn number_of_name(name: &str) -> u64 {
+    let number = name.trim_matches(['"', '\'', ' ']).strip_prefix("Box ");
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 /// The number in the settings of a box that runs.
 fn number_of(owner: &Owner) -> u64 {
     let (settings, _) = owner.settings();
-    let key = settings["hooks"]["appKey"].as_str().unwrap_or_default();
-    key.trim_start_matches('n').parse().unwrap_or(0)
+    let name = &settings["trunks"]["default"]["visibleName"];
+    number_of_name(name.as_str().unwrap_or_default())
 }
 
 fn size(record: &Path) -> u64 {

@@ -29,7 +29,7 @@ fn updates_go_to_the_other_slot_and_bad_ones_fall_back() {
     let factory = version(&mut machine);
     let mut owner = machine.owner();
     owner.set_password();
-    owner.change(|settings| settings["hooks"]["appKey"] = json!(KEPT));
+    owner.change(|settings| settings["trunks"]["default"]["visibleName"] = json!(KEPT));
     wait_until_good(&mut machine, 'A');
 
     refused(&mut machine, &built("foreign.raucb"), 1);
@@ -109,7 +109,10 @@ fn settings_are_kept(machine: &Machine) {
     let mut owner: Owner = machine.owner();
     owner.sign_in();
     let (settings, _) = owner.settings();
-    assert_eq!(settings["hooks"]["appKey"], KEPT, "{settings}");
+    assert_eq!(
+        settings["trunks"]["default"]["visibleName"], KEPT,
+        "{settings}"
+    );
 }
 
 fn version(machine: &mut Machine) -> String {
