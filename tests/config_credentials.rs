@@ -1,8 +1,9 @@
 //! Secrets that settings name as credentials: read at start and reload, kept by the page, never told.
 
+mod own_program;
+
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use serde_json::{Value, json};
 use trunkcast::cli::config_file::{load, load_with};
@@ -153,7 +154,7 @@ fn the_check_believes_in_credentials_that_nobody_hands_over_and_the_daemon_does_
     let folder = Folder::full("cli");
     let config = folder.write("box.yml", TEXT);
     let run = |command: &str, given: bool| {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_trunkcast"));
+        let mut program = own_program::trunkcast();
         program.args([command, "--config"]).arg(&config);
         program.env_remove("CREDENTIALS_DIRECTORY");
         if given {

@@ -1,6 +1,7 @@
 //! `trunkcast panel` with LEDs that are files and a button that is a pipe: what the daemon says is to be
 //! seen, and a held button leaves its mark.
 
+mod own_program;
 mod support;
 
 use std::fs::{self, File, OpenOptions};
@@ -25,16 +26,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// KEY_PROG1.
 const KEY: u16 = 148;
-
-/// The program, run by the words of `TRUNKCAST_RUNNER` where it is built for another machine.
-fn trunkcast() -> Command {
-    let runner = std::env::var("TRUNKCAST_RUNNER").unwrap_or_default();
-    let program = env!("CARGO_BIN_EXE_trunkcast");
-    let mut words = runner.split_whitespace().chain([program]);
-    let mut command = Command::new(words.next().unwrap_or(program));
-    command.args(words);
-    command
-}
 
 /// A board of files.
 struct Board {
@@ -87,7 +78,7 @@ impl Board {
             path("marks")
         );
         let file = self.folder.write("panel.yml", text);
-        let mut command = trunkcast();
+        let mut command = own_program::trunkcast();
         let program = Program::start(command.args(["panel", "--board"]).arg(file));
         program.wait_for("board: ", PATIENCE);
         program
@@ -391,7 +382,7 @@ fn a_real_daemon_is_seen_within_a_second() {
     );
     let file = board.folder.write("trunkcast.yml", yaml);
     let daemon = |runtime: &Path| {
-        let mut command = trunkcast();
+        let mut command = own_program::trunkcast();
         command.env("RUNTIME_DIRECTORY", runtime);
         Program::start(command.args(["run", "--config"]).arg(&file))
     };
