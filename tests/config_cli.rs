@@ -8,9 +8,14 @@ fn data(name: &str) -> PathBuf {
     root.join("tests/data/config").join(name)
 }
 
+/// Runs the program, by the words of `TRUNKCAST_RUNNER` where it is built for another machine.
 fn trunkcast(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trunkcast"));
-    command.args(args).output().unwrap()
+    let runner = std::env::var("TRUNKCAST_RUNNER").unwrap_or_default();
+    let mut words = runner
+        .split_whitespace()
+        .chain([env!("CARGO_BIN_EXE_trunkcast")]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).args(args).output().unwrap()
 }
 
 /// Standard output, standard error and exit code of a run on a file of `tests/data/config`.
@@ -280,4 +285,46 @@ fn help_and_version_exit_0() {
         (out, code),
         (format!("trunkcast {}\n", env!("CARGO_PKG_VERSION")), 0)
     );
+}
+
+#[test]
+fn the_password_of_the_page_is_forgotten_and_nothing_else_is() {
+    let folder = std::env::temp_dir().join(format!("trunkcast-forget-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let config = folder.join("box.yml");
+    let forget = || {
+        texts(&trunkcast(&[
+            "forget-password",
+            "--config",
+            config.to_str().unwrap(),
+        ]))
+    };
+    // No file, no password.
+    assert_eq!(forget().2, 0);
+    let with = |hash: &str| {
+        format!(
+            "# the office\ntrunks:\n  a: {{localPort: 40000}} # its line\npage:\n{hash}  \
+             listen: 0.0.0.0:80 # where\n\nlimits: {{calls: 8}}\n"
+        )
+    };
+    std::fs::write(&config, with("  passwordHash: $argon2id$v=19$x\n")).unwrap();
+    let (out, _, code) = forget();
+    assert_eq!(code, 0);
+    assert!(out.contains("has no password"), "{out}");
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), with(""));
+    let (out, _, code) = forget();
+    assert_eq!(code, 0);
+    assert!(out.contains("no password of the page was set"), "{out}");
+    // Also where something else is wrong with the file, or the hash is all that the section has.
+    std::fs::write(&config, "page: {passwordHash: x}\ntrunks: [wrong]\n").unwrap();
+    assert_eq!(forget().2, 0);
+    assert_eq!(
+        std::fs::read_to_string(&config).unwrap(),
+        "trunks: [wrong]\n"
+    );
+    std::fs::write(&config, "page: {passwordHash: x\n").unwrap();
+    let (_, error, code) = forget();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(code, 1);
+    assert!(error.contains("no YAML"), "{error}");
 }

@@ -386,6 +386,41 @@ fn another_password_ends_the_sessions_of_others() {
 }
 
 #[test]
+fn a_password_that_was_forgotten_lets_nobody_stay_and_the_next_visitor_set_one() {
+    let mut world = world();
+    let mut browser = signed_in(&mut world);
+    let mut forgotten = world.gateway.config().clone();
+    forgotten.page.password_hash = None;
+    world.gateway.reload(forgotten).unwrap();
+    assert_eq!(browser.get(&mut world, "/page/settings").status, 401);
+    let session = browser.get(&mut world, "/page/session").json();
+    assert_eq!(session["state"], "new");
+    let old = browser.post(&mut world, "/page/login", &json!({ "password": PASSWORD }));
+    assert_ne!(old.status, 200);
+}
+
+#[test]
+fn a_session_outlives_a_clock_that_is_set_by_half_a_century() {
+    let mut world = world();
+    let now = world.now;
+    world.gateway.set_wall_clock(now, 0);
+    let mut browser = signed_in(&mut world);
+    let mut stranger = Browser::at("192.168.1.8");
+    let wrong = json!({ "password": "wrong" });
+    for _ in 0..=HTTP_LOGIN_TRIES {
+        stranger.post(&mut world, "/page/login", &wrong);
+    }
+    let locked = stranger.post(&mut world, "/page/login", &wrong).status;
+    let now = world.now;
+    world.gateway.set_wall_clock(now, 1_800_000_000);
+    assert_eq!(browser.get(&mut world, "/page/settings").status, 200);
+    // Who was locked out is so still, and for no longer.
+    assert_eq!(locked, 429);
+    let still = stranger.post(&mut world, "/page/login", &wrong).status;
+    assert_eq!(still, 429);
+}
+
+#[test]
 fn the_settings_go_out_as_a_file_only_with_the_password() {
     let mut world = world();
     let mut browser = signed_in(&mut world);

@@ -243,7 +243,7 @@ fn a_certificate_of_the_future_is_waited_for() {
     let playing = Phone::dial(&mut ports, gateway.sip(), "1000").play_in_background(&clip);
     let mark = gateway.wait_after(
         0,
-        "TLS: the certificate of 127.0.0.1 is not valid yet: is the clock of this box set?",
+        "TLS: the certificate of 127.0.0.1 is not valid yet: is the clock of this box right?",
         3,
     );
     let _front = front.start_again(&authority.certify(HERE, Validity::Now));

@@ -130,9 +130,13 @@ pub struct WallTime {
 }
 
 impl WallTime {
-    /// Before this moment (the start of 2025) no clock was right that this program has read: boards
-    /// without a battery begin in 1970, or when their system was built.
-    const FIRST: u64 = 1_735_689_600;
+    /// Before this moment no clock was right that this program has read: boards without a battery begin
+    /// in 1970. It is when the program was built, where that is said (`SOURCE_DATE_EPOCH`), and the start
+    /// of 2025 at least.
+    const FIRST: u64 = later(1_735_689_600, option_env!("SOURCE_DATE_EPOCH"));
+
+    /// A step of the clock by more than this against the time that passed means that it was set.
+    const STEP: Duration = Duration::from_secs(60 * 60);
 
     /// A reading that is believed or not.
     pub const fn new(seconds: u64, believable: bool) -> Self {
@@ -163,9 +167,26 @@ impl WallTime {
         Self::from_unix(self.seconds.saturating_add(time.as_secs()))
     }
 
+    /// Whether the clock was set, for it says this and would have said `expected`.
+    pub fn is_set_after(self, expected: Self) -> bool {
+        let became_believable = self.believable && !expected.believable;
+        became_believable || self.since(expected).max(expected.since(self)) > Self::STEP
+    }
+
     /// The time from `earlier` to here; zero when `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(self.seconds.saturating_sub(earlier.seconds))
+    }
+}
+
+/// The later of a moment and one in words; what is no number of seconds counts for nothing.
+const fn later(first: u64, other: Option<&str>) -> u64 {
+    let Some(text) = other else {
+        return first;
+    };
+    match u64::from_str_radix(text, 10) {
+        Ok(seconds) if seconds > first => seconds,
+        _ => first,
     }
 }
 
@@ -192,6 +213,26 @@ mod tests {
             Instant::from_micros(u64::MAX)
         );
         assert_eq!(Instant::ZERO - late, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_clock_was_set_when_it_became_believable_or_made_a_long_step() {
+        let at = WallTime::from_unix;
+        let set = 1_900_000_000;
+        assert!(at(set).is_set_after(at(7)));
+        assert!(at(set + 3_601).is_set_after(at(set)));
+        assert!(at(set).is_set_after(at(set + 3_601)));
+        assert!(!at(set + 3_600).is_set_after(at(set)));
+        assert!(!at(set).is_set_after(at(set + 5)));
+        assert!(!at(8).is_set_after(at(7)));
+    }
+
+    #[test]
+    fn the_build_may_say_since_when_clocks_are_believed() {
+        assert_eq!(later(100, None), 100);
+        assert_eq!(later(100, Some("99")), 100);
+        assert_eq!(later(100, Some("101")), 101);
+        assert_eq!(later(100, Some("soon")), 100);
     }
 
     #[test]

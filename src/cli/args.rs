@@ -26,6 +26,7 @@ trunkcast: a SIP call becomes a live RTMP stream
   trunkcast demo [--seconds N]      gateway and a test caller in one, to see it work
   trunkcast panel [--board FILE] [--check]
                                     LEDs and button of the board; or only tell what FILE says
+  trunkcast forget-password [--config FILE]   the page asks for a new password, after a reload
   trunkcast --help | --version
 
 FILE defaults to /etc/trunkcast/trunkcast.yml; without that file, to embedded defaults. That of
@@ -33,7 +34,7 @@ FILE defaults to /etc/trunkcast/trunkcast.yml; without that file, to embedded de
 Exit codes: 0 all right, 1 a problem, 2 wrong usage.
 ";
 
-const COMMANDS: [&str; 4] = ["run", "check", "demo", "panel"];
+const COMMANDS: [&str; 5] = ["run", "check", "demo", "panel", "forget-password"];
 const SECONDS_MAX: u64 = 86_400;
 
 /// What the command line asks for.
@@ -60,6 +61,11 @@ pub enum Command {
         board: Option<PathBuf>,
         /// Only tell what the file says.
         check: bool,
+    },
+    /// Take the page's password out of the configuration.
+    ForgetPassword {
+        /// The configuration file, if one is named.
+        config: Option<PathBuf>,
     },
     /// Print [`HELP`].
     Help,
@@ -138,6 +144,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         "demo" => Ok(Command::Demo { seconds }),
         other if seconds.is_some() => takes("--seconds", other),
         "check" => Ok(Command::Check { config }),
+        "forget-password" => Ok(Command::ForgetPassword { config }),
         _ => Ok(Command::Run { config }),
     }
 }
@@ -226,6 +233,10 @@ mod tests {
             ("run --config=a.yml", Command::Run { config: file() }),
             ("--config a.yml check", Command::Check { config: file() }),
             ("check", Command::Check { config: None }),
+            (
+                "forget-password --config a.yml",
+                Command::ForgetPassword { config: file() },
+            ),
             ("demo", Command::Demo { seconds: None }),
             ("demo --seconds 5", Command::Demo { seconds: Some(5) }),
             ("panel", panel(None, false)),
@@ -253,7 +264,7 @@ mod tests {
             ),
             (
                 "start",
-                "unknown command start; known are run, check, demo, panel",
+                "unknown command start; known are run, check, demo, panel, forget-password",
             ),
             ("run run", "the command is given twice"),
             (

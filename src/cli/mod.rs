@@ -17,6 +17,7 @@ pub mod config_signalling;
 pub mod config_source;
 mod config_trunk;
 mod config_value;
+pub mod credentials;
 pub mod demo;
 pub mod nearest;
 mod panel;
@@ -33,6 +34,7 @@ use std::process::ExitCode;
 
 use crate::cli::args::Command;
 use crate::cli::config_source::ConfigSource;
+use crate::cli::settings::Settings;
 use crate::gateway::config::Config;
 use crate::gateway::desk::Clerk;
 use crate::shell::daemon::{Daemon, Ended};
@@ -53,9 +55,10 @@ const EXIT_USAGE: u8 = 2;
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match args::parse(args) {
         Ok(Command::Run { config }) => run(ConfigSource::new(config)),
-        Ok(Command::Check { config }) => check(&ConfigSource::new(config)),
+        Ok(Command::Check { config }) => check(&ConfigSource::new(config).before_start()),
         Ok(Command::Demo { seconds }) => demo::run(seconds),
         Ok(Command::Panel { board, check }) => panel::run(board, check),
+        Ok(Command::ForgetPassword { config }) => forget_password(ConfigSource::new(config)),
         Ok(Command::Help) => print(args::HELP.trim_end()),
         Ok(Command::Version) => print(concat!("trunkcast ", env!("CARGO_PKG_VERSION"))),
         Err(error) => {
@@ -180,6 +183,20 @@ fn check(source: &ConfigSource) -> ExitCode {
         Ok((config, origin)) => print(check::Summary::new(&config, &origin)),
         Err(problems) => {
             problems.iter().for_each(complain);
+            ExitCode::from(EXIT_PROBLEM)
+        }
+    }
+}
+
+fn forget_password(source: ConfigSource) -> ExitCode {
+    let name = source.path().display().to_string();
+    match Settings::new(Some(source)).forget_password() {
+        Ok(true) => print(format_args!(
+            "{name}: the page has no password; a daemon that runs takes that with a reload"
+        )),
+        Ok(false) => print(format_args!("{name}: no password of the page was set")),
+        Err(words) => {
+            complain(words);
             ExitCode::from(EXIT_PROBLEM)
         }
     }

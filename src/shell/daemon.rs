@@ -4,6 +4,8 @@
 //! the gateway write, and hands back what connections reported meanwhile.
 
 mod by_hand;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -70,6 +72,9 @@ const LOOK_UP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often the wall clock is read: it may be set while we run.
 const WALL_CLOCK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Within this time after the start the wall clock is often set.
+const CLOCK_SETTLES: Instant = Instant::from_millis(15 * 60 * 1_000);
 
 /// Why the daemon does not start.
 #[derive(Debug)]
@@ -335,6 +340,10 @@ impl Daemon {
             if self.gateway.has_names() {
                 deadline = Instant::earliest(deadline, Some(self.next_look_up));
             }
+            // What waits for it does not wait long.
+            if now < CLOCK_SETTLES || !self.gateway.knows_wall_clock() {
+                deadline = Instant::earliest(deadline, Some(self.next_wall_clock));
+            }
             if let Some(stop_by) = stop_by {
                 if now >= stop_by || self.gateway.is_idle() {
                     return Ok(ended);
@@ -470,7 +479,9 @@ impl Daemon {
     fn turn(&mut self, now: Instant, count: usize) {
         if now >= self.next_wall_clock {
             self.next_wall_clock = now + WALL_CLOCK_INTERVAL;
-            self.gateway.set_wall_clock(now, Clock::unix_seconds());
+            if self.gateway.set_wall_clock(now, Clock::unix_seconds()) {
+                log::info!("the clock of this box was set");
+            }
         }
         let mut media_packets = 0;
         // Media first: what a caller sent before its BYE belongs to the stream.

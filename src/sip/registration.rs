@@ -157,6 +157,18 @@ impl SipEndpoint {
         self.settle();
     }
 
+    /// Has registrations tried again in a moment that failed because nobody answered or could be reached:
+    /// what kept them from it may be over. Those that were refused keep waiting.
+    pub fn retry_registrations(&mut self, now: Instant) {
+        let slots: heapless::Vec<Slot, { crate::limits::SIP_REGISTRATIONS }> =
+            self.registrations.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            let rng = &mut self.rng;
+            self.registrations.update(slot, |r| r.retry_soon(now, rng));
+        }
+        self.settle();
+    }
+
     /// Says where the registrar is, after another look-up.
     pub fn set_registration_targets(
         &mut self,

@@ -408,6 +408,22 @@ fn failures_are_told_in_words_and_tried_again_later_and_later() {
 }
 
 #[test]
+fn what_kept_a_registration_from_an_answer_may_be_over_and_a_refusal_is_not() {
+    let mut bench = Bench::new();
+    bench.register(config(&[udp()]));
+    bench.advance(secs(33));
+    let RegistrationState::Failed { retry, .. } = bench.registration() else {
+        panic!("not failed");
+    };
+    assert!(retry > secs(20), "{retry:?}");
+    bench.command(|e, now| e.retry_registrations(now));
+    let register = next_register(&mut bench, secs(3)).expect("another try at once");
+    bench.datagram(answer(&register, 403, &[]));
+    bench.command(|e, now| e.retry_registrations(now));
+    assert!(next_register(&mut bench, secs(20)).is_none());
+}
+
+#[test]
 fn a_registrar_that_is_silent_is_named() {
     let mut bench = Bench::new();
     let (_, _) = bench.register(config(&[udp()]));

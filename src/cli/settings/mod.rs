@@ -251,6 +251,34 @@ impl Settings {
         })
     }
 
+    /// Takes the page's password out of the file, whatever else is right or wrong there; whether there
+    /// was one. The page then asks its next visitor for a new one.
+    ///
+    /// # Errors
+    ///
+    /// Why it is in there still.
+    pub fn forget_password(&self) -> Result<bool, String> {
+        let current = Current::read(self.source.as_ref())?;
+        if current.bytes.is_none() {
+            return Ok(false);
+        }
+        if current.root.is_none() {
+            return Err(format!("{}: no YAML, left as it is", self.name()));
+        }
+        let mut doc = current.doc.clone();
+        secrets::set_hash(&mut doc, None);
+        if doc == current.doc {
+            return Ok(false);
+        }
+        let text = patch::updated(&current.text, &doc, &[]);
+        let left = yaml::parse(&text).map(|root| Doc::of_file(&root));
+        if !left.is_ok_and(|left| left.is_like(&doc)) {
+            return Err(format!("{}: cannot be changed, left as it is", self.name()));
+        }
+        self.write(&current, &text)?;
+        Ok(true)
+    }
+
     /// Tells of a change, and writes it where that is wanted and nothing is wrong.
     fn conclude(&self, current: &Current, change: Change, purpose: Purpose) -> DeskAnswer {
         let shown = change.shown();

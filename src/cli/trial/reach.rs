@@ -142,7 +142,7 @@ pub fn problem_of(error: &io::Error) -> Problem {
         return match tls.fault {
             TlsFault::Untrusted => Problem::TlsUntrusted,
             TlsFault::Expired => Problem::TlsExpired,
-            TlsFault::NotYetValid => Problem::TlsTimeNotSet,
+            TlsFault::ClockNotSet => Problem::TlsTimeNotSet,
             TlsFault::WrongName => Problem::TlsWrongName,
             TlsFault::NotTls => Problem::NotTls,
             TlsFault::Other => Problem::TlsFailed,

@@ -59,6 +59,7 @@ const CONNECTION: &[(&str, &str)] = &[
     ("that of an authority", "tlsUntrusted"),
     ("was revoked", "tlsUntrusted"),
     ("has expired", "tlsExpired"),
+    ("clock is not set yet", "tlsTimeNotSet"),
     ("is not valid yet", "tlsTimeNotSet"),
     ("does not speak TLS", "notTls"),
     ("TLS", "tlsFailed"),

@@ -157,9 +157,26 @@ impl Gateway {
         self.forget_sinks();
     }
 
-    /// Tells what the wall clock says, in seconds since 1970: it may be set while we run.
-    pub fn set_wall_clock(&mut self, now: Instant, seconds: u64) {
-        self.sinks.wall = (now, WallTime::from_unix(seconds));
+    /// Tells what the wall clock says, in seconds since 1970: it may be set while we run. Whether it was
+    /// since the last time; registrations that failed without an answer, as they do while certificates
+    /// are not valid yet, are then tried again soon. All else that failed is so in half a minute anyway.
+    pub fn set_wall_clock(&mut self, now: Instant, seconds: u64) -> bool {
+        let (at, before) = self.sinks.wall;
+        let wall = WallTime::from_unix(seconds);
+        let was_set = wall.is_set_after(before.after(now.since(at)));
+        self.sinks.wall = (now, wall);
+        if was_set {
+            for trunk in &mut self.trunks {
+                trunk.endpoint.retry_registrations(now);
+                trunk.dirty = true;
+            }
+        }
+        was_set
+    }
+
+    /// Whether the wall clock has been set, as far as can be told.
+    pub fn knows_wall_clock(&self) -> bool {
+        self.sinks.wall.1.is_believable()
     }
 
     /// Forgets the sinks that no trunk and no call has any more.

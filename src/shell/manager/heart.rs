@@ -10,8 +10,7 @@
         clippy::unwrap_used,
         clippy::expect_used,
         clippy::indexing_slicing,
-        clippy::panic,
-        clippy::arithmetic_side_effects
+        clippy::panic
     )
 )]
 

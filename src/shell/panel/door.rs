@@ -10,8 +10,7 @@
         clippy::unwrap_used,
         clippy::expect_used,
         clippy::indexing_slicing,
-        clippy::panic,
-        clippy::arithmetic_side_effects
+        clippy::panic
     )
 )]
 
@@ -43,6 +42,9 @@ const REPEAT: Duration = Duration::from_secs(2);
 
 /// How often it looks at the disks.
 const DISKS: Duration = Duration::from_secs(10);
+
+/// Where the card's first program says that what is written will be forgotten, and why.
+const DATA_LOST: &str = "/run/trunkcast-data-lost";
 
 /// How long a recording that was lost is a fault.
 const LOST: Duration = Duration::from_secs(60);
@@ -169,7 +171,8 @@ impl Door {
         });
     }
 
-    /// Whether there is no room for what has to be written, or a recording was lost lately.
+    /// Whether there is no room for what has to be written, or no place where it stays, or a recording
+    /// was lost lately.
     fn is_storage_full(
         &mut self,
         now: Instant,
@@ -186,7 +189,8 @@ impl Door {
             let recording = gateway.config().recording.as_ref();
             let kept = recording.filter(|it| it.when_full == WhenFull::Stop);
             let kept = kept.map_or(0, |it| it.min_free_mib.saturating_mul(1 << 20));
-            self.is_full = figures.storage.iter().any(|disk| is_full(disk, kept));
+            let is_full = figures.storage.iter().any(|disk| is_full(disk, kept));
+            self.is_full = is_full || Path::new(DATA_LOST).exists();
         }
         self.is_full || now < self.lost.1
     }

@@ -6,8 +6,7 @@
         clippy::unwrap_used,
         clippy::expect_used,
         clippy::indexing_slicing,
-        clippy::panic,
-        clippy::arithmetic_side_effects
+        clippy::panic
     )
 )]
 
@@ -300,6 +299,36 @@ impl OwnButton {
                 "button {}: {error}; it is left out until it is there",
                 self.name()
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_action_leaves_the_mark_that_the_units_wait_for() {
+        let folder = format!("trunkcast-marks-{}", std::process::id());
+        let marks = std::env::temp_dir().join(folder);
+        std::fs::create_dir_all(&marks).unwrap();
+        let board = PanelBoard {
+            marks: Some(marks.clone()),
+            ..PanelBoard::default()
+        };
+        let front = Front::new(board).unwrap();
+        front.mark(ButtonAction::PasswordReset);
+        let password = marks.join("password-reset").exists();
+        front.mark(ButtonAction::FactoryReset);
+        let factory = marks.join("factory-reset").exists();
+        std::fs::remove_dir_all(&marks).unwrap();
+        assert!(password && factory);
+        for unit in ["password-reset", "factory-reset"] {
+            let file = format!("systemd/trunkcast-{unit}.path");
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+            let text = std::fs::read_to_string(path).unwrap();
+            let mark = format!("PathExists={MARKS_FOLDER}/{unit}");
+            assert!(text.contains(&mark), "{mark}");
         }
     }
 }

@@ -7,12 +7,12 @@
         clippy::unwrap_used,
         clippy::expect_used,
         clippy::indexing_slicing,
-        clippy::panic,
-        clippy::arithmetic_side_effects
+        clippy::panic
     )
 )]
 
 use core::fmt;
+use core::time::Duration;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ use crate::panel::Lamp;
 const LEDS: &str = "/sys/class/leds";
 
 /// How often an LED that is there is written to anew: somebody else may have.
-const REFRESH: core::time::Duration = core::time::Duration::from_secs(60);
+const REFRESH: Duration = Duration::from_secs(60);
 
 /// An LED that was found.
 #[derive(Clone, Debug)]
@@ -129,6 +129,7 @@ impl Led {
             && let Err(error) = lamp.show(lit)
         {
             self.lamp = None;
+            self.next = now + SEARCH;
             self.tell(&error);
         }
     }
@@ -146,7 +147,7 @@ impl Led {
         }
         self.next = now + SEARCH;
         let name = &self.place.name;
-        let found = find(name).and_then(|folder| SysfsLed::open(folder));
+        let found = find(name).and_then(SysfsLed::open);
         match found {
             Ok(led) => {
                 if self.told {
@@ -154,6 +155,7 @@ impl Led {
                     self.told = false;
                 }
                 self.lamp = Some(Lamp::new(led, self.place.inverted));
+                self.next = now + REFRESH;
             }
             Err(error) => self.tell(&error),
         }
@@ -284,7 +286,7 @@ mod tests {
         fake.fill();
         led.show(at(30), true);
         assert_eq!(fake.brightness(), "0\n");
-        led.show(at(66), true);
+        led.show(at(60), true);
         assert_eq!(fake.brightness(), "255");
     }
 

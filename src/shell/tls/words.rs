@@ -3,6 +3,8 @@
 use rustls::{AlertDescription, CertificateError};
 
 use super::trust::Servers;
+use crate::base::time::WallTime;
+use crate::wire::http_date::HttpDate;
 
 /// What failed towards a server, for those who decide by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,8 +13,8 @@ pub enum TlsFault {
     Untrusted,
     /// The certificate has expired, by the clock of this box.
     Expired,
-    /// The certificate is not valid yet, by the clock of this box.
-    NotYetValid,
+    /// The clock of this box is not set, or the certificate is not valid yet by it.
+    ClockNotSet,
     /// The certificate is for another name.
     WrongName,
     /// No TLS is spoken there.
@@ -38,14 +40,19 @@ impl std::fmt::Display for TlsError {
 impl std::error::Error for TlsError {}
 
 impl TlsError {
-    /// Of what a server did.
-    pub fn of_server(error: &rustls::Error, host: &str, servers: &Servers) -> Self {
+    /// Of what a server did, while the clock of this box said `clock`.
+    pub fn of_server(
+        error: &rustls::Error,
+        host: &str,
+        servers: &Servers,
+        clock: WallTime,
+    ) -> Self {
         use CertificateError as Bad;
         use rustls::Error as Tls;
         let fault = match error {
             Tls::InvalidCertificate(bad) => match bad {
                 Bad::Expired | Bad::ExpiredContext { .. } => TlsFault::Expired,
-                Bad::NotValidYet | Bad::NotValidYetContext { .. } => TlsFault::NotYetValid,
+                Bad::NotValidYet | Bad::NotValidYetContext { .. } => TlsFault::ClockNotSet,
                 Bad::NotValidForName | Bad::NotValidForNameContext { .. } => TlsFault::WrongName,
                 Bad::UnknownIssuer | Bad::BadSignature | Bad::Revoked | Bad::Other(_) => {
                     TlsFault::Untrusted
@@ -55,8 +62,26 @@ impl TlsError {
             Tls::InvalidMessage(_) => TlsFault::NotTls,
             _ => TlsFault::Other,
         };
-        let words = of_server(error, host, servers);
+        let words = match fault {
+            TlsFault::ClockNotSet => clock_words(host, clock),
+            _ => of_server(error, host, servers),
+        };
         Self { fault, words }
+    }
+}
+
+/// A certificate that is not valid yet: nearly always it is not the certificate that is wrong.
+fn clock_words(host: &str, clock: WallTime) -> String {
+    let date = HttpDate(clock.seconds());
+    match clock.is_believable() {
+        false => format!(
+            "TLS: this box's clock is not set yet (it says {date}): the certificate of {host} cannot be \
+             checked"
+        ),
+        true => format!(
+            "TLS: the certificate of {host} is not valid yet: is the clock of this box right? It says \
+             {date}"
+        ),
     }
 }
 
@@ -124,9 +149,6 @@ fn certificate_words(error: &CertificateError, ca_field: &str) -> String {
         Bad::Expired | Bad::ExpiredContext { .. } => {
             "has expired, or the clock of this box is wrong"
         }
-        Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
-            "is not valid yet: is the clock of this box set?"
-        }
         Bad::UnknownIssuer => {
             return format!(
                 "is signed by an authority that this box does not know; name its file in {ca_field}"
@@ -152,4 +174,31 @@ fn certificate_words(error: &CertificateError, ca_field: &str) -> String {
         other => return format!("is not accepted: {other:?}"),
     };
     words.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_not_valid_yet_is_a_matter_of_the_clock() {
+        let error = rustls::Error::InvalidCertificate(CertificateError::NotValidYet);
+        let told = |seconds: u64| {
+            let clock = WallTime::from_unix(seconds);
+            TlsError::of_server(&error, "pbx.example", &Servers::Rtmp, clock)
+        };
+        assert_eq!(told(7).fault, TlsFault::ClockNotSet);
+        assert_eq!(
+            told(7).to_string(),
+            "TLS: this box's clock is not set yet (it says Thu, 01 Jan 1970 00:00:07 GMT): the \
+             certificate of pbx.example cannot be checked"
+        );
+        // The date of an image is believed, and may be old.
+        assert_eq!(told(4_000_000_000).fault, TlsFault::ClockNotSet);
+        let words = told(4_000_000_000).to_string();
+        assert!(
+            words.ends_with("right? It says Tue, 02 Oct 2096 07:06:40 GMT"),
+            "{words}"
+        );
+    }
 }

@@ -383,6 +383,16 @@ impl Registration {
         }
     }
 
+    /// What kept it from being answered may be over.
+    pub(super) fn retry_soon(&mut self, now: Instant, rng: &mut Rng) {
+        let is_waiting = matches!(self.state, RegistrationState::Failed { .. }) && self.is_silent;
+        if is_waiting && !self.is_leaving && self.transaction.is_none() {
+            self.failures = 0;
+            let soon = now + schedule::after_loss(rng);
+            self.at = Some(self.at.map_or(soon, |at| at.min(soon)));
+        }
+    }
+
     /// Where the peer is was looked up anew. One that waits after a failure is tried at once.
     pub(super) fn set_targets(&mut self, now: Instant, targets: &SipTargets, fresh: TargetWalk) {
         let is_waiting = matches!(self.state, RegistrationState::Failed { .. });
