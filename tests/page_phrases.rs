@@ -27,6 +27,8 @@ const OTHERS: &[&str] = &[
     "src/cli/clerks.rs",
     "src/cli/mod.rs",
     "src/cli/nearest.rs",
+    "src/cli/panel.rs",
+    "src/cli/panel_file.rs",
     "src/cli/yaml.rs",
 ];
 
