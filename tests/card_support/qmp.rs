@@ -34,8 +34,6 @@ impl Qmp {
         writeln!(self.writer, "{order}").expect("QEMU runs");
         loop {
             let line = self.line();
-            self.events
-                .extend(line["event"].as_str().map(str::to_owned));
             if let Some(error) = line.get("error") {
                 panic!("{command}: {error}");
             }
