@@ -23,7 +23,11 @@
 //!
 //! # Panics
 //!
-//! Bytes from the network never panic: they are dropped and counted, or answered with an error.
+//! Bytes from the network never panic: they are dropped and counted, or answered with an error. What
+//! does panic is a defect, and the release profile unwinds: one in the work of a call, a player, a
+//! connection or a request ends that one, which is counted; one in a look-up or in what the page asked for
+//! is the answer to it. One in the loop itself or in a thread beside it ends the program with status
+//! 101, and the service manager starts it anew.
 
 pub mod base;
 pub mod cli;

@@ -152,7 +152,7 @@ fn what_panel_files_speak_of_is_in_the_config_of_the_firmware() {
         let panel = read(&format!("board/{board}/panel.yml"));
         assert!(config.contains("dtoverlay=gpio-key,"), "{board}");
         assert!(config.contains("keycode=148"), "{board}");
-        for led in ["trunkcast:registered", "trunkcast:call", "trunkcast:fault"] {
+        for led in ["trunkcast-registered", "trunkcast-call", "trunkcast-fault"] {
             assert!(config.contains(&format!("label={led},")), "{board}: {led}");
             assert!(panel.contains(led), "{board}: {led}");
         }

@@ -1,21 +1,17 @@
 //! The program's command line: what it prints, where, and how it exits.
 
+mod own_program;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 fn data(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     root.join("tests/data/config").join(name)
 }
 
-/// Runs the program, by the words of `TRUNKCAST_RUNNER` where it is built for another machine.
 fn trunkcast(args: &[&str]) -> Output {
-    let runner = std::env::var("TRUNKCAST_RUNNER").unwrap_or_default();
-    let mut words = runner
-        .split_whitespace()
-        .chain([env!("CARGO_BIN_EXE_trunkcast")]);
-    let mut command = Command::new(words.next().unwrap());
-    command.args(words).args(args).output().unwrap()
+    own_program::trunkcast().args(args).output().unwrap()
 }
 
 /// Standard output, standard error and exit code of a run on a file of `tests/data/config`.

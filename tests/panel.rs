@@ -1,6 +1,7 @@
 //! `trunkcast panel` with LEDs that are files and a button that is a pipe: what the daemon says is to be
 //! seen, and a held button leaves its mark.
 
+mod own_program;
 mod support;
 
 use std::fs::{self, File, OpenOptions};
@@ -77,7 +78,7 @@ impl Board {
             path("marks")
         );
         let file = self.folder.write("panel.yml", text);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trunkcast"));
+        let mut command = own_program::trunkcast();
         let program = Program::start(command.args(["panel", "--board"]).arg(file));
         program.wait_for("board: ", PATIENCE);
         program
@@ -123,6 +124,15 @@ impl Board {
             thread::sleep(Duration::from_millis(5));
         }
         count
+    }
+
+    /// Waits for two seconds with two flashes in each. A machine that is busy may skip some.
+    fn wait_double_flashes(&self, led: &str) {
+        let mut seen = Vec::new();
+        while !seen.last().is_some_and(|flashes| (3..=5).contains(flashes)) {
+            assert!(seen.len() < 8, "flashes of {led} in two seconds: {seen:?}");
+            seen.push(self.blinks(led));
+        }
     }
 
     fn has_mark(&self, name: &str) -> bool {
@@ -200,11 +210,7 @@ fn leds_show_what_the_daemon_says_and_its_silence() {
     assert!(board.is_lit("call") && board.is_lit("registered"));
     // It is silent from here on.
     thread::sleep(Duration::from_secs(5));
-    let flashes = board.blinks("fault");
-    assert!(
-        (3..=5).contains(&flashes),
-        "{flashes} flashes of two a second"
-    );
+    board.wait_double_flashes("fault");
     assert!(!board.is_lit("registered") && !board.is_lit("call"));
     daemon.say("registered=1 calls=1 fault=0");
     board.wait_steady("fault", false, SOON);
@@ -376,7 +382,7 @@ fn a_real_daemon_is_seen_within_a_second() {
     );
     let file = board.folder.write("trunkcast.yml", yaml);
     let daemon = |runtime: &Path| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trunkcast"));
+        let mut command = own_program::trunkcast();
         command.env("RUNTIME_DIRECTORY", runtime);
         Program::start(command.args(["run", "--config"]).arg(&file))
     };
@@ -407,11 +413,7 @@ fn a_real_daemon_is_seen_within_a_second() {
     // It is killed: the socket that it leaves is no hindrance for the next.
     running.kill();
     assert!(board.path("run/panel").exists());
-    let flashes = board.blinks("fault");
-    assert!(
-        (3..=5).contains(&flashes),
-        "{flashes} flashes of two a second"
-    );
+    board.wait_double_flashes("fault");
     let mut running = daemon(&board.path("run"));
     running.wait_for("ready", PATIENCE);
     board.wait_steady("fault", true, PATIENCE);

@@ -1,9 +1,9 @@
 //! What the program tells the service manager that started it.
 
+mod own_program;
 mod support;
 
 use std::net::TcpStream;
-use std::process::Command;
 use std::time::Duration;
 
 use support::phone::Phone;
@@ -32,7 +32,7 @@ fn ready_status_reloads_and_the_end_are_told_and_the_watchdog_is_fed_meanwhile()
         sip.port()
     );
     let config = folder.write("trunkcast.yml", config);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trunkcast"));
+    let mut command = own_program::trunkcast();
     command.args(["run", "--config"]).arg(&config);
     let mut program = Program::start(manager.manage(&mut command, WATCHDOG));
 
@@ -83,7 +83,7 @@ fn a_watchdog_that_is_set_on_somebody_else_is_not_fed() {
         folder.path().display()
     );
     let config = folder.write("trunkcast.yml", config);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trunkcast"));
+    let mut command = own_program::trunkcast();
     command.args(["run", "--config"]).arg(&config);
     let command = manager
         .manage(&mut command, Duration::from_millis(300))

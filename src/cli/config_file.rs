@@ -19,6 +19,7 @@ use crate::cli::config_recording::{RECORDING_KEYS, read_recording};
 use crate::cli::config_section::{Reader, Section};
 use crate::cli::config_trunk::{TRUNK_KEYS, read_trunks, trunk_hint};
 use crate::cli::config_value::{certificates, directory, file, listen, number, parse, password};
+use crate::cli::credentials::Credentials;
 use crate::cli::nearest::nearest;
 use crate::cli::yaml::{self, Entry, Node, Value};
 use crate::gateway::config::{Config, Media, Rest, RestTls};
@@ -49,7 +50,20 @@ const TOP_KEYS: &[&str] = &[
 ///
 /// Every problem found, in the order of the file; there is no partial result.
 pub fn load(text: &str, file: &str) -> Result<Config, Vec<Problem>> {
-    let mut reader = Reader::new(file);
+    load_with(text, file, &Credentials::None)
+}
+
+/// As [`load`], with the values of credentials that the text names.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_with(
+    text: &str,
+    file: &str,
+    credentials: &Credentials,
+) -> Result<Config, Vec<Problem>> {
+    let mut reader = Reader::new(file).with_credentials(credentials.clone());
     if text.len() > FILE_BYTES {
         reader.problem(0, "", format!("expected at most {FILE_BYTES} bytes"));
         return Err(reader.into_problems());

@@ -15,12 +15,20 @@ use std::collections::BTreeMap;
 
 use crate::base::redact::OneLine;
 use crate::cli::config_problem::Problem;
+use crate::cli::credentials::{self, Credentials};
 use crate::cli::nearest::nearest;
 use crate::cli::yaml::{Entry, Node, Value};
 use crate::gateway::config::Expected;
 
 /// Characters of a wrong value that a problem repeats.
 const SHOWN_CHARS: usize = 48;
+
+/// What is right for one kind of value or another that credentials are for.
+const STAND_INS: [&str; 3] = [
+    "credential",
+    "rtmp://credential.invalid/live",
+    "http://credential.invalid/",
+];
 
 /// How much of a wrong value a problem repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +37,8 @@ enum Repeat {
     All,
     /// All of it, unless it may hold credentials or a key.
     Url,
+    /// All of it; it may be a key, and then a credential instead.
+    Key,
     /// Nothing.
     Nothing,
 }
@@ -78,6 +88,7 @@ pub struct Reader<'a> {
     problems: Vec<Problem>,
     notices: Vec<String>,
     lines: BTreeMap<String, usize>,
+    credentials: Credentials,
 }
 
 impl<'a> Reader<'a> {
@@ -88,7 +99,15 @@ impl<'a> Reader<'a> {
             problems: Vec::new(),
             notices: Vec::new(),
             lines: BTreeMap::new(),
+            credentials: Credentials::None,
         }
+    }
+
+    /// The same, with the values of credentials that the file names.
+    #[must_use]
+    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = credentials;
+        self
     }
 
     /// Whether a problem was found so far.
@@ -258,6 +277,23 @@ impl<'a> Reader<'a> {
         )
     }
 
+    /// As [`Self::value`], for a name that may be the key of a stream.
+    pub fn key<T>(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, Expected>,
+    ) -> Option<T> {
+        let entry = section.entry(key)?;
+        self.single(
+            &section.field(key),
+            &entry.value,
+            entry.line,
+            Repeat::Key,
+            parse,
+        )
+    }
+
     /// As [`Self::value`]; a missing key is a problem.
     pub fn required<T>(
         &mut self,
@@ -416,12 +452,17 @@ impl<'a> Reader<'a> {
         repeat: Repeat,
         parse: impl Fn(&str) -> Result<T, Expected>,
     ) -> Option<T> {
+        if repeat != Repeat::All
+            && let Some(name) = credentials::reference(node)
+        {
+            return self.credential(field, line, name, parse);
+        }
         let text = match &node.value {
             Value::Text(text) => text.as_str(),
             _ => "",
         };
         let shown = match repeat {
-            Repeat::All => true,
+            Repeat::All | Repeat::Key => true,
             Repeat::Url => !text.contains(['@', '?']),
             Repeat::Nothing => false,
         };
@@ -445,6 +486,38 @@ impl<'a> Reader<'a> {
         };
         self.problem(line, field, format!("expected {expected}; found {found}"));
         None
+    }
+
+    /// The value of a credential. Where there will be one later, another stands in that is right.
+    fn credential<T>(
+        &mut self,
+        field: &str,
+        line: usize,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, Expected>,
+    ) -> Option<T> {
+        let shown = OneLine::new(name, SHOWN_CHARS);
+        match self.credentials.read(name) {
+            Ok(Some(value)) => {
+                let parsed = parse(value.expose());
+                parsed
+                    .map_err(|expected| {
+                        let found = format!("found something else in credential {shown}");
+                        self.problem(line, field, format!("expected {expected}; {found}"));
+                    })
+                    .ok()
+            }
+            Ok(None) => {
+                let words = format!("credential {shown} is not looked at before the start");
+                self.notices
+                    .push(format!("{}:{line}: {field}: {words}", self.file));
+                STAND_INS.iter().find_map(|value| parse(value).ok())
+            }
+            Err(words) => {
+                self.problem(line, field, format!("credential {shown}: {words}"));
+                None
+            }
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::config_file::{self, FILE_BYTES, Problem};
 use crate::cli::config_files::unusable_files;
+use crate::cli::credentials::Credentials;
 use crate::gateway::config::Config;
 
 /// The file that is read when none is named.
@@ -26,6 +27,7 @@ pub const DEFAULT_FILE: &str = "/etc/trunkcast/trunkcast.yml";
 pub struct ConfigSource {
     path: PathBuf,
     named: bool,
+    credentials: Credentials,
 }
 
 impl ConfigSource {
@@ -33,8 +35,19 @@ impl ConfigSource {
     pub fn new(named: Option<PathBuf>) -> Self {
         Self {
             named: named.is_some(),
+            credentials: Credentials::from_env(),
             path: named.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE)),
         }
+    }
+
+    /// The same, looked at before the service manager hands credentials over: those that are named are
+    /// believed to be there.
+    #[must_use]
+    pub fn before_start(mut self) -> Self {
+        if self.credentials == Credentials::None {
+            self.credentials = Credentials::Later;
+        }
+        self
     }
 
     /// The file.
@@ -49,7 +62,7 @@ impl ConfigSource {
     /// Every problem.
     pub fn check(&self, text: &str) -> Result<Config, Vec<Problem>> {
         let name = self.path.display().to_string();
-        let config = config_file::load(text, &name)?;
+        let config = config_file::load_with(text, &name, &self.credentials)?;
         match unusable_files(&config, text, &name) {
             problems if problems.is_empty() => Ok(config),
             problems => Err(problems),

@@ -108,7 +108,7 @@ fn read_trunk(reader: &mut Reader<'_>, name: &str, section: &Section<'_>) -> Opt
     let signalling = read_signalling(reader, section);
     let sink = reader.value(section, "sink", sink);
     let codecs = read_codecs(reader, section);
-    let stream_name = reader.value(section, "streamName", parse);
+    let stream_name = reader.key(section, "streamName", parse);
     let record = reader.value(section, "record", boolean);
 
     let default = Trunk::new(name, local_port?);

@@ -17,6 +17,7 @@ pub mod config_signalling;
 pub mod config_source;
 mod config_trunk;
 mod config_value;
+pub mod credentials;
 pub mod demo;
 pub mod nearest;
 mod panel;
@@ -54,7 +55,7 @@ const EXIT_USAGE: u8 = 2;
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match args::parse(args) {
         Ok(Command::Run { config }) => run(ConfigSource::new(config)),
-        Ok(Command::Check { config }) => check(&ConfigSource::new(config)),
+        Ok(Command::Check { config }) => check(&ConfigSource::new(config).before_start()),
         Ok(Command::Demo { seconds }) => demo::run(seconds),
         Ok(Command::Panel { board, check }) => panel::run(board, check),
         Ok(Command::ForgetPassword { config }) => forget_password(ConfigSource::new(config)),

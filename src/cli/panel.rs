@@ -59,7 +59,13 @@ fn load(named: Option<PathBuf>) -> Result<(PathBuf, PanelBoard), Vec<Problem>> {
     let (path, bytes) = match named {
         Some(path) => (path.clone(), read(&path)),
         None => match read(Path::new(own)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
+            // Whoever may not look into the folder has nothing of their own there.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::PermissionDenied
+                ) =>
+            {
                 (PathBuf::from(factory), read(Path::new(factory)))
             }
             found => (PathBuf::from(own), found),

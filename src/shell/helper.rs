@@ -48,3 +48,38 @@ pub fn start(
     })?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::process::Command;
+    use std::thread::sleep;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Set for the process that breaks.
+    const BREAK: &str = "TRUNKCAST_TEST_BREAK";
+
+    #[test]
+    fn a_thread_that_breaks_ends_the_program_with_status_101() {
+        if env::var_os(BREAK).is_some() {
+            let work = || panic!("a defect put in by a test");
+            let _ = start("broken", STACK_BYTES, Box::new(work));
+            // The test harness would end with 0, and say so.
+            sleep(Duration::from_secs(20));
+            return;
+        }
+        let name = "shell::helper::tests::a_thread_that_breaks_ends_the_program_with_status_101";
+        // Built for another machine, the program is run by this.
+        let runner = env::var("TRUNKCAST_RUNNER").unwrap_or_default();
+        let exe = env::current_exe().unwrap().into_os_string();
+        let mut words = runner.split_whitespace().map(Into::into).chain([exe]);
+        let mut program = Command::new(words.next().unwrap());
+        program.args(words).args(["--exact", name]).env(BREAK, "1");
+        let output = program.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(EXIT_DEFECT), "{said}");
+        assert!(!said.contains("test result"), "{said}");
+    }
+}

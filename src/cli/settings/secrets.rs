@@ -19,6 +19,7 @@ use super::document::{Doc, TRUNKS};
 use super::patch::Renamed;
 use crate::base::redact::HIDDEN;
 use crate::cli::config_problem::Problem;
+use crate::cli::credentials::KEY;
 use crate::cli::yaml::{Node, Value};
 use crate::gateway::config::{HttpUrl, rtmp_url};
 
@@ -32,6 +33,7 @@ pub fn masked(doc: &Doc) -> Doc {
             let mask = |(key, value): &(String, Doc)| {
                 let hides = match value {
                     Doc::Text(text) => is_secret(doc, key, text),
+                    Doc::Map(_) if is_credential(value) => true,
                     Doc::List(_) | Doc::Map(_) => has_secret_name(key) && !is_named(value),
                     Doc::Nothing | Doc::Secret => false,
                 };
@@ -61,6 +63,12 @@ fn is_secret(map: &Doc, key: &str, text: &str) -> bool {
 /// Whether it is a mapping of settings, such as those of a trunk that is called so.
 fn is_named(value: &Doc) -> bool {
     value.get("localPort").is_some()
+}
+
+/// Whether it names a credential. That is no secret, and kept like one: pages know no other form of a
+/// value that is not shown.
+fn is_credential(value: &Doc) -> bool {
+    matches!(value, Doc::Map(entries) if matches!(entries.as_slice(), [(key, Doc::Text(_))] if key == KEY))
 }
 
 fn has_secret_name(key: &str) -> bool {
@@ -151,6 +159,7 @@ fn reveal(
         Doc::Nothing => Doc::Nothing,
         Doc::Secret => match old {
             Some(Doc::Text(text)) => Doc::text(text),
+            Some(old) if is_credential(old) => old.clone(),
             _ if path == "page.passwordHash" => Doc::Nothing,
             _ => lost("expected this secret once more: what it was before cannot be told"),
         },
@@ -283,6 +292,13 @@ fn collect(node: &Node, parent: Option<(&Doc, &str)>, hidden: &mut Vec<(usize, u
                 .iter()
                 .map(|entry| (entry.key.clone(), Doc::Nothing));
             let map = Doc::Map(keys.collect());
+            if let [entry] = entries.as_slice()
+                && entry.key == KEY
+                && matches!(entry.value.value, Value::Text(_))
+            {
+                // The name of a credential tells nothing.
+                return;
+            }
             let above = parent.filter(|(_, key)| has_secret_name(key) && !is_named(&map));
             for entry in entries {
                 let here = above.unwrap_or((&map, &entry.key));

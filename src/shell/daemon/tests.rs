@@ -47,7 +47,7 @@ impl FakeManager {
     }
 
     /// Runs a daemon for a time, with a watchdog; `each_turn` looks on.
-    fn run(&mut self, mut daemon: Daemon, time: Duration, mut each_turn: impl FnMut(Instant)) {
+    fn run(&mut self, mut daemon: Box<Daemon>, time: Duration, mut each_turn: impl FnMut(Instant)) {
         let notifier = Notifier::to(self.path.as_os_str()).unwrap();
         daemon.set_manager(Some(Manager::new(notifier, Some(ALLOWED))));
         let remote = daemon.remote();
@@ -82,7 +82,7 @@ impl Drop for FakeManager {
 }
 
 /// A daemon with one trunk and nothing else that can be had at any port.
-fn daemon(transport: Transport) -> Daemon {
+fn daemon(transport: Transport) -> Box<Daemon> {
     let free = || {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         free.local_addr().unwrap()

@@ -1,7 +1,7 @@
 //! LEDs and button of the board, in a process of its own, and the daemon's side of it.
 //!
 //! `trunkcast panel` runs [`front::Front`]: it shows on [`leds`] what the daemon says at its socket
-//! ([`line`]), and leaves a mark for the service manager when the [`key`] was held. The daemon says it
+//! ([`mod@line`]), and leaves a mark for the service manager when the [`key`] was held. The daemon says it
 //! by its [`door`]. What is missing, LEDs, button or daemon, is told once and looked for again; nothing
 //! of it ends the program.
 

@@ -49,7 +49,8 @@ trunkcast_settle() {
         ln -sfn /dev/null "${IMAGE_ROOTFS}${sysconfdir}/systemd/system/$unit"
     done
     # Where the boot loader looks for it (board/common/boot.cmd).
-    if [ -e "${IMAGE_ROOTFS}/boot/${KERNEL_IMAGETYPE}" ]; then
+    if [ "${TRUNKCAST_BOOT}" = trunkcast-boot-script ]; then
+        [ -e "${IMAGE_ROOTFS}/boot/${KERNEL_IMAGETYPE}" ] || bbfatal "there is no /boot/${KERNEL_IMAGETYPE}"
         ln -sfn "${KERNEL_IMAGETYPE}" "${IMAGE_ROOTFS}/boot/kernel"
     fi
 }

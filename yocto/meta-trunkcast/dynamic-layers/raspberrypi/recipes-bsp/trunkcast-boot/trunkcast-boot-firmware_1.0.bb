@@ -32,7 +32,7 @@ python do_lay_out() {
     source = d.getVar('DEPLOY_DIR_IMAGE')
     for entry in d.getVar('IMAGE_BOOT_FILES').split():
         name, _, target = entry.partition(';')
-        found = glob.glob(os.path.join(source, name))
+        found = [path for path in glob.glob(os.path.join(source, name)) if os.path.isfile(path)]
         if not found:
             bb.fatal('%s of IMAGE_BOOT_FILES is not in %s' % (name, source))
         for path in found:
