@@ -71,6 +71,8 @@ pub struct Machine {
     page: SocketAddr,
     sip: SocketAddr,
     media: (u16, u16),
+    /// How many were put in so far.
+    sticks: u32,
     started: Instant,
     folder: Scratch,
 }
@@ -144,6 +146,7 @@ impl Machine {
             page,
             sip,
             media,
+            sticks: 0,
             started: Instant::now(),
             folder,
         }
@@ -201,20 +204,22 @@ impl Machine {
 
     /// Puts a USB stick in.
     pub fn plug(&mut self, stick: &Stick) {
+        self.sticks += 1;
+        let (node, device) = (
+            format!("stick{}", self.sticks),
+            format!("plugged{}", self.sticks),
+        );
         let file = json!({"driver": "file", "filename": stick.path()});
-        let node = json!({"driver": "raw", "node-name": "stick", "file": file});
-        self.qmp.order("blockdev-add", node);
-        let device =
-            json!({"driver": "usb-storage", "id": "plugged", "drive": "stick", "bus": "usb.0"});
-        self.qmp.order("device_add", device);
+        let drive = json!({"driver": "raw", "node-name": node, "file": file});
+        self.qmp.order("blockdev-add", drive);
+        let driver = json!({"driver": "usb-storage", "id": device, "drive": node, "bus": "usb.0"});
+        self.qmp.order("device_add", driver);
     }
 
     /// Pulls it out again.
     pub fn unplug(&mut self) {
-        self.qmp.order("device_del", json!({"id": "plugged"}));
-        self.qmp.wait_for("DEVICE_DELETED");
-        self.qmp
-            .order("blockdev-del", json!({"node-name": "stick"}));
+        let device = format!("plugged{}", self.sticks);
+        self.qmp.order("device_del", json!({"id": device}));
     }
 
     /// Pulls the reset line: nothing that runs learns of it.

@@ -13,7 +13,6 @@ use super::console::connected;
 pub struct Qmp {
     reader: BufReader<UnixStream>,
     writer: UnixStream,
-    events: Vec<String>,
 }
 
 impl Qmp {
@@ -23,11 +22,7 @@ impl Qmp {
         let patience = Some(Duration::from_secs(60));
         writer.set_read_timeout(patience).expect("a socket");
         let reader = BufReader::new(writer.try_clone().expect("a socket"));
-        let mut qmp = Self {
-            reader,
-            writer,
-            events: Vec::new(),
-        };
+        let mut qmp = Self { reader, writer };
         qmp.line();
         qmp.order("qmp_capabilities", json!({}));
         qmp
@@ -39,8 +34,6 @@ impl Qmp {
         writeln!(self.writer, "{order}").expect("QEMU runs");
         loop {
             let line = self.line();
-            self.events
-                .extend(line["event"].as_str().map(str::to_owned));
             if let Some(error) = line.get("error") {
                 panic!("{command}: {error}");
             }
@@ -48,16 +41,6 @@ impl Qmp {
                 return told.clone();
             }
         }
-    }
-
-    /// Waits until something has happened since it was waited for before.
-    pub fn wait_for(&mut self, event: &str) {
-        while !self.events.iter().any(|seen| seen == event) {
-            let line = self.line();
-            self.events
-                .extend(line["event"].as_str().map(str::to_owned));
-        }
-        self.events.retain(|seen| seen != event);
     }
 
     /// Presses a key, or lets go of it.
