@@ -54,6 +54,7 @@ const NO_SENTENCES: &[&str] = &[
     "expected {}, but the key is missing",
     "expected {}, found {}",
     "expected {}; found {}",
+    "expected {}; found something else in credential {}",
     "m=audio ",
     "m=video ",
     "none, or {}",

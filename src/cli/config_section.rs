@@ -502,8 +502,10 @@ impl<'a> Reader<'a> {
                 let parsed = parse(value.expose());
                 parsed
                     .map_err(|expected| {
-                        let found = format!("found something else in credential {shown}");
-                        self.problem(line, field, format!("expected {expected}; {found}"));
+                        let words = format!(
+                            "expected {expected}; found something else in credential {shown}"
+                        );
+                        self.problem(line, field, words);
                     })
                     .ok()
             }
@@ -514,7 +516,7 @@ impl<'a> Reader<'a> {
                 STAND_INS.iter().find_map(|value| parse(value).ok())
             }
             Err(words) => {
-                self.problem(line, field, format!("credential {shown}: {words}"));
+                self.problem(line, field, words);
                 None
             }
         }

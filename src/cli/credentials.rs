@@ -18,7 +18,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use crate::base::redact::Secret;
+use crate::base::redact::{OneLine, Secret};
 use crate::cli::yaml::{Node, Value};
 
 /// Names the folder of credentials.
@@ -35,6 +35,9 @@ const BYTES: u64 = 4_096;
 
 /// Bytes of a name.
 const NAME_BYTES: usize = 64;
+
+/// Characters of a wrong name that are repeated.
+const SHOWN_CHARS: usize = 48;
 
 /// Where credentials are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,23 +66,33 @@ impl Credentials {
     pub fn read(&self, name: &str) -> Result<Option<Secret<String>>, String> {
         let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         let is_name = (1..=NAME_BYTES).contains(&name.len()) && !name.starts_with('.');
+        let shown = OneLine::new(name, SHOWN_CHARS);
         if !is_name || !name.bytes().all(is_known) {
-            return Err("expected a name of letters, digits and -_.".to_owned());
+            return Err(format!(
+                "credential {shown}: its name may have letters, digits and -_."
+            ));
         }
         let folder = match self {
             Self::Folder(folder) => folder,
             Self::Later => return Ok(None),
-            Self::None => return Err(format!("none are given here ({FOLDER} is not set)")),
+            Self::None => {
+                return Err(format!(
+                    "credential {shown}: none are given here ({FOLDER} is not set)"
+                ));
+            }
         };
         let names = [name.to_owned(), format!("{PREFIX}{name}")];
-        for name in names {
-            match content(&folder.join(name)) {
+        for file in names {
+            match content(&folder.join(file)) {
                 Ok(text) => return Ok(Some(Secret::new(text))),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(error.to_string()),
+                Err(error) => return Err(format!("credential {shown}: {error}")),
             }
         }
-        Err(format!("no such file in {}", folder.display()))
+        Err(format!(
+            "credential {shown}: no such file in {}",
+            folder.display()
+        ))
     }
 }
 
@@ -102,9 +115,9 @@ fn content(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?.take(BYTES.saturating_add(1));
     file.read_to_end(&mut bytes)?;
     if bytes.len() as u64 > BYTES {
-        return Err(io::Error::other(format!("longer than {BYTES} bytes")));
+        return Err(io::Error::other(format!("it has more than {BYTES} bytes")));
     }
-    let text = String::from_utf8(bytes).map_err(|_| io::Error::other("no text in UTF-8"))?;
+    let text = String::from_utf8(bytes).map_err(|_| io::Error::other("it is no text in UTF-8"))?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }
@@ -133,18 +146,25 @@ mod tests {
         ]
         .map(read);
         fs::remove_dir_all(&folder).unwrap();
-        let name = Err("expected a name of letters, digits and -_.".to_owned());
+        let name = |name: &str| {
+            Err(format!(
+                "credential {name}: its name may have letters, digits and -_."
+            ))
+        };
         assert_eq!(
             found,
             [
                 Ok("hunter2".to_owned()),
                 Ok("a b".to_owned()),
-                Err("no text in UTF-8".to_owned()),
-                Err("longer than 4096 bytes".to_owned()),
-                Err(format!("no such file in {}", folder.display())),
-                name.clone(),
-                name.clone(),
-                name,
+                Err("credential binary: it is no text in UTF-8".to_owned()),
+                Err("credential long: it has more than 4096 bytes".to_owned()),
+                Err(format!(
+                    "credential gone: no such file in {}",
+                    folder.display()
+                )),
+                name("../pbx"),
+                name(".pbx"),
+                name(""),
             ]
         );
         assert_eq!(Credentials::Later.read("pbx"), Ok(None));

@@ -38,7 +38,7 @@ python () {
 # The same list as every other card's; files that other recipes have are put in place by the image.
 do_install() {
     "${S}/board/common/install" "${D}" "${TRUNKCAST_BOARD}" "${B}/target/${CARGO_TARGET_SUBDIR}/trunkcast"
-    rm -f "${D}${sysconfdir}/hostname" "${D}${sysconfdir}/issue" "${D}${sysconfdir}/machine-id"
+    rm -f "${D}${sysconfdir}/hostname" "${D}${sysconfdir}/machine-id"
     install -D -m 644 "${S}/systemd/trunkcast-backoff.conf" \
         "${D}${systemd_system_unitdir}/trunkcast.service.d/backoff.conf"
     chown -R root:root "${D}"
@@ -49,6 +49,7 @@ SYSTEMD_SERVICE:${PN} = "\
     trunkcast-factory-reset.path \
     trunkcast-first-boot.service \
     trunkcast-grow.service \
+    trunkcast-greeting.service \
     trunkcast-healthy.service \
     trunkcast-panel.service \
     trunkcast-password-reset.path \
@@ -70,6 +71,8 @@ RDEPENDS:${PN} += "\
     e2fsprogs-e2fsck \
     e2fsprogs-mke2fs \
     e2fsprogs-resize2fs \
+    e2fsprogs-tune2fs \
+    iproute2-ip \
     util-linux-mount \
     util-linux-umount \
 "

@@ -41,7 +41,6 @@ ROOTFS_POSTPROCESS_COMMAND += "trunkcast_settle trunkcast_ssh"
 trunkcast_settle[doc] = "What other packages have brought and the card has otherwise."
 trunkcast_settle() {
     install -d "${IMAGE_ROOTFS}/data" "${IMAGE_ROOTFS}${sysconfdir}/systemd/system"
-    install -m 644 "${TRUNKCAST_SOURCE}/board/common/root/etc/issue" "${IMAGE_ROOTFS}${sysconfdir}/issue"
     printf '%s\n' "${DISTRO_VERSION}" >"${IMAGE_ROOTFS}${datadir}/trunkcast/image-version"
     : >"${IMAGE_ROOTFS}${sysconfdir}/fstab"
     for unit in getty.target getty@.service serial-getty@.service console-getty.service systemd-repart.service \
