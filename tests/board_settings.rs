@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use trunkcast::cli::check::Summary;
 use trunkcast::cli::{config_file, panel_file};
 use trunkcast::gateway::config::Config;
 use trunkcast::shell::panel::ButtonDevice;
@@ -116,7 +115,7 @@ fn the_memory_budget_fits_the_smallest_board_and_the_unit() {
 fn each_board_is_described_with_the_budget_that_check_prints() {
     for (board, _) in BOARDS {
         let config = settings(board);
-        let printed = Summary::new(&config, "x").to_string();
+        let printed = trunkcast::cli::check::Summary::new(&config, "x").to_string();
         let budget = printed.find("memory budget:").expect("a budget");
         let described = read(&format!("board/{board}/README.md"));
         assert!(

@@ -586,7 +586,9 @@ fn a_protected_call_takes_little_more() {
     let (protected, most) = call_memory(protecting(), Picture::H264, Sound::Generic, Some(key));
     let added = protected - plain;
     println!("protection takes {added} bytes");
-    assert!(added > 8 * 1_024, "not counted");
+    // A 32-bit machine's key schedules of AES are half as large.
+    let least = 1_024 * if usize::BITS == 32 { 4 } else { 8 };
+    assert!(added > least, "not counted");
     assert!(added <= SRTP_CALL_BYTES as i64, "{added} bytes");
     assert!(most <= CALL_STATE_BYTES, "a call may take {most} bytes");
 }

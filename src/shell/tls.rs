@@ -29,7 +29,6 @@ pub use trust::{Servers, Trust};
 pub use words::{TlsError, TlsFault};
 
 use super::clock::Clock;
-use crate::base::time::WallTime;
 use crate::limits::TLS_BUFFER_BYTES;
 
 fn provider() -> Arc<CryptoProvider> {
@@ -56,7 +55,7 @@ impl Peer {
     fn error(&self, error: &rustls::Error) -> io::Error {
         match self {
             Self::Server { host, servers } => {
-                let clock = WallTime::from_unix(Clock::unix_seconds());
+                let clock = Clock::wall();
                 io::Error::other(TlsError::of_server(error, host, servers, clock))
             }
             Self::Client => io::Error::other(words::of_client(error)),
