@@ -15,6 +15,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 
 use super::sockets::Sockets;
+use super::sys;
 use crate::base::time::Instant;
 use crate::gateway::Gateway;
 use heart::{Beat, Heart, Proof};
@@ -80,8 +81,11 @@ impl Manager {
 
     /// Settings are about to be read, or the program to begin anew: until [`Self::ready`].
     pub fn reloading(&self) {
-        match NotifyState::monotonic_usec_now() {
-            Ok(now) => self.notifier.say(&[NotifyState::Reloading, now]),
+        match sys::monotonic_micros() {
+            Ok(now) => self.notifier.say(&[
+                NotifyState::Reloading,
+                NotifyState::MonotonicUsec(now.into()),
+            ]),
             Err(_) => self.notifier.say(&[NotifyState::Reloading]),
         };
     }

@@ -309,6 +309,24 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
+/// Microseconds of CLOCK_MONOTONIC, which the service manager compares with its own.
+pub fn monotonic_micros() -> io::Result<u64> {
+    let mut now: libc::timespec = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `now` is alive and writable for the call.
+    if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // Both are 32 bits wide on some machines: widened before they are multiplied.
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    let nanoseconds = u64::try_from(now.tv_nsec).unwrap_or_default();
+    Ok(seconds
+        .saturating_mul(1_000_000)
+        .saturating_add(nanoseconds / 1_000))
+}
+
 /// Bytes that the file system of a folder has free for this process.
 pub fn free_bytes(folder: BorrowedFd<'_>) -> io::Result<u64> {
     file_system_bytes(folder).map(|(_, free)| free)
