@@ -10,6 +10,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// What the line begins with that tells where the page is.
+const GREETING: &str = "Trunkcast: page at ";
+
 /// How long one command of the shell may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -179,8 +182,11 @@ impl Console {
         let (_, new) = new.split_once(&begin).expect("a command begins");
         let (text, rest) = new.split_once(&end).expect("a command ends");
         let code = rest.split('-').next().and_then(|code| code.parse().ok());
+        let text = text.replace('\r', "");
+        // The card says where its page is whenever that changes, also in between.
+        let lines = text.lines().filter(|line| !line.starts_with(GREETING));
         Shell {
-            text: text.replace('\r', "").trim().to_owned(),
+            text: lines.collect::<Vec<_>>().join("\n").trim().to_owned(),
             code: code.expect("an exit code"),
         }
     }
