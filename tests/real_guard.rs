@@ -334,14 +334,25 @@ fn the_service_manager_is_told_of_each_beginning() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trunkcast"));
     command.env("NOTIFY_SOCKET", &path);
     let mut program = support::Program::start(command.args(["run", "--config"]).arg(&file));
-    let told = || {
+    // How we are is told in between.
+    let told = |word: &str| {
         let mut bytes = [0; 1_024];
-        let length = socket.recv(&mut bytes).expect("a word to the manager");
-        String::from_utf8_lossy(&bytes[..length]).into_owned()
+        loop {
+            let length = socket.recv(&mut bytes).expect("a word to the manager");
+            let words = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            let tells = |line: &str| line.ends_with("=1");
+            if let Some(line) = words.lines().find(|line| tells(line)) {
+                assert_eq!(line, word, "{words}");
+                return;
+            }
+        }
     };
-    assert!(told().contains("READY=1"));
+    told("READY=1");
     let reply = post(page, "/page/password", "", &json!({ "password": PASSWORD }));
     assert_eq!(reply.status, 200, "{}", reply.body);
+    // The settings with the password are read anew.
+    told("RELOADING=1");
+    told("READY=1");
     let restart = post(
         page,
         "/page/restart",
@@ -349,7 +360,9 @@ fn the_service_manager_is_told_of_each_beginning() {
         &json!({ "when": "idle" }),
     );
     assert_eq!(restart.status, 202);
-    assert!(told().contains("READY=1"));
+    told("RELOADING=1");
+    told("READY=1");
     program.signal("TERM");
+    told("STOPPING=1");
     assert!(program.wait(Duration::from_secs(4)).success());
 }
