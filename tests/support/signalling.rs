@@ -184,7 +184,8 @@ pub fn template_is_honoured() {
 /// Files of `tests/sipp` and of the folders below that no test would run are refused.
 pub fn every_scenario_is_used() {
     let tests = super::scratch::tests_folder();
-    let sources: Vec<String> = [tests.clone(), tests.join("support")]
+    let folders = ["", "support", "card", "card_support"].map(|name| tests.join(name));
+    let sources: Vec<String> = folders
         .iter()
         .flat_map(|folder| files(folder, "rs"))
         .map(|path| fs::read_to_string(path).expect("a source can be read"))
