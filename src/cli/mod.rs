@@ -35,6 +35,8 @@ use std::process::ExitCode;
 use crate::cli::args::Command;
 use crate::cli::config_source::ConfigSource;
 use crate::cli::settings::Settings;
+use crate::cli::trial::TrialsEnd;
+use crate::gateway::Gateway;
 use crate::gateway::config::Config;
 use crate::gateway::desk::Clerk;
 use crate::shell::daemon::{Daemon, Ended};
@@ -92,7 +94,7 @@ fn run(source: ConfigSource) -> ExitCode {
     };
     // Looked up now: the file may be another by then, under the same name.
     let program = std::env::current_exe();
-    let exit = start(config, [settings, trials], Box::new(reload));
+    let exit = start(config, [settings, trials], &trials_end, Box::new(reload));
     trials_end.end();
     log_out::flush();
     match exit {
@@ -138,6 +140,7 @@ pub type Reload = Box<dyn FnMut() -> Result<Config, Vec<String>>>;
 fn start(
     config: Config,
     [settings, trials]: [Box<dyn Clerk>; 2],
+    trials_end: &TrialsEnd,
     mut reload: Reload,
 ) -> Result<Ended, ExitCode> {
     let mut daemon = match Daemon::bind(config) {
@@ -172,7 +175,12 @@ fn start(
             None
         }
     };
-    smol::block_on(daemon.run(reload, |_, _| {})).map_err(|error| {
+    let each_turn = |_, gateway: &Gateway| {
+        if gateway.is_stopping() {
+            trials_end.begin();
+        }
+    };
+    smol::block_on(daemon.run(reload, each_turn)).map_err(|error| {
         log::error!("the daemon stopped: {error}");
         ExitCode::from(EXIT_PROBLEM)
     })

@@ -83,6 +83,11 @@ impl Gateway {
         }
     }
 
+    /// Whether it was told to stop, or stops to begin anew.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
     /// Whether no call and no stream is left, and nothing of them to tell.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty()

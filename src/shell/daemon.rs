@@ -55,6 +55,9 @@ use crate::sdp::PlanError;
 /// How long calls and streams have to end cleanly after a stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How much longer than that what is to be written has, all of it together.
+const LAST_WRITES: Duration = Duration::from_secs(1);
+
 /// Datagrams read at once while packets are handled as they come: more seldom wait.
 const QUIET_BATCH: usize = 4;
 
@@ -346,6 +349,7 @@ impl Daemon {
             }
             if let Some(stop_by) = stop_by {
                 if now >= stop_by || self.gateway.is_idle() {
+                    self.finish_files(stop_by);
                     return Ok(ended);
                 }
                 deadline = Instant::earliest(deadline, Some(stop_by));
@@ -360,7 +364,10 @@ impl Daemon {
                         self.gateway.stop(now);
                         stop_by = Some(now + STOP_PATIENCE);
                     }
-                    Order::Stop => return Ok(Ended::Stopped),
+                    Order::Stop => {
+                        self.finish_files(now);
+                        return Ok(Ended::Stopped);
+                    }
                     Order::Reload => {
                         self.manager.iter().for_each(Manager::reloading);
                         if let Some(mut config) = reload() {
@@ -404,6 +411,12 @@ impl Daemon {
             }
             each_turn(now, &self.gateway);
         }
+    }
+
+    /// Writes down what is still to be written, as far as there is time for it.
+    fn finish_files(&mut self, stop_by: Instant) {
+        let left = (stop_by + LAST_WRITES).since(self.clock.now());
+        self.sockets.finish_files(std::time::Instant::now() + left);
     }
 
     /// Says what was counted so far.

@@ -18,7 +18,9 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Builder;
+use std::time::Instant;
 
 use super::log_out;
 
@@ -49,6 +51,29 @@ pub fn start(
     Ok(())
 }
 
+/// What a thread holds until it is done.
+pub struct Doing {
+    _held: SyncSender<()>,
+}
+
+/// Tells whoever ends the program that a thread is done.
+pub struct Done(Option<Receiver<()>>);
+
+impl Done {
+    /// For one thread, with what that is to hold.
+    pub fn new() -> (Doing, Self) {
+        let (held, done) = sync_channel(1);
+        (Doing { _held: held }, Self(Some(done)))
+    }
+
+    /// Waits until the thread is done, or `until`; a second time does not wait.
+    pub fn wait(&mut self, until: Instant) {
+        if let Some(done) = self.0.take() {
+            let _ = done.recv_timeout(until.saturating_duration_since(Instant::now()));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::env;
@@ -60,6 +85,23 @@ mod tests {
 
     /// Set for the process that breaks.
     const BREAK: &str = "TRUNKCAST_TEST_BREAK";
+
+    #[test]
+    fn a_thread_that_is_done_is_not_waited_for_and_one_that_hangs_only_once() {
+        let (doing, mut done) = Done::new();
+        start("done", STACK_BYTES, Box::new(move || drop(doing))).unwrap();
+        let began = Instant::now();
+        done.wait(began + Duration::from_secs(60));
+        assert!(began.elapsed() < Duration::from_secs(30));
+
+        let (_doing, mut done) = Done::new();
+        let until = Instant::now() + Duration::from_millis(50);
+        done.wait(until);
+        assert!(Instant::now() >= until, "it hangs");
+        let began = Instant::now();
+        done.wait(began + Duration::from_secs(60));
+        assert!(began.elapsed() < Duration::from_secs(30));
+    }
 
     #[test]
     fn a_thread_that_breaks_ends_the_program_with_status_101() {

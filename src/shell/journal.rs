@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use super::helper;
+use super::helper::{self, Done};
 use crate::base::journal::{JOURNAL_BYTES, Journal, Record, SlotWrite};
 use crate::limits::JOURNAL_QUEUE;
 
@@ -30,15 +30,14 @@ pub const FILE_NAME: &str = "journal";
 /// How long writes gather for one `fdatasync`.
 const GATHER: Duration = Duration::from_secs(1);
 
-/// How long the end of the program waits for the last writes.
+/// How long the last writes are waited for where nobody else has waited for them.
 const FLUSH: Duration = Duration::from_millis(500);
 
 /// The file, open for the run of the program.
 pub struct JournalFile {
     journal: Journal,
     queue: Option<SyncSender<SlotWrite>>,
-    /// Tells that the writer is done, by being closed.
-    done: Receiver<()>,
+    done: Done,
     /// Records that were not written: the queue was full.
     lost: u64,
 }
@@ -70,7 +69,7 @@ impl JournalFile {
         }
         let (journal, records) = Journal::read(&bytes);
         let (queue, writes) = sync_channel(JOURNAL_QUEUE);
-        let (doing, done) = sync_channel(1);
+        let (doing, done) = Done::new();
         let work = move || {
             write_all(&file, &writes);
             drop(doing);
@@ -96,6 +95,16 @@ impl JournalFile {
         }
     }
 
+    /// Takes no more; what was taken is on its way to the disk.
+    pub fn finish(&mut self) {
+        self.queue = None;
+    }
+
+    /// Waits until all is on the disk, or `until`: a disk that hangs must not hold up the end.
+    pub fn wait(&mut self, until: Instant) {
+        self.done.wait(until);
+    }
+
     /// Records that were not written because too many came at once.
     pub fn lost(&self) -> u64 {
         self.lost
@@ -104,9 +113,8 @@ impl JournalFile {
 
 impl Drop for JournalFile {
     fn drop(&mut self) {
-        self.queue = None;
-        // A disk that hangs must not hold up the end.
-        let _ = self.done.recv_timeout(FLUSH);
+        self.finish();
+        self.wait(Instant::now() + FLUSH);
     }
 }
 

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
-use super::helper;
+use super::helper::{self, Done};
 use super::waker::Waker;
 use crate::gateway::config::Recording;
 use crate::gateway::outlet::{RecordEnd, RecordId, Recorded};
@@ -35,7 +35,7 @@ use files::Files;
 /// How long pieces gather for one `fdatasync` of their file.
 const GATHER: Duration = Duration::from_millis(300);
 
-/// How long the end of the program waits for the last pieces.
+/// How long the last pieces are waited for where nobody else has waited for them.
 const FLUSH: Duration = Duration::from_secs(3);
 
 /// Orders that may wait in all: ends of files have places of their own.
@@ -75,8 +75,7 @@ pub struct Recorder {
     queue: Option<SyncSender<Order>>,
     answers: Receiver<(RecordId, Recorded)>,
     waiting: Arc<Waiting>,
-    /// Tells that the thread is done, by being closed.
-    done: Receiver<()>,
+    done: Done,
 }
 
 impl Recorder {
@@ -89,7 +88,7 @@ impl Recorder {
     pub fn start(config: &Recording, waker: Waker) -> std::io::Result<Self> {
         let (queue, orders) = sync_channel(PLACES);
         let (to, answers) = sync_channel(PLACES);
-        let (doing, done) = sync_channel(1);
+        let (doing, done) = Done::new();
         let waiting = Arc::new(Waiting::default());
         let writer = Writer {
             files: Files::new(PathBuf::from(&config.directory), config),
@@ -130,6 +129,16 @@ impl Recorder {
         self.answers.try_recv().ok()
     }
 
+    /// Takes no more; what was taken is on its way to the disk.
+    pub fn finish(&mut self) {
+        self.queue = None;
+    }
+
+    /// Waits until all is on the disk, or `until`: a disk that hangs must not hold up the end.
+    pub fn wait(&mut self, until: Instant) {
+        self.done.wait(until);
+    }
+
     fn has_room(&self, bytes: usize) -> bool {
         let held = self.waiting.bytes.load(Ordering::Relaxed);
         self.waiting.orders.load(Ordering::Relaxed) < RECORDING_QUEUE
@@ -157,9 +166,8 @@ impl Waiting {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        self.queue = None;
-        // A disk that hangs must not hold up the end.
-        let _ = self.done.recv_timeout(FLUSH);
+        self.finish();
+        self.wait(Instant::now() + FLUSH);
     }
 }
 

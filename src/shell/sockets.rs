@@ -180,6 +180,14 @@ impl Sockets {
         Ok((sockets, waker))
     }
 
+    /// Lets the threads that write files finish, both at once; waits for neither longer than `until`.
+    pub fn finish_files(&mut self, until: std::time::Instant) {
+        self.recorder.iter_mut().for_each(Recorder::finish);
+        self.journal.iter_mut().for_each(JournalFile::finish);
+        self.recorder.iter_mut().for_each(|it| it.wait(until));
+        self.journal.iter_mut().for_each(|it| it.wait(until));
+    }
+
     /// Binds a trunk's port in both address families: datagrams and connections, or connections with
     /// TLS alone.
     pub fn listen_sip(&mut self, trunk: usize, port: u16, transport: Transport) -> io::Result<()> {

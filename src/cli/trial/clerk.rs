@@ -1,7 +1,7 @@
 //! Who does the trials that the page asks for.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -32,6 +32,7 @@ pub struct Trials {
 struct State {
     stop: Arc<AtomicBool>,
     under_way: AtomicBool,
+    end_began: OnceLock<Instant>,
 }
 
 /// Ends the trial under way, for whoever ends the program.
@@ -165,10 +166,16 @@ impl Drop for UnderWay {
 }
 
 impl TrialsEnd {
-    /// Ends it, and waits a moment for its farewells.
-    pub fn end(&self) {
+    /// Ends it, and waits for nothing.
+    pub fn begin(&self) {
         self.0.stop.store(true, Ordering::Relaxed);
-        let began = Instant::now();
+        self.0.end_began.get_or_init(Instant::now);
+    }
+
+    /// Ends it, and waits for its farewells, a moment from when its end began.
+    pub fn end(&self) {
+        self.begin();
+        let began = *self.0.end_began.get_or_init(Instant::now);
         while self.0.under_way.load(Ordering::Relaxed) && began.elapsed() < END {
             std::thread::sleep(Duration::from_millis(5));
         }

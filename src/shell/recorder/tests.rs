@@ -112,14 +112,14 @@ fn what_waits_for_the_disk_is_bounded() {
     let (_alarm, waker) = Alarm::new().unwrap();
     let (queue, _orders) = sync_channel(PLACES);
     let (_to, answers) = sync_channel(1);
-    let (_doing, done) = sync_channel(1);
+    let (doing, done) = Done::new();
     let recorder = Recorder {
         queue: Some(queue),
         answers,
         waiting: Arc::default(),
         done,
     };
-    drop((waker, _doing));
+    drop((waker, doing));
     let id = RecordId(1);
     let piece = || vec![0; RECORDING_QUEUE_BYTES / 4];
     let taken = (0..8).take_while(|_| recorder.append(id, piece())).count();
