@@ -1,13 +1,15 @@
-//! Power cuts while settings are being saved: whole settings, the former or the new ones, every time.
+//! Power cuts while settings are being saved and a call is recorded: whole settings, the former or the new
+//! ones, and a recording that plays up to its last seconds, every time.
 
 use std::path::Path;
-use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::recordings;
 use crate::card_support::write_log::{Chance, WriteLog};
-use crate::card_support::{Disk, Machine, Owner, Plan};
-use crate::support::{Ports, Scratch};
+use crate::card_support::{Data, Disk, Machine, Owner, Plan};
+use crate::support::{Clip, Phone, Ports, Scratch};
 use serde_json::json;
 use trunkcast::cli::config_file;
 
@@ -22,12 +24,19 @@ const ROOM: u64 = 64 << 20;
 /// Where the settings lie on the data partition.
 const FILE: &str = "/etc/trunkcast/trunkcast.yml";
 
+/// What a recording may lack of its end: two seconds by the daemon, and what the emulated card is late by.
+const LOST: f64 = 4.0;
+
 /// A save that was answered: the number in it, and how long the record was then.
 type Saved = (u64, u64);
 
+/// Seconds for which a call had been played, and how long the record was then.
+type Played = (f64, u64);
+
 #[test]
-fn settings_are_whole_after_every_power_cut() {
+fn settings_and_recordings_are_whole_after_every_power_cut() {
     let mut ports = Ports::claim();
+    let clip = Arc::new(Clip::load());
     let folder = Scratch::new("cuts");
     let mut disk = Disk::flash("cuts", ROOM);
     let mut chance = Chance(7);
@@ -50,8 +59,13 @@ fn settings_are_whole_after_every_power_cut() {
             owner.sign_in();
             last = number_of(&owner).max(last);
         }
+        record_calls(&owner, &machine);
+        let phone = Phone::dial(&mut ports, machine.sip(), "1001");
+        let call_id = phone.call_id().to_owned();
         let begun = size(&record);
-        let saved = save_until_cut(machine, &owner, &record, last, &mut chance);
+        let playing = phone.play_in_background(&clip);
+        let (saved, played) = save_until_cut(machine, &owner, &record, last, &mut chance);
+        playing.stop();
         let writes = WriteLog::read(&record);
         let first = writes.entry_after(begun);
         println!(
@@ -61,13 +75,21 @@ fn settings_are_whole_after_every_power_cut() {
             writes.flushes()
         );
         assert!(saved.len() > 3, "too few saves: {saved:?}");
-        seen += look_at_cuts(&before, &writes, first, &saved, last, &mut chance, &folder);
+        let cuts = Cuts {
+            writes: &writes,
+            saved: &saved,
+            last,
+            played: &played,
+            call_id: &call_id,
+            folder: &folder,
+        };
+        seen += cuts.look_at(&before, first, &mut chance);
         // The next boot is from a card that lost what it had not flushed.
         let end = writes.len() - 1 - chance.below(20) as usize;
         let flushed = writes.flushed_before(end);
         writes.apply(&before, 0, flushed);
         writes.apply_some(&before, flushed, end, &mut chance);
-        let at = least(&saved, &writes, flushed, last);
+        let at = cuts.least(flushed);
         disk = before;
         println!("the next boot must have settings {at} or newer");
         last = at;
@@ -83,6 +105,20 @@ fn settings_are_whole_after_every_power_cut() {
     assert!(number >= last, "settings {number} in place of {last}");
     owner.change(|settings| settings["trunks"]["default"]["visibleName"] = json!("Box at last"));
     println!("{seen} cuts looked at, {CUTS} booted");
+    drop(machine);
+    let data = Data::of(&disk, folder.join("data.img"));
+    let names = recordings::finished(&data, &folder.join("kept"));
+    println!("recordings that the card has ended by itself: {names:?}");
+    assert_eq!(names.len(), CUTS as usize);
+}
+
+/// Has every call recorded, and media sent to where this host reaches the card.
+fn record_calls(owner: &Owner, machine: &Machine) {
+    let (first, last) = machine.media();
+    owner.change(|settings| {
+        settings["trunks"]["default"]["record"] = json!(true);
+        settings["media"] = json!({"address": "127.0.0.1", "ports": format!("{first}-{last}")});
+    });
 }
 
 /// Saves settings with a number that rises, until the power goes in the middle of it.
@@ -92,7 +128,9 @@ fn save_until_cut(
     record: &Path,
     last: u64,
     chance: &mut Chance,
-) -> Vec<Saved> {
+) -> (Vec<Saved>, Vec<Played>) {
+    let began = Instant::now();
+    let is_cut = AtomicBool::new(false);
     let number = AtomicU64::new(last);
     let until = Instant::now() + SAVING + Duration::from_millis(chance.below(1_500));
     std::thread::scope(|scope| {
@@ -108,74 +146,87 @@ fn save_until_cut(
                 saved.push((next, size(record)));
             }
         });
+        let watching = scope.spawn(|| {
+            let mut played = Vec::new();
+            while !is_cut.load(Ordering::Relaxed) {
+                played.push((began.elapsed().as_secs_f64(), size(record)));
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            played
+        });
         std::thread::sleep(until.saturating_duration_since(Instant::now()));
+        is_cut.store(true, Ordering::Relaxed);
         machine.cut();
-        saving.join().expect("who saves does not panic")
+        let saved = saving.join().expect("who saves does not panic");
+        (saved, watching.join().expect("who looks on does not panic"))
     })
 }
 
-/// Cuts the power at so many places of a record, and looks at the settings that are left.
-fn look_at_cuts(
-    before: &Disk,
-    writes: &WriteLog,
-    first: usize,
-    saved: &[Saved],
+/// What is known of a record that cuts are made of.
+struct Cuts<'a> {
+    writes: &'a WriteLog,
+    saved: &'a [Saved],
+    /// The newest settings before the record.
     last: u64,
-    chance: &mut Chance,
-    folder: &Scratch,
-) -> u64 {
-    let replayed = Disk::copy_of(before.path(), "cuts-replayed");
-    let span = (writes.len() - first) as u64;
-    let mut ends: Vec<usize> = (0..LOOKS)
-        .map(|_| first + chance.below(span) as usize)
-        .collect();
-    ends.sort_unstable();
-    let mut done = 0;
-    for end in ends {
-        let flushed = writes.flushed_before(end);
-        if flushed > done {
-            writes.apply(&replayed, done, flushed);
-            done = flushed;
+    played: &'a [Played],
+    call_id: &'a str,
+    folder: &'a Scratch,
+}
+
+impl Cuts<'_> {
+    /// Cuts the power at so many places of the record, and looks at what is left on the card.
+    fn look_at(&self, before: &Disk, first: usize, chance: &mut Chance) -> u64 {
+        let writes = self.writes;
+        let replayed = Disk::copy_of(before.path(), "cuts-replayed");
+        let span = (writes.len() - first) as u64;
+        let mut ends: Vec<usize> = (0..LOOKS)
+            .map(|_| first + chance.below(span) as usize)
+            .collect();
+        ends.sort_unstable();
+        let mut done = 0;
+        let mut worst = 0.0_f64;
+        for end in ends {
+            let flushed = writes.flushed_before(end);
+            if flushed > done {
+                writes.apply(&replayed, done, flushed);
+                done = flushed;
+            }
+            let trial = Disk::copy_of(replayed.path(), "cuts-trial");
+            writes.apply_some(&trial, flushed, end, chance);
+            let data = Data::of(&trial, self.folder.join("data.img"));
+            let number = number_in(&data.text(FILE));
+            let least = self.least(flushed);
+            assert!(
+                number >= least,
+                "after write {end} of {}: settings {number}, but {least} were answered as saved",
+                writes.len()
+            );
+            let due = self.seconds(flushed);
+            let kept = recordings::seconds(&data, &self.folder.join("recordings"), self.call_id);
+            worst = worst.max(due - kept);
+            assert!(
+                kept >= due - LOST,
+                "after write {end} of {}: {kept} s are recorded of {due}",
+                writes.len()
+            );
         }
-        let trial = Disk::copy_of(replayed.path(), "cuts-trial");
-        writes.apply_some(&trial, flushed, end, chance);
-        let data = folder.join("data.img");
-        trial.take_out(&trial.partition("data"), &data);
-        let text = settings_in(&data);
-        let number = number_in(&text);
-        let least = least(saved, writes, flushed, last);
-        assert!(
-            number >= least,
-            "after write {end} of {}: settings {number}, but {least} were answered as saved",
-            writes.len()
-        );
+        println!("of the call {worst:.1} s were lost at worst");
+        LOOKS
     }
-    LOOKS
-}
 
-/// The newest settings that were answered as saved before a flush: those must be there.
-fn least(saved: &[Saved], writes: &WriteLog, flushed: usize, last: u64) -> u64 {
-    let known = saved.iter().rev();
-    let mut known = known.skip_while(|(_, size)| writes.entry_after(*size) > flushed);
-    known.next().map_or(last, |(number, _)| *number)
-}
+    /// The newest settings that were answered as saved before a flush: those must be there.
+    fn least(&self, flushed: usize) -> u64 {
+        let known = self.saved.iter().rev();
+        let mut known = known.skip_while(|(_, size)| self.writes.entry_after(*size) > flushed);
+        known.next().map_or(self.last, |(number, _)| *number)
+    }
 
-/// Mends a file system as the card does before it mounts it, and reads the settings from it.
-fn settings_in(data: &Path) -> String {
-    let check = Command::new("/usr/sbin/e2fsck")
-        .args(["-p"])
-        .arg(data)
-        .output();
-    let check = check.expect("e2fsprogs are part of the system");
-    let said = String::from_utf8_lossy(&check.stdout).into_owned();
-    let code = check.status.code().unwrap_or(-1);
-    assert!(code == 0 || code == 1, "e2fsck ended with {code}: {said}");
-    let read = Command::new("/usr/sbin/debugfs")
-        .args(["-R", &format!("cat {FILE}")])
-        .arg(data)
-        .output()
-        .expect("e2fsprogs are part of the system");
-    String::from_utf8_lossy(&read.stdout).into_owned()
+    /// For how long the call had been played when the record came to a flush.
+    fn seconds(&self, flushed: usize) -> f64 {
+        let known = self.played.iter().rev();
+        let mut known = known.skip_while(|(_, size)| self.writes.entry_after(*size) > flushed);
+        known.next().map_or(0.0, |(seconds, _)| *seconds)
+    }
 }
 
 /// The number in a settings file, which must be one that the box can start with.

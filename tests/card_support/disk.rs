@@ -31,7 +31,12 @@ pub struct Partition {
 impl Disk {
     /// Flashes the built image onto a card that has `room` bytes more than the image.
     pub fn flash(name: &str, room: u64) -> Self {
-        let disk = Self::copy_of(&built("card.img"), name);
+        Self::flash_file("card.img", name, room)
+    }
+
+    /// The same with another image that was built.
+    pub fn flash_file(image: &str, name: &str, room: u64) -> Self {
+        let disk = Self::copy_of(&built(image), name);
         let file = disk.open();
         let size = file.metadata().expect("a file").len();
         file.set_len(size + room).expect("a file can have a hole");

@@ -8,10 +8,12 @@
 #![allow(dead_code, unused_imports, reason = "each test uses a part of it")]
 
 pub mod console;
+pub mod data;
 pub mod disk;
 pub mod files;
 pub mod looks;
 pub mod machine;
+pub mod office;
 pub mod owner;
 pub mod qmp;
 pub mod registrar;
@@ -19,8 +21,10 @@ pub mod stick;
 pub mod write_log;
 
 pub use console::{Console, Shell};
+pub use data::Data;
 pub use disk::Disk;
 pub use machine::{Machine, Network, Plan};
+pub use office::Office;
 pub use owner::Owner;
 pub use registrar::Registrar;
 pub use stick::Stick;

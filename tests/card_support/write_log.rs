@@ -85,6 +85,20 @@ impl WriteLog {
         before.iter().rposition(|entry| entry.is_flush).unwrap_or(0)
     }
 
+    /// Numbers of the writes, from an entry on, to a sector of the card, each with what it put there.
+    pub fn writes_to(&self, place: u64, from: usize) -> Vec<(usize, [u8; 512])> {
+        let all = self.entries.iter().enumerate().skip(from);
+        all.filter_map(|(number, entry)| {
+            let within = place.checked_sub(entry.at)?;
+            let data = entry.data.filter(|_| within < entry.length)?;
+            let mut sector = [0; 512];
+            let read = self.file.read_exact_at(&mut sector, data + within);
+            read.expect("the record holds what its entries say");
+            Some((number, sector))
+        })
+        .collect()
+    }
+
     /// Does the writes `from..to` to a card.
     pub fn apply(&self, disk: &Disk, from: usize, to: usize) {
         let card = disk.open();

@@ -125,6 +125,11 @@ impl Phone {
         &self.refused
     }
 
+    /// The call's Call-ID.
+    pub fn call_id(&self) -> &str {
+        &self.call_id
+    }
+
     /// The dialled number.
     pub fn number(&self) -> &str {
         &self.number
