@@ -91,18 +91,6 @@ fn sound(file: &Path, folder: &Scratch) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-/// The end of what is played of a track, in seconds.
-fn end_of(file: &Path, track: &str) -> f64 {
-    let text = run(Command::new("ffprobe")
-        .args(["-v", "error", "-select_streams", track])
-        .args(["-show_entries", "packet=pts_time", "-of", "csv=p=0"])
-        .arg(file));
-    let times = text
-        .lines()
-        .filter_map(|line| line.trim_end_matches(',').parse().ok());
-    times.fold(0.0, f64::max)
-}
-
 #[test]
 fn a_recorded_clip_is_the_clip() {
     let (mut ports, folder) = (Ports::claim(), Scratch::new("recording"));
@@ -227,7 +215,7 @@ fn h264_and_aac_are_recorded_over_rest_in_parts() {
         assert_eq!(streams.audio, Some(("aac".into(), 48_000, 1)));
         assert_eq!(streams.video, Some(("h264".into(), 640, 360)));
         pictures += streams.pictures;
-        seconds += end_of(file, "a");
+        seconds += probe::end_of(file, "a");
     }
     // Two rounds of 250 pictures, but for those before the first keyframe.
     assert!((440..=500).contains(&pictures), "{pictures}");
@@ -271,7 +259,7 @@ fn a_disk_without_room_ends_the_recording_and_not_the_call() {
     gateway.log().wait_for("FINISH (200", 5 * SECOND);
     let file = the_file(&folder);
     probe::decode_strictly(&file);
-    let played = end_of(&file, "v");
+    let played = probe::end_of(&file, "v");
     assert!((2.0..9.0).contains(&played), "{played}");
     gateway.terminate();
     gateway.check_calm();
@@ -295,7 +283,7 @@ fn the_oldest_recording_gives_way_to_the_newest() {
     let file = the_file(&folder);
     assert!(file.to_string_lossy().ends_with("rtmp_1001.mp4"));
     probe::decode_strictly(&file);
-    assert!(end_of(&file, "v") > 9.0);
+    assert!(probe::end_of(&file, "v") > 9.0);
     gateway.terminate();
     gateway.check_calm();
 }
@@ -353,7 +341,7 @@ fn a_killed_daemon_leaves_files_that_play_up_to_the_last_two_seconds() {
             probe::decode_strictly(file);
             let lasted = killed.duration_since(begun).as_secs_f64();
             for track in ["a", "v"] {
-                let played = end_of(file, track);
+                let played = probe::end_of(file, track);
                 assert!(
                     played >= lasted - 2.0,
                     "{track}: {played} of {lasted} in {}",

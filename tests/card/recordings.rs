@@ -2,11 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::card_support::Data;
 use crate::support::probe;
-use crate::support::program::run;
 use trunkcast::gateway::config::Recording;
 use trunkcast::shell::recorder::Recorder;
 use trunkcast::shell::waker::Alarm;
@@ -28,14 +26,7 @@ pub fn seconds(data: &Data, to: &Path, call_id: &str) -> f64 {
     ours.first().map_or(0.0, |file| {
         assert_eq!(file.extension().expect("a kind"), "mp4");
         probe::decode_strictly(file);
-        let times = run(Command::new("ffprobe")
-            .args(["-v", "error", "-select_streams", "a"])
-            .args(["-show_entries", "packet=pts_time", "-of", "csv=p=0"])
-            .arg(file));
-        let times = times
-            .lines()
-            .filter_map(|line| line.trim_end_matches(',').parse().ok());
-        times.fold(0.0, f64::max)
+        probe::end_of(file, "a")
     })
 }
 

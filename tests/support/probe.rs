@@ -72,6 +72,18 @@ pub fn check_clip_streams(input: &Path) {
     );
 }
 
+/// The end of what is played of a track, in seconds.
+pub fn end_of(file: &Path, track: &str) -> f64 {
+    let text = run(Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", track])
+        .args(["-show_entries", "packet=pts_time", "-of", "csv=p=0"])
+        .arg(file));
+    let times = text
+        .lines()
+        .filter_map(|line| line.trim_end_matches(',').parse().ok());
+    times.fold(0.0, f64::max)
+}
+
 /// Decodes everything and demands that ffmpeg has nothing to complain about.
 pub fn decode_strictly(input: &Path) {
     let output = Command::new("ffmpeg")
